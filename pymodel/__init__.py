@@ -1,0 +1,1 @@
+"""What the trained network computes: quantisers, network, checkpoint, capture, tiles, reference."""

@@ -1,0 +1,181 @@
+"""The checkpoint format: safetensors with packed 4-bit weight codes, sealed by a SHA-256.
+
+Tensors: each quantised convolution's weight `X.weight` is stored as `X.weight_codes`, its codes in
+two's complement, two per byte, the first in the low nibble, in the order of the flattened weight;
+`X.weight_quantiser.scale` and `X.activation_quantiser.scale` beside it. All other entries of the
+state dict are stored as they are. Metadata: see `REQUIRED_METADATA`.
+"""
+
+import hashlib
+import json
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from pymodel.errors import InputError
+from pymodel.files import replacing
+from pymodel.quantiser import SMALLEST_SCALE, code_range, quantised_layers
+from pymodel.vgg import PLAN, VGG16
+
+FORMAT = "systolic-cosim checkpoint 1"
+ARCHITECTURE = "vgg16-cifar10 " + " ".join(map(str, PLAN))
+BITS = 4
+REQUIRED_METADATA = {
+    "format": "name and version of this format",
+    "architecture": "network and its plan of layers",
+    "weight_bits": "bits of a weight code",
+    "activation_bits": "bits of an activation code",
+    "accuracy": "share of the 10,000 test images classified correctly, 0..1",
+    "seed": "seed of the training",
+    "command": "the command that trained it",
+    "recipe": "hyperparameters, JSON",
+}
+SHIPPED = Path(__file__).parents[1] / "training" / "shipped" / "vgg16_w4a4.safetensors"
+
+
+def pack_codes(codes: Tensor) -> Tensor:
+    """int8 codes of any shape → uint8 [⌈n/2⌉], two 4-bit codes per byte, first in the low nibble."""
+    nibbles = codes.flatten().to(torch.uint8) & 0xF
+    if len(nibbles) % 2:
+        nibbles = torch.cat([nibbles, nibbles.new_zeros(1)])
+    return nibbles[0::2] | nibbles[1::2] << 4
+
+
+def unpack_codes(packed: Tensor, shape: torch.Size) -> Tensor:
+    """Inverse of `pack_codes`: int8 codes −8..7 of the given shape."""
+    nibbles = torch.stack([packed & 0xF, packed >> 4], dim=1).flatten()[: shape.numel()]
+    return ((nibbles.to(torch.int8) ^ 8) - 8).reshape(shape)
+
+
+def save_checkpoint(model: VGG16, path: str | Path, metadata: dict[str, str]) -> None:
+    """Write `model` and `metadata` (accuracy, seed, command, recipe) to `path`, whole or not at all.
+
+    Raises InputError if a value of the model is not finite.
+    """
+    tensors = {name: t.detach().cpu().contiguous() for name, t in model.state_dict().items()}
+    for name, tensor in tensors.items():
+        if not torch.isfinite(tensor).all():
+            raise InputError(f"{path}: not written, {name} holds a value that is not finite")
+    for name, layer in quantised_layers(model).items():
+        del tensors[f"{name}.weight"]
+        tensors[f"{name}.weight_codes"] = pack_codes(layer.weight_codes().cpu())
+        for quantiser in ("weight_quantiser", "activation_quantiser"):
+            # What the quantiser uses, which a parameter below the smallest scale is not.
+            key = f"{name}.{quantiser}.scale"
+            tensors[key] = tensors[key].clamp_min(SMALLEST_SCALE)
+    write_sealed(
+        tensors,
+        {
+            "format": FORMAT,
+            "architecture": ARCHITECTURE,
+            "weight_bits": str(model.bits),
+            "activation_bits": str(model.bits),
+            **metadata,
+        },
+        path,
+    )
+
+
+def write_sealed(tensors: dict[str, Tensor], metadata: dict[str, str], path: str | Path) -> None:
+    """Write tensors and metadata with their SHA-256; no other check."""
+    with replacing(path) as temporary:
+        save_file(tensors, temporary, {**metadata, "sha256": digest(tensors, metadata)})
+
+
+def digest(tensors: dict[str, Tensor], metadata: dict[str, str]) -> str:
+    """SHA-256 (hex) over metadata and tensors: names, dtypes, shapes and bytes, in sorted order."""
+    sha = hashlib.sha256(json.dumps(metadata, sort_keys=True).encode())
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        sha.update(f"{name} {tensor.dtype} {list(tensor.shape)}\n".encode())
+        sha.update(tensor.contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    return sha.hexdigest()
+
+
+def read_sealed(path: str | Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Tensors and metadata of a sealed file, without `sha256`.
+
+    Raises InputError if the file is missing, no safetensors file, or altered.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = dict(file.metadata() or {})
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except FileNotFoundError:
+        raise InputError(f"{path}: not found; expected a checkpoint of this project") from None
+    except (SafetensorError, OSError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(
+            f"{path}: truncated or not a safetensors file ({reason}); expected a whole checkpoint"
+        ) from None
+    found = metadata.pop("sha256", None)
+    if found is None:
+        raise InputError(f"{path}: has no sha256 in its metadata; expected a '{FORMAT}' file")
+    computed = digest(tensors, metadata)
+    if found != computed:
+        raise InputError(f"{path}: altered, its SHA-256 is {computed[:12]}…, expected {found[:12]}…")
+    return tensors, metadata
+
+
+def load_checkpoint(path: str | Path = SHIPPED) -> tuple[VGG16, dict[str, str]]:
+    """The model (float32, in evaluation mode, on the CPU) and its metadata.
+
+    Raises InputError, one line, for a file that is missing, truncated, altered, of another
+    architecture, or whose tensors differ in names, shapes, dtypes or ranges from the network's.
+    """
+    tensors, metadata = read_sealed(path)
+    for key, meaning in REQUIRED_METADATA.items():
+        if key not in metadata:
+            raise InputError(f"{path}: metadata has no '{key}'; expected the {meaning}")
+    expected = {"format": FORMAT, "architecture": ARCHITECTURE}
+    expected |= {"weight_bits": str(BITS), "activation_bits": str(BITS)}
+    for key, value in expected.items():
+        if metadata[key] != value:
+            raise InputError(f"{path}: {key} is '{metadata[key]}', expected '{value}'")
+
+    model = VGG16(BITS)
+    stored = _stored_form(model)
+    for name in sorted(stored.keys() | tensors.keys()):
+        if name not in tensors:
+            raise InputError(f"{path}: tensor {name} is missing")
+        if name not in stored:
+            raise InputError(f"{path}: tensor {name} is unknown to the network")
+        shape, dtype = stored[name]
+        tensor = tensors[name]
+        if (tensor.shape, tensor.dtype) != (shape, dtype):
+            raise InputError(
+                f"{path}: {name} is {tensor.dtype} {list(tensor.shape)}, "
+                f"expected {dtype} {list(shape)}"
+            )
+        if not torch.isfinite(tensor).all():
+            raise InputError(f"{path}: {name} holds NaN or infinity, expected finite values")
+        if name.endswith(".scale") and not (tensor >= SMALLEST_SCALE).all():
+            raise InputError(
+                f"{path}: {name} holds {tensor.min().item():g}, expected scales of at least "
+                f"{SMALLEST_SCALE:g}"
+            )
+
+    low, high = code_range(BITS, signed=True)
+    for name, layer in quantised_layers(model).items():
+        codes = unpack_codes(tensors.pop(f"{name}.weight_codes"), layer.weight.shape)
+        if codes.min() < low or codes.max() > high:
+            raise InputError(
+                f"{path}: {name}.weight_codes holds {codes.min()}..{codes.max()}, "
+                f"expected {low}..{high}"
+            )
+        # Quantising code · scale gives code again, and so the same float, bit for bit.
+        tensors[f"{name}.weight"] = codes * tensors[f"{name}.weight_quantiser.scale"]
+    model.load_state_dict(tensors)
+    return model.eval(), metadata
+
+
+def _stored_form(model: VGG16) -> dict[str, tuple[torch.Size, torch.dtype]]:
+    """Name → shape and dtype of every tensor that a checkpoint of `model` holds."""
+    form = {name: (t.shape, t.dtype) for name, t in model.state_dict().items()}
+    for name, layer in quantised_layers(model).items():
+        del form[f"{name}.weight"]
+        form[f"{name}.weight_codes"] = (torch.Size([(layer.weight.numel() + 1) // 2]), torch.uint8)
+    return form

@@ -1,0 +1,201 @@
+"""Fake-quantisers with learned step size: LSQ (Esser et al., "Learned Step Size Quantization", 2020).
+
+The paper's symbols and ours:
+
+=======  =============================  ========================================================
+paper    here                           meaning
+=======  =============================  ========================================================
+v        `x`                            the float value (a weight or an activation)
+s        `scale`                        the learned step size
+−Q_N     `low`                          smallest code: −7 for weights, 0 for activations (4 bits)
+Q_P      `high`                         largest code:  +7 for weights, 15 for activations
+v̄        code                           integer, round(clip(v/s, −Q_N, Q_P)), eq. 1
+v̂        fake-quantised value           v̄ · s, eq. 2
+g        `gradient_scale`               1/√(N · Q_P), section 2.2
+=======  =============================  ========================================================
+
+The paper's weights use −8..7; ours are symmetric, so that no code lacks its negative.
+`torch.round` rounds half to even, and so does every other place that makes codes.
+"""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+# A scale at or below zero would flip or erase its layer. The quantiser uses max(scale, SMALLEST),
+# and lets the gradient through to the parameter, so that a scale that fell below can climb back.
+SMALLEST_SCALE = 1e-6
+
+
+def quantise(x: Tensor, scale: Tensor, low: int, high: int) -> Tensor:
+    """Integer codes of `x`, round(clip(x/scale, low, high)), as float32 whole numbers (eq. 1).
+
+    `scale` must broadcast against `x`. The result has the shape of `x`.
+
+    >>> quantise(torch.tensor([-9.0, 0.25, 0.75, 1.25, 9.0]), torch.tensor(0.5), -7, 7)
+    tensor([-7.,  0.,  2.,  2.,  7.])
+    """
+    return (x.float() / scale.clamp_min(SMALLEST_SCALE)).clamp(low, high).round()
+
+
+def _forward(x: Tensor, scale: Tensor, low: int, high: int) -> Tensor:
+    """Eq. 1 and 2, code · scale. x: [groups, n], scale: [groups, 1]; in the dtype of `x`."""
+    codes = quantise(x, scale, low, high)
+    return (codes * scale.clamp_min(SMALLEST_SCALE)).to(x.dtype)
+
+
+def _backward(
+    grad: Tensor, x: Tensor, scale: Tensor, gradient_scale: Tensor, low: int, high: int
+) -> tuple[Tensor, Tensor]:
+    """Gradients of the loss by `x` (eq. 5) and by `scale` (eq. 3, times g of section 2.2).
+
+    ∂v̂/∂v = 1 where −Q_N < v/s < Q_P, otherwise 0
+    ∂v̂/∂s = round(v/s) − v/s  inside;  −Q_N where v/s ≤ −Q_N;  Q_P where v/s ≥ Q_P
+    """
+    ratio = x.float() / scale.clamp_min(SMALLEST_SCALE)
+    inside = (ratio > low) & (ratio < high)
+    by_scale = torch.where(inside, ratio.round() - ratio, ratio.clamp(low, high))
+    grad_scale = (grad.float() * by_scale).sum(1, keepdim=True) * gradient_scale
+    return torch.where(inside, grad, 0.0).to(x.dtype), grad_scale
+
+
+# Eager, each of these walks the tensor about ten times; compiled, once. Only training asks for it.
+_compiled_forward = torch.compile(_forward, dynamic=True)
+_compiled_backward = torch.compile(_backward, dynamic=True)
+
+
+class _FakeQuantise(torch.autograd.Function):
+    """The straight-through estimator, and the only place in the project that has one."""
+
+    @staticmethod
+    def forward(ctx, x, scale, gradient_scale, low, high, compiled):
+        ctx.save_for_backward(x, scale, gradient_scale)
+        ctx.low, ctx.high, ctx.compiled = low, high, compiled
+        return (_compiled_forward if compiled else _forward)(x, scale, low, high)
+
+    @staticmethod
+    def backward(ctx, grad):
+        backward = _compiled_backward if ctx.compiled else _backward
+        grad_x, grad_scale = backward(grad, *ctx.saved_tensors, ctx.low, ctx.high)
+        return grad_x, grad_scale, None, None, None, None
+
+
+class Quantiser(nn.Module):
+    """A fake-quantiser: floats in, floats on the grid `code · scale` out.
+
+    `per_channel` gives each index of dimension 0 its own scale (weights: one per output channel);
+    otherwise one scale serves the tensor (activations: one per layer).
+    """
+
+    def __init__(self, bits: int, *, signed: bool, per_channel: int | None = None):
+        super().__init__()
+        self.bits = bits
+        self.low, self.high = code_range(bits, signed=signed)
+        shape = () if per_channel is None else (per_channel, 1, 1, 1)
+        self.scale = nn.Parameter(torch.ones(shape))
+        self.compiled = False
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Fake-quantise `x` (any float dtype, returned in the same); eq. 1 to 3 and 5."""
+        g = torch.tensor(self.gradient_scale(x), device=x.device)
+        # One row per scale, so that one compiled kernel serves every shape. Activations are taken
+        # in the order in which they lie in memory (their one scale does not mind), without a copy.
+        channels_last = x.ndim == 4 and x.is_contiguous(memory_format=torch.channels_last)
+        ordered = x.movedim(1, -1) if channels_last and self.scale.ndim == 0 else x
+        rows = ordered.reshape(self.scale.numel(), -1)
+        quantised = _FakeQuantise.apply(
+            rows, self.scale.reshape(-1, 1), g, self.low, self.high, self.compiled and self.training
+        ).reshape(ordered.shape)
+        return quantised.movedim(-1, 1) if ordered is not x else quantised
+
+    def codes(self, x: Tensor) -> Tensor:
+        """Integer codes of `x`: int8 in `low..high`, the shape of `x`."""
+        return quantise(x, self.scale, self.low, self.high).to(torch.int8)
+
+    def gradient_scale(self, x: Tensor) -> float:
+        """g = 1/√(N · Q_P), N = values of `x` that share one scale (section 2.2).
+
+        For weights N counts the weights of one output channel (N_W when a layer shares one scale).
+        For activations it counts the features of one image, N_F: the batch is averaged by the loss.
+        """
+        shared = x[0].numel()  # both cases: dimension 0 is the channel, or the image of the batch
+        return 1.0 / math.sqrt(shared * self.high)
+
+    @torch.no_grad()
+    def initialise(self, x: Tensor) -> None:
+        """Set the scale to 2·mean|x|/√Q_P (section 2.1) over the values that share it."""
+        magnitude = x.abs().float()
+        mean = magnitude.mean() if self.scale.ndim == 0 else magnitude.mean((1, 2, 3), keepdim=True)
+        self.scale.copy_((2 * mean / math.sqrt(self.high)).clamp_min(SMALLEST_SCALE))
+
+
+def code_range(bits: int, *, signed: bool) -> tuple[int, int]:
+    """Smallest and largest code: symmetric when signed (−7..7 for 4 bits), else 0..2^bits − 1."""
+    return (1 - 2 ** (bits - 1), 2 ** (bits - 1) - 1) if signed else (0, 2**bits - 1)
+
+
+class QuantConv2d(nn.Conv2d):
+    """A convolution without bias whose weights and input activations are fake-quantised.
+
+    The activation quantiser sits inside, so a pre-hook sees the float input. With `quantising`
+    False it is an ordinary convolution (the float phase of training).
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, *, bits: int, **convolution):
+        super().__init__(in_channels, out_channels, bias=False, **convolution)
+        self.weight_quantiser = Quantiser(bits, signed=True, per_channel=out_channels)
+        self.activation_quantiser = Quantiser(bits, signed=False)
+        self.quantising = True
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`x`: [N, in_channels, H, W] float; returns [N, out_channels, H', W']."""
+        if not self.quantising:
+            return super().forward(x)
+        return self._conv_forward(
+            self.activation_quantiser(x), self.weight_quantiser(self.weight), None
+        )
+
+    def weight_codes(self) -> Tensor:
+        """int8 [out_channels, in_channels, k, k], −7..7 for 4 bits."""
+        return self.weight_quantiser.codes(self.weight)
+
+    def activation_codes(self, x: Tensor) -> Tensor:
+        """int8 codes of a float input [N, in_channels, H, W], 0..15 for 4 bits."""
+        return self.activation_quantiser.codes(x)
+
+
+def quantised_layers(model: nn.Module) -> dict[str, QuantConv2d]:
+    """The quantised convolutions of `model` by name, in forward order."""
+    return {n: m for n, m in model.named_modules() if isinstance(m, QuantConv2d)}
+
+
+def set_quantising(model: nn.Module, quantising: bool) -> None:
+    """Switch every quantised convolution between quantised and float; scales learn only when on."""
+    for layer in quantised_layers(model).values():
+        layer.quantising = quantising
+        for quantiser in (layer.weight_quantiser, layer.activation_quantiser):
+            quantiser.requires_grad_(quantising)
+
+
+@torch.no_grad()
+def initialise_scales(model: nn.Module, images: Tensor) -> None:
+    """Initialise all scales from the weights and from one float forward pass of `images`.
+
+    `images`: [N, 3, H, W] float, normalised. Leaves the model quantising.
+    """
+    layers = quantised_layers(model).values()
+
+    def initialise(layer, inputs):
+        layer.activation_quantiser.initialise(inputs[0])
+        layer.weight_quantiser.initialise(layer.weight)
+
+    set_quantising(model, False)
+    hooks = [layer.register_forward_pre_hook(initialise) for layer in layers]
+    training = model.training
+    model.eval()
+    model(images)
+    model.train(training)
+    for hook in hooks:
+        hook.remove()
+    set_quantising(model, True)

@@ -1,0 +1,1 @@
+"""How the network is trained: CIFAR-10, the recipe, the quantisation-aware loop, evaluation."""

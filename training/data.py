@@ -1,0 +1,91 @@
+"""CIFAR-10 (Krizhevsky, 2009) through torchvision, and augmentation of whole batches of bytes."""
+
+import os
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from pymodel.errors import InputError
+from pymodel.images import ImageSet
+
+# torchvision's wheels are compiled against CUDA builds of torch. Beside a CPU build its operators
+# do not load, and `import torchvision` fails on registering a fake kernel for operators that do not
+# exist. Data sets need none of them, so declaring the two schemas is enough.
+_missing = [n for n in ("nms", "qnms") if not hasattr(torch.ops.torchvision, n)]
+if _missing:
+    _library = torch.library.Library("torchvision", "DEF")
+    for _name in _missing:
+        _library.define(f"{_name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+
+from torchvision.datasets import CIFAR10  # noqa: E402  (needs the schemas above)
+from torchvision.datasets.utils import check_integrity  # noqa: E402
+
+ROOT_VARIABLE = "CIFAR10_ROOT"
+
+
+def load_cifar10(root: str | None, *, train: bool) -> ImageSet:
+    """The 50,000 training or 10,000 test images from `root`, or from $CIFAR10_ROOT.
+
+    Downloads into `root` (default `build/data`) when it is not there and a network is.
+    Every file is checked against torchvision's MD5 before it is read.
+    Raises InputError, naming the first missing or damaged file.
+    """
+    folder = Path(root or os.environ.get(ROOT_VARIABLE) or "build/data")
+    if not _damaged(folder):
+        return _read(CIFAR10(folder, train=train))
+    if (folder / CIFAR10.base_folder).exists() or root or os.environ.get(ROOT_VARIABLE):
+        raise InputError(_what_to_do(folder))
+    try:
+        return _read(CIFAR10(folder, train=train, download=True))
+    except (OSError, RuntimeError) as error:
+        raise InputError(f"{_what_to_do(folder)} (download failed: {error})") from None
+
+
+def _damaged(folder: Path) -> str | None:
+    """The first file of the data set that is missing or damaged, with what is wrong."""
+    files = [*CIFAR10.train_list, *CIFAR10.test_list, (CIFAR10.meta["filename"], CIFAR10.meta["md5"])]
+    for name, md5 in files:
+        path = folder / CIFAR10.base_folder / name
+        if not path.is_file():
+            return f"{path}: not found"
+        if not check_integrity(path, md5):
+            return f"{path}: damaged, its MD5 is not {md5}"
+    return None
+
+
+def _what_to_do(folder: Path) -> str:
+    return (
+        f"{_damaged(folder)}; put the Python version of CIFAR-10 there "
+        f"(folder {CIFAR10.base_folder}), or name its parent with --data or ${ROOT_VARIABLE}"
+    )
+
+
+def _read(dataset: CIFAR10) -> ImageSet:
+    images = torch.from_numpy(dataset.data).permute(0, 3, 1, 2).contiguous()
+    return ImageSet(images, torch.tensor(dataset.targets), torch.arange(len(images)))
+
+
+def augment(images: Tensor, flip: Tensor, shift: Tensor, size: int) -> Tensor:
+    """Flip, shift and, where `size` is below 32, shrink a batch of bytes.
+
+    images: uint8 [N, 3, 32, 32]; flip: bool [N]; shift: int64 [N, 2], rows and columns in pixels,
+    the edge filled by reflection. Returns float32 [N, 3, size, size] in 0..255.
+    """
+    full = images.shape[-1]
+    line = torch.arange(full, device=images.device)
+    rows = _reflect(line + shift[:, :1], full)
+    columns = torch.where(flip[:, None], full - 1 - line, line) + shift[:, 1:]
+    columns = _reflect(columns, full)
+    batch = torch.arange(len(images), device=images.device)[:, None, None, None]
+    channel = torch.arange(3, device=images.device)[None, :, None, None]
+    moved = images[batch, channel, rows[:, None, :, None], columns[:, None, None, :]].float()
+    if size == full:
+        return moved
+    return functional.interpolate(moved, size=(size, size), mode="bilinear", antialias=True)
+
+
+def _reflect(index: Tensor, size: int) -> Tensor:
+    """Mirror indices that lie outside 0..size−1 back inside, without repeating the edge."""
+    return (size - 1) - (size - 1 - index.abs()).abs()

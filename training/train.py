@@ -1,0 +1,291 @@
+"""Trains VGG16 on CIFAR-10: float first, quantisation-aware for the last third of one schedule.
+
+    python -m training.train --data FOLDER            # or: CIFAR10_ROOT=FOLDER make train
+    python -m training.train --data FOLDER --resume   # go on after Ctrl-C
+    torchrun --nproc-per-node 2 -m training.train --data FOLDER
+
+Each epoch depends on nothing but the seed, its number and the state that the epoch before left, and
+that state is saved after every epoch. So a run that was interrupted and resumed ends in the same
+weights as one that was not.
+"""
+
+import argparse
+import csv
+import json
+import os
+import shlex
+import sys
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from tabulate import tabulate
+from torch import Tensor, distributed, nn
+from torch.nn import functional
+from torch.nn.parallel import DistributedDataParallel
+from tqdm import tqdm
+
+from pymodel.checkpoint import read_sealed, save_checkpoint, write_sealed
+from pymodel.errors import InputError, run_command
+from pymodel.files import replacing
+from pymodel.images import ImageSet, normalise
+from pymodel.quantiser import Quantiser, initialise_scales, set_quantising
+from pymodel.vgg import VGG16
+from training.data import augment, load_cifar10
+from training.evaluate import accuracy
+from training.recipe import Recipe
+
+CSV_COLUMNS = (
+    "epoch", "size", "quantised", "lr", "train_loss", "train_accuracy", "test_accuracy_1000",
+    "seconds",
+)  # fmt: skip
+PROGRESS_IMAGES = 1000  # test images evaluated after each epoch, to watch; nothing is chosen by it
+CALIBRATION_IMAGES = 512  # training images that initialise the activation scales
+
+
+@dataclass(frozen=True)
+class Setup:
+    """Where the training runs: this process among `world` ones, its device and its numerics."""
+
+    device: torch.device
+    rank: int = 0
+    world: int = 1
+    compiled: bool = True  # torch.compile the fake-quantisers
+
+    @property
+    def low_precision(self) -> bool:
+        """Whether bf16 autocast and channels_last pay here.
+
+        They do on a GPU, and on a CPU with matrix tiles (AMX). With vector bf16 alone a product
+        takes longer than in float32: on such a CPU a 2048³ one ran at 148 against 285 GFLOP/s.
+        """
+        return self.device.type == "cuda" or torch.cpu.get_capabilities().get("amx_bf16", False)
+
+
+@contextmanager
+def setup(device: str, *, compiled: bool = True):
+    """Choose the device, and join the other processes if torchrun started this one."""
+    if device not in ("auto", "cpu", "cuda"):
+        raise InputError(f"--device is '{device}', expected auto, cpu or cuda")
+    cuda = torch.cuda.is_available() if device == "auto" else device == "cuda"
+    if cuda and not torch.cuda.is_available():
+        raise InputError("--device is cuda, but this machine has no CUDA device")
+    world = int(os.environ.get("WORLD_SIZE", 1))
+    rank = int(os.environ.get("RANK", 0))
+    chosen = torch.device(f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if cuda else "cpu")
+    torch.set_flush_denormal(True)
+    torch.backends.cudnn.deterministic = True
+    if world > 1:
+        distributed.init_process_group("nccl" if cuda else "gloo")
+    try:
+        yield Setup(chosen, rank, world, compiled)
+    finally:
+        if world > 1:
+            distributed.destroy_process_group()
+
+
+def train(
+    train_set: ImageSet, test_set: ImageSet, recipe: Recipe, run: Path, seed: int, where: Setup,
+    *, resume: bool = False,
+) -> VGG16:  # fmt: skip
+    """Train from `seed`, or from the state in folder `run` if `resume`; the model, in eval mode.
+
+    After each epoch, `run` holds `state.safetensors` and `log.csv`. Raises InputError if the state
+    to resume from is missing, damaged, or of another recipe or seed.
+    """
+    torch.manual_seed(seed)
+    model = VGG16(recipe.bits).to(where.device)
+    set_quantising(model, False)
+    if where.low_precision:
+        model.to(memory_format=torch.channels_last)
+    for module in model.modules():
+        if isinstance(module, Quantiser):
+            module.compiled = where.compiled
+    optimiser = make_optimiser(model, recipe)
+
+    identity = {"recipe": json.dumps(recipe.as_dict()), "seed": str(seed)}
+    state = run / "state.safetensors"
+    log = run / "log.csv"
+    rows = []
+    if resume:
+        rows = restore(state, model, optimiser, identity)
+    elif where.rank == 0 and state.exists():
+        raise InputError(f"{state}: a run is there already; go on with --resume, or remove it")
+
+    steps_per_epoch = len(train_set) // recipe.batch_size
+    images = train_set.images.to(where.device)
+    labels = train_set.labels.to(where.device)
+    costs = [recipe.size(e) ** 2 / 32**2 * steps_per_epoch for e in range(recipe.epochs)]
+    bar = tqdm(
+        total=sum(costs), initial=sum(costs[: len(rows)]), unit="step",
+        disable=True if where.rank else None,
+        bar_format="{l_bar}{bar}| {elapsed} of about {remaining} left{postfix}",
+    )  # fmt: skip
+    for epoch in range(len(rows), recipe.epochs):
+        began = time.monotonic()
+        quantised = recipe.quantised(epoch)
+        if quantised and not recipe.quantised(epoch - 1):
+            initialise_scales(model, normalise(images[:CALIBRATION_IMAGES]))
+        set_quantising(model, quantised)
+        wrapped = DistributedDataParallel(model) if where.world > 1 else model
+        bar.set_description(f"epoch {epoch + 1}/{recipe.epochs}")
+        loss, correct = run_epoch(
+            wrapped, optimiser, images, labels, recipe, epoch, steps_per_epoch, seed, where, bar
+        )
+        if where.rank == 0:
+            progress = accuracy(model, test_set.first(PROGRESS_IMAGES))
+            lr = optimiser.param_groups[0]["lr"]
+            seconds = time.monotonic() - began
+            row = (epoch + 1, recipe.size(epoch), int(quantised), lr, loss, correct, progress)
+            rows.append(dict(zip(CSV_COLUMNS, (*row, seconds), strict=True)))
+            save_state(state, model, optimiser, rows, identity)
+            write_log(log, rows)
+            tqdm.write(
+                f"epoch {epoch + 1:3}  {recipe.size(epoch)} px  {'4-bit' if quantised else 'float'}"
+                f"  lr {lr:.4f}  loss {loss:.3f}  train {correct:.2%}  test[:1000] {progress:.2%}"
+                f"  {seconds:.0f} s"
+            )
+            sys.stdout.flush()
+    bar.close()
+    return model.eval()
+
+
+def make_optimiser(model: nn.Module, recipe: Recipe) -> torch.optim.SGD:
+    """SGD with Nesterov momentum; weight decay for the weights of convolutions and classifier."""
+    decayed, others = [], []
+    for name, parameter in model.named_parameters():
+        decay = parameter.ndim > 1 and not name.endswith(".scale")
+        (decayed if decay else others).append(parameter)
+    return torch.optim.SGD(
+        [{"params": decayed, "weight_decay": recipe.weight_decay}, {"params": others}],
+        lr=recipe.peak_lr, momentum=recipe.momentum, nesterov=True,
+    )  # fmt: skip
+
+
+def run_epoch(
+    model, optimiser, images: Tensor, labels: Tensor, recipe: Recipe, epoch: int, steps: int,
+    seed: int, where: Setup, bar: tqdm,
+) -> tuple[float, float]:  # fmt: skip
+    """One pass over the training set; mean loss and accuracy of this process's share of it."""
+    model.train()
+    count = len(images)
+    generator = torch.Generator().manual_seed(seed * 1_000_003 + epoch)
+    order = torch.randperm(count, generator=generator)
+    shifts = torch.randint(-recipe.shift, recipe.shift + 1, (count, 2), generator=generator)
+    # Alternating flip: random in the first epoch, then the other way in each following one.
+    first = torch.rand(count, generator=torch.Generator().manual_seed(seed)) < 0.5
+    flips = first ^ bool(epoch % 2)
+    size = recipe.size(epoch)
+    losses, hits, seen = 0.0, 0, 0
+    for step in range(steps):
+        batch = order[step * recipe.batch_size : (step + 1) * recipe.batch_size]
+        batch = batch[where.rank :: where.world]
+        at = batch.to(where.device)
+        moved = augment(
+            images[at], flips[batch].to(where.device), shifts[batch].to(where.device), size
+        )
+        inputs, targets = normalise(moved), labels[at]
+        if where.low_precision:
+            inputs = inputs.contiguous(memory_format=torch.channels_last)
+        for group in optimiser.param_groups:
+            group["lr"] = recipe.lr(epoch * steps + step, recipe.epochs * steps)
+        with torch.autocast(where.device.type, torch.bfloat16, enabled=where.low_precision):
+            logits = model(inputs).float()
+        loss = functional.cross_entropy(logits, targets, label_smoothing=recipe.label_smoothing)
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        optimiser.step()
+        losses += loss.item() * len(batch)
+        hits += (logits.argmax(1) == targets).sum().item()
+        seen += len(batch)
+        bar.update(size**2 / 32**2)
+        bar.set_postfix(
+            loss=f"{losses / seen:.3f}", accuracy=f"{hits / seen:.2%}",
+            lr=f"{optimiser.param_groups[0]['lr']:.4f}", refresh=False,
+        )  # fmt: skip
+    return losses / seen, hits / seen
+
+
+def save_state(path: Path, model, optimiser, rows: list[dict], identity: dict[str, str]) -> None:
+    """Weights, momentum and the log so far; all that the next epoch depends on."""
+    tensors = {f"model.{n}": t.contiguous() for n, t in model.state_dict().items()}
+    for name, parameter in model.named_parameters():
+        if "momentum_buffer" in optimiser.state[parameter]:
+            momentum = optimiser.state[parameter]["momentum_buffer"]
+            tensors[f"momentum.{name}"] = momentum.contiguous()
+    tensors = {n: t.detach().cpu() for n, t in tensors.items()}
+    write_sealed(tensors, {**identity, "rows": json.dumps(rows)}, path)
+
+
+def restore(path: Path, model, optimiser, identity: dict[str, str]) -> list[dict]:
+    """Load what `save_state` saved; the log's rows. InputError if it is of another run."""
+    tensors, metadata = read_sealed(path)
+    for key, value in identity.items():
+        if metadata.get(key) != value:
+            raise InputError(f"{path}: {key} is {metadata.get(key)}, expected {value}")
+    model.load_state_dict(
+        {n.removeprefix("model."): t for n, t in tensors.items() if n.startswith("model.")}
+    )
+    for name, parameter in model.named_parameters():
+        if f"momentum.{name}" in tensors:
+            momentum = torch.empty_like(parameter).copy_(tensors[f"momentum.{name}"])
+            optimiser.state[parameter]["momentum_buffer"] = momentum.detach()
+    return json.loads(metadata["rows"])
+
+
+def write_log(path: Path, rows: list[dict]) -> None:
+    """A line per epoch."""
+    with replacing(path) as temporary, temporary.open("w", newline="") as file:
+        writer = csv.DictWriter(file, CSV_COLUMNS)
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m training.train", description=__doc__.split("\n")[0])
+    parser.add_argument("--data", help="folder that holds cifar-10-batches-py; default $CIFAR10_ROOT")
+    parser.add_argument("--run", type=Path, default=Path("build/train"), help="folder of state and log")
+    parser.add_argument("--output", type=Path, help="checkpoint to write; default RUN/vgg16_w4a4.safetensors")
+    parser.add_argument("--epochs", type=int, default=Recipe.epochs)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
+    parser.add_argument("--resume", action="store_true", help="go on from the last epoch in RUN")
+    arguments = parser.parse_args()
+    if arguments.epochs < 3:
+        raise InputError(f"--epochs is {arguments.epochs}, expected 3 or more (2 float, 1 quantised)")
+    output = arguments.output or arguments.run / "vgg16_w4a4.safetensors"
+    recipe = replace(Recipe(), epochs=arguments.epochs)
+
+    train_set = load_cifar10(arguments.data, train=True)
+    test_set = load_cifar10(arguments.data, train=False)
+    with setup(arguments.device) as where:
+        try:
+            model = train(
+                train_set, test_set, recipe, arguments.run, arguments.seed, where,
+                resume=arguments.resume,
+            )  # fmt: skip
+        except KeyboardInterrupt:
+            raise InputError("interrupted; the finished epochs are kept, go on with --resume") from None
+        if where.rank == 0:
+            share = accuracy(model, test_set)
+            command = "python -m training.train " + shlex.join(
+                a for a in sys.argv[1:] if a != "--resume"
+            )
+            save_checkpoint(
+                model, output,
+                {
+                    "accuracy": f"{share:.4f}", "seed": str(arguments.seed),
+                    "command": command.strip(), "recipe": json.dumps(recipe.as_dict()),
+                },
+            )  # fmt: skip
+            print(tabulate(
+                [["test accuracy", f"{share:.2%}"], ["epochs", recipe.epochs],
+                 ["seed", arguments.seed], ["checkpoint", output]], tablefmt="simple",
+            ))  # fmt: skip
+    return 0
+
+
+if __name__ == "__main__":
+    run_command(main)
