@@ -6,18 +6,14 @@ two's complement, two per byte, the first in the low nibble, in the order of the
 state dict are stored as they are. Metadata: see `REQUIRED_METADATA`.
 """
 
-import hashlib
-import json
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from pymodel.errors import InputError
-from pymodel.files import replacing
 from pymodel.quantiser import SMALLEST_SCALE, code_range, quantised_layers
+from pymodel.sealed import read_sealed, write_sealed
 from pymodel.vgg import PLAN, VGG16
 
 FORMAT = "systolic-cosim checkpoint 1"
@@ -37,7 +33,7 @@ SHIPPED = Path(__file__).parents[1] / "training" / "shipped" / "vgg16_w4a4.safet
 
 
 def pack_codes(codes: Tensor) -> Tensor:
-    """int8 codes of any shape → uint8 [⌈n/2⌉], two 4-bit codes per byte, first in the low nibble."""
+    """int8 codes of any shape → uint8 [⌈n/2⌉], two per byte, the first in the low nibble."""
     nibbles = codes.flatten().to(torch.uint8) & 0xF
     if len(nibbles) % 2:
         nibbles = torch.cat([nibbles, nibbles.new_zeros(1)])
@@ -51,7 +47,7 @@ def unpack_codes(packed: Tensor, shape: torch.Size) -> Tensor:
 
 
 def save_checkpoint(model: VGG16, path: str | Path, metadata: dict[str, str]) -> None:
-    """Write `model` and `metadata` (accuracy, seed, command, recipe) to `path`, whole or not at all.
+    """Write `model` with `metadata` (accuracy, seed, command, recipe), whole or not at all.
 
     Raises InputError if a value of the model is not finite.
     """
@@ -77,47 +73,6 @@ def save_checkpoint(model: VGG16, path: str | Path, metadata: dict[str, str]) ->
         },
         path,
     )
-
-
-def write_sealed(tensors: dict[str, Tensor], metadata: dict[str, str], path: str | Path) -> None:
-    """Write tensors and metadata with their SHA-256; no other check."""
-    with replacing(path) as temporary:
-        save_file(tensors, temporary, {**metadata, "sha256": digest(tensors, metadata)})
-
-
-def digest(tensors: dict[str, Tensor], metadata: dict[str, str]) -> str:
-    """SHA-256 (hex) over metadata and tensors: names, dtypes, shapes and bytes, in sorted order."""
-    sha = hashlib.sha256(json.dumps(metadata, sort_keys=True).encode())
-    for name in sorted(tensors):
-        tensor = tensors[name]
-        sha.update(f"{name} {tensor.dtype} {list(tensor.shape)}\n".encode())
-        sha.update(tensor.contiguous().flatten().view(torch.uint8).numpy().tobytes())
-    return sha.hexdigest()
-
-
-def read_sealed(path: str | Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Tensors and metadata of a sealed file, without `sha256`.
-
-    Raises InputError if the file is missing, no safetensors file, or altered.
-    """
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = dict(file.metadata() or {})
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except FileNotFoundError:
-        raise InputError(f"{path}: not found; expected a checkpoint of this project") from None
-    except (SafetensorError, OSError) as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(
-            f"{path}: truncated or not a safetensors file ({reason}); expected a whole checkpoint"
-        ) from None
-    found = metadata.pop("sha256", None)
-    if found is None:
-        raise InputError(f"{path}: has no sha256 in its metadata; expected a '{FORMAT}' file")
-    computed = digest(tensors, metadata)
-    if found != computed:
-        raise InputError(f"{path}: altered, its SHA-256 is {computed[:12]}…, expected {found[:12]}…")
-    return tensors, metadata
 
 
 def load_checkpoint(path: str | Path = SHIPPED) -> tuple[VGG16, dict[str, str]]:

@@ -18,6 +18,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         yield temporary
-        os.replace(temporary, path)
+        temporary.chmod(0o644)  # some writers leave it readable by the owner alone
+        temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)

@@ -1,14 +1,19 @@
 """Sets of labelled CIFAR-10 images as bytes, and the normalisation that the network expects."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor
+
+from pymodel.errors import InputError
+from pymodel.sealed import read_sealed, write_sealed
 
 CLASS_NAMES = (
     "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck",
 )  # fmt: skip
 IMAGE_SHAPE = (3, 32, 32)
+SHIPPED = Path(__file__).parents[1] / "training" / "shipped" / "cifar10_test_100.safetensors"
 
 # Mean and standard deviation of the training set, per colour channel, of values in 0..1.
 MEAN = (0.4914, 0.4822, 0.4465)
@@ -36,3 +41,19 @@ def normalise(images: Tensor) -> Tensor:
     mean = torch.tensor(MEAN, device=images.device).view(3, 1, 1)
     std = torch.tensor(STD, device=images.device).view(3, 1, 1)
     return (images.float() / 255 - mean) / std
+
+
+def load_images(path: str | Path = SHIPPED) -> ImageSet:
+    """Read a sealed file of images, labels and indices; InputError if it is not one."""
+    tensors, _ = read_sealed(path)
+    expected = {"images": torch.uint8, "labels": torch.int64, "indices": torch.int64}
+    found = {name: tensor.dtype for name, tensor in tensors.items()}
+    if found != expected or tensors["images"].shape[1:] != IMAGE_SHAPE:
+        raise InputError(f"{path}: holds {found}, expected {expected} with images of {IMAGE_SHAPE}")
+    return ImageSet(**tensors)
+
+
+def save_images(images: ImageSet, path: str | Path) -> None:
+    """Write a set of images, lossless."""
+    tensors = {"images": images.images, "labels": images.labels, "indices": images.indices}
+    write_sealed(tensors, {}, path)

@@ -1,4 +1,4 @@
-"""Fake-quantisers with learned step size: LSQ (Esser et al., "Learned Step Size Quantization", 2020).
+"""Fake-quantisers: LSQ (Esser et al., "Learned Step Size Quantization", ICLR 2020).
 
 The paper's symbols and ours:
 
@@ -18,7 +18,9 @@ The paper's weights use −8..7; ours are symmetric, so that no code lacks its n
 `torch.round` rounds half to even, and so does every other place that makes codes.
 """
 
+import functools
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -60,9 +62,13 @@ def _backward(
     return torch.where(inside, grad, 0.0).to(x.dtype), grad_scale
 
 
-# Eager, each of these walks the tensor about ten times; compiled, once. Only training asks for it.
-_compiled_forward = torch.compile(_forward, dynamic=True)
-_compiled_backward = torch.compile(_backward, dynamic=True)
+@functools.cache
+def _kernels(compiled: bool) -> tuple[Callable, Callable]:
+    """Forward and backward. Eager, each walks the tensor about ten times; compiled, once."""
+    if not compiled:
+        return _forward, _backward
+    # Only training asks for these: importing the compiler takes seconds.
+    return torch.compile(_forward, dynamic=True), torch.compile(_backward, dynamic=True)
 
 
 class _FakeQuantise(torch.autograd.Function):
@@ -72,11 +78,11 @@ class _FakeQuantise(torch.autograd.Function):
     def forward(ctx, x, scale, gradient_scale, low, high, compiled):
         ctx.save_for_backward(x, scale, gradient_scale)
         ctx.low, ctx.high, ctx.compiled = low, high, compiled
-        return (_compiled_forward if compiled else _forward)(x, scale, low, high)
+        return _kernels(compiled)[0](x, scale, low, high)
 
     @staticmethod
     def backward(ctx, grad):
-        backward = _compiled_backward if ctx.compiled else _backward
+        backward = _kernels(ctx.compiled)[1]
         grad_x, grad_scale = backward(grad, *ctx.saved_tensors, ctx.low, ctx.high)
         return grad_x, grad_scale, None, None, None, None
 

@@ -1,4 +1,4 @@
-"""VGG16 for CIFAR-10 with one convolution squeezed to 8 → 8 channels (Simonyan & Zisserman, 2015)."""
+"""VGG16 (Simonyan & Zisserman, 2015) for CIFAR-10, one convolution squeezed to 8 → 8 channels."""
 
 import torch
 from torch import Tensor, nn

@@ -1,0 +1,47 @@
+# systolic-cosim: does the array compute what the trained network computes?
+#
+#   make              run the trained layer on the Verilog array, every psum checked
+#   make test         everything under pytest, lint included
+#   make help         all targets and variables
+
+SIM ?= icarus
+IMAGES ?= 16
+LAYER ?= features.27
+MODEL ?= training/shipped/vgg16_w4a4.safetensors
+WAVES ?= 0
+DATA ?= $(CIFAR10_ROOT)
+
+PY := .venv/bin/python
+export PYTHON ?= python3
+
+.DEFAULT_GOAL := layer
+.PHONY: layer test lint train evaluate gtkwave clean help setup
+
+layer: setup ## Run a trained layer on the array (SIM, IMAGES, LAYER, MODEL, WAVES=1)
+	@$(PY) -m tb.layer --sim "$(SIM)" --images "$(IMAGES)" --layer "$(LAYER)" --model "$(MODEL)" \
+	  $(if $(filter-out 0,$(WAVES)),--waves)
+
+test: setup ## Run all tests and lint, in parallel (SIM for the simulator of the benches)
+	@$(PY) -m pytest -n auto -q
+
+lint: setup ## Run the linters alone: ruff, Verilator -Wall
+	@$(PY) -m pytest -q tb/test_lint.py
+
+train: setup ## Train the network (CIFAR10_ROOT or DATA, ARGS="--resume --epochs 30 …")
+	@$(PY) -m training.train $(if $(DATA),--data "$(DATA)") $(ARGS)
+
+evaluate: setup ## Accuracy on the 10,000 test images, squeezed layer in float and in integers
+	@$(PY) -m training.evaluate $(if $(DATA),--data "$(DATA)") --model "$(MODEL)"
+
+gtkwave: ## Open the waveform that make WAVES=1 wrote
+	@$(PY) -m tb.waves
+
+clean: ## Remove all that was built; .venv stays
+	@rm -rf build .pytest_cache .ruff_cache
+	@find pymodel training tb -name __pycache__ -type d -prune -exec rm -rf {} +
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup:
+	@./setup.sh

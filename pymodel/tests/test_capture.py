@@ -1,0 +1,59 @@
+"""Pre-hooks see what the convolutions get; names that do not fit are refused."""
+
+import pytest
+import torch
+from torch import nn
+
+from pymodel.capture import capture, find_layer, find_next
+from pymodel.errors import InputError
+from pymodel.images import normalise
+
+
+def test_squeezed_layer(shipped, images):
+    """The captured pair, recomputed by running the network in two halves."""
+    seen = capture(shipped, images.images[:4])
+    with torch.no_grad():
+        before = shipped.features[:27](normalise(images.images[:4]))
+        after = shipped.features[27:29](before.clone())
+        logits = shipped(normalise(images.images[:4]))
+    assert torch.equal(seen.input, before)
+    assert torch.equal(seen.next_input, after)
+    assert torch.equal(seen.logits, logits)
+    assert seen.next_name == "features.29"
+    assert [type(m) for m in seen.between] == [nn.ReLU]
+    assert seen.input.dtype == seen.next_input.dtype == torch.float32
+
+
+def test_no_hook_stays(shipped, images):
+    capture(shipped, images.images[:1])
+    assert not any(m._forward_pre_hooks for m in shipped.modules())
+
+
+def test_float32_even_under_autocast(shipped, images):
+    plain = capture(shipped, images.images[:2])
+    with torch.autocast("cpu", torch.bfloat16):
+        inside = capture(shipped, images.images[:2])
+    assert torch.equal(plain.next_input, inside.next_input)
+
+
+def test_what_lies_between_includes_batchnorm_and_pool(shipped):
+    name, between = find_next(shipped, "features.20")
+    assert name == "features.24"
+    assert [type(m) for m in between] == [nn.BatchNorm2d, nn.ReLU, nn.MaxPool2d]
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [("features.99", "not in the network"), ("features.0", "a Conv2d"), ("classifier", "a Linear"),
+     ("features.28", "a ReLU"), ("", "a VGG16")],
+)  # fmt: skip
+def test_not_a_quantised_convolution(shipped, name, found):
+    with pytest.raises(InputError, match=found) as error:
+        find_layer(shipped, name)
+    assert "features.27" in str(error.value)  # the choices
+    assert "\n" not in str(error.value)
+
+
+def test_last_convolution_has_no_next_one(shipped):
+    with pytest.raises(InputError, match="last convolution"):
+        find_next(shipped, "features.39")

@@ -1,0 +1,184 @@
+"""A checkpoint gives back the model bit for bit, and anything damaged is refused in one line."""
+
+import re
+
+import pytest
+import torch
+
+from pymodel.checkpoint import SHIPPED, load_checkpoint, pack_codes, save_checkpoint, unpack_codes
+from pymodel.errors import InputError
+from pymodel.images import ImageSet, load_images, normalise, save_images
+from pymodel.quantiser import initialise_scales
+from pymodel.sealed import read_sealed, write_sealed
+from pymodel.vgg import VGG16
+
+METADATA = {"accuracy": "0.5", "seed": "1", "command": "test", "recipe": "{}"}
+
+
+@pytest.fixture(scope="module")
+def model(images):
+    torch.manual_seed(0)
+    model = VGG16().eval()
+    initialise_scales(model, normalise(images.images[:8]))
+    return model
+
+
+@pytest.fixture
+def saved(model, tmp_path):
+    path = tmp_path / "model.safetensors"
+    save_checkpoint(model, path, METADATA)
+    return path
+
+
+def refusal(path, load=load_checkpoint) -> str:
+    with pytest.raises(InputError) as error:
+        load(path)
+    message = str(error.value)
+    assert str(path) in message
+    assert "\n" not in message
+    return message
+
+
+def resealed(path, change, metadata=None):
+    """Change the tensors of a checkpoint and seal it again, so that only the content is wrong."""
+    tensors, old = read_sealed(path)
+    change(tensors)
+    write_sealed(tensors, old | (metadata or {}), path)
+    return path
+
+
+def test_codes_survive_packing():
+    codes = torch.arange(-8, 7, dtype=torch.int8).reshape(3, 5)  # an odd count
+    packed = pack_codes(codes)
+    assert packed.shape == (8,)
+    assert packed[0] == 0x98  # −8 in the low nibble, −7 in the high one
+    assert torch.equal(unpack_codes(packed, codes.shape), codes)
+
+
+def test_same_logits_bit_for_bit(model, saved, images):
+    loaded, metadata = load_checkpoint(saved)
+    with torch.no_grad():
+        inputs = normalise(images.images[:16])
+        assert torch.equal(loaded(inputs), model(inputs))
+    assert metadata.items() >= METADATA.items()
+
+
+def test_saving_again_changes_nothing(saved, tmp_path):
+    loaded, _ = load_checkpoint(saved)
+    save_checkpoint(loaded, tmp_path / "again", METADATA)
+    first, second = read_sealed(saved)[0], read_sealed(tmp_path / "again")[0]
+    assert first.keys() == second.keys()
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_shipped_file_is_small_and_says_where_it_comes_from():
+    assert SHIPPED.stat().st_size < 10_000_000
+    _, metadata = load_checkpoint()
+    assert float(metadata["accuracy"]) > 0.90
+    assert metadata["command"].startswith("python -m training.train")
+    assert metadata["weight_bits"] == metadata["activation_bits"] == "4"
+
+
+def test_missing(tmp_path):
+    assert "not found" in refusal(tmp_path / "none")
+    refusal(tmp_path)  # a folder
+
+
+@pytest.mark.parametrize("keep", [0, 5, 1000, 100_000, -1])
+def test_truncated(saved, keep):
+    saved.write_bytes(saved.read_bytes()[:keep])
+    assert "truncated" in refusal(saved)
+
+
+@pytest.mark.parametrize("position", [0.3, 0.6, 0.999999])
+def test_one_bit_altered(saved, position):
+    data = bytearray(saved.read_bytes())
+    data[int(len(data) * position)] ^= 1
+    saved.write_bytes(data)
+    assert "altered" in refusal(saved)
+
+
+def test_metadata_altered(saved):
+    data = saved.read_bytes()
+    assert data.count(b'"accuracy":"0.5"') == 1
+    saved.write_bytes(data.replace(b'"accuracy":"0.5"', b'"accuracy":"0.9"'))
+    assert "altered" in refusal(saved)
+
+
+def test_no_seal(saved, tmp_path):
+    from safetensors.torch import save_file
+
+    save_file({"a": torch.zeros(1)}, tmp_path / "plain")
+    assert "sha256" in refusal(tmp_path / "plain")
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("architecture", "resnet20"), ("weight_bits", "8"), ("activation_bits", "2"), ("format", "x")],
+)
+def test_another_architecture(saved, key, value):
+    resealed(saved, lambda tensors: None, {key: value})
+    message = refusal(saved)
+    assert f"{key} is '{value}', expected" in message
+
+
+def test_tensor_renamed(saved):
+    resealed(saved, lambda t: t.update({"classifier.w": t.pop("classifier.weight")}))
+    assert "classifier.w is unknown" in refusal(saved)
+
+
+def test_tensor_missing(saved):
+    resealed(saved, lambda t: t.pop("features.28.weight", None) or t.pop("features.1.weight"))
+    assert "features.1.weight is missing" in refusal(saved)
+
+
+def test_wrong_shape(saved):
+    resealed(saved, lambda t: t.update({"classifier.bias": torch.zeros(11)}))
+    assert "classifier.bias is torch.float32 [11], expected torch.float32 [10]" in refusal(saved)
+
+
+def test_wrong_dtype(saved):
+    resealed(saved, lambda t: t.update({"classifier.bias": torch.zeros(10).double()}))
+    assert "torch.float64" in refusal(saved)
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), float("-inf")])
+@pytest.mark.parametrize("name", ["features.0.weight", "features.27.weight_quantiser.scale"])
+def test_not_finite(saved, name, bad):
+    resealed(saved, lambda t: t[name].view(-1)[3].fill_(bad))
+    assert f"{name} holds NaN or infinity" in refusal(saved)
+
+
+def test_code_out_of_range(saved):
+    resealed(saved, lambda t: t["features.27.weight_codes"][5].fill_(0x80))
+    message = refusal(saved)
+    assert re.search(r"features.27.weight_codes holds -8..\d, expected -7..7", message)
+
+
+@pytest.mark.parametrize("scale", [0.0, -1.0])
+def test_scale_not_positive(saved, scale):
+    resealed(saved, lambda t: t["features.27.activation_quantiser.scale"].fill_(scale))
+    assert "expected scales of at least" in refusal(saved)
+
+
+def test_a_model_that_is_not_finite_is_not_written(tmp_path):
+    model = VGG16()
+    model.classifier.bias.data[0] = float("nan")
+    with pytest.raises(InputError, match=r"classifier\.bias"):
+        save_checkpoint(model, tmp_path / "m", METADATA)
+    assert not list(tmp_path.iterdir())
+
+
+def test_shipped_images(images):
+    assert images.images.shape == (100, 3, 32, 32)
+    assert torch.bincount(images.labels).tolist() == [10] * 10
+    assert len(set(images.indices.tolist())) == 100
+
+
+def test_images_that_are_none(saved, tmp_path):
+    refusal(saved, load_images)
+    wrong = ImageSet(
+        torch.zeros(1, 3, 8, 8, dtype=torch.uint8), torch.zeros(1).long(), torch.zeros(1).long()
+    )
+    save_images(wrong, tmp_path / "i")
+    refusal(tmp_path / "i", load_images)

@@ -1,0 +1,41 @@
+#!/bin/sh
+# Installs what is missing, and says so: .venv with the pinned packages, and from the distribution
+# Icarus Verilog and the parts of Python that Debian ships apart. Called by the Makefile.
+set -eu
+cd "$(dirname "$0")"
+PYTHON=${PYTHON:-python3}
+
+# install PACKAGE...: with the system's package manager, or say what to type.
+install() {
+  if [ "$(id -u)" = 0 ]; then as_root=
+  elif command -v sudo >/dev/null 2>&1 && { sudo -n true 2>/dev/null || [ -t 0 ]; }; then as_root=sudo
+  else as_root=none
+  fi
+  if [ "$as_root" = none ] || ! command -v apt-get >/dev/null 2>&1; then
+    echo "error: $* missing, and no right to install it here; type: sudo apt-get install $*" >&2
+    exit 1
+  fi
+  echo "Installing with apt-get: $*"
+  { $as_root apt-get -qq update &&
+    $as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends "$@"
+  } >/dev/null || { echo "error: apt-get could not install $*; install it by hand" >&2; exit 1; }
+}
+
+command -v "$PYTHON" >/dev/null 2>&1 || install python3
+"$PYTHON" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || {
+  echo "error: $PYTHON is $("$PYTHON" --version 2>&1), expected Python 3.11 or newer; name one with PYTHON=" >&2
+  exit 1
+}
+"$PYTHON" -c 'import ensurepip, venv' 2>/dev/null || install python3-venv
+
+if [ ! -e .venv/installed ] || [ requirements.txt -nt .venv/installed ]; then
+  echo "Installing the pinned Python packages into .venv (a few minutes, torch is large)"
+  [ -x .venv/bin/pip ] || "$PYTHON" -m venv .venv
+  .venv/bin/python -m pip --quiet --disable-pip-version-check install -r requirements.txt
+  touch .venv/installed
+fi
+
+command -v iverilog >/dev/null 2>&1 || install iverilog
+# cocotb loads Python as a shared library into the simulator.
+.venv/bin/python -c 'import sys, find_libpython; sys.exit(not find_libpython.find_libpython())' ||
+  install "libpython$(.venv/bin/python -c 'import sys; print("%d.%d" % sys.version_info[:2])')"
