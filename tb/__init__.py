@@ -1,0 +1,1 @@
+"""cocotb benches: drivers, monitors, scoreboard, the simulators, and the main job."""

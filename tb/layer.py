@@ -1,0 +1,99 @@
+"""Runs a trained layer on the Verilog array and checks every psum against PyTorch.
+
+python -m tb.layer                                # 16 images of features.27 under Icarus
+python -m tb.layer --sim verilator --images 100
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+from tabulate import tabulate
+
+from pymodel.capture import DEFAULT_LAYER, find_layer, find_next
+from pymodel.checkpoint import SHIPPED, load_checkpoint
+from pymodel.errors import InputError, run_command
+from pymodel.images import load_images
+from tb.scoreboard import BenchError
+from tb.simulator import RESULTS, RTL, check_simulator, run_bench
+from tb.test_layer import LayerJob
+from tb.waves import keep_waveform
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tb.layer", description=__doc__.split("\n")[0])
+    parser.add_argument("--sim", default="icarus", help="icarus or verilator")
+    parser.add_argument("--images", default="16", help="how many of the shipped images, 1 to 100")
+    parser.add_argument("--layer", default=DEFAULT_LAYER, help="a quantised convolution")
+    parser.add_argument("--model", default=str(SHIPPED), help="checkpoint")
+    parser.add_argument("--waves", action="store_true", help="write a waveform")
+    parser.add_argument("--rtl", type=Path, default=RTL, help="folder of the Verilog sources")
+    parser.add_argument(
+        "--results", type=Path, default=RESULTS / "layer.json", help="JSON to write"
+    )
+    arguments = parser.parse_args()
+
+    check_simulator(arguments.sim)
+    shipped = load_images()
+    if not arguments.images.isdecimal() or not 1 <= int(arguments.images) <= len(shipped):
+        raise InputError(
+            f"IMAGES is '{arguments.images}', expected a whole number from 1 to {len(shipped)}"
+        )
+    model, _ = load_checkpoint(arguments.model)
+    find_layer(model, arguments.layer)
+    find_next(model, arguments.layer)
+
+    results = arguments.results.absolute()
+    job = LayerJob(
+        arguments.sim, arguments.layer, int(arguments.images),
+        str(Path(arguments.model).absolute()), str(results),
+    )  # fmt: skip
+    results.unlink(missing_ok=True)  # so that what is there afterwards is of this run
+    failure = None
+    try:
+        build = run_bench(
+            "tb.test_layer", "systolic_array", simulator=arguments.sim, rtl=arguments.rtl,
+            settings=job.settings(), waves=arguments.waves,
+        )  # fmt: skip
+        if arguments.waves:
+            waveform = keep_waveform(
+                build, rows=8, cols=8, widths={"act": 4, "weight": 4, "psum": 16}
+            )
+            print(f"Waveform: {waveform.relative_to(Path.cwd())}; open it with: make gtkwave")
+    except BenchError as error:
+        failure = error
+    if results.exists():
+        print(report(json.loads(results.read_text())))
+    if failure:
+        print(f"FAILED: {failure}")
+        return 1
+    print(f"Every psum equals PyTorch's. Results: {arguments.results}")
+    return 0
+
+
+def report(result: dict) -> str:
+    """The closing table."""
+    per_cycle = result["macs"] / result["cycles"]
+    rows = [
+        ["simulator", result["simulator"]],
+        ["layer", result["layer"]],
+        ["images", result["images"]],
+        ["psums checked", f"{result['psums_checked']:,}"],
+        ["psum mismatches", result["psum_mismatches"]],
+        ["outputs checked", f"{result['outputs_checked']:,}"],
+        ["largest error", f"{result['max_abs_error']:.2e} (limit 1e-3)"],
+        ["largest error in steps", f"{result['max_error_steps']:.2e} (limit 1e-2)"],
+        ["cycles", f"{result['cycles']:,}"],
+        ["MACs per cycle", f"{per_cycle:.2f} of 64"],
+        ["utilisation", f"{result['utilisation']:.2%}"],
+        ["simulated cycles per second", f"{result['cycles'] / result['seconds']:,.0f}"],
+        ["non-zero outputs per channel", " ".join(f"{s:.0%}" for s in result["nonzero_share"])],
+    ]
+    dead = [str(c) for c, share in enumerate(result["nonzero_share"]) if share == 0]
+    if dead:
+        rows.append(["DEAD CHANNELS", f"{', '.join(dead)}: zero everywhere, so they prove nothing"])
+    return "\n" + tabulate(rows, tablefmt="simple", disable_numparse=True) + "\n"
+
+
+if __name__ == "__main__":
+    run_command(main)

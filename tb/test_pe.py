@@ -1,0 +1,149 @@
+"""The PE against integers, exhaustively: every weight × activation, psums at their extremes."""
+
+import itertools
+
+import cocotb
+import pytest
+from cocotb.clock import Clock
+from cocotb.triggers import RisingEdge
+
+from tb.simulator import run_bench
+from tb.testing import SIMULATORS
+
+
+class PE:
+    """The PE with clock and resting inputs."""
+
+    def __init__(self, dut):
+        self.dut = dut
+        self.act_width = int(dut.ACT_WIDTH.value)
+        self.weight_width = int(dut.WEIGHT_WIDTH.value)
+        self.psum_width = int(dut.PSUM_WIDTH.value)
+        self.weights = range(-(2 ** (self.weight_width - 1)), 2 ** (self.weight_width - 1))
+        self.activations = range(2**self.act_width)
+
+    async def start(self):
+        """Clock, reset, nothing on the inputs."""
+        cocotb.start_soon(Clock(self.dut.clk_i, 10, unit="ns").start())
+        for handle in (self.dut.weight_hops_i, self.dut.weight_i, self.dut.swap_i, self.dut.act_i,
+                       self.dut.psum_i):  # fmt: skip
+            handle.value = 0
+        self.dut.rst_i.value = 1
+        await RisingEdge(self.dut.clk_i)
+        self.dut.rst_i.value = 0
+
+    async def load(self, weight, hops=1):
+        """Offer a weight for one cycle."""
+        self.dut.weight_i.value = weight
+        self.dut.weight_hops_i.value = hops
+        await RisingEdge(self.dut.clk_i)
+        self.dut.weight_hops_i.value = 0
+
+    async def multiply(self, act, psum, swap=0) -> int:
+        """Offer an activation and a psum for one cycle; the psum that comes out of it."""
+        self.dut.act_i.value = act
+        self.dut.psum_i.value = psum
+        self.dut.swap_i.value = swap
+        await RisingEdge(self.dut.clk_i)
+        self.dut.swap_i.value = 0
+        await RisingEdge(self.dut.clk_i)
+        return self.dut.psum_o.value.to_signed()
+
+
+@cocotb.test()
+async def every_product_with_psums_at_the_extremes(dut):
+    """All weights × all activations, on the largest and smallest psum that do not overflow."""
+    pe = PE(dut)
+    await pe.start()
+    top = 2 ** (pe.psum_width - 1) - 1
+    checked = 0
+    for weight in pe.weights:
+        await pe.load(weight)
+        swap = 1
+        for act in pe.activations:
+            product = weight * act
+            for psum in (0, -1, top - max(product, 0), -top - 1 - min(product, 0)):
+                assert await pe.multiply(act, psum, swap) == psum + product, (weight, act, psum)
+                swap = 0
+                checked += 1
+    assert checked == 4 * len(pe.weights) * len(pe.activations)
+
+
+@cocotb.test()
+async def swap_takes_effect_on_its_own_activation(dut):
+    """Loading alone changes nothing; the swap does, at once, and for good."""
+    pe = PE(dut)
+    await pe.start()
+    await pe.load(-1)
+    assert await pe.multiply(1, 0, swap=1) == -1
+    for old, new in itertools.pairwise([-1, *pe.weights]):
+        await pe.load(new)
+        assert await pe.multiply(1, 0) == old
+        assert await pe.multiply(1, 0, swap=1) == new
+        assert await pe.multiply(1, 0) == new
+
+
+@cocotb.test()
+async def a_weight_latched_during_the_swap_is_the_next_one(dut):
+    """Shadow loads and swaps in one cycle: the activation gets the weight from before."""
+    pe = PE(dut)
+    await pe.start()
+    await pe.load(-2)
+    dut.weight_hops_i.value = 1
+    dut.weight_i.value = 1
+    dut.act_i.value = 1
+    dut.swap_i.value = 1
+    await RisingEdge(dut.clk_i)
+    dut.weight_hops_i.value = 0
+    dut.swap_i.value = 0
+    await RisingEdge(dut.clk_i)
+    assert dut.psum_o.value.to_signed() == -2
+    assert await pe.multiply(1, 0, swap=1) == 1
+
+
+@cocotb.test()
+async def everything_is_passed_on_a_cycle_later(dut):
+    """Activation, swap and weight go east; hops count down to 0 and stay there."""
+    pe = PE(dut)
+    await pe.start()
+    hops_values = range(2 ** int(dut.HOPS_WIDTH.value))
+    held = 0
+    for hops, (act, swap) in zip(
+        hops_values, itertools.cycle([(1, 1), (0, 0), (3, 1)]), strict=False
+    ):
+        weight = pe.weights[hops % len(pe.weights)]
+        dut.weight_hops_i.value = hops
+        dut.weight_i.value = weight
+        dut.act_i.value = act
+        dut.swap_i.value = swap
+        await RisingEdge(dut.clk_i)
+        await RisingEdge(dut.clk_i)
+        assert int(dut.act_o.value) == act
+        assert int(dut.swap_o.value) == swap
+        assert int(dut.weight_hops_o.value) == max(hops - 1, 0)
+        if hops:
+            held = weight
+            assert dut.weight_o.value.to_signed() == held
+
+
+@cocotb.test()
+async def reset_clears_the_tokens(dut):
+    """Under reset neither a swap nor a weight moves on."""
+    pe = PE(dut)
+    await pe.start()
+    dut.rst_i.value = 1
+    dut.swap_i.value = 1
+    dut.weight_hops_i.value = 3
+    await RisingEdge(dut.clk_i)
+    await RisingEdge(dut.clk_i)
+    assert int(dut.swap_o.value) == 0
+    assert int(dut.weight_hops_o.value) == 0
+
+
+@pytest.mark.parametrize("simulator", SIMULATORS)
+@pytest.mark.parametrize("widths", [(4, 4, 16), (4, 4, 8), (2, 8, 13), (8, 2, 12)], ids=str)
+def test_pe(widths, simulator):
+    names = ("ACT_WIDTH", "WEIGHT_WIDTH", "PSUM_WIDTH")
+    run_bench(
+        "tb.test_pe", "pe", simulator=simulator, parameters=dict(zip(names, widths, strict=True))
+    )

@@ -1,0 +1,121 @@
+"""The array against NumPy: sizes, widths, extremes, dense and gapped tiles, contract, reset."""
+
+import cocotb
+import numpy as np
+import pytest
+
+from tb.array import ArrayBench
+from tb.schedule import schedule
+from tb.simulator import run_bench
+from tb.testing import SIMULATORS, random_generator
+
+# Rows, columns, activation, weight and psum width. The psum widths are the least that these allow,
+# but for the defaults'.
+SIZES = [
+    (8, 8, 4, 4, 16),
+    (1, 1, 4, 4, 8),
+    (4, 8, 4, 4, 10),
+    (8, 4, 4, 4, 11),
+    (16, 16, 4, 4, 12),
+    (8, 8, 2, 8, 13),
+    (3, 5, 8, 2, 12),
+]
+
+
+def extremes(bench: ArrayBench) -> tuple[int, int, int]:
+    """Largest activation, smallest and largest weight."""
+    return (
+        2**bench.act_width - 1,
+        -(2 ** (bench.weight_width - 1)),
+        2 ** (bench.weight_width - 1) - 1,
+    )
+
+
+async def check(bench: ArrayBench, weights, activations, **options) -> int:
+    """Run tiles and compare every psum with NumPy's product; the cycles it took."""
+    expected = np.concatenate([a @ w for a, w in zip(activations, weights, strict=True)])
+    at = [(t, p) for t, tile in enumerate(activations) for p in range(len(tile))]
+    bits = (bench.weight_width, bench.act_width)
+    board, cycles = await bench.run(
+        schedule(weights, activations, bits=bits, **options),
+        expected, lambda i: "tile {}, pixel {}".format(*at[i]),
+    )  # fmt: skip
+    board.finish()
+    return cycles
+
+
+def random_tiles(bench: ArrayBench, rng, lengths) -> tuple[np.ndarray, list[np.ndarray]]:
+    """A tile of random weights, and as many random activations as it says, for each length."""
+    act_max, low, high = extremes(bench)
+    weights = rng.integers(low, high + 1, (len(lengths), bench.rows, bench.cols))
+    return weights, [rng.integers(0, act_max + 1, (n, bench.rows)) for n in lengths]
+
+
+@cocotb.test()
+async def tiles_follow_without_a_bubble(dut):
+    """Tiles of COLS pixels or more: one psum vector in every cycle, from first to last."""
+    bench = ArrayBench(dut)
+    await bench.start()
+    rng = random_generator()
+    lengths = [bench.cols] * 10 + rng.integers(bench.cols, 3 * bench.cols + 1, 20).tolist()
+    cycles = await check(bench, *random_tiles(bench, rng, lengths))
+    assert cycles == bench.cols + sum(lengths) + bench.latency, "a bubble between tiles"
+
+
+@cocotb.test()
+async def short_tiles_wait_for_their_weights(dut):
+    """Tiles of fewer than COLS pixels lose nothing; each waits until its weights are loaded."""
+    bench = ArrayBench(dut)
+    await bench.start()
+    rng = random_generator()
+    lengths = rng.integers(1, bench.cols + 1, 30).tolist()
+    cycles = await check(bench, *random_tiles(bench, rng, lengths))
+    assert cycles == bench.cols * len(lengths) + lengths[-1] + bench.latency
+
+
+@cocotb.test()
+async def gaps_anywhere_lose_nothing(dut):
+    """Random tile lengths, idle cycles on both inputs, and random bits on the idle buses."""
+    bench = ArrayBench(dut)
+    await bench.start()
+    rng = random_generator()
+    lengths = rng.integers(1, 3 * bench.cols + 1, 40).tolist()
+    await check(bench, *random_tiles(bench, rng, lengths), gaps=rng)
+
+
+@cocotb.test()
+async def extreme_psums_are_exact(dut):
+    """All rows at the largest product of either sign, −2^(W−1) included, tile by tile."""
+    bench = ArrayBench(dut)
+    await bench.start()
+    act_max, low, high = extremes(bench)
+    weights = np.empty((4, bench.rows, bench.cols), int)
+    for tile, weight in enumerate((low, high, low, -1)):
+        weights[tile] = weight
+    pixels = np.full((bench.cols + 2, bench.rows), act_max)
+    pixels[1] = 0
+    await check(bench, weights, [pixels] * 4)
+
+
+@cocotb.test()
+async def reset_in_the_middle_leaves_nothing_behind(dut):
+    """After a reset while tiles are under way, the next ones come out right and nothing else."""
+    bench = ArrayBench(dut)
+    await bench.start()
+    rng = random_generator()
+    weights, activations = random_tiles(bench, rng, [2 * bench.cols] * 3)
+    half = schedule(weights, activations)
+    half = type(half)(*(values[: len(half) * 2 // 3] for values in vars(half).values()))
+    await bench.driver.play(half)
+    await bench.driver.reset()
+    await check(bench, *random_tiles(bench, rng, [bench.cols] * 3))
+
+
+@pytest.mark.parametrize("simulator", SIMULATORS)
+@pytest.mark.parametrize("size", SIZES, ids=lambda s: "{}x{}-a{}w{}p{}".format(*s))
+def test_systolic_array(size, simulator):
+    names = ("ROWS", "COLS", "ACT_WIDTH", "WEIGHT_WIDTH", "PSUM_WIDTH")
+    run_bench(
+        "tb.test_systolic_array", "systolic_array", simulator=simulator,
+        parameters=dict(zip(names, size, strict=True)),
+    )  # fmt: skip
