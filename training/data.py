@@ -45,7 +45,11 @@ def load_cifar10(root: str | None, *, train: bool) -> ImageSet:
 
 def _damaged(folder: Path) -> str | None:
     """The first file of the data set that is missing or damaged, with what is wrong."""
-    files = [*CIFAR10.train_list, *CIFAR10.test_list, (CIFAR10.meta["filename"], CIFAR10.meta["md5"])]
+    files = [
+        *CIFAR10.train_list,
+        *CIFAR10.test_list,
+        (CIFAR10.meta["filename"], CIFAR10.meta["md5"]),
+    ]
     for name, md5 in files:
         path = folder / CIFAR10.base_folder / name
         if not path.is_file():

@@ -1,12 +1,32 @@
-"""Accuracy of a network on CIFAR-10's test images."""
+"""Accuracy on CIFAR-10's test images: fake-quantised, and with one layer on integer codes.
+
+CIFAR10_ROOT=FOLDER make evaluate
+python -m training.evaluate --data FOLDER
+"""
+
+import argparse
+import copy
+import json
+from pathlib import Path
 
 import torch
+from tabulate import tabulate
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from pymodel.capture import DEFAULT_LAYER, capture
+from pymodel.checkpoint import SHIPPED, load_checkpoint
+from pymodel.errors import run_command
+from pymodel.files import replacing
 from pymodel.images import ImageSet, normalise
+from pymodel.reference import IntegerConv2d
+from training.data import load_cifar10
 
 BATCH = 250  # images a forward pass
+RESULTS = Path("build/results/evaluate.json")
+# Two computations of one sum differ by float32's rounding. Their codes in the next layer may differ
+# only where the value lies this close to the edge between two codes.
+EDGE_STEPS = 1e-4
 
 
 @torch.no_grad()
@@ -20,4 +40,76 @@ def predict(model: nn.Module, images: Tensor, progress: str | None = None) -> Te
 
 def accuracy(model: nn.Module, images: ImageSet) -> float:
     """Share of `images` that the model classifies correctly, 0..1."""
-    return (predict(model, images.images) == images.labels).float().mean().item()
+    return (predict(model, images.images) == images.labels).double().mean().item()
+
+
+def with_integer_layer(model: nn.Module, name: str = DEFAULT_LAYER) -> nn.Module:
+    """A copy of `model` that computes layer `name` on integer codes."""
+    replaced = copy.deepcopy(model)
+    replaced.set_submodule(name, IntegerConv2d(replaced.get_submodule(name)))
+    return replaced.eval()
+
+
+@torch.no_grad()
+def edge_distance(model: nn.Module, images: Tensor, name: str = DEFAULT_LAYER) -> float:
+    """How far from the edge between two codes the next layer's differing codes lie, in steps.
+
+    Compares the next layer's input codes as they follow from layer `name` in floats and in
+    integers. 0.0 if none differ. images: uint8 [N, 3, 32, 32].
+    """
+    seen = capture(model, images, name)
+    following = model.get_submodule(seen.next_name)
+    from_integers = seen.between(IntegerConv2d(seen.layer)(seen.input))
+    differing = following.activation_codes(seen.next_input) != following.activation_codes(
+        from_integers
+    )
+    ratio = (seen.next_input / following.activation_quantiser.scale)[differing]
+    return (ratio - ratio.floor() - 0.5).abs().max().item() if differing.any() else 0.0
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m training.evaluate", description=__doc__.split("\n")[0]
+    )
+    parser.add_argument(
+        "--data", help="folder that holds cifar-10-batches-py; default $CIFAR10_ROOT"
+    )
+    parser.add_argument("--model", default=str(SHIPPED), help="checkpoint")
+    arguments = parser.parse_args()
+
+    model, metadata = load_checkpoint(arguments.model)
+    test_set = load_cifar10(arguments.data, train=False)
+    fake = predict(model, test_set.images, "fake-quantised")
+    integer = predict(with_integer_layer(model), test_set.images, "integer layer")
+    differing = fake != integer
+    result = {
+        "images": len(test_set),
+        "accuracy": (fake == test_set.labels).double().mean().item(),
+        "accuracy_integer_layer": (integer == test_set.labels).double().mean().item(),
+        "predictions_differing": int(differing.sum()),
+    }
+    with replacing(RESULTS) as temporary:
+        temporary.write_text(json.dumps(result, indent=2) + "\n")
+    print(tabulate(
+        [
+            ["test images", f"{result['images']:,}"],
+            ["accuracy, fake-quantised", f"{result['accuracy']:.2%}"],
+            [f"accuracy, {DEFAULT_LAYER} on codes", f"{result['accuracy_integer_layer']:.2%}"],
+            ["predictions that differ", result["predictions_differing"]],
+            ["accuracy that the checkpoint states", f"{float(metadata['accuracy']):.2%}"],
+        ], tablefmt="simple", disable_numparse=True,
+    ))  # fmt: skip
+    for index in torch.nonzero(differing)[:, 0].tolist():
+        distance = edge_distance(model, test_set.images[index : index + 1])
+        print(f"image {index}: differing codes lie within {distance:.1e} step of an edge")
+        if not 0 < distance < EDGE_STEPS:
+            print(f"FAILED: expected them within {EDGE_STEPS:g} step of an edge")
+            return 1
+    if f"{result['accuracy']:.4f}" != f"{float(metadata['accuracy']):.4f}":
+        print("FAILED: the checkpoint states another accuracy")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    run_command(main)

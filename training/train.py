@@ -27,11 +27,12 @@ from torch.nn import functional
 from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 
-from pymodel.checkpoint import read_sealed, save_checkpoint, write_sealed
+from pymodel.checkpoint import save_checkpoint
 from pymodel.errors import InputError, run_command
 from pymodel.files import replacing
 from pymodel.images import ImageSet, normalise
 from pymodel.quantiser import Quantiser, initialise_scales, set_quantising
+from pymodel.sealed import read_sealed, write_sealed
 from pymodel.vgg import VGG16
 from training.data import augment, load_cifar10
 from training.evaluate import accuracy
@@ -244,17 +245,27 @@ def write_log(path: Path, rows: list[dict]) -> None:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m training.train", description=__doc__.split("\n")[0])
-    parser.add_argument("--data", help="folder that holds cifar-10-batches-py; default $CIFAR10_ROOT")
-    parser.add_argument("--run", type=Path, default=Path("build/train"), help="folder of state and log")
-    parser.add_argument("--output", type=Path, help="checkpoint to write; default RUN/vgg16_w4a4.safetensors")
+    parser = argparse.ArgumentParser(
+        prog="python -m training.train", description=__doc__.split("\n")[0]
+    )
+    parser.add_argument(
+        "--data", help="folder that holds cifar-10-batches-py; default $CIFAR10_ROOT"
+    )
+    parser.add_argument(
+        "--run", type=Path, default=Path("build/train"), help="folder of state and log"
+    )
+    parser.add_argument(
+        "--output", type=Path, help="checkpoint to write; default RUN/vgg16_w4a4.safetensors"
+    )
     parser.add_argument("--epochs", type=int, default=Recipe.epochs)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
     parser.add_argument("--resume", action="store_true", help="go on from the last epoch in RUN")
     arguments = parser.parse_args()
     if arguments.epochs < 3:
-        raise InputError(f"--epochs is {arguments.epochs}, expected 3 or more (2 float, 1 quantised)")
+        raise InputError(
+            f"--epochs is {arguments.epochs}, expected 3 or more (2 float, 1 quantised)"
+        )
     output = arguments.output or arguments.run / "vgg16_w4a4.safetensors"
     recipe = replace(Recipe(), epochs=arguments.epochs)
 
@@ -267,7 +278,9 @@ def main() -> int:
                 resume=arguments.resume,
             )  # fmt: skip
         except KeyboardInterrupt:
-            raise InputError("interrupted; the finished epochs are kept, go on with --resume") from None
+            raise InputError(
+                "interrupted; the finished epochs are kept, go on with --resume"
+            ) from None
         if where.rank == 0:
             share = accuracy(model, test_set)
             command = "python -m training.train " + shlex.join(

@@ -1,0 +1,23 @@
+"""Writes the shipped images: the first ten of each class among CIFAR-10's test images."""
+
+import torch
+
+from pymodel.errors import run_command
+from pymodel.images import CLASS_NAMES, SHIPPED, ImageSet, save_images
+from training.data import load_cifar10
+
+PER_CLASS = 10
+
+
+def main() -> int:
+    images = load_cifar10(None, train=False)
+    of_class = [torch.nonzero(images.labels == c)[:PER_CLASS, 0] for c in range(len(CLASS_NAMES))]
+    # Class after class in turn, so that the first few images are of different classes.
+    chosen = torch.stack(of_class, dim=1).flatten()
+    save_images(ImageSet(images.images[chosen], images.labels[chosen], chosen), SHIPPED)
+    print(f"{SHIPPED}: {len(chosen)} images")
+    return 0
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,0 +1,26 @@
+"""The schedules that follow from the recipe."""
+
+import pytest
+
+from training.recipe import Recipe
+
+
+def test_learning_rate_is_a_triangle():
+    recipe = Recipe(peak_lr=1.0, warmup=0.2)
+    rates = [recipe.lr(step, 99) for step in range(99)]
+    assert max(rates) == rates[19] == pytest.approx(1.0)
+    assert rates[0] == pytest.approx(0.05)
+    assert rates[-1] == pytest.approx(0.0125)
+    assert rates[:20] == sorted(rates[:20])
+    assert rates[19:] == sorted(rates[19:], reverse=True)
+
+
+@pytest.mark.parametrize("epochs", [3, 9, 18, 30])
+def test_last_third_is_quantised_and_ends_on_full_images(epochs):
+    recipe = Recipe(epochs=epochs)
+    assert sum(recipe.quantised(e) for e in range(epochs)) == epochs // 3
+    assert not recipe.quantised(0)
+    assert recipe.quantised(epochs - 1)
+    sizes = [recipe.size(e) for e in range(epochs)]
+    assert sizes == sorted(sizes)
+    assert sizes[-1] == 32

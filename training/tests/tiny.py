@@ -1,0 +1,31 @@
+"""A training run of seconds, for the tests: random images, three epochs, two steps each."""
+
+import sys
+from pathlib import Path
+
+import torch
+
+from pymodel.images import ImageSet
+from training.recipe import Recipe
+from training.train import setup, train
+
+RECIPE = Recipe(epochs=3, batch_size=16, sizes=((0.0, 16),), peak_lr=0.02)
+
+
+def tiny_set() -> ImageSet:
+    generator = torch.Generator().manual_seed(5)
+    images = torch.randint(0, 256, (32, 3, 32, 32), generator=generator).byte()
+    return ImageSet(images, torch.arange(32) % 10, torch.arange(32))
+
+
+def run(folder: Path, *, resume: bool = False, recipe: Recipe = RECIPE, seed: int = 3):
+    """Train on the tiny set; the model's state dict."""
+    with setup("cpu", compiled=False) as where:
+        images = tiny_set()
+        model = train(images, images, recipe, folder, seed, where, resume=resume)
+        return model.state_dict()
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    run(Path(sys.argv[1]))
