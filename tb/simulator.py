@@ -67,6 +67,8 @@ def run_bench(
     if simulator == "verilator":
         # Two states only: random initial values are its way to show what was never set.
         arguments["compile_args"] = ["--x-initial", "unique", "--x-assign", "unique"]
+        # The package was configured without g++'s flag for its precompiled header.
+        arguments["make_args"] = ["CFG_CXXFLAGS_PCH_I=-include", "-j2"]
         arguments["plus_args"] = ["+verilator+rand+reset+2", f"+verilator+seed+{seed % 2**31 or 1}"]
         if waves:
             arguments["plus_args"] += ["--trace", "--trace-file", f"{toplevel}.fst"]

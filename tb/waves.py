@@ -35,7 +35,7 @@ def write_save_file(file, rows: int, cols: int, widths: dict[str, int]) -> None:
     top = "systolic_array"
     save = GTKWSave(file)
     save.dumpfile(str(WAVEFORM))
-    save.zoom_markers(-17.0)
+    save.zoom_markers(-16.3)
     save.size(1600, 1000)
     save.signals_width(330)
     save.treeopen(f"{top}.")
