@@ -33,7 +33,7 @@ train: setup ## Train the network (CIFAR10_ROOT or DATA, ARGS="--resume --epochs
 evaluate: setup ## Accuracy on the 10,000 test images, squeezed layer in float and in integers
 	@$(PY) -m training.evaluate $(if $(DATA),--data "$(DATA)") --model "$(MODEL)"
 
-gtkwave: ## Open the waveform that make WAVES=1 wrote
+gtkwave: setup ## Open the waveform that make WAVES=1 wrote
 	@$(PY) -m tb.waves
 
 clean: ## Remove all that was built; .venv stays

@@ -6,6 +6,7 @@ two's complement, two per byte, the first in the low nibble, in the order of the
 state dict are stored as they are. Metadata: see `REQUIRED_METADATA`.
 """
 
+import re
 from pathlib import Path
 
 import torch
@@ -90,6 +91,9 @@ def load_checkpoint(path: str | Path = SHIPPED) -> tuple[VGG16, dict[str, str]]:
     for key, value in expected.items():
         if metadata[key] != value:
             raise InputError(f"{path}: {key} is '{metadata[key]}', expected '{value}'")
+
+    if not re.fullmatch(r"0\.\d+|1\.0+", metadata["accuracy"]):
+        raise InputError(f"{path}: accuracy is '{metadata['accuracy']}', expected 0.0 to 1.0")
 
     model = VGG16(BITS)
     stored = _stored_form(model)

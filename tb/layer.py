@@ -56,9 +56,7 @@ def main() -> int:
             settings=job.settings(), waves=arguments.waves,
         )  # fmt: skip
         if arguments.waves:
-            waveform = keep_waveform(
-                build, rows=8, cols=8, widths={"act": 4, "weight": 4, "psum": 16}
-            )
+            waveform = keep_waveform(build)
             print(f"Waveform: {waveform.relative_to(Path.cwd())}; open it with: make gtkwave")
     except BenchError as error:
         failure = error

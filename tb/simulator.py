@@ -45,36 +45,42 @@ def check_simulator(simulator: str) -> None:
 
 def run_bench(
     module: str, toplevel: str, *, simulator: str, parameters: dict[str, int] | None = None,
-    rtl: Path = RTL, settings: dict[str, str] | None = None, seed: int | None = None,
-    waves: bool = False,
+    rtl: Path = RTL, settings: dict[str, str] | None = None, waves: bool = False,
+    variant: str = "",
 ) -> Path:  # fmt: skip
     """Run the cocotb tests of `module` ("tb.test_pe") on the Verilog module `toplevel`.
 
     `settings` are environment variables for the bench. The usual cocotb variables work. Each
-    combination of sources, parameters and simulator has a build folder of its own, which is
-    returned, and is compiled once. Raises BenchError with the first failure, or if no test ran.
+    combination of bench, `variant`, sources, parameters and simulator has a build folder of its
+    own, which is returned, and is compiled once. Raises BenchError with the first failure, or
+    if no test ran.
     """
     check_simulator(simulator)
+    seed = os.environ.get("COCOTB_RANDOM_SEED", "1")
+    if not seed.isdecimal():
+        raise InputError(f"COCOTB_RANDOM_SEED is '{seed}', expected a whole number")
     sources = sorted(rtl.glob("*.v"))
     parameters = parameters or {}
-    build = BUILD / _build_name(toplevel, simulator, parameters, waves, sources)
+    if not sources:
+        raise InputError(f"{rtl}: holds no Verilog sources (*.v)")
+    bench = module.rpartition("test_")[2] + f"-{variant}" * bool(variant)
+    build = BUILD / _build_name(bench, simulator, parameters, waves, sources)
     build.mkdir(parents=True, exist_ok=True)
     results = build / f"{module}.xml"
     results.unlink(missing_ok=True)
-    if seed is None:
-        seed = int(os.environ.get("COCOTB_RANDOM_SEED", 1))
     arguments = {}
     if simulator == "verilator":
         # Two states only: random initial values are its way to show what was never set.
         arguments["compile_args"] = ["--x-initial", "unique", "--x-assign", "unique"]
         # The package was configured without g++'s flag for its precompiled header.
         arguments["make_args"] = ["CFG_CXXFLAGS_PCH_I=-include", "-j2"]
-        arguments["plus_args"] = ["+verilator+rand+reset+2", f"+verilator+seed+{seed % 2**31 or 1}"]
+        own_seed = int(seed) % 2**31 or 1  # of 31 bits; 0 would mean one of its own choice
+        arguments["plus_args"] = ["+verilator+rand+reset+2", f"+verilator+seed+{own_seed}"]
         if waves:
             arguments["plus_args"] += ["--trace", "--trace-file", f"{toplevel}.fst"]
     try:
         with _environment(
-            simulator, COCOTB_RESULTS_FILE=str(results), COCOTB_RANDOM_SEED=str(seed),
+            simulator, COCOTB_RESULTS_FILE=str(results), COCOTB_RANDOM_SEED=seed,
             **(settings or {}),
         ):  # fmt: skip
             run(
@@ -106,12 +112,12 @@ def _first_failure(results: Path) -> str | None:
     return None
 
 
-def _build_name(toplevel, simulator, parameters, waves, sources) -> str:
+def _build_name(bench, simulator, parameters, waves, sources) -> str:
     """A folder name that says what is built, and a hash of the sources."""
     digest = hashlib.sha256()
     for source in sources:
         digest.update(f"{source.name}\n{source.read_text()}".encode())
-    words = [toplevel, simulator, *(f"{k}{v}" for k, v in parameters.items())]
+    words = [bench, simulator, *(f"{k}{v}" for k, v in parameters.items())]
     return "-".join(words + ["waves"] * waves + [digest.hexdigest()[:10]])
 
 

@@ -35,6 +35,15 @@ def test_layer(refused, name, found):
     refused(layer.main, "--layer", name, words=[f"layer '{name}'", found, "expected"])
 
 
+def test_seed(refused, monkeypatch):
+    monkeypatch.setenv("COCOTB_RANDOM_SEED", "abc")
+    refused(layer.main, words=["COCOTB_RANDOM_SEED is 'abc'", "whole number"])
+
+
+def test_no_sources(refused, tmp_path):
+    refused(layer.main, "--rtl", tmp_path, words=[str(tmp_path), "no Verilog sources"])
+
+
 def test_checkpoint_missing(refused, tmp_path):
     refused(layer.main, "--model", tmp_path / "none", words=["none: not found"])
 

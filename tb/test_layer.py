@@ -137,11 +137,30 @@ def recovery_error(sums: torch.Tensor, seen: Capture) -> tuple[float, float]:
     return difference.max().item(), (difference / gain).max().item()
 
 
+def test_a_dead_channel_is_reported():
+    from tb.layer import report
+
+    result = dict.fromkeys(("layer", "images", "psum_mismatches", "simulator"), 0)
+    numbers = (
+        "psums_checked",
+        "outputs_checked",
+        "max_abs_error",
+        "max_error_steps",
+        "utilisation",
+    )
+    result |= dict.fromkeys((*numbers, "cycles", "macs", "seconds"), 1)
+    assert "DEAD" not in report(result | {"nonzero_share": [0.5, 0.1]})
+    assert "DEAD CHANNELS                1: zero" in report(result | {"nonzero_share": [0.5, 0.0]})
+
+
 @pytest.mark.parametrize("simulator", SIMULATORS)
 @pytest.mark.parametrize("images", [1, 3])
 def test_layer(images, simulator, tmp_path):
     job = LayerJob(simulator, images=images, results=str(tmp_path / "layer.json"))
-    run_bench("tb.test_layer", "systolic_array", simulator=simulator, settings=job.settings())
+    run_bench(
+        "tb.test_layer", "systolic_array", simulator=simulator, settings=job.settings(),
+        variant=f"{images}-images",
+    )  # fmt: skip
     result = json.loads(Path(job.results).read_text())
     assert result["psums_checked"] == images * 9 * 16 * 8
     assert result["psum_mismatches"] == 0

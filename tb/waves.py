@@ -6,6 +6,7 @@ python -m tb.waves
 import shutil
 import subprocess
 from pathlib import Path
+from typing import TextIO
 
 from vcd.gtkw import GTKWSave
 
@@ -18,21 +19,19 @@ WAVEFORM = WAVES / "layer.fst"
 SAVE_FILE = WAVES / "layer.gtkw"
 
 
-def keep_waveform(build: Path, *, rows: int, cols: int, widths: dict[str, int]) -> Path:
-    """Copy the waveform of a run out of its build folder and write the save file for it.
-
-    `widths`: bits of "act", "weight" and "psum". Returns the waveform's path.
-    """
+def keep_waveform(build: Path) -> Path:
+    """Copy the waveform of a run out of its build folder and write the save file; its path."""
     with replacing(WAVEFORM) as temporary:
         shutil.copy(build / "systolic_array.fst", temporary)
     with replacing(SAVE_FILE) as temporary, temporary.open("w") as file:
-        write_save_file(file, rows, cols, widths)
+        write_save_file(file)
     return WAVEFORM
 
 
-def write_save_file(file, rows: int, cols: int, widths: dict[str, int]) -> None:
+def write_save_file(file: TextIO, rows: int = 8, cols: int = 8) -> None:
     """Group the array's signals: inputs and outputs, then per row and column what each PE holds."""
     top = "systolic_array"
+    widths = {"act": 4, "weight": 4, "psum": 16}
     save = GTKWSave(file)
     save.dumpfile(str(WAVEFORM))
     save.zoom_markers(-16.3)

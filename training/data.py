@@ -1,6 +1,7 @@
 """CIFAR-10 (Krizhevsky, 2009) through torchvision, and augmentation of whole batches of bytes."""
 
 import os
+import sys
 from pathlib import Path
 
 import torch
@@ -10,17 +11,21 @@ from torch.nn import functional
 from pymodel.errors import InputError
 from pymodel.images import ImageSet
 
-# torchvision's wheels are compiled against CUDA builds of torch. Beside a CPU build its operators
-# do not load, and `import torchvision` fails on registering a fake kernel for operators that do not
-# exist. Data sets need none of them, so declaring the two schemas is enough.
-_missing = [n for n in ("nms", "qnms") if not hasattr(torch.ops.torchvision, n)]
-if _missing:
+try:
+    import torchvision
+except RuntimeError:
+    # torchvision's wheels are compiled against CUDA builds of torch. Beside a CPU build its
+    # operators do not load, and the import fails on giving fake kernels to operators that do not
+    # exist. Data sets need none of them, so declaring their schemas is enough.
+    for _name in [name for name in sys.modules if name.split(".")[0] == "torchvision"]:
+        del sys.modules[_name]
     _library = torch.library.Library("torchvision", "DEF")
-    for _name in _missing:
+    for _name in ("nms", "qnms"):
         _library.define(f"{_name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+    import torchvision  # noqa: F401
 
-from torchvision.datasets import CIFAR10  # noqa: E402  (needs the schemas above)
-from torchvision.datasets.utils import check_integrity  # noqa: E402
+from torchvision.datasets import CIFAR10  # after the above
+from torchvision.datasets.utils import check_integrity
 
 ROOT_VARIABLE = "CIFAR10_ROOT"
 

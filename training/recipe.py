@@ -19,7 +19,7 @@ class Recipe:
     quantised_share: float = 1 / 3
     # (share of the epochs from which it holds, image side in pixels): small images cost
     # a quarter (16) and 56 % (24) of full ones, and the coarse features are learned from them.
-    sizes: tuple[tuple[float, int], ...] = ((0.0, 16), (0.2, 24), (0.7, 32))
+    sizes: tuple[tuple[float, int], ...] = ((0.0, 16), (0.2, 24), (0.8, 32))
     bits: int = 4  # weights and activations
 
     def lr(self, step: int, steps: int) -> float:

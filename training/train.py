@@ -42,6 +42,7 @@ CSV_COLUMNS = (
     "epoch", "size", "quantised", "lr", "train_loss", "train_accuracy", "test_accuracy_1000",
     "seconds",
 )  # fmt: skip
+RESULTS = Path("build/results/train.json")
 PROGRESS_IMAGES = 1000  # test images evaluated after each epoch, to watch; nothing is chosen by it
 CALIBRATION_IMAGES = 512  # training images that initialise the activation scales
 
@@ -81,17 +82,32 @@ def setup(device: str, *, compiled: bool = True):
     if world > 1:
         distributed.init_process_group("nccl" if cuda else "gloo")
     try:
-        yield Setup(chosen, rank, world, compiled)
+        yield Setup(chosen, rank, world, compiled and compiler_works())
     finally:
         if world > 1:
             distributed.destroy_process_group()
 
 
+def compiler_works() -> bool:
+    """Whether torch.compile works here; it needs a C++ compiler and Python's headers."""
+    try:
+        fake_quantise = Quantiser(4, signed=False)
+        fake_quantise.compiled = True
+        fake_quantise(torch.rand(2, 3)).sum().backward()
+    except Exception as error:
+        reason = str(error).strip().splitlines()[0]
+        print(f"note: torch.compile does not work here, training takes longer ({reason})")
+        return False
+    return True
+
+
 def train(
     train_set: ImageSet, test_set: ImageSet, recipe: Recipe, run: Path, seed: int, where: Setup,
     *, resume: bool = False,
-) -> VGG16:  # fmt: skip
-    """Train from `seed`, or from the state in folder `run` if `resume`; the model, in eval mode.
+) -> tuple[VGG16, list[dict]]:  # fmt: skip
+    """Train from `seed`, or from the state in folder `run` if `resume`.
+
+    Returns the model, in evaluation mode, and the rows of the log.
 
     After each epoch, `run` holds `state.safetensors` and `log.csv`. Raises InputError if the state
     to resume from is missing, damaged, or of another recipe or seed.
@@ -150,7 +166,7 @@ def train(
             )
             sys.stdout.flush()
     bar.close()
-    return model.eval()
+    return model.eval(), rows
 
 
 def make_optimiser(model: nn.Module, recipe: Recipe) -> torch.optim.SGD:
@@ -262,9 +278,9 @@ def main() -> int:
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
     parser.add_argument("--resume", action="store_true", help="go on from the last epoch in RUN")
     arguments = parser.parse_args()
-    if arguments.epochs < 3:
+    if arguments.epochs < 5:
         raise InputError(
-            f"--epochs is {arguments.epochs}, expected 3 or more (2 float, 1 quantised)"
+            f"--epochs is {arguments.epochs}, expected 5 or more, one for each phase of the recipe"
         )
     output = arguments.output or arguments.run / "vgg16_w4a4.safetensors"
     recipe = replace(Recipe(), epochs=arguments.epochs)
@@ -273,7 +289,7 @@ def main() -> int:
     test_set = load_cifar10(arguments.data, train=False)
     with setup(arguments.device) as where:
         try:
-            model = train(
+            model, rows = train(
                 train_set, test_set, recipe, arguments.run, arguments.seed, where,
                 resume=arguments.resume,
             )  # fmt: skip
@@ -293,6 +309,12 @@ def main() -> int:
                     "command": command.strip(), "recipe": json.dumps(recipe.as_dict()),
                 },
             )  # fmt: skip
+            result = {
+                "accuracy": share, "epochs": recipe.epochs, "seed": arguments.seed,
+                "seconds": sum(row["seconds"] for row in rows), "checkpoint": str(output),
+            }  # fmt: skip
+            with replacing(RESULTS) as temporary:
+                temporary.write_text(json.dumps(result, indent=2) + "\n")
             print(tabulate(
                 [["test accuracy", f"{share:.2%}"], ["epochs", recipe.epochs],
                  ["seed", arguments.seed], ["checkpoint", output]], tablefmt="simple",

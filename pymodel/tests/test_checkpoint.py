@@ -114,7 +114,13 @@ def test_no_seal(saved, tmp_path):
 
 @pytest.mark.parametrize(
     ("key", "value"),
-    [("architecture", "resnet20"), ("weight_bits", "8"), ("activation_bits", "2"), ("format", "x")],
+    [
+        ("architecture", "resnet20"),
+        ("weight_bits", "8"),
+        ("activation_bits", "2"),
+        ("format", "x"),
+        ("accuracy", "good"),
+    ],
 )
 def test_another_architecture(saved, key, value):
     resealed(saved, lambda tensors: None, {key: value})

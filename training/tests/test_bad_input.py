@@ -32,6 +32,10 @@ def test_data_absent_and_no_network(refused, tmp_path, monkeypatch):
     refused(training.evaluate.main, words=["build/data", "put the Python version", "no network"])
 
 
+def test_too_few_epochs(refused):
+    refused(training.train.main, "--epochs", "4", words=["--epochs is 4", "5 or more"])
+
+
 def test_device(refused, monkeypatch):
     monkeypatch.setattr(training.train, "load_cifar10", lambda *a, **k: None)
     refused(

@@ -102,7 +102,7 @@ def test_two_processes(trained, tmp_path):
     are close to those of one process, not equal."""
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     command = [
-        sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--master-port=0",
+        sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2",
         "-m", "training.tests.tiny", str(tmp_path),
     ]  # fmt: skip
     result = subprocess.run(

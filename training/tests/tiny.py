@@ -22,7 +22,7 @@ def run(folder: Path, *, resume: bool = False, recipe: Recipe = RECIPE, seed: in
     """Train on the tiny set; the model's state dict."""
     with setup("cpu", compiled=False) as where:
         images = tiny_set()
-        model = train(images, images, recipe, folder, seed, where, resume=resume)
+        model, _ = train(images, images, recipe, folder, seed, where, resume=resume)
         return model.state_dict()
 
 
