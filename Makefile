@@ -38,10 +38,10 @@ gtkwave: setup ## Open the waveform that make WAVES=1 wrote
 
 clean: ## Remove all that was built; .venv stays
 	@rm -rf build .pytest_cache .ruff_cache
-	@find pymodel training tb -name __pycache__ -type d -prune -exec rm -rf {} +
+	@find . -path ./.venv -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-setup:
+setup: ## Install what is missing; the others call it
 	@./setup.sh

@@ -27,6 +27,7 @@ command -v "$PYTHON" >/dev/null 2>&1 || install python3
   exit 1
 }
 "$PYTHON" -c 'import ensurepip, venv' 2>/dev/null || install python3-venv
+command -v iverilog >/dev/null 2>&1 || install iverilog
 
 if [ ! -e .venv/installed ] || [ requirements.txt -nt .venv/installed ]; then
   echo "Installing the pinned Python packages into .venv (a few minutes, torch is large)"
@@ -35,7 +36,6 @@ if [ ! -e .venv/installed ] || [ requirements.txt -nt .venv/installed ]; then
   touch .venv/installed
 fi
 
-command -v iverilog >/dev/null 2>&1 || install iverilog
 # cocotb loads Python as a shared library into the simulator.
 .venv/bin/python -c 'import sys, find_libpython; sys.exit(not find_libpython.find_libpython())' ||
   install "libpython$(.venv/bin/python -c 'import sys; print("%d.%d" % sys.version_info[:2])')"

@@ -22,7 +22,6 @@ class Capture:
     between: nn.Sequential  # what lies between its output and the next convolution (here: ReLU)
     next_name: str  # of the next convolution
     next_input: Tensor  # the pre-hooked input of that: float32 [N, C_out, H', W']
-    logits: Tensor  # float32 [N, 10]
 
 
 def find_layer(model: nn.Module, name: str) -> QuantConv2d:
@@ -44,11 +43,13 @@ def find_next(model: nn.Module, name: str) -> tuple[str, nn.Sequential]:
     """
     parent_name, _, position = name.rpartition(".")
     parent = model.get_submodule(parent_name)
-    following = list(parent.named_children())[int(position) + 1 :]
-    between = []
-    for child, module in following:
+    children = dict(parent.named_children())
+    following = list(children)[list(children).index(position) + 1 :]
+    between: list[nn.Module] = []
+    for child in following:
+        module = children[child]
         if isinstance(module, nn.Conv2d):
-            return f"{parent_name}.{child}", nn.Sequential(*between)
+            return ".".join(filter(None, (parent_name, child))), nn.Sequential(*between)
         between.append(module)
     raise InputError(f"layer '{name}' is the last convolution, expected one with another after it")
 
@@ -75,9 +76,9 @@ def capture(model: nn.Module, images: Tensor, name: str = DEFAULT_LAYER) -> Capt
     try:
         torch.backends.cudnn.allow_tf32 = False
         with torch.autocast(images.device.type, enabled=False):
-            logits = model.eval()(normalise(images))
+            model.eval()(normalise(images))
     finally:
         torch.backends.cudnn.allow_tf32 = tf32
         for hook in hooks:
             hook.remove()
-    return Capture(name, layer, seen["input"], between, next_name, seen["next_input"], logits)
+    return Capture(name, layer, seen["input"], between, next_name, seen["next_input"])

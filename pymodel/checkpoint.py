@@ -90,10 +90,10 @@ def load_checkpoint(path: str | Path = SHIPPED) -> tuple[VGG16, dict[str, str]]:
     expected |= {"weight_bits": str(BITS), "activation_bits": str(BITS)}
     for key, value in expected.items():
         if metadata[key] != value:
-            raise InputError(f"{path}: {key} is '{metadata[key]}', expected '{value}'")
+            raise InputError(f"{path}: {key} is {metadata[key]!r}, expected {value!r}")
 
     if not re.fullmatch(r"0\.\d+|1\.0+", metadata["accuracy"]):
-        raise InputError(f"{path}: accuracy is '{metadata['accuracy']}', expected 0.0 to 1.0")
+        raise InputError(f"{path}: accuracy is {metadata['accuracy']!r}, expected 0.0 to 1.0")
 
     model = VGG16(BITS)
     stored = _stored_form(model)
@@ -101,7 +101,7 @@ def load_checkpoint(path: str | Path = SHIPPED) -> tuple[VGG16, dict[str, str]]:
         if name not in tensors:
             raise InputError(f"{path}: tensor {name} is missing")
         if name not in stored:
-            raise InputError(f"{path}: tensor {name} is unknown to the network")
+            raise InputError(f"{path}: tensor {name!r} is unknown to the network")
         shape, dtype = stored[name]
         tensor = tensors[name]
         if (tensor.shape, tensor.dtype) != (shape, dtype):
@@ -111,6 +111,8 @@ def load_checkpoint(path: str | Path = SHIPPED) -> tuple[VGG16, dict[str, str]]:
             )
         if not torch.isfinite(tensor).all():
             raise InputError(f"{path}: {name} holds NaN or infinity, expected finite values")
+        if name.endswith(".running_var") and (tensor < 0).any():
+            raise InputError(f"{path}: {name} holds {tensor.min().item():g}, expected variances")
         if name.endswith(".scale") and not (tensor >= SMALLEST_SCALE).all():
             raise InputError(
                 f"{path}: {name} holds {tensor.min().item():g}, expected scales of at least "
@@ -126,7 +128,10 @@ def load_checkpoint(path: str | Path = SHIPPED) -> tuple[VGG16, dict[str, str]]:
                 f"expected {low}..{high}"
             )
         # Quantising code · scale gives code again, and so the same float, bit for bit.
-        tensors[f"{name}.weight"] = codes * tensors[f"{name}.weight_quantiser.scale"]
+        weight = codes * tensors[f"{name}.weight_quantiser.scale"]
+        if not torch.isfinite(weight).all():
+            raise InputError(f"{path}: {name}.weight_quantiser.scale is too large for float32")
+        tensors[f"{name}.weight"] = weight
     model.load_state_dict(tensors)
     return model.eval(), metadata
 

@@ -1,17 +1,20 @@
-"""Writing files so that nothing half-written is ever left behind."""
+"""Where results go, and writing files so that nothing half-written is ever left behind."""
 
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "build" / "results"
+
 
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; rename it to `path` on success, remove it on failure.
 
-    >>> with replacing("/tmp/result.txt") as temporary:
-    ...     _ = temporary.write_text("whole or not at all")
+    with replacing("result.txt") as temporary:
+        temporary.write_text("whole or not at all")
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -71,6 +71,19 @@ def _kernels(compiled: bool) -> tuple[Callable, Callable]:
     return torch.compile(_forward, dynamic=True), torch.compile(_backward, dynamic=True)
 
 
+def compiler_works(device: str | torch.device = "cpu") -> bool:
+    """Whether torch.compile works here; for a CPU it needs g++ and Python's headers."""
+    quantiser = Quantiser(4, signed=False).to(device)
+    quantiser.compiled = True
+    try:
+        quantiser(torch.rand(2, 3, device=device)).sum().backward()
+    except Exception as error:  # of the compiler, the linker, or whatever else is missing
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        print(f"note: torch.compile does not work here, training takes longer ({reason})")
+        return False
+    return True
+
+
 class _FakeQuantise(torch.autograd.Function):
     """The straight-through estimator, and the only place in the project that has one."""
 
@@ -96,7 +109,6 @@ class Quantiser(nn.Module):
 
     def __init__(self, bits: int, *, signed: bool, per_channel: int | None = None):
         super().__init__()
-        self.bits = bits
         self.low, self.high = code_range(bits, signed=signed)
         shape = () if per_channel is None else (per_channel, 1, 1, 1)
         self.scale = nn.Parameter(torch.ones(shape))

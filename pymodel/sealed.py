@@ -37,17 +37,17 @@ def read_sealed(path: str | Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         with safe_open(path, framework="pt") as file:
             metadata = dict(file.metadata() or {})
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        found = metadata.pop("sha256", None)
+        computed = digest(tensors, metadata)
     except FileNotFoundError:
         raise InputError(f"{path}: not found; expected a file of this project") from None
-    except (SafetensorError, OSError) as error:
-        reason = str(error).splitlines()[0]
+    except (SafetensorError, OSError, RuntimeError, ValueError, MemoryError) as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
         raise InputError(
-            f"{path}: truncated or not a safetensors file ({reason}); expected a whole one"
+            f"{path}: truncated, or no readable safetensors file ({reason}); expected a whole one"
         ) from None
-    found = metadata.pop("sha256", None)
     if found is None:
         raise InputError(f"{path}: has no sha256 in its metadata; expected a file of this project")
-    computed = digest(tensors, metadata)
     if found != computed:
         raise InputError(
             f"{path}: altered, its SHA-256 is {computed[:12]}…, expected {found[:12]}…"

@@ -39,7 +39,10 @@ module systolic_array #(
 
   localparam HOPS_WIDTH = $clog2(COLS + 1);
   localparam LATENCY = ROWS + COLS - 1;
-  localparam MIN_PSUM_WIDTH = $clog2(ROWS * ((1 << ACT_WIDTH) - 1) * (1 << (WEIGHT_WIDTH - 1))) + 1;
+  // Σ act ≤ ROWS · (2^A − 1), times a weight of at least −2^(W−1); and the product of one PE.
+  localparam SUM_WIDTH = $clog2(ROWS * ((1 << ACT_WIDTH) - 1)) + WEIGHT_WIDTH;
+  localparam PRODUCT_WIDTH = ACT_WIDTH + WEIGHT_WIDTH;
+  localparam MIN_PSUM_WIDTH = SUM_WIDTH > PRODUCT_WIDTH ? SUM_WIDTH : PRODUCT_WIDTH;
 
   // A module that does not exist stops every tool at elaboration, and its name says why.
   generate

@@ -110,14 +110,23 @@ class ArrayBench:
         await self.driver.reset()
 
     async def run(
-        self, stimulus: Stimulus, expected: np.ndarray, place: Callable[[int], str]
-    ) -> tuple[Scoreboard, int]:
+        self, stimulus: Stimulus, expected: np.ndarray, place: Callable[[int], str],
+        first_channel: Callable[[int], int] = lambda index: 0,
+    ) -> tuple[Scoreboard, int]:  # fmt: skip
         """Play `stimulus` and compare every psum with `expected`, int [n, COLS].
 
-        `place(index)` names the psum vector at `index`. Returns the scoreboard, whose `finish` the
-        caller has still to call, and the cycles from the first input to the last output.
+        `place(index)` names the psum vector at `index`, `first_channel(index)` is the output
+        channel of its column 0. Returns the scoreboard, whose `finish` the caller has still to
+        call, and the cycles from the first input to the last output.
         """
-        board = Scoreboard(pack(expected, self.psum_width), place, self._difference)
+
+        def difference(index: int, wanted: int, found: int) -> str:
+            wanted, found = unpack([wanted, found], self.cols, self.psum_width)
+            column = int(np.flatnonzero(wanted != found)[0])
+            channel = first_channel(index) + column
+            return f"channel {channel}: expected {wanted[column]}, got {found[column]}"
+
+        board = Scoreboard(pack(expected, self.psum_width), place, difference)
         monitor = PsumMonitor(self.dut, board.receive)
         watching = cocotb.start_soon(monitor.run())
         await self.driver.play(stimulus)
@@ -129,8 +138,3 @@ class ArrayBench:
     def psums(self, board: Scoreboard) -> np.ndarray:
         """The received words as int64 [n, COLS]."""
         return unpack(board.received, self.cols, self.psum_width)
-
-    def _difference(self, expected: int, got: int) -> str:
-        wanted, found = unpack([expected, got], self.cols, self.psum_width)
-        channel = int(np.flatnonzero(wanted != found)[0])
-        return f"channel {channel}: expected {wanted[channel]}, got {found[channel]}"

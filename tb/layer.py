@@ -6,6 +6,7 @@ python -m tb.layer --sim verilator --images 100
 
 import argparse
 import json
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from tabulate import tabulate
@@ -13,11 +14,30 @@ from tabulate import tabulate
 from pymodel.capture import DEFAULT_LAYER, find_layer, find_next
 from pymodel.checkpoint import SHIPPED, load_checkpoint
 from pymodel.errors import InputError, run_command
+from pymodel.files import RESULTS
 from pymodel.images import load_images
 from tb.scoreboard import BenchError
-from tb.simulator import RESULTS, RTL, check_simulator, run_bench
-from tb.test_layer import LayerJob
-from tb.waves import keep_waveform
+from tb.simulator import RTL, check_simulator, check_sources, random_seed, run_bench
+from tb.waves import WAVEFORM, keep_waveform
+
+SETTINGS = "SYSTOLIC_LAYER_JOB"  # environment variable that carries a LayerJob into the simulator
+MAX_ABS_ERROR = 1e-3  # of the recovered output, in the units of the next layer's input
+MAX_ERROR_STEPS = 0.01  # of the recovered output, in units of one step of the integer sum
+
+
+@dataclass(frozen=True)
+class LayerJob:
+    """What to run."""
+
+    simulator: str
+    layer: str = DEFAULT_LAYER
+    images: int = 16
+    checkpoint: str = str(SHIPPED)
+    results: str = str(RESULTS / "layer.json")
+
+    def settings(self) -> dict[str, str]:
+        """Environment variables for the simulator."""
+        return {SETTINGS: json.dumps(asdict(self))}
 
 
 def main() -> int:
@@ -33,7 +53,9 @@ def main() -> int:
     )
     arguments = parser.parse_args()
 
-    check_simulator(arguments.sim)
+    check_simulator(arguments.sim, arguments.waves)
+    check_sources(arguments.rtl)
+    random_seed()
     shipped = load_images()
     if not arguments.images.isdecimal() or not 1 <= int(arguments.images) <= len(shipped):
         raise InputError(
@@ -49,17 +71,18 @@ def main() -> int:
         str(Path(arguments.model).absolute()), str(results),
     )  # fmt: skip
     results.unlink(missing_ok=True)  # so that what is there afterwards is of this run
+    if arguments.waves:
+        WAVEFORM.unlink(missing_ok=True)
     failure = None
     try:
         build = run_bench(
             "tb.test_layer", "systolic_array", simulator=arguments.sim, rtl=arguments.rtl,
             settings=job.settings(), waves=arguments.waves,
         )  # fmt: skip
-        if arguments.waves:
-            waveform = keep_waveform(build)
-            print(f"Waveform: {waveform.relative_to(Path.cwd())}; open it with: make gtkwave")
     except BenchError as error:
-        failure = error
+        failure, build = error, error.build
+    if arguments.waves and (build / "systolic_array.fst").exists():
+        print(f"Waveform: {keep_waveform(build)}; open it with: make gtkwave")
     if results.exists():
         print(report(json.loads(results.read_text())))
     if failure:

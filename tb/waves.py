@@ -11,8 +11,7 @@ from typing import TextIO
 from vcd.gtkw import GTKWSave
 
 from pymodel.errors import InputError, run_command
-from pymodel.files import replacing
-from tb.simulator import ROOT
+from pymodel.files import ROOT, replacing
 
 WAVES = ROOT / "build" / "waves"
 WAVEFORM = WAVES / "layer.fst"

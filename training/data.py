@@ -2,6 +2,8 @@
 
 import os
 import sys
+import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 import torch
@@ -9,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from pymodel.errors import InputError
+from pymodel.files import ROOT
 from pymodel.images import ImageSet
 
 try:
@@ -37,18 +40,34 @@ def load_cifar10(root: str | None, *, train: bool) -> ImageSet:
     Every file is checked against torchvision's MD5 before it is read.
     Raises InputError, naming the first missing or damaged file.
     """
-    folder = Path(root or os.environ.get(ROOT_VARIABLE) or "build/data")
-    if not _damaged(folder):
-        return _read(CIFAR10(folder, train=train))
-    if (folder / CIFAR10.base_folder).exists() or root or os.environ.get(ROOT_VARIABLE):
-        raise InputError(_what_to_do(folder))
+    folder = Path(root or os.environ.get(ROOT_VARIABLE) or ROOT / "build" / "data").expanduser()
+    if not (folder / CIFAR10.base_folder).exists():
+        _download(folder)
+    problem = _problem(folder)
+    if problem:
+        raise InputError(f"{problem}; {_what_to_do(folder)}")
+    return _read(CIFAR10(folder, train=train))
+
+
+def _download(folder: Path) -> None:
+    """Download the data set, and let it appear in `folder` only when it is whole."""
+    made = [path for path in (folder, *folder.parents) if not path.exists()]
     try:
-        return _read(CIFAR10(folder, train=train, download=True))
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder) as temporary:
+            CIFAR10(temporary, download=True)
+            (Path(temporary) / CIFAR10.base_folder).rename(folder / CIFAR10.base_folder)
     except (OSError, RuntimeError) as error:
-        raise InputError(f"{_what_to_do(folder)} (download failed: {error})") from None
+        for path in made:
+            with suppress(OSError):
+                path.rmdir()
+        raise InputError(
+            f"{folder / CIFAR10.base_folder}: not found, and the download failed ({error}); "
+            f"{_what_to_do(folder)}"
+        ) from None
 
 
-def _damaged(folder: Path) -> str | None:
+def _problem(folder: Path) -> str | None:
     """The first file of the data set that is missing or damaged, with what is wrong."""
     files = [
         *CIFAR10.train_list,
@@ -66,8 +85,8 @@ def _damaged(folder: Path) -> str | None:
 
 def _what_to_do(folder: Path) -> str:
     return (
-        f"{_damaged(folder)}; put the Python version of CIFAR-10 there "
-        f"(folder {CIFAR10.base_folder}), or name its parent with --data or ${ROOT_VARIABLE}"
+        f"put the Python version of CIFAR-10 into {folder} as {CIFAR10.base_folder}, "
+        f"or name its parent folder with --data or ${ROOT_VARIABLE}"
     )
 
 

@@ -7,7 +7,6 @@ python -m training.evaluate --data FOLDER
 import argparse
 import copy
 import json
-from pathlib import Path
 
 import torch
 from tabulate import tabulate
@@ -17,13 +16,16 @@ from tqdm import tqdm
 from pymodel.capture import DEFAULT_LAYER, capture
 from pymodel.checkpoint import SHIPPED, load_checkpoint
 from pymodel.errors import run_command
-from pymodel.files import replacing
+from pymodel.files import RESULTS, replacing
 from pymodel.images import ImageSet, normalise
 from pymodel.reference import IntegerConv2d
 from training.data import load_cifar10
 
 BATCH = 250  # images a forward pass
-RESULTS = Path("build/results/evaluate.json")
+RESULTS_FILE = RESULTS / "evaluate.json"
+TEST_IMAGES = 10_000
+# Another processor sums in another order, and a few codes at an edge fall the other way.
+ACCURACY_TOLERANCE = 0.002
 # Two computations of one sum differ by float32's rounding. Their codes in the next layer may differ
 # only where the value lies this close to the edge between two codes.
 EDGE_STEPS = 1e-4
@@ -33,6 +35,7 @@ EDGE_STEPS = 1e-4
 def predict(model: nn.Module, images: Tensor, progress: str | None = None) -> Tensor:
     """Predicted classes, int64 [N], of uint8 images [N, 3, 32, 32]; float32, no autocast."""
     model.eval()
+    torch.backends.cudnn.allow_tf32 = False
     device = next(model.parameters()).device
     batches = tqdm(images.split(BATCH), desc=progress, disable=None if progress else True)
     return torch.cat([model(normalise(b.to(device))).argmax(1).cpu() for b in batches])
@@ -88,7 +91,7 @@ def main() -> int:
         "accuracy_integer_layer": (integer == test_set.labels).double().mean().item(),
         "predictions_differing": int(differing.sum()),
     }
-    with replacing(RESULTS) as temporary:
+    with replacing(RESULTS_FILE) as temporary:
         temporary.write_text(json.dumps(result, indent=2) + "\n")
     print(tabulate(
         [
@@ -99,13 +102,15 @@ def main() -> int:
             ["accuracy that the checkpoint states", f"{float(metadata['accuracy']):.2%}"],
         ], tablefmt="simple", disable_numparse=True,
     ))  # fmt: skip
-    for index in torch.nonzero(differing)[:, 0].tolist():
-        distance = edge_distance(model, test_set.images[index : index + 1])
-        print(f"image {index}: differing codes lie within {distance:.1e} step of an edge")
+    # Batch by batch as in `predict`: another batch size may sum in another order.
+    for number in sorted({index // BATCH for index in torch.nonzero(differing)[:, 0].tolist()}):
+        distance = edge_distance(model, test_set.images.split(BATCH)[number])
+        print(f"batch {number}: differing codes lie within {distance:.1e} step of an edge")
         if not 0 < distance < EDGE_STEPS:
             print(f"FAILED: expected them within {EDGE_STEPS:g} step of an edge")
             return 1
-    if f"{result['accuracy']:.4f}" != f"{float(metadata['accuracy']):.4f}":
+    off = abs(result["accuracy"] - float(metadata["accuracy"]))
+    if len(test_set) == TEST_IMAGES and off > ACCURACY_TOLERANCE:
         print("FAILED: the checkpoint states another accuracy")
         return 1
     return 0

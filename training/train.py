@@ -29,9 +29,9 @@ from tqdm import tqdm
 
 from pymodel.checkpoint import save_checkpoint
 from pymodel.errors import InputError, run_command
-from pymodel.files import replacing
+from pymodel.files import RESULTS, ROOT, replacing
 from pymodel.images import ImageSet, normalise
-from pymodel.quantiser import Quantiser, initialise_scales, set_quantising
+from pymodel.quantiser import Quantiser, compiler_works, initialise_scales, set_quantising
 from pymodel.sealed import read_sealed, write_sealed
 from pymodel.vgg import VGG16
 from training.data import augment, load_cifar10
@@ -42,7 +42,7 @@ CSV_COLUMNS = (
     "epoch", "size", "quantised", "lr", "train_loss", "train_accuracy", "test_accuracy_1000",
     "seconds",
 )  # fmt: skip
-RESULTS = Path("build/results/train.json")
+RESULTS_FILE = RESULTS / "train.json"
 PROGRESS_IMAGES = 1000  # test images evaluated after each epoch, to watch; nothing is chosen by it
 CALIBRATION_IMAGES = 512  # training images that initialise the activation scales
 
@@ -77,28 +77,17 @@ def setup(device: str, *, compiled: bool = True):
     world = int(os.environ.get("WORLD_SIZE", 1))
     rank = int(os.environ.get("RANK", 0))
     chosen = torch.device(f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if cuda else "cpu")
+    if cuda:
+        torch.cuda.set_device(chosen)
     torch.set_flush_denormal(True)
     torch.backends.cudnn.deterministic = True
     if world > 1:
         distributed.init_process_group("nccl" if cuda else "gloo")
     try:
-        yield Setup(chosen, rank, world, compiled and compiler_works())
+        yield Setup(chosen, rank, world, compiled and compiler_works(chosen))
     finally:
         if world > 1:
             distributed.destroy_process_group()
-
-
-def compiler_works() -> bool:
-    """Whether torch.compile works here; it needs a C++ compiler and Python's headers."""
-    try:
-        fake_quantise = Quantiser(4, signed=False)
-        fake_quantise.compiled = True
-        fake_quantise(torch.rand(2, 3)).sum().backward()
-    except Exception as error:
-        reason = str(error).strip().splitlines()[0]
-        print(f"note: torch.compile does not work here, training takes longer ({reason})")
-        return False
-    return True
 
 
 def train(
@@ -128,7 +117,9 @@ def train(
     rows = []
     if resume:
         rows = restore(state, model, optimiser, identity)
-    elif where.rank == 0 and state.exists():
+        if where.rank == 0:
+            write_log(log, rows)
+    elif state.exists():
         raise InputError(f"{state}: a run is there already; go on with --resume, or remove it")
 
     steps_per_epoch = len(train_set) // recipe.batch_size
@@ -138,7 +129,7 @@ def train(
     bar = tqdm(
         total=sum(costs), initial=sum(costs[: len(rows)]), unit="step",
         disable=True if where.rank else None,
-        bar_format="{l_bar}{bar}| {elapsed} of about {remaining} left{postfix}",
+        bar_format="{l_bar}{bar}| {elapsed}, about {remaining} left{postfix}",
     )  # fmt: skip
     for epoch in range(len(rows), recipe.epochs):
         began = time.monotonic()
@@ -268,7 +259,7 @@ def main() -> int:
         "--data", help="folder that holds cifar-10-batches-py; default $CIFAR10_ROOT"
     )
     parser.add_argument(
-        "--run", type=Path, default=Path("build/train"), help="folder of state and log"
+        "--run", type=Path, default=ROOT / "build" / "train", help="folder of state and log"
     )
     parser.add_argument(
         "--output", type=Path, help="checkpoint to write; default RUN/vgg16_w4a4.safetensors"
@@ -285,19 +276,32 @@ def main() -> int:
     output = arguments.output or arguments.run / "vgg16_w4a4.safetensors"
     recipe = replace(Recipe(), epochs=arguments.epochs)
 
-    train_set = load_cifar10(arguments.data, train=True)
-    test_set = load_cifar10(arguments.data, train=False)
+    if not 0 <= arguments.seed < 2**31:
+        raise InputError(f"--seed is {arguments.seed}, expected 0 to {2**31 - 1}")
     with setup(arguments.device) as where:
+        if where.world > 1 and where.rank:
+            distributed.barrier()  # the first process may have to download
+        train_set = load_cifar10(arguments.data, train=True)
+        test_set = load_cifar10(arguments.data, train=False)
+        if where.world > 1 and not where.rank:
+            distributed.barrier()
+        for folder in (arguments.run, output.parent):
+            try:  # now, rather than after hours
+                folder.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise InputError(f"{folder}: cannot be written to ({error.strerror})") from None
         try:
             model, rows = train(
                 train_set, test_set, recipe, arguments.run, arguments.seed, where,
                 resume=arguments.resume,
             )  # fmt: skip
         except KeyboardInterrupt:
-            raise InputError(
-                "interrupted; the finished epochs are kept, go on with --resume"
-            ) from None
+            if (arguments.run / "state.safetensors").exists():
+                print("The finished epochs are kept; go on with --resume.", file=sys.stderr)
+            raise
         if where.rank == 0:
+            # As a checkpoint is loaded: on the CPU, in the ordinary memory format.
+            model = model.cpu().to(memory_format=torch.contiguous_format)
             share = accuracy(model, test_set)
             command = "python -m training.train " + shlex.join(
                 a for a in sys.argv[1:] if a != "--resume"
@@ -313,7 +317,7 @@ def main() -> int:
                 "accuracy": share, "epochs": recipe.epochs, "seed": arguments.seed,
                 "seconds": sum(row["seconds"] for row in rows), "checkpoint": str(output),
             }  # fmt: skip
-            with replacing(RESULTS) as temporary:
+            with replacing(RESULTS_FILE) as temporary:
                 temporary.write_text(json.dumps(result, indent=2) + "\n")
             print(tabulate(
                 [["test accuracy", f"{share:.2%}"], ["epochs", recipe.epochs],

@@ -1,5 +1,7 @@
 """Pre-hooks see what the convolutions get; names that do not fit are refused."""
 
+from collections import OrderedDict
+
 import pytest
 import torch
 from torch import nn
@@ -7,6 +9,7 @@ from torch import nn
 from pymodel.capture import capture, find_layer, find_next
 from pymodel.errors import InputError
 from pymodel.images import normalise
+from pymodel.quantiser import QuantConv2d
 
 
 def test_squeezed_layer(shipped, images):
@@ -15,10 +18,8 @@ def test_squeezed_layer(shipped, images):
     with torch.no_grad():
         before = shipped.features[:27](normalise(images.images[:4]))
         after = shipped.features[27:29](before.clone())
-        logits = shipped(normalise(images.images[:4]))
     assert torch.equal(seen.input, before)
     assert torch.equal(seen.next_input, after)
-    assert torch.equal(seen.logits, logits)
     assert seen.next_name == "features.29"
     assert [type(m) for m in seen.between] == [nn.ReLU]
     assert seen.input.dtype == seen.next_input.dtype == torch.float32
@@ -52,6 +53,14 @@ def test_not_a_quantised_convolution(shipped, name, found):
         find_layer(shipped, name)
     assert "features.27" in str(error.value)  # the choices
     assert "\n" not in str(error.value)
+
+
+def test_any_sequential_will_do():
+    """Also one that is the whole network, or whose children have names."""
+    conv = QuantConv2d(1, 1, bits=4, kernel_size=1)
+    assert find_next(nn.Sequential(conv, nn.ReLU(), conv), "0")[0] == "2"
+    named = nn.Sequential(OrderedDict(a=conv, b=nn.ReLU(), c=conv))
+    assert find_next(nn.ModuleDict({"body": named}), "body.a")[0] == "body.c"
 
 
 def test_last_convolution_has_no_next_one(shipped):

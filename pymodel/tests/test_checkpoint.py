@@ -130,7 +130,7 @@ def test_another_architecture(saved, key, value):
 
 def test_tensor_renamed(saved):
     resealed(saved, lambda t: t.update({"classifier.w": t.pop("classifier.weight")}))
-    assert "classifier.w is unknown" in refusal(saved)
+    assert "'classifier.w' is unknown" in refusal(saved)
 
 
 def test_tensor_missing(saved):
@@ -165,6 +165,21 @@ def test_code_out_of_range(saved):
 def test_scale_not_positive(saved, scale):
     resealed(saved, lambda t: t["features.27.activation_quantiser.scale"].fill_(scale))
     assert "expected scales of at least" in refusal(saved)
+
+
+def test_negative_variance(saved):
+    resealed(saved, lambda t: t["features.1.running_var"][3].fill_(-1))
+    assert "features.1.running_var holds -1, expected variances" in refusal(saved)
+
+
+def test_scale_that_makes_infinite_weights(saved):
+    resealed(saved, lambda t: t["features.27.weight_quantiser.scale"].fill_(3e38))
+    assert "too large" in refusal(saved)
+
+
+def test_odd_names_and_dtypes_still_get_one_line(saved):
+    resealed(saved, lambda t: t.update({"two\nlines": torch.zeros(3, dtype=torch.float8_e4m3fn)}))
+    refusal(saved)
 
 
 def test_a_model_that_is_not_finite_is_not_written(tmp_path):

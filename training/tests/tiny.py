@@ -1,9 +1,11 @@
 """A training run of seconds, for the tests: random images, three epochs, two steps each."""
 
+import os
 import sys
 from pathlib import Path
 
 import torch
+from safetensors.torch import save_file
 
 from pymodel.images import ImageSet
 from training.recipe import Recipe
@@ -28,4 +30,5 @@ def run(folder: Path, *, resume: bool = False, recipe: Recipe = RECIPE, seed: in
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    run(Path(sys.argv[1]))
+    folder = Path(sys.argv[1])
+    save_file(run(folder), folder / f"weights-{os.environ['RANK']}.safetensors")
