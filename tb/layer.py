@@ -6,6 +6,7 @@ python -m tb.layer --sim verilator --images 100
 
 import argparse
 import json
+import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -82,13 +83,13 @@ def main() -> int:
     except BenchError as error:
         failure, build = error, error.build
     if arguments.waves and (build / "systolic_array.fst").exists():
-        print(f"Waveform: {keep_waveform(build)}; open it with: make gtkwave")
+        print(f"Waveform: {os.path.relpath(keep_waveform(build))}; open it with: make gtkwave")
     if results.exists():
         print(report(json.loads(results.read_text())))
     if failure:
         print(f"FAILED: {failure}")
         return 1
-    print(f"Every psum equals PyTorch's. Results: {arguments.results}")
+    print(f"Every psum equals PyTorch's. Results: {os.path.relpath(results)}")
     return 0
 
 

@@ -1,5 +1,10 @@
 """A user's mistake gets one line, exit code 2, and leaves no results behind."""
 
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 from pymodel.checkpoint import SHIPPED
@@ -15,6 +20,27 @@ def test_images(refused, count, tmp_path):
         words=[f"IMAGES is '{count}'", "from 1 to 100"],
     )  # fmt: skip
     assert not results.exists()
+
+
+def test_set_up_without_the_right_to_install(tmp_path):
+    """No Icarus and no package manager: one line that says what to type."""
+    shutil.copy(ROOT / "setup.sh", tmp_path)
+    commands = tmp_path / "bin"
+    commands.mkdir()
+    for name in ("sh", "env", "id", "dirname"):
+        (commands / name).symlink_to(shutil.which(name))
+    (commands / "python3").symlink_to(Path(sys.executable).resolve())
+    result = subprocess.run(
+        ["sh", "setup.sh"],
+        cwd=tmp_path,
+        env={"PATH": str(commands)},
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 1
+    assert result.stderr.count("\n") == 1
+    assert "type: sudo apt-get install iverilog" in result.stderr
+    assert not (tmp_path / ".venv").exists()
 
 
 def test_unknown_simulator(refused):

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import cocotb
@@ -121,6 +122,19 @@ def recovery_error(sums: torch.Tensor, seen: Capture) -> tuple[float, float]:
                 * (module.weight.abs() / (module.running_var + module.eps).sqrt())[:, None, None]
             )
     return difference.max().item(), (difference / gain).max().item()
+
+
+def test_recovery_error_is_in_the_units_of_the_next_input_and_in_steps(shipped, images):
+    seen = capture(shipped, images.images[:2])
+    codes = seen.layer.activation_codes(seen.input)
+    sums = integer_convolution(codes, seen.layer.weight_codes(), 1, 1)
+    error, error_steps = recovery_error(sums, seen)
+    assert error < 1e-5
+    assert error_steps < 1e-3
+    off = replace(seen, next_input=seen.next_input + 2e-3)
+    error, error_steps = recovery_error(sums, off)
+    assert error == pytest.approx(2e-3, rel=1e-2)
+    assert error_steps == pytest.approx(2e-3 / step(seen.layer).min().item(), rel=1e-2)
 
 
 def test_a_dead_channel_is_reported():

@@ -315,13 +315,15 @@ def main() -> int:
             )  # fmt: skip
             result = {
                 "accuracy": share, "epochs": recipe.epochs, "seed": arguments.seed,
-                "seconds": sum(row["seconds"] for row in rows), "checkpoint": str(output),
+                "seconds": sum(row["seconds"] for row in rows),
+                "checkpoint": os.path.relpath(output),
             }  # fmt: skip
             with replacing(RESULTS_FILE) as temporary:
                 temporary.write_text(json.dumps(result, indent=2) + "\n")
             print(tabulate(
                 [["test accuracy", f"{share:.2%}"], ["epochs", recipe.epochs],
-                 ["seed", arguments.seed], ["checkpoint", output]], tablefmt="simple",
+                 ["seed", arguments.seed], ["checkpoint", result["checkpoint"]]],
+                tablefmt="simple",
             ))  # fmt: skip
     return 0
 
