@@ -2,7 +2,7 @@
 #
 #   make              run the trained layer on the Verilog array, every psum checked
 #   make test         everything under pytest, lint included
-#   make help         all targets and variables
+#   make help         all targets
 
 SIM ?= icarus
 IMAGES ?= 16
@@ -24,7 +24,7 @@ layer: setup ## Run a trained layer on the array (SIM, IMAGES, LAYER, MODEL, WAV
 test: setup ## Run all tests and lint, in parallel (SIM for the simulator of the benches)
 	@$(PY) -m pytest -n auto -q
 
-lint: setup ## Run the linters alone: ruff, Verilator -Wall
+lint: setup ## Run the linters alone: ruff, Verilator, Icarus, Yosys
 	@$(PY) -m pytest -q tb/test_lint.py
 
 train: setup ## Train the network (CIFAR10_ROOT or DATA, ARGS="--resume --epochs 30 …")
@@ -36,7 +36,7 @@ evaluate: setup ## Accuracy on the 10,000 test images, squeezed layer in float a
 gtkwave: setup ## Open the waveform that make WAVES=1 wrote
 	@$(PY) -m tb.waves
 
-clean: ## Remove all that was built; .venv stays
+clean: ## Remove all that was built, state of a training included; .venv stays
 	@rm -rf build .pytest_cache .ruff_cache
 	@find . -path ./.venv -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
 

@@ -58,7 +58,8 @@ def find_next(model: nn.Module, name: str) -> tuple[str, nn.Sequential]:
 def capture(model: nn.Module, images: Tensor, name: str = DEFAULT_LAYER) -> Capture:
     """Run uint8 images [N, 3, 32, 32] through `model` once, in float32, and keep what `name` meets.
 
-    float32 throughout: no autocast, no TF32. Raises InputError for a layer that will not do.
+    float32 throughout: no autocast, no TF32. Leaves the model in evaluation mode.
+    Raises InputError for a layer that will not do.
     """
     layer = find_layer(model, name)
     next_name, between = find_next(model, name)
@@ -68,17 +69,17 @@ def capture(model: nn.Module, images: Tensor, name: str = DEFAULT_LAYER) -> Capt
         # A clone: the ReLU after a convolution works in place.
         return lambda _, inputs: seen.__setitem__(key, inputs[0].clone())
 
-    tf32 = torch.backends.cudnn.allow_tf32
     hooks = [
         layer.register_forward_pre_hook(keep("input")),
         model.get_submodule(next_name).register_forward_pre_hook(keep("next_input")),
     ]
     try:
-        torch.backends.cudnn.allow_tf32 = False
-        with torch.autocast(images.device.type, enabled=False):
+        with (
+            torch.autocast(images.device.type, enabled=False),
+            torch.backends.cudnn.flags(enabled=True, allow_tf32=False),
+        ):
             model.eval()(normalise(images))
     finally:
-        torch.backends.cudnn.allow_tf32 = tf32
         for hook in hooks:
             hook.remove()
     return Capture(name, layer, seen["input"], between, next_name, seen["next_input"])

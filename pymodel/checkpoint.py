@@ -50,8 +50,10 @@ def unpack_codes(packed: Tensor, shape: torch.Size) -> Tensor:
 def save_checkpoint(model: VGG16, path: str | Path, metadata: dict[str, str]) -> None:
     """Write `model` with `metadata` (accuracy, seed, command, recipe), whole or not at all.
 
-    Raises InputError if a value of the model is not finite.
+    Raises InputError if a value of the model is not finite, or its codes are not of 4 bits.
     """
+    if model.bits != BITS:
+        raise InputError(f"{path}: not written, the model has {model.bits} bits, expected {BITS}")
     tensors = {name: t.detach().cpu().contiguous() for name, t in model.state_dict().items()}
     for name, tensor in tensors.items():
         if not torch.isfinite(tensor).all():

@@ -8,7 +8,10 @@ from pymodel.quantiser import QuantConv2d
 from pymodel.tiling import Tile
 
 
-def integer_convolution(activations: Tensor, weights: Tensor, stride, padding) -> Tensor:
+def integer_convolution(
+    activations: Tensor, weights: Tensor, stride: int | tuple[int, int],
+    padding: int | tuple[int, int],
+) -> Tensor:  # fmt: skip
     """Exact integer convolution by PyTorch: int64 [N, C_out, H', W'].
 
     activations: integer [N, C_in, H, W]; weights: integer [C_out, C_in, k, k]. Computed in float64,
@@ -19,17 +22,21 @@ def integer_convolution(activations: Tensor, weights: Tensor, stride, padding) -
     ).to(torch.int64)
 
 
-def tile_psums(layer: QuantConv2d, codes: Tensor, tile: Tile, rows: int, cols: int) -> Tensor:
+def tile_psums(
+    codes: Tensor, weight_codes: Tensor, tile: Tile, stride: int | tuple[int, int],
+    padding: int | tuple[int, int], rows: int, cols: int,
+) -> Tensor:  # fmt: skip
     """The psums of one tile: the convolution of its channels with one kernel position left.
 
-    codes: int8 [N, C_in, H, W]. Returns int64 [N, output pixels, cols], pixels row by row.
+    codes: int8 [N, C_in, H, W]; weight_codes: int8 [C_out, C_in, k, k]; stride and padding in
+    pixels, as of `integer_convolution`. Returns int64 [N, output pixels, cols], pixels row by row.
     """
     outputs = slice(tile.output_group * cols, (tile.output_group + 1) * cols)
     inputs = slice(tile.input_group * rows, (tile.input_group + 1) * rows)
-    weights = layer.weight_codes()[outputs, inputs]
+    weights = weight_codes[outputs, inputs]
     position = torch.zeros_like(weights)
     position[:, :, tile.ky, tile.kx] = 1
-    psums = integer_convolution(codes[:, inputs], weights * position, layer.stride, layer.padding)
+    psums = integer_convolution(codes[:, inputs], weights * position, stride, padding)
     psums = functional.pad(psums, (0, 0, 0, 0, 0, cols - psums.shape[1]))
     return psums.permute(0, 2, 3, 1).flatten(1, 2)
 

@@ -10,7 +10,7 @@ from cocotb.triggers import ClockCycles, RisingEdge
 
 from tb.packing import pack, unpack
 from tb.schedule import Stimulus
-from tb.scoreboard import BenchError, Scoreboard
+from tb.scoreboard import Scoreboard
 
 CLOCK_PERIOD_NS = 10
 
@@ -61,11 +61,11 @@ class ArrayDriver:
 
 
 class PsumMonitor:
-    """Watches the output in every cycle and hands each valid word to `receive(cycle, word)`."""
+    """Watches the output in every cycle and hands each valid word to the scoreboard."""
 
-    def __init__(self, dut: HierarchyObject, receive: Callable[[int, int], None]):
+    def __init__(self, dut: HierarchyObject, board: Scoreboard):
         self.dut = dut
-        self.receive = receive
+        self.board = board
         self.cycle = 0
         self.last_cycle = 0  # of the last valid word
 
@@ -76,7 +76,7 @@ class PsumMonitor:
         while True:
             await edge
             if self._known(valid, "psum_valid_o"):
-                self.receive(self.cycle, self._known(psum, "psum_o while valid is high"))
+                self.board.receive(self.cycle, self._known(psum, "psum_o while valid is high"))
                 self.last_cycle = self.cycle
             self.cycle += 1
 
@@ -85,7 +85,8 @@ class PsumMonitor:
         try:
             return int(value)
         except ValueError:
-            raise BenchError(f"X or Z on {name} at cycle {self.cycle}: {value}") from None
+            self.board.fail(f"X or Z on {name} at cycle {self.cycle}: {value}")
+            raise
 
 
 class ArrayBench:
@@ -127,7 +128,7 @@ class ArrayBench:
             return f"channel {channel}: expected {wanted[column]}, got {found[column]}"
 
         board = Scoreboard(pack(expected, self.psum_width), place, difference)
-        monitor = PsumMonitor(self.dut, board.receive)
+        monitor = PsumMonitor(self.dut, board)
         watching = cocotb.start_soon(monitor.run())
         await self.driver.play(stimulus)
         # Twice the latency: whatever comes after the last output is one too many.

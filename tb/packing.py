@@ -10,7 +10,7 @@ import numpy as np
 def pack(vectors: np.ndarray, width: int) -> list[int]:
     """Integers [n, lanes], signed or not, of `width` bits each → n integers."""
     bits = (np.asarray(vectors, np.int64)[..., None] >> np.arange(width)) & 1
-    flat = bits.reshape(len(vectors), -1).astype(np.uint8)
+    flat = bits.reshape(len(vectors), np.shape(vectors)[1] * width).astype(np.uint8)
     octets = np.packbits(flat, axis=1, bitorder="little")
     return [int.from_bytes(row.tobytes(), "little") for row in octets]
 

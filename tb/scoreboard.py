@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
 
 
 class BenchError(AssertionError):
@@ -32,8 +33,7 @@ class Scoreboard:
         """Take the next word. Raises BenchError if no more were expected."""
         index = len(self.received)
         if index == len(self.expected):
-            extra = f"extra output at cycle {cycle}: all {index} expected ones had come"
-            raise BenchError(self.first_mismatch or extra)
+            self.fail(f"extra output at cycle {cycle}: all {index} expected ones had come")
         self.received.append(word)
         if word != self.expected[index]:
             self.mismatches += 1
@@ -41,6 +41,10 @@ class Scoreboard:
                 f"mismatch: {self.place(index)}, cycle {cycle}, "
                 f"{self.difference(index, self.expected[index], word)}"
             )
+
+    def fail(self, reason: str) -> NoReturn:
+        """Raise BenchError at once: for the first mismatch if there was one, else for `reason`."""
+        raise BenchError(self.first_mismatch or reason)
 
     def finish(self) -> None:
         """Raise BenchError for the first mismatch, a missing output, or an empty comparison."""

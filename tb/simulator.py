@@ -77,7 +77,7 @@ def run_bench(
     own, which is returned, and is compiled once; with `waves` (by default $WAVES) the waveform is
     there. Raises BenchError with the first failure, or if no test ran.
     """
-    waves = os.environ.get("WAVES", "0") != "0" if waves is None else waves
+    waves = os.environ.get("WAVES", "") not in ("", "0") if waves is None else waves
     check_simulator(simulator, waves)
     sources, seed, parameters = check_sources(rtl), random_seed(), parameters or {}
     bench = module.rpartition("test_")[2] + f"-{variant}" * bool(variant)
@@ -139,10 +139,10 @@ def _first_failure(results: Path) -> str | None:
 
 
 def _build_name(bench, simulator, parameters, waves, sources) -> str:
-    """A folder name that says what is built, and a hash of the sources."""
+    """A folder name that says what is built, and a hash of the sources and where they lie."""
     digest = hashlib.sha256()
     for source in sources:
-        digest.update(f"{source.name}\n{source.read_text()}".encode())
+        digest.update(f"{source}\n{source.read_text()}".encode())
     words = [bench, simulator, *(f"{k}{v}" for k, v in parameters.items())]
     return "-".join(words + ["waves"] * waves + [digest.hexdigest()[:10]])
 

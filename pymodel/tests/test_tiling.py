@@ -29,7 +29,7 @@ def test_tiles_give_the_convolution(channels, kernel, stride, padding, array):
 
     psums = np.einsum("ntpr,trc->ntpc", tiles.activations.astype(int), tiles.weights.astype(int))
     for index, tile in enumerate(tiles.tiles):
-        expected = tile_psums(layer, codes, tile, *array).numpy()
+        expected = tile_psums(codes, layer.weight_codes(), tile, stride, padding, *array).numpy()
         np.testing.assert_array_equal(psums[:, index], expected)
     expected = integer_convolution(codes, layer.weight_codes(), stride, padding).numpy()
     np.testing.assert_array_equal(gather(psums, tiles, channels[1]), expected)

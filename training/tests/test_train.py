@@ -120,8 +120,14 @@ def test_two_processes(tmp_path):
         sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2",
         "-m", "training.tests.tiny", str(tmp_path),
     ]  # fmt: skip
-    result = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
-    assert result.returncode == 0, result.stderr
+    with subprocess.Popen(
+        command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            _, errors = process.communicate(timeout=200)
+        finally:
+            process.terminate()  # torchrun ends its processes; they are in sessions of their own
+    assert process.returncode == 0, errors
     first, second = (load_file(tmp_path / f"weights-{rank}.safetensors") for rank in (0, 1))
     parameters = [name for name, _ in VGG16().named_parameters()]
     assert all(torch.equal(first[name], second[name]) for name in parameters)
@@ -177,7 +183,27 @@ def test_integer_layer_predicts_the_same(shipped, images):
     """On the shipped images: `make evaluate` in small."""
     fake = predict(shipped, images.images)
     integer = predict(with_integer_layer(shipped), images.images)
-    differing = fake != integer
-    if differing.any():
-        assert 0 < edge_distance(shipped, images.images[differing]) < 1e-4
+    if (fake != integer).any():
+        assert edge_distance(shipped, images.images) < 1e-4
     assert (fake == images.labels).float().mean() > 0.8
+
+
+def test_evaluation_fails_on_differences_that_no_edge_explains(tiny_data, command, monkeypatch):
+    """Predictions that differ although the codes do not, or far from an edge."""
+    predictions = [torch.arange(128) % 10, (torch.arange(128) + 1) % 10]
+    for distance in (None, 0.2):
+        answers = iter(predictions)
+        monkeypatch.setattr(training.evaluate, "predict", lambda *a, answers=answers: next(answers))
+        monkeypatch.setattr(training.evaluate, "edge_distance", lambda *a, d=distance: d)
+        code, out, _ = command(training.evaluate.main)
+        assert code == 1
+        assert "FAILED" in out
+
+
+def test_evaluation_fails_if_the_checkpoint_states_another_accuracy(
+    tiny_data, command, monkeypatch
+):
+    monkeypatch.setattr(training.evaluate, "TEST_IMAGES", 128)
+    code, out, _ = command(training.evaluate.main)  # on random images
+    assert code == 1
+    assert "FAILED: the checkpoint states another accuracy" in out
