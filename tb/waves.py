@@ -82,7 +82,8 @@ def main() -> int:
         )
     if shutil.which("gtkwave") is None:
         raise InputError("gtkwave is not installed; type: apt-get install gtkwave")
-    return subprocess.run(["gtkwave", str(WAVEFORM), str(SAVE_FILE)]).returncode
+    files = [path.relative_to(ROOT) for path in (WAVEFORM, SAVE_FILE)]  # short in its title
+    return subprocess.run(["gtkwave", *map(str, files)], cwd=ROOT).returncode
 
 
 if __name__ == "__main__":
