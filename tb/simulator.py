@@ -159,6 +159,8 @@ def _environment(simulator: str, **variables: str) -> Iterator[None]:
     for decided in ("SIM", "WAVES"):  # by arguments
         os.environ.pop(decided, None)
     os.environ.pop("COCOTB_RESOLVE_X", None)  # an X must never be taken for a 0
+    # By default cocotb has pytest rewrite the assertions of every module: 10 s for PyTorch.
+    os.environ.setdefault("COCOTB_REWRITE_ASSERTION_FILES", "")
     os.environ.update(variables)
     if simulator == "verilator":
         os.environ["VERILATOR_ROOT"] = str(VERILATOR_ROOT)
