@@ -10,7 +10,8 @@ import pytest
 from pymodel.files import ROOT
 from tb.simulator import RTL, VERILATOR_ROOT
 
-SOURCES = sorted(str(path) for path in RTL.glob("*.v"))
+# Relative: Yosys comes as WebAssembly, which does not see all absolute paths.
+SOURCES = sorted(str(path.relative_to(ROOT)) for path in RTL.glob("*.v"))
 MODULES = sorted(path.stem for path in RTL.glob("*.v"))
 # Beside the defaults: a single PE, other shapes, other widths, the smallest psum.
 ARRAYS = [
@@ -45,7 +46,7 @@ def verilator(top: str, parameters: dict) -> subprocess.CompletedProcess:
 
 def icarus(top: str, parameters: dict, standard: str) -> subprocess.CompletedProcess:
     return run(
-        "iverilog", f"-g{standard}", "-Wall", "-o", os.devnull, "-s", top,
+        "iverilog", f"-g{standard}", "-Wall", "-t", "null", "-s", top,
         *(f"-P{top}.{k}={v}" for k, v in parameters.items()), *SOURCES,
     )  # fmt: skip
 
