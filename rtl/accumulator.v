@@ -1,0 +1,107 @@
+`resetall
+`timescale 1ns / 1ps
+`default_nettype none
+
+// Adds the psums of each output pixel, COLS lanes at a time, until the pixel's last one.
+//
+// A finished pixel leaves, and its place in the memory is cleared for the next output tile. After
+// reset the whole memory is cleared, a place a cycle.
+module accumulator #(
+  // Lanes: output channels of a tile
+  parameter COLS = 8,
+  // Bits of a psum and of a sum, two's complement
+  parameter PSUM_WIDTH = 11,
+  parameter SUM_WIDTH = 24,
+  // Output pixels of one output tile
+  parameter PIXELS = 1024
+) (
+  input  wire                       clk_i,
+  input  wire                       rst_i,
+  // The memory is clear; until then no psums
+  output wire                       ready_o,
+
+  // To which pixel the psums belong that come in two cycles, and whether these are its last ones
+  input  wire [ $clog2(PIXELS)-1:0] pixel_i,
+  input  wire                       final_i,
+  // The psums of the pixel of two cycles ago
+  input  wire                       psum_valid_i,
+  input  wire [COLS*PSUM_WIDTH-1:0] psum_i,
+
+  // Finished sums, a cycle after their last psums
+  output reg                        sum_valid_o,
+  output reg  [ COLS*SUM_WIDTH-1:0] sum_o
+);
+
+  localparam PIXEL_WIDTH = $clog2(PIXELS);
+  localparam [PIXEL_WIDTH:0] ALL = PIXELS[PIXEL_WIDTH:0];
+
+  // 1: the memory answers; 2: the psums are added; 3: the sum is written; 4: a read shows it
+  reg  [   PIXEL_WIDTH-1:0] pixel_1;
+  reg  [   PIXEL_WIDTH-1:0] pixel_2;
+  reg  [   PIXEL_WIDTH-1:0] pixel_3;
+  reg                       final_1;
+  reg                       final_2;
+  reg                       final_3;
+  reg                       valid_3;
+  reg                       valid_4;
+  wire [COLS*SUM_WIDTH-1:0] stored;
+  reg  [COLS*SUM_WIDTH-1:0] stored_2;
+  wire [COLS*SUM_WIDTH-1:0] written_3;
+  reg  [COLS*SUM_WIDTH-1:0] written_4;
+  reg  [     PIXEL_WIDTH:0] cleared;
+
+  // The pixels of two stages are the same: what the later one writes, the earlier one has not read.
+  reg same_1_3;
+  reg same_1_4;
+  reg same_2_3;
+
+  wire [COLS*SUM_WIDTH-1:0] so_far = (valid_3 && same_2_3) ? written_3 : stored_2;
+  wire [COLS*SUM_WIDTH-1:0] sum;
+
+  assign ready_o   = cleared == ALL;
+  assign written_3 = final_3 ? {COLS * SUM_WIDTH{1'b0}} : sum_o;
+
+  genvar c;
+  generate
+    for (c = 0; c < COLS; c = c + 1) begin : g_lane
+      wire signed [PSUM_WIDTH-1:0] psum = psum_i[c*PSUM_WIDTH +: PSUM_WIDTH];
+      assign sum[c*SUM_WIDTH +: SUM_WIDTH] = so_far[c*SUM_WIDTH +: SUM_WIDTH] +
+        {{(SUM_WIDTH - PSUM_WIDTH){psum[PSUM_WIDTH-1]}}, psum};
+    end
+  endgenerate
+
+  ram #(.WIDTH(COLS * SUM_WIDTH), .DEPTH(PIXELS)) sums (
+    .clk_i          (clk_i),
+    .write_i        (valid_3 || !ready_o),
+    .write_address_i(ready_o ? pixel_3 : cleared[PIXEL_WIDTH-1:0]),
+    .write_data_i   (ready_o ? written_3 : {COLS * SUM_WIDTH{1'b0}}),
+    .read_address_i (pixel_i),
+    .read_data_o    (stored)
+  );
+
+  always @(posedge clk_i) begin
+    same_1_3    <= pixel_i == pixel_2;
+    same_1_4    <= pixel_i == pixel_3;
+    same_2_3    <= pixel_1 == pixel_2;
+    stored_2    <= (valid_3 && same_1_3) ? written_3 : (valid_4 && same_1_4) ? written_4 : stored;
+    written_4   <= written_3;
+    valid_4     <= valid_3;
+    pixel_1     <= pixel_i;
+    pixel_2     <= pixel_1;
+    pixel_3     <= pixel_2;
+    final_1     <= final_i;
+    final_2     <= final_1;
+    final_3     <= final_2;
+    sum_o       <= sum;
+    valid_3     <= psum_valid_i && !rst_i;
+    sum_valid_o <= psum_valid_i && final_2 && !rst_i;
+  end
+
+  always @(posedge clk_i) begin
+    if (rst_i)         cleared <= {(PIXEL_WIDTH + 1){1'b0}};
+    else if (!ready_o) cleared <= cleared + 1'b1;
+  end
+
+endmodule
+
+`resetall

@@ -1,0 +1,115 @@
+`resetall
+`timescale 1ns / 1ps
+`default_nettype none
+
+// Starts a layer or says why not, and ends it: the core's state, counters and error code.
+module control (
+  input  wire        clk_i,
+  input  wire        rst_i,
+
+  // From the registers; see registers.v
+  input  wire        change_i,
+  input  wire        start_i,
+  input  wire        clear_i,
+  // A start has to wait: what follows from the registers is not yet known
+  output wire        hold_o,
+
+  // The layer cannot run, and why (0: it can)
+  input  wire [ 3:0] error_i,
+  // All its packets are there and the accumulator is clear; a packet is of another length
+  input  wire        ready_i,
+  input  wire        wrong_length_i,
+  // The output has no place for a finished pixel; the last beat leaves
+  input  wire        waiting_i,
+  input  wire        last_beat_i,
+
+  // The registers may still change the layer
+  output wire        load_o,
+  // For the sequencer; and run the layer, from the next cycle on
+  output wire        restart_o,
+  output wire        prime_o,
+  output wire        run_o,
+  // The layer's packets are no longer needed; packets of a wrong length are dropped
+  output wire        finish_o,
+  output wire        drop_o,
+
+  output wire        busy_o,
+  output reg         done_o,
+  output reg  [ 3:0] error_o,
+  output reg  [31:0] cycles_o,
+  output reg  [31:0] stalls_o
+);
+
+  localparam [3:0] PACKET_LENGTH = 4'd11;
+  localparam [3:0] START_WHILE_BUSY = 4'd12;
+
+  localparam [1:0] IDLE = 2'd0;
+  localparam [1:0] WAIT = 2'd1;
+  localparam [1:0] RUN = 2'd2;
+
+  // Cycles after a register's change: the sizes are known; the sequencer has its first tile; a start may
+  // come. While a layer runs, the sizes but for their last register are worked out already.
+  localparam [3:0] RUNNING = 4'd3;
+  localparam [3:0] GEOMETRY = 4'd5;
+  localparam [3:0] PRIME = 4'd7;
+  localparam [3:0] SETTLED = 4'd8;
+
+  reg  [1:0] state;
+  reg  [3:0] settling;
+
+  wire idle = state == IDLE;
+  wire accept = idle && start_i && error_i == 0;
+
+  assign hold_o    = idle && settling != SETTLED;
+  assign load_o    = idle;
+  assign restart_o = idle && settling < GEOMETRY;
+  assign prime_o   = idle && settling == PRIME;
+  assign busy_o    = !idle;
+  assign run_o     = (accept || state == WAIT) && ready_i;
+  assign drop_o    = (accept || state == WAIT) && wrong_length_i;
+  assign finish_o  = state == RUN && last_beat_i;
+
+  always @(posedge clk_i) begin
+    if (change_i)                                       settling <= 4'd0;
+    else if (!idle && settling >= RUNNING)              settling <= RUNNING;
+    else if (settling != SETTLED)                       settling <= settling + 1'b1;
+
+    if (accept || state == WAIT) begin
+      state <= drop_o ? IDLE : run_o ? RUN : WAIT;
+    end else if (finish_o) begin
+      state <= IDLE;
+    end
+
+    if (clear_i || accept) begin
+      done_o  <= 1'b0;
+      error_o <= 4'd0;
+    end
+    if (start_i && !idle)      error_o <= START_WHILE_BUSY;
+    else if (start_i && idle && error_i != 0) error_o <= error_i;
+    if (drop_o)   error_o <= PACKET_LENGTH;
+    if (finish_o) done_o <= 1'b1;
+
+    // The cycle of the write that starts counts, and so does the one in which start_i is seen.
+    if (accept) begin
+      cycles_o <= 32'd2;
+      stalls_o <= {31'd0, !run_o};
+    end else if (!idle) begin
+      cycles_o <= cycles_o + 1'b1;
+      if ((state == WAIT && !run_o) || waiting_i) begin
+        stalls_o <= stalls_o + 1'b1;
+      end
+    end
+
+    if (rst_i) begin
+      state    <= IDLE;
+      settling <= 4'd0;
+      done_o   <= 1'b0;
+      error_o  <= 4'd0;
+      cycles_o <= 32'd0;
+      stalls_o <= 32'd0;
+    end
+  end
+
+endmodule
+
+`resetall

@@ -1,0 +1,226 @@
+`resetall
+`timescale 1ns / 1ps
+`default_nettype none
+
+// What a layer's registers mean: sizes derived from them, and whether the core can run it.
+//
+// The outputs follow the registers four cycles later while load_i is high and hold while it is low,
+// so the host may write the next layer's registers while a layer runs.
+module geometry #(
+  // Of the array
+  parameter ROWS = 8,
+  parameter COLS = 8,
+  // Bits of a sum
+  parameter SUM_WIDTH = 24,
+  // What one bank of each memory holds: pixels of ROWS activations, columns of ROWS weights, output
+  // tiles with thresholds; and the output pixels of one output tile
+  parameter ACT_WORDS = 8192,
+  parameter WEIGHT_WORDS = 4608,
+  parameter THRESHOLD_TILES = 64,
+  parameter PIXELS = 1024
+) (
+  input  wire        clk_i,
+  input  wire        load_i,
+
+  // The registers; see core.rdl
+  input  wire [15:0] height_i,
+  input  wire [15:0] width_i,
+  input  wire [ 7:0] kernel_i,
+  input  wire [ 7:0] stride_i,
+  input  wire [ 7:0] padding_i,
+  input  wire [15:0] input_tiles_i,
+  input  wire [15:0] output_tiles_i,
+  input  wire [31:0] images_i,
+  input  wire [ 1:0] mode_i,
+
+  // 0, or why the core cannot run the layer
+  output reg  [ 3:0] error_o,
+
+  // The map, the kernel and the output
+  output reg  [ 7:0] height_o,
+  output reg  [ 7:0] width_o,
+  output reg  [ 8:0] out_height_o,
+  output reg  [ 8:0] out_width_o,
+  output reg  [ 2:0] kernel_o,
+  output reg         stride2_o,
+  output reg  [ 1:0] padding_o,
+  // Kernel rows and columns that reach the map at all, a bit each
+  output reg  [ 6:0] row_taps_o,
+  output reg  [ 6:0] col_taps_o,
+  output reg  [ 7:0] input_tiles_o,
+  output reg  [ 7:0] output_tiles_o,
+  output reg  [ 1:0] mode_o,
+  output reg  [15:0] images_o,
+
+  // Pixels of an input map, of all input maps of an input tile, and of the output likewise
+  output reg  [15:0] map_pixels_o,
+  output reg  [15:0] tile_pixels_o,
+  output reg  [15:0] out_map_pixels_o,
+  output reg  [15:0] out_tile_pixels_o,
+  // Words of weights of one input and output tile; and the packets the layer needs, in words
+  output reg  [15:0] tile_weights_o,
+  output reg  [15:0] weight_words_o,
+  output reg  [15:0] act_words_o,
+  output reg  [15:0] threshold_words_o
+);
+
+  localparam [3:0] SIZE = 4'd1;
+  localparam [3:0] KERNEL = 4'd2;
+  localparam [3:0] STRIDE = 4'd3;
+  localparam [3:0] PADDING = 4'd4;
+  localparam [3:0] MODE = 4'd5;
+  localparam [3:0] OVERFLOW = 4'd6;
+  localparam [3:0] WEIGHT_MEMORY = 4'd7;
+  localparam [3:0] ACT_MEMORY = 4'd8;
+  localparam [3:0] ACCUMULATOR = 4'd9;
+  localparam [3:0] THRESHOLD_MEMORY = 4'd10;
+
+  localparam [1:0] CODES = 2'd2;
+
+  // A sum of n psums is at least −n · ROWS · 15 · 8; the outermost two values stay free, so that a
+  // threshold can be one that no sum reaches.
+  localparam [31:0] MAX_PSUMS = ((1 << (SUM_WIDTH - 1)) - 2) / (ROWS * 15 * 8);
+
+  // 1: sizes of the output
+  wire [9:0] padded_height = {2'b00, height_i[7:0]} + {7'd0, padding_i[1:0], 1'b0};
+  wire [9:0] padded_width = {2'b00, width_i[7:0]} + {7'd0, padding_i[1:0], 1'b0};
+  wire       stride2 = stride_i == 8'd2;
+  wire [9:0] room_height = padded_height - {7'd0, kernel_i[2:0]};
+  wire [9:0] room_width = padded_width - {7'd0, kernel_i[2:0]};
+
+  reg  [ 3:0] error_1;
+  reg  [ 8:0] out_height_1;
+  reg  [ 8:0] out_width_1;
+  reg  [15:0] map_pixels_1;
+  reg  [ 5:0] kernel_taps_1;
+
+  always @(posedge clk_i) begin
+    out_height_1  <= (stride2 ? {1'b0, room_height[8:1]} : room_height[8:0]) + 9'd1;
+    out_width_1   <= (stride2 ? {1'b0, room_width[8:1]} : room_width[8:0]) + 9'd1;
+    map_pixels_1  <= height_i[7:0] * width_i[7:0];
+    kernel_taps_1 <= kernel_i[2:0] * kernel_i[2:0];
+
+    if (height_i - 1'b1 > 16'd254 || width_i - 1'b1 > 16'd254 || input_tiles_i - 1'b1 > 16'd254 ||
+        output_tiles_i - 1'b1 > 16'd254 || images_i - 1'b1 > 32'd65534 || kernel_i == 0) begin
+      error_1 <= SIZE;
+    end else if (kernel_i > 8'd7) begin
+      error_1 <= KERNEL;
+    end else if (stride_i - 1'b1 > 8'd1) begin
+      error_1 <= STRIDE;
+    end else if (padding_i > 8'd3 || padding_i >= kernel_i) begin
+      error_1 <= PADDING;
+    end else if (room_height[9] || room_width[9]) begin
+      error_1 <= KERNEL;
+    end else if (mode_i > CODES) begin
+      error_1 <= MODE;
+    end else begin
+      error_1 <= 4'd0;
+    end
+  end
+
+  // 2: of one output tile, and which taps reach the map
+  reg  [31:0] tile_pixels_2;
+  reg  [17:0] out_map_pixels_2;
+  reg  [13:0] psums_2;
+  reg  [ 6:0] row_taps_2;
+  reg  [ 6:0] col_taps_2;
+
+  wire [ 6:0] row_any;
+  wire [ 6:0] col_any;
+  wire [ 6:0] in_kernel = ~(7'h7f << kernel_i[2:0]);
+
+  genvar tap;
+  generate
+    for (tap = 0; tap < 7; tap = tap + 1) begin : g_tap
+      wire [1:0] row_first;
+      wire [8:0] row_count;
+      wire [2:0] row_origin;
+      wire [1:0] col_first;
+      wire [8:0] col_count;
+      wire [2:0] col_origin;
+
+      tap_range row (
+        .side_i    (height_i[7:0]),
+        .out_side_i(out_height_1),
+        .stride2_i (stride2),
+        .padding_i (padding_i[1:0]),
+        .tap_i     (tap[2:0]),
+        .first_o   (row_first),
+        .count_o   (row_count),
+        .origin_o  (row_origin),
+        .any_o     (row_any[tap])
+      );
+
+      tap_range col (
+        .side_i    (width_i[7:0]),
+        .out_side_i(out_width_1),
+        .stride2_i (stride2),
+        .padding_i (padding_i[1:0]),
+        .tap_i     (tap[2:0]),
+        .first_o   (col_first),
+        .count_o   (col_count),
+        .origin_o  (col_origin),
+        .any_o     (col_any[tap])
+      );
+
+      wire unused = &{1'b0, row_first, row_count, row_origin, col_first, col_count, col_origin};
+    end
+  endgenerate
+
+  always @(posedge clk_i) begin
+    tile_pixels_2    <= images_i[15:0] * map_pixels_1;
+    out_map_pixels_2 <= out_height_1 * out_width_1;
+    psums_2          <= input_tiles_i[7:0] * kernel_taps_1;
+    row_taps_2       <= row_any & in_kernel;
+    col_taps_2       <= col_any & in_kernel;
+  end
+
+  // 3: of the whole layer
+  reg  [39:0] act_words_3;
+  reg  [33:0] out_tile_pixels_3;
+  reg  [31:0] weight_words_3;
+
+  always @(posedge clk_i) begin
+    act_words_3       <= input_tiles_i[7:0] * tile_pixels_2;
+    out_tile_pixels_3 <= images_i[15:0] * out_map_pixels_2;
+    weight_words_3    <= output_tiles_i[7:0] * psums_2 * COLS;
+  end
+
+  // 4: held while a layer runs
+  always @(posedge clk_i) begin
+    if (load_i) begin
+      if (error_1 != 0)                                       error_o <= error_1;
+      else if ({18'd0, psums_2} > MAX_PSUMS)                  error_o <= OVERFLOW;
+      else if (weight_words_3 > WEIGHT_WORDS)                 error_o <= WEIGHT_MEMORY;
+      else if (act_words_3 > ACT_WORDS)                       error_o <= ACT_MEMORY;
+      else if (out_tile_pixels_3 > PIXELS)                    error_o <= ACCUMULATOR;
+      else if (mode_i == CODES && output_tiles_i > THRESHOLD_TILES) error_o <= THRESHOLD_MEMORY;
+      else                                                    error_o <= 4'd0;
+
+      height_o          <= height_i[7:0];
+      width_o           <= width_i[7:0];
+      out_height_o      <= out_height_1;
+      out_width_o       <= out_width_1;
+      kernel_o          <= kernel_i[2:0];
+      stride2_o         <= stride2;
+      padding_o         <= padding_i[1:0];
+      row_taps_o        <= row_taps_2;
+      col_taps_o        <= col_taps_2;
+      input_tiles_o     <= input_tiles_i[7:0];
+      output_tiles_o    <= output_tiles_i[7:0];
+      mode_o            <= mode_i;
+      images_o          <= images_i[15:0];
+      map_pixels_o      <= map_pixels_1[15:0];
+      tile_pixels_o     <= tile_pixels_2[15:0];
+      out_map_pixels_o  <= out_map_pixels_2[15:0];
+      out_tile_pixels_o <= out_tile_pixels_3[15:0];
+      tile_weights_o    <= kernel_taps_1 * COLS[15:0];
+      weight_words_o    <= weight_words_3[15:0];
+      act_words_o       <= act_words_3[15:0];
+      threshold_words_o <= {4'd0, output_tiles_i[7:0], 4'd0};
+    end
+  end
+
+endmodule
+
+`resetall

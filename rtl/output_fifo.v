@@ -1,0 +1,68 @@
+`resetall
+`timescale 1ns / 1ps
+`default_nettype none
+
+// FIFO whose entries are reserved long before they are filled.
+//
+// What enters the pipeline in front of it cannot be stopped. So whoever starts something there takes
+// a reservation first, and starts nothing while there is none: nothing is ever lost at the end.
+module output_fifo #(
+  // Bits of an entry
+  parameter WIDTH = 8,
+  // Entries, a power of two; enough to cover the pipeline, or it pauses
+  parameter DEPTH = 32
+) (
+  input  wire             clk_i,
+  input  wire             rst_i,
+
+  // One entry will come
+  input  wire             reserve_i,
+  output wire             reservable_o,
+
+  // It comes: only what was reserved
+  input  wire             valid_i,
+  input  wire [WIDTH-1:0] data_i,
+
+  output wire             valid_o,
+  input  wire             ready_i,
+  output wire [WIDTH-1:0] data_o
+);
+
+  localparam POINTER_WIDTH = $clog2(DEPTH);
+  localparam [POINTER_WIDTH:0] ALL = DEPTH[POINTER_WIDTH:0];
+
+  reg [WIDTH-1:0] entries [0:DEPTH-1];
+
+  // One bit more than an address needs: full and empty differ.
+  reg [POINTER_WIDTH:0] write_pointer;
+  reg [POINTER_WIDTH:0] read_pointer;
+  reg [POINTER_WIDTH:0] unreserved;
+
+  wire pop = valid_o && ready_i;
+
+  assign reservable_o = unreserved != 0;
+  assign valid_o      = write_pointer != read_pointer;
+  assign data_o       = entries[read_pointer[POINTER_WIDTH-1:0]];
+
+  always @(posedge clk_i) begin
+    if (valid_i) begin
+      entries[write_pointer[POINTER_WIDTH-1:0]] <= data_i;
+    end
+  end
+
+  always @(posedge clk_i) begin
+    if (rst_i) begin
+      write_pointer <= 0;
+      read_pointer  <= 0;
+      unreserved    <= ALL;
+    end else begin
+      if (valid_i) write_pointer <= write_pointer + 1'b1;
+      if (pop)     read_pointer  <= read_pointer + 1'b1;
+      if (pop && !reserve_i) unreserved <= unreserved + 1'b1;
+      if (reserve_i && !pop) unreserved <= unreserved - 1'b1;
+    end
+  end
+
+endmodule
+
+`resetall

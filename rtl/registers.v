@@ -1,0 +1,187 @@
+`resetall
+`timescale 1ns / 1ps
+`default_nettype none
+
+// The core's registers, an AXI4-Lite slave. core.rdl is their source; REGISTERS.md describes them.
+//
+// An access to an address without a register, and a write to one that can only be read, answers SLVERR.
+module registers #(
+  // What the host can read about the core; see core.v
+  parameter ROWS = 8,
+  parameter COLS = 8,
+  parameter SUM_WIDTH = 24,
+  parameter ACT_WORDS = 8192,
+  parameter WEIGHT_WORDS = 4608,
+  parameter THRESHOLD_TILES = 64,
+  parameter PIXELS = 1024
+) (
+  input  wire        clk_i,
+  input  wire        rst_i,
+
+  input  wire [ 6:0] s_axil_awaddr,
+  input  wire [ 2:0] s_axil_awprot,
+  input  wire        s_axil_awvalid,
+  output wire        s_axil_awready,
+  input  wire [31:0] s_axil_wdata,
+  input  wire [ 3:0] s_axil_wstrb,
+  input  wire        s_axil_wvalid,
+  output wire        s_axil_wready,
+  output reg  [ 1:0] s_axil_bresp,
+  output reg         s_axil_bvalid,
+  input  wire        s_axil_bready,
+  input  wire [ 6:0] s_axil_araddr,
+  input  wire [ 2:0] s_axil_arprot,
+  input  wire        s_axil_arvalid,
+  output wire        s_axil_arready,
+  output reg  [31:0] s_axil_rdata,
+  output reg  [ 1:0] s_axil_rresp,
+  output reg         s_axil_rvalid,
+  input  wire        s_axil_rready,
+
+  // A write to CONTROL waits while this is high
+  input  wire        hold_i,
+  // A register of the layer is being written
+  output wire        change_o,
+  output reg         start_o,
+  output reg         clear_o,
+
+  input  wire        busy_i,
+  input  wire        done_i,
+  input  wire [ 3:0] error_i,
+  input  wire [31:0] cycles_i,
+  input  wire [31:0] stalls_i,
+
+  output wire [15:0] height_o,
+  output wire [15:0] width_o,
+  output wire [ 7:0] kernel_o,
+  output wire [ 7:0] stride_o,
+  output wire [ 7:0] padding_o,
+  output wire [15:0] input_tiles_o,
+  output wire [15:0] output_tiles_o,
+  output wire [31:0] images_o,
+  output wire [ 1:0] mode_o,
+  output wire        keep_acts_o,
+  output wire        keep_weights_o,
+  output wire        keep_thresholds_o
+);
+
+  localparam [31:0] VERSION_VALUE = 32'h0001_0000;
+  localparam [1:0] OKAY = 2'b00;
+  localparam [1:0] SLVERR = 2'b10;
+
+  localparam [4:0] VERSION = 5'h00;
+  localparam [4:0] ARRAY = 5'h01;
+  localparam [4:0] MEMORY_ACT = 5'h02;
+  localparam [4:0] MEMORY_WEIGHT = 5'h03;
+  localparam [4:0] MEMORY_THRESHOLD = 5'h04;
+  localparam [4:0] MEMORY_PIXEL = 5'h05;
+  localparam [4:0] SUM = 5'h06;
+  localparam [4:0] CONTROL = 5'h08;
+  localparam [4:0] STATUS = 5'h09;
+  localparam [4:0] CYCLES = 5'h0a;
+  localparam [4:0] STALLS = 5'h0b;
+  localparam [4:0] MAP = 5'h10;
+  localparam [4:0] KERNEL = 5'h11;
+  localparam [4:0] TILES = 5'h12;
+  localparam [4:0] IMAGES = 5'h13;
+  localparam [4:0] OUTPUT = 5'h14;
+
+  reg  [31:0] map;
+  reg  [23:0] kernel;
+  reg  [31:0] tiles;
+  reg  [31:0] images;
+  reg  [10:0] mode_keep;
+
+  assign {width_o, height_o} = map;
+  assign {padding_o, stride_o, kernel_o} = kernel;
+  assign {output_tiles_o, input_tiles_o} = tiles;
+  assign images_o = images;
+  assign {keep_thresholds_o, keep_weights_o, keep_acts_o} = mode_keep[10:8];
+  assign mode_o = mode_keep[1:0];
+
+  // Address and data are taken together.
+  wire [4:0] write_word = s_axil_awaddr[6:2];
+  wire       write_control = write_word == CONTROL;
+  wire       write_layer = write_word >= MAP && write_word <= OUTPUT;
+  wire       write = s_axil_awvalid && s_axil_wvalid && (!s_axil_bvalid || s_axil_bready) &&
+                     !(write_control && hold_i);
+
+  assign s_axil_awready = write;
+  assign s_axil_wready  = write;
+  assign change_o       = write && write_layer;
+
+  // Bytes without strobe keep their value.
+  wire [31:0] mask = {{8{s_axil_wstrb[3]}}, {8{s_axil_wstrb[2]}}, {8{s_axil_wstrb[1]}},
+                      {8{s_axil_wstrb[0]}}};
+  wire [31:0] set = s_axil_wdata & mask;
+
+  always @(posedge clk_i) begin
+    start_o <= write && write_control && set[0] && !rst_i;
+    clear_o <= write && write_control && set[1] && !rst_i;
+    if (write) begin
+      s_axil_bresp <= (write_control || write_layer) ? OKAY : SLVERR;
+    end
+    if (rst_i)              s_axil_bvalid <= 1'b0;
+    else if (write)         s_axil_bvalid <= 1'b1;
+    else if (s_axil_bready) s_axil_bvalid <= 1'b0;
+  end
+
+  always @(posedge clk_i) begin
+    if (rst_i) begin
+      map       <= 32'd0;
+      kernel    <= 24'd0;
+      tiles     <= 32'd0;
+      images    <= 32'd0;
+      mode_keep <= 11'd0;
+    end else if (write) begin
+      case (write_word)
+        MAP:     map       <= (map & ~mask) | set;
+        KERNEL:  kernel    <= (kernel & ~mask[23:0]) | set[23:0];
+        TILES:   tiles     <= (tiles & ~mask) | set;
+        IMAGES:  images    <= (images & ~mask) | set;
+        OUTPUT:  mode_keep <= ((mode_keep & ~mask[10:0]) | set[10:0]) & 11'h703;
+        default: ;
+      endcase
+    end
+  end
+
+  wire read = s_axil_arvalid && s_axil_arready;
+  assign s_axil_arready = !s_axil_rvalid || s_axil_rready;
+
+  always @(posedge clk_i) begin
+    if (read) begin
+      s_axil_rresp <= OKAY;
+      case (s_axil_araddr[6:2])
+        VERSION:          s_axil_rdata <= VERSION_VALUE;
+        ARRAY:            s_axil_rdata <= {8'd4, 8'd4, COLS[7:0], ROWS[7:0]};
+        MEMORY_ACT:       s_axil_rdata <= ACT_WORDS;
+        MEMORY_WEIGHT:    s_axil_rdata <= WEIGHT_WORDS;
+        MEMORY_THRESHOLD: s_axil_rdata <= THRESHOLD_TILES;
+        MEMORY_PIXEL:     s_axil_rdata <= PIXELS;
+        SUM:              s_axil_rdata <= SUM_WIDTH;
+        CONTROL:          s_axil_rdata <= 32'd0;
+        STATUS:           s_axil_rdata <= {24'd0, error_i, 2'd0, done_i, busy_i};
+        CYCLES:           s_axil_rdata <= cycles_i;
+        STALLS:           s_axil_rdata <= stalls_i;
+        MAP:              s_axil_rdata <= map;
+        KERNEL:           s_axil_rdata <= {8'd0, kernel};
+        TILES:            s_axil_rdata <= tiles;
+        IMAGES:           s_axil_rdata <= images;
+        OUTPUT:           s_axil_rdata <= {21'd0, mode_keep};
+        default: begin
+          s_axil_rdata <= 32'd0;
+          s_axil_rresp <= SLVERR;
+        end
+      endcase
+    end
+    if (rst_i)              s_axil_rvalid <= 1'b0;
+    else if (read)          s_axil_rvalid <= 1'b1;
+    else if (s_axil_rready) s_axil_rvalid <= 1'b0;
+  end
+
+  // Registers are whole words, and nobody is refused by privilege.
+  wire unused = &{1'b0, s_axil_awaddr[1:0], s_axil_araddr[1:0], s_axil_awprot, s_axil_arprot};
+
+endmodule
+
+`resetall

@@ -1,0 +1,204 @@
+`resetall
+`timescale 1ns / 1ps
+`default_nettype none
+
+// Steps through a layer's tiles: output tile, input tile, kernel row, kernel column.
+//
+// Kernel rows that do not reach the map are left out, and the row "padding" comes last (then, for the
+// 3 × 3 kernels, the centre tap is the last one): it reaches every output row, unless the layer is
+// padded by half the kernel or more. So every sum is finished by the last tap of the last input tile, in
+// the order of the pixels. The columns likewise.
+module sequencer #(
+  // Columns of the array
+  parameter COLS = 8
+) (
+  input  wire        clk_i,
+
+  // The layer; see geometry.v
+  input  wire [ 7:0] height_i,
+  input  wire [ 7:0] width_i,
+  input  wire [ 8:0] out_height_i,
+  input  wire [ 8:0] out_width_i,
+  input  wire [ 2:0] kernel_i,
+  input  wire        stride2_i,
+  input  wire [ 1:0] padding_i,
+  input  wire [ 6:0] row_taps_i,
+  input  wire [ 6:0] col_taps_i,
+  input  wire [ 7:0] input_tiles_i,
+  input  wire [ 7:0] output_tiles_i,
+  input  wire [15:0] tile_pixels_i,
+  input  wire [15:0] tile_weights_i,
+
+  // Go to the first tile. prime_i brings it to the outputs, at the earliest in the third cycle after the
+  // last one of restart_i; after that, take_i brings the next one, at least four cycles from one to the next
+  input  wire        restart_i,
+  input  wire        prime_i,
+  input  wire        take_i,
+
+  // The tile; invalid after the last one was taken
+  output reg         tile_valid_o,
+  // The tile's weights
+  output reg  [15:0] weight_address_o,
+  // Its first activation, and the output pixel to which that belongs
+  output reg  [15:0] act_address_o,
+  output reg  [15:0] pixel_o,
+  // Output rows and columns; of these, at the end, those whose inputs lie outside the map
+  output reg  [ 8:0] rows_o,
+  output reg  [ 8:0] cols_o,
+  output reg  [ 8:0] rows_outside_o,
+  output reg  [ 8:0] cols_outside_o,
+  // The last tile of an output tile: its pixels are finished
+  output reg         final_o
+);
+
+  // The lowest bit set; 0 if there is none.
+  function [2:0] lowest(input [6:0] bits);
+    integer i;
+    begin
+      lowest = 3'd0;
+      for (i = 6; i >= 0; i = i - 1) begin
+        if (bits[i]) lowest = i[2:0];
+      end
+    end
+  endfunction
+
+  // The tap after this one: the next above that reaches the map, and after the top the lowest.
+  function [2:0] following(input [6:0] taps, input [2:0] tap);
+    reg [6:0] above;
+    begin
+      above     = taps & (7'h7e << tap);
+      following = lowest((above != 0) ? above : taps);
+    end
+  endfunction
+
+  // Indices of the tile after the one at the outputs
+  reg         exhausted;
+  reg  [ 7:0] output_tile;
+  reg  [ 7:0] input_tile;
+  reg  [ 2:0] ky;
+  reg  [ 2:0] kx;
+  reg  [15:0] act_base;
+  reg  [15:0] weight_base;
+
+  wire last_kx = kx == {1'b0, padding_i};
+  wire last_ky = ky == {1'b0, padding_i};
+  wire last_tap = last_kx && last_ky;
+  wire last_input_tile = input_tile == input_tiles_i - 1'b1;
+  wire last_output_tile = output_tile == output_tiles_i - 1'b1;
+  wire step = prime_i || take_i;
+
+  always @(posedge clk_i) begin
+    if (restart_i) begin
+      exhausted   <= 1'b0;
+      output_tile <= 8'd0;
+      input_tile  <= 8'd0;
+      ky          <= following(row_taps_i, {1'b0, padding_i});
+      kx          <= following(col_taps_i, {1'b0, padding_i});
+      act_base    <= 16'd0;
+      weight_base <= 16'd0;
+    end else if (step) begin
+      kx <= following(col_taps_i, kx);
+      if (last_kx) begin
+        ky <= following(row_taps_i, ky);
+      end
+      if (last_tap) begin
+        input_tile  <= last_input_tile ? 8'd0 : input_tile + 1'b1;
+        act_base    <= last_input_tile ? 16'd0 : act_base + tile_pixels_i;
+        weight_base <= weight_base + tile_weights_i;
+      end
+      if (last_tap && last_input_tile) begin
+        output_tile <= output_tile + 1'b1;
+        exhausted   <= last_output_tile;
+      end
+    end
+  end
+
+  // One cycle later: what the tap reaches
+  wire [1:0] row_first;
+  wire [8:0] row_count;
+  wire [2:0] row_origin;
+  wire       row_any;
+  wire [1:0] col_first;
+  wire [8:0] col_count;
+  wire [2:0] col_origin;
+  wire       col_any;
+
+  tap_range row_range (
+    .side_i    (height_i),
+    .out_side_i(out_height_i),
+    .stride2_i (stride2_i),
+    .padding_i (padding_i),
+    .tap_i     (ky),
+    .first_o   (row_first),
+    .count_o   (row_count),
+    .origin_o  (row_origin),
+    .any_o     (row_any)
+  );
+
+  tap_range col_range (
+    .side_i    (width_i),
+    .out_side_i(out_width_i),
+    .stride2_i (stride2_i),
+    .padding_i (padding_i),
+    .tap_i     (kx),
+    .first_o   (col_first),
+    .count_o   (col_count),
+    .origin_o  (col_origin),
+    .any_o     (col_any)
+  );
+
+  // Taps that reach nothing are never chosen.
+  wire unused = &{1'b0, row_any, col_any};
+
+  reg  [ 1:0] row_first_q;
+  reg  [ 8:0] row_count_q;
+  reg  [10:0] row_act_q;
+  reg  [ 1:0] col_first_q;
+  reg  [ 8:0] col_count_q;
+  reg  [ 2:0] col_origin_q;
+  reg  [ 5:0] tap_q;
+  reg         final_q;
+
+  always @(posedge clk_i) begin
+    row_first_q  <= row_first;
+    row_count_q  <= row_count;
+    row_act_q    <= row_origin * width_i;
+    col_first_q  <= col_first;
+    col_count_q  <= col_count;
+    col_origin_q <= col_origin;
+    tap_q        <= ky * kernel_i + {3'd0, kx};
+    final_q      <= last_tap && last_input_tile;
+  end
+
+  // Two cycles later: where that is
+  reg  [15:0] weight_address_q;
+  reg  [15:0] act_address_q;
+  reg  [15:0] pixel_q;
+  wire [10:0] row_pixel = row_first_q * out_width_i;
+
+  always @(posedge clk_i) begin
+    weight_address_q <= weight_base + {10'd0, tap_q} * COLS[15:0];
+    act_address_q    <= act_base + {5'd0, row_act_q} + {13'd0, col_origin_q};
+    pixel_q          <= {5'd0, row_pixel} + {14'd0, col_first_q};
+  end
+
+  always @(posedge clk_i) begin
+    if (restart_i) begin
+      tile_valid_o <= 1'b0;
+    end else if (step) begin
+      tile_valid_o     <= !exhausted;
+      weight_address_o <= weight_address_q;
+      act_address_o    <= act_address_q;
+      pixel_o          <= pixel_q;
+      // The final tile visits every output pixel, also those that its tap does not reach.
+      rows_o           <= final_q ? out_height_i : row_count_q;
+      cols_o           <= final_q ? out_width_i : col_count_q;
+      rows_outside_o   <= final_q ? out_height_i - row_count_q : 9'd0;
+      cols_outside_o   <= final_q ? out_width_i - col_count_q : 9'd0;
+      final_o          <= final_q;
+    end
+  end
+
+endmodule
+
+`resetall

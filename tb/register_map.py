@@ -1,0 +1,115 @@
+"""Writes what follows from the register map: its documentation, a C header, Python constants.
+
+python -m tb.register_map            # rtl/REGISTERS.md, rtl/core_registers.h, pymodel/registers.py
+"""
+
+import argparse
+import subprocess
+import sys
+from pathlib import Path
+
+from systemrdl import RDLCompiler
+from systemrdl.node import AddrmapNode, RegNode
+
+from pymodel.errors import run_command
+from pymodel.files import ROOT, replacing
+
+SOURCE = "rtl/core.rdl"
+PYTHON, MARKDOWN, HEADER = "pymodel/registers.py", "rtl/REGISTERS.md", "rtl/core_registers.h"
+
+HEAD = f'''"""The core's registers. Generated from {SOURCE} by `make registers`: change that."""
+
+from enum import IntEnum
+from typing import NamedTuple
+
+
+class Field(NamedTuple):
+    """Bits of a register."""
+
+    low: int  # lowest bit
+    width: int  # bits
+    access: str  # r, w or rw, by software
+    reset: int | None  # None: a build parameter
+
+
+class Register(NamedTuple):
+    """A 32-bit word."""
+
+    address: int
+    fields: dict[str, Field]
+
+    def pack(self, **values: int) -> int:
+        """The word with these fields, and zeros elsewhere; ValueError for one that does not fit."""
+        word = 0
+        for name, value in values.items():
+            field = self.fields[name]
+            if not 0 <= value < 1 << field.width:
+                raise ValueError(f"{{name}} is {{value}}, expected 0 to {{(1 << field.width) - 1}}")
+            word |= value << field.low
+        return word
+
+    def unpack(self, word: int) -> dict[str, int]:
+        """The fields of a word."""
+        return {{n: word >> f.low & (1 << f.width) - 1 for n, f in self.fields.items()}}
+'''
+
+
+def compile_map() -> AddrmapNode:
+    """The register map of rtl/core.rdl."""
+    compiler = RDLCompiler()
+    compiler.compile_file(str(ROOT / SOURCE))
+    return compiler.elaborate().top
+
+
+def python_constants(top: AddrmapNode) -> str:
+    """pymodel/registers.py."""
+    registers = [node for node in top.children() if isinstance(node, RegNode)]
+    parts = [HEAD]
+    for node in registers:
+        for field in node.fields():
+            if encode := field.get_property("encode"):
+                name = encode.type_name.removesuffix("_e").title()
+                lines = [f'class {name}(IntEnum):\n    """{node.inst_name}.{field.inst_name}."""\n']
+                lines += [f"    {m.name} = {m.value}  # {m.rdl_desc}" for m in encode]
+                parts.append("\n".join(lines) + "\n")
+    for node in registers:
+        lines = [f"{node.inst_name} = Register({node.absolute_address:#04x}, {{"]
+        for field in node.fields():
+            access, reset = field.get_property("sw").name, field.get_property("reset")
+            lines.append(
+                f'    "{field.inst_name}": Field({field.low}, {field.width}, "{access}", {reset}),'
+            )
+        parts.append("\n".join(lines) + "\n})")
+    names = ", ".join(f'"{n.inst_name}": {n.inst_name}' for n in registers)
+    parts.append(f"REGISTERS = {{{names}}}\n")
+    text = "\n\n".join(parts[:3]) + "\n\n" + "\n".join(parts[3:])
+    ruff = [sys.executable, "-m", "ruff", "format", "-", "--stdin-filename", str(ROOT / PYTHON)]
+    return subprocess.run(ruff, input=text, text=True, capture_output=True, check=True).stdout
+
+
+def write(folder: Path) -> None:
+    """Write the three files into `folder`, under the names that they have in the project."""
+    for exporter, name in (("markdown", MARKDOWN), ("c-header", HEADER)):
+        with replacing(folder / name) as temporary:
+            # Its own name stands in the header's include guard.
+            output = temporary.parent / f".{temporary.name}" / Path(name).name
+            output.parent.mkdir()
+            command = [sys.executable, "-m", "peakrdl", exporter, SOURCE, "-o", str(output)]
+            subprocess.run(command, cwd=ROOT, check=True)
+            output.rename(temporary)
+            output.parent.rmdir()
+    with replacing(folder / PYTHON) as temporary:
+        temporary.write_text(python_constants(compile_map()))
+
+
+def main() -> int:
+    argparse.ArgumentParser(
+        prog="python -m tb.register_map", description=__doc__.split("\n")[0]
+    ).parse_args()
+    write(ROOT)
+    print(f"Wrote {PYTHON}, {MARKDOWN}, {HEADER} from {SOURCE}")
+    return 0
+
+
+if __name__ == "__main__":
+    run_command(main)

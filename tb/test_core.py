@@ -1,0 +1,282 @@
+"""The core on its AXI interfaces: shapes, stalls, kept packets, misuse and reset."""
+
+import cocotb
+import numpy as np
+import pytest
+from cocotb.triggers import ClockCycles
+from cocotb.utils import get_sim_time
+
+from pymodel import registers
+from pymodel.core import Core, Layer, check, words
+from pymodel.cycles import cycles, limit_cycles
+from pymodel.registers import Error, Mode
+from tb.array import CLOCK_PERIOD_NS
+from tb.core import check_layer, compare, random_data, random_layer, reference, started
+from tb.simulator import run_bench
+from tb.testing import CORES, SIMULATORS, random_generator
+
+
+@cocotb.test()
+async def shapes_that_networks_have(dut):
+    """Kernels of 1, 3, 5 and 7, stride 2, a fully connected layer, odd channels, over-padding."""
+    bench = await started(dut)
+    rng = random_generator()
+    rows, cols = bench.core.rows, bench.core.cols
+    for layer in (
+        Layer(4, 4, rows, cols, images=2),
+        Layer(1, 1, 3 * rows, 2 * cols, kernel=1, padding=0, images=9),
+        Layer(5, 4, rows + 1, cols - 1, kernel=1, padding=0),
+        Layer(5, 5, rows, cols, kernel=5, padding=2),
+        Layer(5, 3, rows, cols, stride=2, kernel=3),
+        Layer(4, 4, rows, 1, kernel=3, padding=2),
+        Layer(1, 1, rows, cols, kernel=3, padding=1),
+        Layer(1, 2, 1, cols, kernel=3, padding=2, stride=2),
+    ):
+        for mode in Mode:
+            chosen = Layer(**vars(layer) | {"mode": mode})
+            await check_layer(bench, chosen, random_data(chosen, rng))
+    await bench.quiet()
+
+
+@cocotb.test()
+async def largest_sums_are_exact(dut):
+    """All activations 15 and all weights −8 or 7, over as many channels as there are words."""
+    bench = await started(dut)
+    core = bench.core
+    tiles = min(core.weight_words // core.cols, core.act_words, 255)
+    tiles = min(tiles, (2 ** (core.sum_width - 1) - 2) // (core.rows * 15 * 8))
+    layer = Layer(1, 1, tiles * core.rows, core.cols, kernel=1, padding=0)
+    codes = np.full((1, layer.in_channels, 1, 1), 15)
+    for weight in (-8, 7):
+        weights = np.full((core.cols, layer.in_channels, 1, 1), weight)
+        await check_layer(bench, layer, (codes, weights, None))
+
+
+@cocotb.test()
+async def next_batch_loads_while_one_runs(dut):
+    """Two batches of the squeezed shape, the second's packets and registers sent during the first.
+
+    On the 8×8 core no more than 2 % are lost to what streaming the taps alone would take.
+    """
+    bench = await started(dut)
+    core, rng = bench.core, random_generator()
+    layer = Layer(
+        4, 4, core.rows, core.cols, images=min(32, core.pixels // 16, core.act_words // 16)
+    )
+    batches = [random_data(layer, rng) for _ in range(2)]
+    bench.load(*batches[0])
+    await bench.loaded()
+    await bench.configure(layer)
+    began = get_sim_time("ns")
+    await bench.start()
+    bench.load(*batches[1])
+    await bench.configure(layer)
+    await bench.interrupt()
+    compare(reference(layer, *batches[0]), bench.received(layer), layer, core)
+    await bench.start()
+    compare(reference(layer, *batches[1]), await bench.finish(layer), layer, core)
+    taken = (bench.ended - began) / CLOCK_PERIOD_NS
+    assert taken <= 2 * cycles(layer, core) + 15, "cycles lost between two layers"
+    if core == Core():
+        assert taken <= 1.02 * 2 * limit_cycles(layer, core)
+
+
+@cocotb.test()
+async def kept_packets_serve_again(dut):
+    """Same activations with other weights, then other activations with the same weights."""
+    bench = await started(dut)
+    rng = random_generator()
+    layer = Layer(3, 3, bench.core.rows, bench.core.cols, mode=Mode.CODES)
+    (codes, weights, table), (codes_2, weights_2, _) = (random_data(layer, rng) for _ in range(2))
+    bench.load(codes, weights, table)
+    await bench.configure(layer, keep_acts=1, keep_thresholds=1)
+    await bench.start()
+    compare(reference(layer, codes, weights, table), await bench.finish(layer), layer, bench.core)
+    bench.load(None, weights_2)
+    await bench.configure(layer, keep_weights=1, keep_thresholds=1)
+    await bench.start()
+    compare(reference(layer, codes, weights_2, table), await bench.finish(layer), layer, bench.core)
+    bench.load(codes_2)
+    await bench.configure(layer)
+    await bench.start()
+    compare(
+        reference(layer, codes_2, weights_2, table), await bench.finish(layer), layer, bench.core
+    )
+
+
+@cocotb.test()
+async def slow_input_only_delays(dut):
+    """Started before its packets have come, a layer waits, and counts that as stalls."""
+    bench = await started(dut)
+    layer = Layer(3, 3, bench.core.rows, bench.core.cols, mode=Mode.CODES)
+    data = random_data(layer, random_generator())
+    await bench.configure(layer)
+    await bench.start()
+    for part in ((data[0], None, None), (None, data[1], None), (None, None, data[2])):
+        await ClockCycles(dut.clk_i, 100)
+        bench.load(*part)
+    compare(reference(layer, *data), await bench.finish(layer), layer, bench.core)
+    stalls = (await bench.read(registers.STALLS))["count"]
+    assert stalls > 300
+    assert await bench.cycles() == cycles(layer, bench.core) + stalls
+
+
+@cocotb.test()
+async def blocked_output_stalls_and_loses_nothing(dut):
+    """The sink takes nothing for long; the core waits with all its results."""
+    bench = await started(dut)
+    core = bench.core
+    layer = Layer(7, 7, core.rows, 2 * core.cols, kernel=1, padding=0, images=1)
+    data = random_data(layer, random_generator())
+    bench.sink.pause = True
+    bench.load(*data)
+    await bench.configure(layer)
+    await bench.start()
+    await ClockCycles(dut.clk_i, 1000)
+    assert (await bench.read(registers.STATUS))["busy"] == 1
+    assert (await bench.read(registers.STALLS))["count"] > 500
+    bench.sink.pause = False
+    compare(reference(layer, *data), await bench.finish(layer), layer, core)
+
+
+@cocotb.test()
+async def what_cannot_run_is_refused(dut):
+    """Each error code, nothing is started, and the packets are still there for a right layer."""
+    bench = await started(dut)
+    core = bench.core
+    good = Layer(3, 3, core.rows, core.cols)
+    data = random_data(good, random_generator())
+    bench.load(*data)
+    await bench.loaded()
+    per_tile = 9 * core.cols  # weight words of a 3 × 3 tile
+    # As many input tiles of a 7 × 7 kernel as cannot overflow
+    tiles_7x7 = (2 ** (core.sum_width - 1) - 2) // (core.rows * 15 * 8) // 49
+    wrong = {
+        Error.SIZE: [
+            {"height": 0}, {"width": 0}, {"height": 256}, {"width": 300}, {"images": 0},
+            {"images": 65536}, {"in_channels": 0}, {"out_channels": 0}, {"kernel": 0},
+            {"in_channels": 256 * core.rows}, {"out_channels": 256 * core.cols},
+        ],
+        Error.KERNEL: [
+            {"kernel": 8}, {"height": 1, "width": 9, "kernel": 4},
+            {"height": 9, "width": 1, "kernel": 4},
+        ],
+        Error.STRIDE: [{"stride": 0}, {"stride": 3}],
+        Error.PADDING: [{"padding": 3}, {"padding": 4, "kernel": 5}, {"padding": 1, "kernel": 1}],
+        Error.MODE: [{"mode": 3}],
+        Error.OVERFLOW: [
+            {"in_channels": (tiles_7x7 + 1) * core.rows, "kernel": 7, "height": 7, "width": 7}
+        ],
+        Error.WEIGHT_MEMORY: [{"out_channels": (core.weight_words // per_tile + 1) * core.cols}],
+        Error.ACT_MEMORY: [{"images": core.act_words // 9 + 1}],
+        Error.ACCUMULATOR: [
+            {"height": 1, "width": 1, "kernel": 4, "padding": 3, "images": core.pixels // 16 + 1}
+        ],
+        Error.THRESHOLD_MEMORY: [
+            {"out_channels": (core.threshold_tiles + 1) * core.cols, "kernel": 1, "padding": 0,
+             "mode": Mode.CODES}
+        ],
+    }  # fmt: skip
+    assert {*wrong, Error.NONE, Error.PACKET_LENGTH, Error.START_WHILE_BUSY} == set(Error)
+    for error, changes in wrong.items():
+        for change in changes:
+            layer = Layer(**vars(good) | change)
+            assert check(layer, core) == error, layer
+            await bench.configure(layer)
+            await bench.start()
+            assert int(dut.interrupt_o.value) == 1
+            status = await bench.read(registers.STATUS)
+            assert (status["busy"], status["done"]) == (0, 0)
+            assert Error(status["error"]) == error, layer
+            await bench.write(registers.CONTROL, clear=1)
+            await ClockCycles(dut.clk_i, 2)
+            assert int(dut.interrupt_o.value) == 0
+    await bench.quiet()
+    await bench.configure(good)
+    await bench.start()
+    compare(reference(good, *data), await bench.finish(good), good, core)
+
+
+@cocotb.test()
+async def start_while_busy_is_refused(dut):
+    """The running layer goes on, and the error says so."""
+    bench = await started(dut)
+    layer = Layer(4, 4, bench.core.rows, bench.core.cols)
+    data = random_data(layer, random_generator())
+    bench.load(*data)
+    await bench.configure(layer)
+    await bench.start()
+    await bench.start()
+    status = await bench.read(registers.STATUS)
+    assert (status["busy"], Error(status["error"])) == (1, Error.START_WHILE_BUSY)
+    await bench.write(registers.CONTROL, clear=1)
+    await ClockCycles(dut.clk_i, 2)
+    compare(reference(layer, *data), await bench.finish(layer), layer, bench.core)
+    await bench.quiet(300)
+
+
+@cocotb.test()
+async def packets_of_a_wrong_length_are_dropped(dut):
+    """One beat short, one too many, and longer than a bank; then the right ones do."""
+    bench = await started(dut)
+    core = bench.core
+    layer = Layer(2, 2, core.rows, core.cols, mode=Mode.CODES)
+    data = random_data(layer, random_generator())
+    needed = words(layer, core)
+    for stream, count, room in zip(
+        ("act", "weight", "threshold"), needed,
+        (core.act_words, core.weight_words, 16 * core.threshold_tiles), strict=True,
+    ):  # fmt: skip
+        for length in (count - 1, count + 1, room + 9):
+            lanes = core.cols if stream == "threshold" else core.rows
+            parts = dict(zip(("act", "weight", "threshold"), data, strict=True))
+            parts[stream] = None
+            bench.load(*parts.values())
+            bench.send(stream, np.ones((length, lanes), int))
+            await bench.configure(layer, **{
+                f"keep_{name}s": 1 for name in parts if name != stream
+            })  # fmt: skip
+            await bench.start()
+            await bench.interrupt()
+            status = await bench.read(registers.STATUS)
+            assert (status["busy"], status["done"]) == (0, 0)
+            assert Error(status["error"]) == Error.PACKET_LENGTH
+            # The packets of the right length are still there.
+            bench.load(
+                **{
+                    {"act": "codes", "weight": "weights", "threshold": "thresholds"}[stream]: dict(
+                        zip(("act", "weight", "threshold"), data, strict=True)
+                    )[stream]
+                }
+            )
+            await bench.configure(layer)
+            await bench.start()
+            compare(reference(layer, *data), await bench.finish(layer), layer, core)
+    await bench.quiet()
+
+
+@cocotb.test()
+async def reset_leaves_a_clean_core(dut):
+    """Reset at random moments of loading, waiting and running; the next layer is right."""
+    bench = await started(dut)
+    rng = random_generator()
+    for _ in range(12):
+        layer = random_layer(rng, bench.core)
+        bench.load(*random_data(layer, rng))
+        if rng.random() < 0.8:
+            await bench.configure(layer)
+            await bench.start()
+        await ClockCycles(dut.clk_i, int(rng.integers(1, cycles(layer, bench.core) + 200)))
+        await bench.reset()
+        assert int(dut.interrupt_o.value) == 0
+        assert not any((await bench.read(registers.STATUS)).values())
+        layer = random_layer(rng, bench.core)
+        data = random_data(layer, rng)
+        compare(reference(layer, *data), await bench.run(layer, *data), layer, bench.core)
+    await bench.quiet()
+
+
+@pytest.mark.parametrize("simulator", SIMULATORS)
+@pytest.mark.parametrize("core", CORES)
+def test_core(core, simulator):
+    run_bench("tb.test_core", "core", simulator=simulator, parameters=CORES[core].parameters())

@@ -1,0 +1,119 @@
+"""The trained network's layers through the core: real weights, real activations, exact."""
+
+import json
+import os
+from pathlib import Path
+
+import cocotb
+import pytest
+import torch
+from torch import nn
+
+from pymodel.capture import capture, find_layer
+from pymodel.checkpoint import load_checkpoint
+from pymodel.core import Layer
+from pymodel.images import load_images, normalise
+from pymodel.quantiser import quantised_layers
+from pymodel.reference import recover
+from pymodel.registers import Mode
+from pymodel.requantise import fold, thresholds
+from tb.core import CoreBench, check_layer, started
+from tb.layer import MAX_ABS_ERROR
+from tb.simulator import run_bench
+from tb.testing import SIMULATORS
+
+LAYER = "SYSTOLIC_CORE_LAYER"  # environment: which of the network's layers
+REPORT = "SYSTOLIC_CORE_REPORT"  # environment: file that takes what was counted
+
+
+@cocotb.test()
+async def trained_layer(dut):
+    """Whole: sums, which give the next layer's captured input, and codes; or a tile, after ReLU."""
+    job = json.loads(os.environ[LAYER])
+    torch.set_num_threads(1)
+    model, _ = load_checkpoint()
+    images = load_images().first(job["images"]).images
+    bench = await started(dut)
+    counted = await (whole if job["whole"] else tile)(bench, model, images, job["name"])
+    Path(os.environ[REPORT]).write_text(json.dumps(counted))
+
+
+async def whole(bench: CoreBench, model: nn.Module, images: torch.Tensor, name: str) -> dict:
+    """Every sum and every code of a layer; where the float network has another code is counted."""
+    seen = capture(model, images, name)
+    codes, weights = seen.layer.activation_codes(seen.input), seen.layer.weight_codes()
+    following = quantised_layers(model)[seen.next_name]
+    table = thresholds(*fold(seen.layer, seen.between), following.activation_quantiser.scale.item())
+    layer = shape(codes, weights, Mode.SUMS)
+    sums = torch.from_numpy(await check_layer(bench, layer, (codes.numpy(), weights.numpy(), None)))
+    recovered = recover(sums, seen.layer, seen.between)
+    assert recovered.count_nonzero(), "all zeros prove nothing"
+
+    layer = shape(codes, weights, Mode.CODES)
+    sent = await check_layer(bench, layer, (codes.numpy(), weights.numpy(), table))
+    pooled = torch.from_numpy(sent).float()
+    for module in seen.between:
+        if isinstance(module, nn.MaxPool2d):
+            pooled = module(pooled)
+    fake = following.activation_codes(seen.next_input)
+    return {
+        "sums": sums.numel(),
+        "error": (recovered - seen.next_input).abs().max().item(),
+        "codes": fake.numel(),
+        "codes_differing": int((pooled != fake).sum()),
+    }
+
+
+async def tile(bench: CoreBench, model: nn.Module, images: torch.Tensor, name: str) -> dict:
+    """The last input tile and the last output tile of a layer."""
+    convolution = find_layer(model, name)
+    seen = []
+    hook = convolution.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    with torch.no_grad():
+        model.eval()(normalise(images))
+    hook.remove()
+    codes = convolution.activation_codes(seen[0])[:, -bench.core.rows :]
+    weights = convolution.weight_codes()[-bench.core.cols :, -bench.core.rows :]
+    layer = shape(codes, weights, Mode.RELU)
+    sums = await check_layer(bench, layer, (codes.numpy(), weights.numpy(), None))
+    assert sums.any(), "all zeros prove nothing"
+    return {"sums": sums.size}
+
+
+def shape(codes: torch.Tensor, weights: torch.Tensor, mode: Mode) -> Layer:
+    """The layer of these codes [N, C_in, H, W] and weights [C_out, C_in, 3, 3], padded by 1."""
+    return Layer(*codes.shape[2:], *weights.shape[1::-1], images=len(codes), mode=mode)
+
+
+# Whole layers through all modes; of the others a tile, on one image.
+WHOLE = {"features.24": 1, "features.27": 3, "features.29": 1}
+TILES = ["features.3", "features.7", "features.10", "features.14", "features.17", "features.20",
+         "features.33", "features.36", "features.39"]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", [*WHOLE, *TILES])
+def test_trained_layer(name, tmp_path):
+    run_trained_layer(name, SIMULATORS[0], tmp_path)
+
+
+def test_squeezed_layer_on_the_other_simulator(tmp_path):
+    other = {"icarus": "verilator", "verilator": "icarus"}[SIMULATORS[0]]
+    run_trained_layer("features.27", other, tmp_path)
+
+
+def run_trained_layer(name: str, simulator: str, tmp_path) -> None:
+    job = {"name": name, "whole": name in WHOLE, "images": WHOLE.get(name, 1)}
+    report = tmp_path / "report.json"
+    run_bench(
+        "tb.test_core_layers", "core", simulator=simulator, variant=name,
+        settings={LAYER: json.dumps(job), REPORT: str(report)},
+    )  # fmt: skip
+    counted = json.loads(report.read_text())
+    if name in WHOLE:
+        assert counted["error"] < MAX_ABS_ERROR
+        # Float32 rounding moves a value across a step now and then, not more.
+        assert counted["codes_differing"] <= counted["codes"] / 1000
+
+
+def test_every_quantised_layer_has_its_test(shipped):
+    assert sorted([*WHOLE, *TILES]) == sorted(quantised_layers(shipped))
