@@ -15,7 +15,7 @@ PY := .venv/bin/python
 export PYTHON ?= python3
 
 .DEFAULT_GOAL := layer
-.PHONY: layer test lint train evaluate gtkwave clean help setup
+.PHONY: layer test lint bench synth pnr registers train evaluate gtkwave clean help setup
 
 layer: setup ## Run a trained layer on the array (SIM, IMAGES, LAYER, MODEL, WAVES=1)
 	@$(PY) -m tb.layer --sim "$(SIM)" --images "$(IMAGES)" --layer "$(LAYER)" --model "$(MODEL)" \
@@ -26,6 +26,18 @@ test: setup ## Run all tests and lint, in parallel (SIM for the simulator of the
 
 lint: setup ## Run the linters alone: ruff, Verilator, Icarus, Yosys
 	@$(PY) -m pytest -q tb/test_lint.py
+
+bench: setup ## Cycles of the core on every quantised layer, under Verilator, results checked (MODEL)
+	@$(PY) -m tb.bench --model "$(MODEL)"
+
+synth: setup ## Synthesise the core for a Lattice ECP5: cells, block RAMs, DSPs
+	@$(PY) -m tb.synth
+
+pnr: setup ## Place and route it with three seeds: the clock it reaches
+	@$(PY) -m tb.synth --pnr
+
+registers: setup ## Write what follows from rtl/core.rdl: documentation, C header, Python constants
+	@$(PY) -m tb.register_map
 
 train: setup ## Train the network (CIFAR10_ROOT or DATA, ARGS="--resume --epochs 30 …")
 	@$(PY) -m training.train $(if $(DATA),--data "$(DATA)") $(ARGS)

@@ -19,7 +19,7 @@ class Core:
     cols: int = 8
     sum_width: int = 24
     act_words: int = 8192
-    weight_words: int = 4608
+    weight_words: int = 8192
     threshold_tiles: int = 64
     pixels: int = 1024
 

@@ -17,7 +17,7 @@ module accumulator #(
 ) (
   input  wire                       clk_i,
   input  wire                       rst_i,
-  // The memory is clear; until then no psums
+  // The memory is clear; until then no pixels
   output wire                       ready_o,
 
   // To which pixel the psums belong that come in two cycles, and whether these are its last ones
@@ -46,6 +46,8 @@ module accumulator #(
   reg                       valid_4;
   wire [COLS*SUM_WIDTH-1:0] stored;
   reg  [COLS*SUM_WIDTH-1:0] stored_2;
+  reg  [COLS*SUM_WIDTH-1:0] newer_2;
+  reg                       use_newer_2;
   wire [COLS*SUM_WIDTH-1:0] written_3;
   reg  [COLS*SUM_WIDTH-1:0] written_4;
   reg  [     PIXEL_WIDTH:0] cleared;
@@ -55,7 +57,8 @@ module accumulator #(
   reg same_1_4;
   reg same_2_3;
 
-  wire [COLS*SUM_WIDTH-1:0] so_far = (valid_3 && same_2_3) ? written_3 : stored_2;
+  wire [COLS*SUM_WIDTH-1:0] so_far =
+    (valid_3 && same_2_3) ? written_3 : use_newer_2 ? newer_2 : stored_2;
   wire [COLS*SUM_WIDTH-1:0] sum;
 
   assign ready_o   = cleared == ALL;
@@ -83,7 +86,9 @@ module accumulator #(
     same_1_3    <= pixel_i == pixel_2;
     same_1_4    <= pixel_i == pixel_3;
     same_2_3    <= pixel_1 == pixel_2;
-    stored_2    <= (valid_3 && same_1_3) ? written_3 : (valid_4 && same_1_4) ? written_4 : stored;
+    stored_2    <= stored;
+    newer_2     <= (valid_3 && same_1_3) ? written_3 : written_4;
+    use_newer_2 <= (valid_3 && same_1_3) || (valid_4 && same_1_4);
     written_4   <= written_3;
     valid_4     <= valid_3;
     pixel_1     <= pixel_i;

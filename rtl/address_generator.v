@@ -65,9 +65,10 @@ module address_generator (
   wire [15:0] next_pixel_row = pixel_row + {7'd0, out_width_i};
   wire [15:0] next_pixel_map = pixel_map + out_map_pixels_i;
 
-  wire last_col = cols_left == 9'd1;
-  wire last_row = rows_left == 9'd1;
-  wire last_image = images_left == 16'd1;
+  // Known a cycle ahead, since "ready" is on the longest way
+  reg last_col;
+  reg last_row;
+  reg last_image;
 
   assign waiting_o     = active && final_tile && !reservable_i;
   assign valid_o       = active && !waiting_o;
@@ -90,6 +91,9 @@ module address_generator (
       images_left  <= images_i;
       rows_left    <= rows_i;
       cols_left    <= cols_i;
+      last_image   <= images_i == 16'd1;
+      last_row     <= rows_i == 9'd1;
+      last_col     <= cols_i == 9'd1;
       act          <= act_address_i;
       act_row      <= act_address_i;
       act_map      <= act_address_i;
@@ -100,19 +104,25 @@ module address_generator (
       first <= 1'b0;
       if (!last_col) begin
         cols_left <= cols_left - 1'b1;
+        last_col  <= cols_left == 9'd2;
         act       <= act + (stride2_i ? 16'd2 : 16'd1);
         pixel     <= pixel + 1'b1;
       end else if (!last_row) begin
         cols_left <= cols;
+        last_col  <= cols == 9'd1;
         rows_left <= rows_left - 1'b1;
+        last_row  <= rows_left == 9'd2;
         act       <= next_act_row;
         act_row   <= next_act_row;
         pixel     <= next_pixel_row;
         pixel_row <= next_pixel_row;
       end else begin
         cols_left   <= cols;
+        last_col    <= cols == 9'd1;
         rows_left   <= rows;
+        last_row    <= rows == 9'd1;
         images_left <= images_left - 1'b1;
+        last_image  <= images_left == 16'd2;
         act         <= next_act_map;
         act_row     <= next_act_map;
         act_map     <= next_act_map;

@@ -8,7 +8,7 @@
 // was released takes the packet after the next. A packet longer than a bank is cut, and its length
 // says so.
 module bank_control #(
-  // Words of one bank, at most 32768
+  // Words of one bank, 2 to 32768
   parameter WORDS = 1024
 ) (
   input  wire                     clk_i,

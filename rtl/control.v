@@ -51,8 +51,8 @@ module control (
   // come. While a layer runs, the sizes but for their last register are worked out already.
   localparam [3:0] RUNNING = 4'd3;
   localparam [3:0] GEOMETRY = 4'd5;
-  localparam [3:0] PRIME = 4'd7;
-  localparam [3:0] SETTLED = 4'd8;
+  localparam [3:0] PRIME = 4'd8;
+  localparam [3:0] SETTLED = 4'd9;
 
   reg  [1:0] state;
   reg  [3:0] settling;

@@ -16,7 +16,7 @@ module core #(
   // What one bank holds (there are two, one fills while the other is used): pixels of ROWS activations,
   parameter ACT_WORDS = 8192,
   // columns of ROWS weights, a multiple of COLS,
-  parameter WEIGHT_WORDS = 4608,
+  parameter WEIGHT_WORDS = 8192,
   // and output tiles with thresholds, a power of two
   parameter THRESHOLD_TILES = 64,
   // Output pixels, of all images, that accumulate at a time
@@ -385,6 +385,35 @@ module core #(
                      (drop && thresholds_wrong))
   );
 
+  // The memories are written a cycle later, from registers. A packet is read later than that.
+  reg                      act_write_q;
+  reg                      act_write_bank_q;
+  reg  [       ACT_AW-1:0] act_write_address_q;
+  reg  [       ROWS*4-1:0] act_write_data_q;
+  reg                      weight_write_q;
+  reg                      weight_write_bank_q;
+  reg  [    WEIGHT_AW-1:0] weight_write_address_q;
+  reg  [       ROWS*4-1:0] weight_write_data_q;
+  reg                      threshold_write_q;
+  reg                      threshold_write_bank_q;
+  reg  [ THRESHOLD_AW-1:0] threshold_write_address_q;
+  reg  [COLS*SUM_WIDTH-1:0] threshold_write_data_q;
+
+  always @(posedge clk_i) begin
+    act_write_q               <= act_write;
+    act_write_bank_q          <= act_write_bank;
+    act_write_address_q       <= act_write_address;
+    act_write_data_q          <= s_axis_act_tdata;
+    weight_write_q            <= weight_write;
+    weight_write_bank_q       <= weight_write_bank;
+    weight_write_address_q    <= weight_write_address;
+    weight_write_data_q       <= s_axis_weight_tdata;
+    threshold_write_q         <= threshold_write;
+    threshold_write_bank_q    <= threshold_write_bank;
+    threshold_write_address_q <= threshold_write_address;
+    threshold_write_data_q    <= s_axis_threshold_tdata;
+  end
+
   // Which tile, which weights, which activations
 
   wire                 take;
@@ -497,10 +526,10 @@ module core #(
 
   banked_ram #(.WIDTH(ROWS * 4), .WORDS(ACT_WORDS)) act_ram (
     .clk_i          (clk_i),
-    .write_i        (act_write),
-    .write_bank_i   (act_write_bank),
-    .write_address_i(act_write_address),
-    .write_data_i   (s_axis_act_tdata),
+    .write_i        (act_write_q),
+    .write_bank_i   (act_write_bank_q),
+    .write_address_i(act_write_address_q),
+    .write_data_i   (act_write_data_q),
     .read_bank_i    (act_bank),
     .read_address_i (act_address[ACT_AW-1:0]),
     .read_data_o    (act_word)
@@ -508,10 +537,10 @@ module core #(
 
   banked_ram #(.WIDTH(ROWS * 4), .WORDS(WEIGHT_WORDS)) weight_ram (
     .clk_i          (clk_i),
-    .write_i        (weight_write),
-    .write_bank_i   (weight_write_bank),
-    .write_address_i(weight_write_address),
-    .write_data_i   (s_axis_weight_tdata),
+    .write_i        (weight_write_q),
+    .write_bank_i   (weight_write_bank_q),
+    .write_address_i(weight_write_address_q),
+    .write_data_i   (weight_write_data_q),
     .read_bank_i    (weight_bank),
     .read_address_i (column_address[WEIGHT_AW-1:0]),
     .read_data_o    (weight_word)
@@ -616,10 +645,10 @@ module core #(
     .mode_i           (mode),
     .output_tiles_i   (output_tiles),
     .out_tile_pixels_i(out_tile_pixels),
-    .write_i          (threshold_write),
-    .write_bank_i     (threshold_write_bank),
-    .write_address_i  (threshold_write_address),
-    .write_data_i     (s_axis_threshold_tdata),
+    .write_i          (threshold_write_q),
+    .write_bank_i     (threshold_write_bank_q),
+    .write_address_i  (threshold_write_address_q),
+    .write_data_i     (threshold_write_data_q),
     .read_bank_i      (threshold_bank),
     .sum_valid_i      (sum_valid),
     .sum_i            (sum),

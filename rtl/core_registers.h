@@ -182,4 +182,24 @@ static_assert(sizeof(core_t) == 0x54, "Packing error");
 }
 #endif
 
+// values - core::STATUS::error
+#define CORE__STATUS__ERROR__NONE 0
+#define CORE__STATUS__ERROR__SIZE 1
+#define CORE__STATUS__ERROR__KERNEL 2
+#define CORE__STATUS__ERROR__STRIDE 3
+#define CORE__STATUS__ERROR__PADDING 4
+#define CORE__STATUS__ERROR__MODE 5
+#define CORE__STATUS__ERROR__OVERFLOW 6
+#define CORE__STATUS__ERROR__WEIGHT_MEMORY 7
+#define CORE__STATUS__ERROR__ACT_MEMORY 8
+#define CORE__STATUS__ERROR__ACCUMULATOR 9
+#define CORE__STATUS__ERROR__THRESHOLD_MEMORY 10
+#define CORE__STATUS__ERROR__PACKET_LENGTH 11
+#define CORE__STATUS__ERROR__START_WHILE_BUSY 12
+
+// values - core::OUTPUT::mode
+#define CORE__OUTPUT__MODE__SUMS 0
+#define CORE__OUTPUT__MODE__RELU 1
+#define CORE__OUTPUT__MODE__CODES 2
+
 #endif /* CORE_REGISTERS_H */

@@ -15,7 +15,7 @@ module geometry #(
   // What one bank of each memory holds: pixels of ROWS activations, columns of ROWS weights, output
   // tiles with thresholds; and the output pixels of one output tile
   parameter ACT_WORDS = 8192,
-  parameter WEIGHT_WORDS = 4608,
+  parameter WEIGHT_WORDS = 8192,
   parameter THRESHOLD_TILES = 64,
   parameter PIXELS = 1024
 ) (
@@ -81,6 +81,11 @@ module geometry #(
   // threshold can be one that no sum reaches.
   localparam [31:0] MAX_PSUMS = ((1 << (SUM_WIDTH - 1)) - 2) / (ROWS * 15 * 8);
 
+  localparam [31:0] WEIGHT_LIMIT = WEIGHT_WORDS;
+  localparam [31:0] ACT_LIMIT = ACT_WORDS;
+  localparam [33:0] PIXEL_LIMIT = {2'b00, PIXELS[31:0]};
+  localparam [31:0] TILE_LIMIT = THRESHOLD_TILES;
+
   // 1: sizes of the output
   wire [9:0] padded_height = {2'b00, height_i[7:0]} + {7'd0, padding_i[1:0], 1'b0};
   wire [9:0] padded_width = {2'b00, width_i[7:0]} + {7'd0, padding_i[1:0], 1'b0};
@@ -140,6 +145,7 @@ module geometry #(
       wire [2:0] col_origin;
 
       tap_range row (
+        .clk_i     (clk_i),
         .side_i    (height_i[7:0]),
         .out_side_i(out_height_1),
         .stride2_i (stride2),
@@ -152,6 +158,7 @@ module geometry #(
       );
 
       tap_range col (
+        .clk_i     (clk_i),
         .side_i    (width_i[7:0]),
         .out_side_i(out_width_1),
         .stride2_i (stride2),
@@ -176,12 +183,14 @@ module geometry #(
   end
 
   // 3: of the whole layer
-  reg  [39:0] act_words_3;
+  reg  [23:0] act_words_3;
+  reg         too_many_pixels_3;
   reg  [33:0] out_tile_pixels_3;
   reg  [31:0] weight_words_3;
 
   always @(posedge clk_i) begin
-    act_words_3       <= input_tiles_i[7:0] * tile_pixels_2;
+    act_words_3       <= input_tiles_i[7:0] * tile_pixels_2[15:0];
+    too_many_pixels_3 <= tile_pixels_2[31:16] != 0;
     out_tile_pixels_3 <= images_i[15:0] * out_map_pixels_2;
     weight_words_3    <= output_tiles_i[7:0] * psums_2 * COLS;
   end
@@ -189,13 +198,15 @@ module geometry #(
   // 4: held while a layer runs
   always @(posedge clk_i) begin
     if (load_i) begin
-      if (error_1 != 0)                                       error_o <= error_1;
-      else if ({18'd0, psums_2} > MAX_PSUMS)                  error_o <= OVERFLOW;
-      else if (weight_words_3 > WEIGHT_WORDS)                 error_o <= WEIGHT_MEMORY;
-      else if (act_words_3 > ACT_WORDS)                       error_o <= ACT_MEMORY;
-      else if (out_tile_pixels_3 > PIXELS)                    error_o <= ACCUMULATOR;
-      else if (mode_i == CODES && output_tiles_i > THRESHOLD_TILES) error_o <= THRESHOLD_MEMORY;
-      else                                                    error_o <= 4'd0;
+      if (error_1 != 0)                                      error_o <= error_1;
+      else if ({18'd0, psums_2} > MAX_PSUMS)                 error_o <= OVERFLOW;
+      else if (weight_words_3 > WEIGHT_LIMIT)                error_o <= WEIGHT_MEMORY;
+      else if (too_many_pixels_3)                            error_o <= ACT_MEMORY;
+      else if ({8'd0, act_words_3} > ACT_LIMIT)              error_o <= ACT_MEMORY;
+      else if (out_tile_pixels_3 > PIXEL_LIMIT)              error_o <= ACCUMULATOR;
+      else if (mode_i == CODES && {16'd0, output_tiles_i} > TILE_LIMIT) begin
+        error_o <= THRESHOLD_MEMORY;
+      end else                                               error_o <= 4'd0;
 
       height_o          <= height_i[7:0];
       width_o           <= width_i[7:0];

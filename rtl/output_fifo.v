@@ -9,7 +9,7 @@
 module output_fifo #(
   // Bits of an entry
   parameter WIDTH = 8,
-  // Entries, a power of two; enough to cover the pipeline, or it pauses
+  // Entries, a power of two, at least 2; enough to cover the pipeline, or it pauses
   parameter DEPTH = 32
 ) (
   input  wire             clk_i,
@@ -17,7 +17,7 @@ module output_fifo #(
 
   // One entry will come
   input  wire             reserve_i,
-  output wire             reservable_o,
+  output reg              reservable_o,
 
   // It comes: only what was reserved
   input  wire             valid_i,
@@ -38,9 +38,10 @@ module output_fifo #(
   reg [POINTER_WIDTH:0] read_pointer;
   reg [POINTER_WIDTH:0] unreserved;
 
-  wire pop = valid_o && ready_i;
+  wire                   pop = valid_o && ready_i;
+  wire [POINTER_WIDTH:0] unreserved_next =
+    (pop && !reserve_i) ? unreserved + 1'b1 : (reserve_i && !pop) ? unreserved - 1'b1 : unreserved;
 
-  assign reservable_o = unreserved != 0;
   assign valid_o      = write_pointer != read_pointer;
   assign data_o       = entries[read_pointer[POINTER_WIDTH-1:0]];
 
@@ -55,11 +56,12 @@ module output_fifo #(
       write_pointer <= 0;
       read_pointer  <= 0;
       unreserved    <= ALL;
+      reservable_o  <= 1'b1;
     end else begin
       if (valid_i) write_pointer <= write_pointer + 1'b1;
       if (pop)     read_pointer  <= read_pointer + 1'b1;
-      if (pop && !reserve_i) unreserved <= unreserved + 1'b1;
-      if (reserve_i && !pop) unreserved <= unreserved - 1'b1;
+      unreserved   <= unreserved_next;
+      reservable_o <= unreserved_next != 0;
     end
   end
 

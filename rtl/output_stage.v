@@ -17,7 +17,7 @@ module output_stage #(
   input  wire                        clk_i,
   input  wire                        rst_i,
 
-  // The layer; see geometry.v
+  // The layer, see geometry.v; with read_bank_i unchanged until its last output
   input  wire [                 1:0] mode_i,
   input  wire [                 7:0] output_tiles_i,
   input  wire [                15:0] out_tile_pixels_i,

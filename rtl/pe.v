@@ -36,18 +36,15 @@ module pe #(
   output reg  signed [  PSUM_WIDTH-1:0] psum_o
 );
 
-  // (2^A − 1) · 2^(W−1) < 2^(A+W−1), so A + W bits hold every signed product.
-  localparam PRODUCT_WIDTH = ACT_WIDTH + WEIGHT_WIDTH;
-
   reg signed [WEIGHT_WIDTH-1:0] shadow;
   reg signed [WEIGHT_WIDTH-1:0] active;
 
   // The swap works on the very activation that carries it.
   wire signed [WEIGHT_WIDTH-1:0] weight = swap_i ? shadow : active;
 
-  wire signed [PRODUCT_WIDTH-1:0] product =
-    $signed({{WEIGHT_WIDTH{1'b0}}, act_i}) *
-    $signed({{ACT_WIDTH{weight[WEIGHT_WIDTH-1]}}, weight});
+  wire signed [PSUM_WIDTH-1:0] product =
+    $signed({{(PSUM_WIDTH - ACT_WIDTH){1'b0}}, act_i}) *
+    $signed({{(PSUM_WIDTH - WEIGHT_WIDTH){weight[WEIGHT_WIDTH-1]}}, weight});
 
   assign weight_o = shadow;
 
@@ -57,7 +54,7 @@ module pe #(
     end
     active <= weight;
     act_o  <= act_i;
-    psum_o <= psum_i + {{(PSUM_WIDTH - PRODUCT_WIDTH){product[PRODUCT_WIDTH-1]}}, product};
+    psum_o <= psum_i + product;
   end
 
   // Only the tokens need a reset: without them no weight moves.

@@ -11,7 +11,7 @@ module registers #(
   parameter COLS = 8,
   parameter SUM_WIDTH = 24,
   parameter ACT_WORDS = 8192,
-  parameter WEIGHT_WORDS = 4608,
+  parameter WEIGHT_WORDS = 8192,
   parameter THRESHOLD_TILES = 64,
   parameter PIXELS = 1024
 ) (

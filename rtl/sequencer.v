@@ -29,7 +29,7 @@ module sequencer #(
   input  wire [15:0] tile_pixels_i,
   input  wire [15:0] tile_weights_i,
 
-  // Go to the first tile. prime_i brings it to the outputs, at the earliest in the third cycle after the
+  // Go to the first tile. prime_i brings it to the outputs, at the earliest in the fourth cycle after the
   // last one of restart_i; after that, take_i brings the next one, at least four cycles from one to the next
   input  wire        restart_i,
   input  wire        prime_i,
@@ -73,47 +73,63 @@ module sequencer #(
 
   // Indices of the tile after the one at the outputs
   reg         exhausted;
-  reg  [ 7:0] output_tile;
-  reg  [ 7:0] input_tile;
+  reg  [ 7:0] output_tiles_left;
+  reg  [ 7:0] input_tiles_left;
   reg  [ 2:0] ky;
   reg  [ 2:0] kx;
   reg  [15:0] act_base;
   reg  [15:0] weight_base;
 
-  wire last_kx = kx == {1'b0, padding_i};
-  wire last_ky = ky == {1'b0, padding_i};
-  wire last_tap = last_kx && last_ky;
-  wire last_input_tile = input_tile == input_tiles_i - 1'b1;
-  wire last_output_tile = output_tile == output_tiles_i - 1'b1;
+  // One cycle later: what comes next
+  reg  [ 2:0] next_ky;
+  reg  [ 2:0] next_kx;
+  reg         last_kx;
+  reg         last_tap;
+  reg         last_input_tile;
+  reg         last_output_tile;
+  reg  [15:0] next_act_base;
+  reg  [15:0] next_weight_base;
+
+  always @(posedge clk_i) begin
+    next_kx          <= following(col_taps_i, kx);
+    next_ky          <= following(row_taps_i, ky);
+    last_kx          <= kx == {1'b0, padding_i};
+    last_tap         <= kx == {1'b0, padding_i} && ky == {1'b0, padding_i};
+    last_input_tile  <= input_tiles_left == 8'd1;
+    last_output_tile <= output_tiles_left == 8'd1;
+    next_act_base    <= act_base + tile_pixels_i;
+    next_weight_base <= weight_base + tile_weights_i;
+  end
+
   wire step = prime_i || take_i;
 
   always @(posedge clk_i) begin
     if (restart_i) begin
-      exhausted   <= 1'b0;
-      output_tile <= 8'd0;
-      input_tile  <= 8'd0;
-      ky          <= following(row_taps_i, {1'b0, padding_i});
-      kx          <= following(col_taps_i, {1'b0, padding_i});
-      act_base    <= 16'd0;
-      weight_base <= 16'd0;
+      exhausted         <= 1'b0;
+      output_tiles_left <= output_tiles_i;
+      input_tiles_left  <= input_tiles_i;
+      ky                <= following(row_taps_i, {1'b0, padding_i});
+      kx                <= following(col_taps_i, {1'b0, padding_i});
+      act_base          <= 16'd0;
+      weight_base       <= 16'd0;
     end else if (step) begin
-      kx <= following(col_taps_i, kx);
+      kx <= next_kx;
       if (last_kx) begin
-        ky <= following(row_taps_i, ky);
+        ky <= next_ky;
       end
       if (last_tap) begin
-        input_tile  <= last_input_tile ? 8'd0 : input_tile + 1'b1;
-        act_base    <= last_input_tile ? 16'd0 : act_base + tile_pixels_i;
-        weight_base <= weight_base + tile_weights_i;
+        input_tiles_left <= last_input_tile ? input_tiles_i : input_tiles_left - 1'b1;
+        act_base         <= last_input_tile ? 16'd0 : next_act_base;
+        weight_base      <= next_weight_base;
       end
       if (last_tap && last_input_tile) begin
-        output_tile <= output_tile + 1'b1;
-        exhausted   <= last_output_tile;
+        output_tiles_left <= output_tiles_left - 1'b1;
+        exhausted         <= last_output_tile;
       end
     end
   end
 
-  // One cycle later: what the tap reaches
+  // Two cycles later: what the tap reaches
   wire [1:0] row_first;
   wire [8:0] row_count;
   wire [2:0] row_origin;
@@ -124,6 +140,7 @@ module sequencer #(
   wire       col_any;
 
   tap_range row_range (
+    .clk_i     (clk_i),
     .side_i    (height_i),
     .out_side_i(out_height_i),
     .stride2_i (stride2_i),
@@ -136,6 +153,7 @@ module sequencer #(
   );
 
   tap_range col_range (
+    .clk_i     (clk_i),
     .side_i    (width_i),
     .out_side_i(out_width_i),
     .stride2_i (stride2_i),
@@ -170,7 +188,7 @@ module sequencer #(
     final_q      <= last_tap && last_input_tile;
   end
 
-  // Two cycles later: where that is
+  // Three cycles later: where that is
   reg  [15:0] weight_address_q;
   reg  [15:0] act_address_q;
   reg  [15:0] pixel_q;

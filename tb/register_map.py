@@ -6,10 +6,11 @@ python -m tb.register_map            # rtl/REGISTERS.md, rtl/core_registers.h, p
 import argparse
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 from systemrdl import RDLCompiler
-from systemrdl.node import AddrmapNode, RegNode
+from systemrdl.node import AddrmapNode, FieldNode, RegNode
 
 from pymodel.errors import run_command
 from pymodel.files import ROOT, replacing
@@ -63,15 +64,14 @@ def compile_map() -> AddrmapNode:
 
 def python_constants(top: AddrmapNode) -> str:
     """pymodel/registers.py."""
-    registers = [node for node in top.children() if isinstance(node, RegNode)]
+    registers = list(top.registers())
     parts = [HEAD]
-    for node in registers:
-        for field in node.fields():
-            if encode := field.get_property("encode"):
-                name = encode.type_name.removesuffix("_e").title()
-                lines = [f'class {name}(IntEnum):\n    """{node.inst_name}.{field.inst_name}."""\n']
-                lines += [f"    {m.name} = {m.value}  # {m.rdl_desc}" for m in encode]
-                parts.append("\n".join(lines) + "\n")
+    for node, field in encoded_fields(top):
+        encode = field.get_property("encode")
+        name = encode.type_name.removesuffix("_e").title()
+        lines = [f'class {name}(IntEnum):\n    """{node.inst_name}.{field.inst_name}."""\n']
+        lines += [f"    {m.name} = {m.value}  # {m.rdl_desc}" for m in encode]
+        parts.append("\n".join(lines) + "\n")
     for node in registers:
         lines = [f"{node.inst_name} = Register({node.absolute_address:#04x}, {{"]
         for field in node.fields():
@@ -87,6 +87,24 @@ def python_constants(top: AddrmapNode) -> str:
     return subprocess.run(ruff, input=text, text=True, capture_output=True, check=True).stdout
 
 
+def encoded_fields(top: AddrmapNode) -> Iterator[tuple[RegNode, FieldNode]]:
+    """The fields whose values have names."""
+    for node in top.registers():
+        for field in node.fields():
+            if field.get_property("encode"):
+                yield node, field
+
+
+def c_values(top: AddrmapNode) -> str:
+    """The named values as C macros, which PeakRDL's header lacks."""
+    lines = []
+    for node, field in encoded_fields(top):
+        lines.append(f"\n// values - core::{node.inst_name}::{field.inst_name}\n")
+        prefix = f"CORE__{node.inst_name}__{field.inst_name.upper()}"
+        lines += [f"#define {prefix}__{m.name} {m.value}\n" for m in field.get_property("encode")]
+    return "".join(lines)
+
+
 def write(folder: Path) -> None:
     """Write the three files into `folder`, under the names that they have in the project."""
     for exporter, name in (("markdown", MARKDOWN), ("c-header", HEADER)):
@@ -96,7 +114,12 @@ def write(folder: Path) -> None:
             output.parent.mkdir()
             command = [sys.executable, "-m", "peakrdl", exporter, SOURCE, "-o", str(output)]
             subprocess.run(command, cwd=ROOT, check=True)
-            output.rename(temporary)
+            text = output.read_text()
+            if name == HEADER:
+                end = "\n#endif /* CORE_REGISTERS_H */"
+                text = text.replace(end, c_values(compile_map()) + end)
+            temporary.write_text(text)
+            output.unlink()
             output.parent.rmdir()
     with replacing(folder / PYTHON) as temporary:
         temporary.write_text(python_constants(compile_map()))

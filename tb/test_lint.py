@@ -9,6 +9,7 @@ import pytest
 
 from pymodel.files import ROOT
 from tb.simulator import RTL, VERILATOR_ROOT
+from tb.testing import CORES
 
 # Relative: Yosys comes as WebAssembly, which does not see all absolute paths.
 SOURCES = sorted(str(path.relative_to(ROOT)) for path in RTL.glob("*.v"))
@@ -22,12 +23,23 @@ ARRAYS = [
     {"ROWS": 16, "COLS": 16, "PSUM_WIDTH": 12},
     {"ACT_WIDTH": 2, "WEIGHT_WIDTH": 8},
 ]
-MISTAKES = [
+TOPS = [("systolic_array", array) for array in ARRAYS]
+TOPS += [("core", core.parameters()) for core in CORES.values()]
+ARRAY_MISTAKES = [
     ({"PSUM_WIDTH": 10}, "PSUM_WIDTH_cannot_hold_the_largest_psum"),
     ({"ROWS": 16, "PSUM_WIDTH": 11}, "PSUM_WIDTH_cannot_hold_the_largest_psum"),
     ({"ROWS": 1, "ACT_WIDTH": 1, "PSUM_WIDTH": 4}, "PSUM_WIDTH_cannot_hold_the_largest_psum"),
     ({"WEIGHT_WIDTH": 1}, "must_be_at_least_1_and_WEIGHT_WIDTH_2"),
 ]
+CORE_MISTAKES = [
+    ({"COLS": 3}, "COLS_4_to_255"),
+    ({"SUM_WIDTH": 20}, "SUM_WIDTH_must_be_16_24_or_32"),
+    ({"WEIGHT_WORDS": 100}, "WEIGHT_WORDS_a_multiple_of_COLS"),
+    ({"ACT_WORDS": 32769}, "at_most_32768_words"),
+    ({"THRESHOLD_TILES": 48}, "THRESHOLD_TILES_must_be_a_power_of_two"),
+]
+MISTAKES = [("systolic_array", *mistake) for mistake in ARRAY_MISTAKES]
+MISTAKES += [("core", *mistake) for mistake in CORE_MISTAKES]
 
 
 def run(*command, **options) -> subprocess.CompletedProcess:
@@ -68,7 +80,7 @@ def test_ruff():
 
 @pytest.mark.parametrize("module", MODULES)
 def test_verilator_has_nothing_to_say(module):
-    for parameters in ARRAYS if module == "systolic_array" else [{}]:
+    for parameters in [chosen for top, chosen in TOPS if top == module] or [{}]:
         result = verilator(module, parameters)
         assert result.returncode == 0, result.stderr
         assert "%Warning" not in result.stderr
@@ -76,17 +88,14 @@ def test_verilator_has_nothing_to_say(module):
 
 @pytest.mark.parametrize("standard", ["2005", "2012"])
 def test_icarus_has_nothing_to_say(standard):
-    for parameters in ARRAYS:
-        result = icarus("systolic_array", parameters, standard)
+    for top, parameters in TOPS:
+        result = icarus(top, parameters, standard)
         assert (result.returncode, result.stderr) == (0, "")
 
 
-@pytest.mark.parametrize(("parameters", "words"), MISTAKES)
-def test_wrong_parameters_stop_at_elaboration(parameters, words):
-    for result in (
-        verilator("systolic_array", parameters),
-        icarus("systolic_array", parameters, "2012"),
-    ):
+@pytest.mark.parametrize(("top", "parameters", "words"), MISTAKES)
+def test_wrong_parameters_stop_at_elaboration(top, parameters, words):
+    for result in (verilator(top, parameters), icarus(top, parameters, "2012")):
         assert result.returncode != 0
         assert words in result.stderr
 
@@ -97,7 +106,7 @@ def test_yosys_synthesises_and_stops_at_wrong_parameters():
         right = yosys("systolic_array", parameters, "proc" if parameters else "synth")
         assert right.returncode == 0, right.stderr
         assert "Warning" not in right.stderr
-    parameters, words = MISTAKES[0]
+    parameters, words = ARRAY_MISTAKES[0]
     wrong = yosys("systolic_array", parameters, "proc")
     assert wrong.returncode != 0
     assert words in wrong.stderr

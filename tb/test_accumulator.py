@@ -1,0 +1,226 @@
+"""The accumulator against NumPy sums: any order of pixels, extremes, gaps, clearing, reset."""
+
+import itertools
+from typing import NamedTuple
+
+import cocotb
+import numpy as np
+import pytest
+from cocotb.clock import Clock
+from cocotb.triggers import ReadOnly, RisingEdge
+
+from tb.packing import pack
+from tb.simulator import run_bench
+from tb.testing import SIMULATORS, random_generator
+
+
+class Stimulus(NamedTuple):
+    """What is announced in each cycle, and the psums that follow two cycles later."""
+
+    valid: np.ndarray  # bool [n]; where False, all the others are garbage
+    pixel: np.ndarray  # [n]
+    final: np.ndarray  # bool [n]
+    psums: np.ndarray  # [n, COLS]
+
+
+def joined(*parts: Stimulus) -> Stimulus:
+    """One after another."""
+    return Stimulus(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
+
+
+class Accumulator:
+    """The accumulator with its clock, and what each pixel's sums must be."""
+
+    def __init__(self, dut):
+        self.dut = dut
+        self.rng = random_generator()
+        self.cols, self.psum_width, self.sum_width, self.pixels = (
+            int(dut[name].value) for name in ("COLS", "PSUM_WIDTH", "SUM_WIDTH", "PIXELS")
+        )
+        self.smallest, self.largest = -(2 ** (self.psum_width - 1)), 2 ** (self.psum_width - 1) - 1
+        self.sums = np.zeros((self.pixels, self.cols), np.int64)
+        self.compared = 0  # finished pixels
+
+    async def start(self) -> None:
+        """The clock, a reset, and the wait for the memory to be clear."""
+        cocotb.start_soon(Clock(self.dut.clk_i, 10, unit="ns").start())
+        await self.reset()
+        await self.clear()
+
+    def garbage(self, n: int) -> Stimulus:
+        """Cycles without psums, and random bits on all buses."""
+        return Stimulus(
+            np.zeros(n, bool),
+            self.rng.integers(0, 2 ** (self.pixels - 1).bit_length(), n),
+            self.rng.random(n) < 0.5,
+            self.random_psums(n),
+        )
+
+    def random_psums(self, n: int) -> np.ndarray:
+        """Any psums, many of them extreme."""
+        psums = self.rng.integers(self.smallest, self.largest + 1, (n, self.cols))
+        edges = self.rng.choice((self.smallest, -1, 0, self.largest), psums.shape)
+        return np.where(self.rng.random(psums.shape) < 0.3, edges, psums)
+
+    async def reset(self, cycles: int = 1) -> None:
+        """Some cycles of reset, in which the inputs do what they like."""
+        garbage = self.garbage(cycles)
+        words = pack(garbage.psums, self.psum_width)
+        self.dut.rst_i.value = 1
+        for pixel, final, word in zip(
+            garbage.pixel.tolist(), garbage.final.tolist(), words, strict=True
+        ):
+            self.dut.psum_valid_i.value = int(self.rng.integers(2))
+            self.dut.pixel_i.value, self.dut.final_i.value = pixel, final
+            self.dut.psum_i.value = word
+            await RisingEdge(self.dut.clk_i)
+        self.dut.rst_i.value = 0
+        self.sums[:] = 0
+
+    async def clear(self, cycles: int | None = None) -> None:
+        """The cycles after a reset in which the memory is cleared, or some of them."""
+        await self.play(self.garbage(self.pixels if cycles is None else cycles), ready=0, drain=0)
+
+    def expected(self, stimulus: Stimulus) -> dict[int, int]:
+        """Adds up the stimulus; the words that must leave, by the cycle in which they do."""
+        cycles, sums = [], [np.zeros(self.cols, np.int64)]
+        for cycle in np.flatnonzero(stimulus.valid).tolist():
+            held = self.sums[stimulus.pixel[cycle]]  # a view
+            held += stimulus.psums[cycle]
+            assert (held >> self.sum_width - 1 == held >> 63).all(), "a sum that does not fit"
+            if stimulus.final[cycle]:
+                cycles.append(cycle + 3)
+                sums.append(held.copy())
+                held[:] = 0
+        return dict(zip(cycles, pack(np.array(sums), self.sum_width)[1:], strict=True))
+
+    async def play(self, stimulus: Stimulus, ready: int = 1, drain: int = 3) -> None:
+        """Play a stimulus, then `drain` cycles of garbage; all outputs are checked in each cycle.
+
+        Fewer than 3 cycles, and psums that were announced never come.
+        """
+        expected = self.expected(stimulus)
+        announced = joined(stimulus, self.garbage(drain))
+        added = joined(self.garbage(2), announced)
+        cycles = zip(
+            announced.pixel.tolist(), announced.final.tolist(),
+            added.valid.tolist()[:-2], pack(added.psums, self.psum_width)[:-2], strict=True,
+        )  # fmt: skip
+        dut = self.dut
+        for cycle, inputs in enumerate(cycles):
+            dut.pixel_i.value, dut.final_i.value, dut.psum_valid_i.value, dut.psum_i.value = inputs
+            await ReadOnly()
+            assert int(dut.ready_o.value) == ready, f"cycle {cycle}: ready_o"
+            assert int(dut.sum_valid_o.value) == (cycle in expected), f"cycle {cycle}: sum_valid_o"
+            if cycle in expected:
+                word = int(dut.sum_o.value)
+                assert word == expected[cycle], (
+                    f"cycle {cycle}: {word:#x}, not {expected[cycle]:#x}"
+                )
+                self.compared += 1
+            await RisingEdge(dut.clk_i)
+
+    async def finish_all(self) -> None:
+        """Finish every pixel, and so see what each of them holds."""
+        before = self.compared
+        order = self.rng.permutation(self.pixels)
+        ones = np.ones(self.pixels, bool)
+        await self.play(Stimulus(ones, order, ones, self.random_psums(self.pixels)))
+        assert self.compared == before + self.pixels
+
+    def random(self, n: int, density: float, finals: float, reuse: float) -> Stimulus:
+        """Random pixels, some of them that of 1 to 6 cycles ago, whether psums or garbage."""
+        valid = self.rng.random(n) < density
+        final = self.rng.random(n) < finals
+        _, pixel, _, psums = self.garbage(n)
+        back = np.where(self.rng.random(n) < reuse, self.rng.integers(1, 7, n), 0)
+        for cycle in range(n):
+            pixel[cycle] = pixel[max(cycle - back[cycle], 0)]
+            if valid[cycle]:
+                pixel[cycle] %= self.pixels
+        return Stimulus(valid, pixel, final, psums)
+
+
+def reuses(stimulus: Stimulus) -> set[tuple[int, bool, bool]]:
+    """For each two psums of a pixel in a row: their distance, and whether either is final."""
+    last, found = {}, set()
+    for cycle in np.flatnonzero(stimulus.valid).tolist():
+        pixel, final = int(stimulus.pixel[cycle]), bool(stimulus.final[cycle])
+        if pixel in last:
+            distance = cycle - last[pixel][0]
+            found.add((distance, last[pixel][1], final))
+        last[pixel] = (cycle, final)
+    return found
+
+
+@cocotb.test()
+async def random_pixels(dut):
+    """The same pixel again after 1 to 6 cycles, finished or not, with all sorts between."""
+    bench = Accumulator(dut)
+    await bench.start()
+    found = set()
+    for density, finals in itertools.product((0.3, 0.7, 1.0), (0.1, 0.5)):
+        stimulus = bench.random(350, density, finals, reuse=0.6)
+        found |= reuses(stimulus)
+        await bench.play(stimulus)
+    assert found >= set(itertools.product(range(1, 7), (False, True), (False, True)))
+    assert bench.compared > 100
+    await bench.finish_all()
+
+
+@cocotb.test()
+async def whole_tiles(dut):
+    """As the core works: every pixel in order, three times, the last one final; three tiles."""
+    bench = Accumulator(dut)
+    await bench.start()
+    n = 9 * bench.pixels
+    final = np.arange(n) // bench.pixels % 3 == 2
+    pixel = np.arange(n) % bench.pixels
+    await bench.play(Stimulus(np.ones(n, bool), pixel, final, bench.random_psums(n)))
+    assert bench.compared == 3 * bench.pixels
+
+
+@cocotb.test()
+async def the_largest_and_the_smallest_sum(dut):
+    """Every other lane goes to the one end of the range, the rest to the other; then reversed."""
+    bench = Accumulator(dut)
+    await bench.start()
+    ends = np.where(np.arange(bench.cols) % 2, 1, -1) * 2 ** (bench.sum_width - 1)
+    ends -= ends > 0
+    for target in (ends, ~ends):
+        step = np.where(target > 0, bench.largest, bench.smallest)
+        n = int(np.ceil(target / step).max())
+        path = np.arange(n + 1)[:, None] * step
+        path = np.clip(path, np.minimum(target, 0), np.maximum(target, 0))
+        same = np.full(n, bench.pixels - 1)
+        await bench.play(Stimulus(same >= 0, same, np.arange(n) == n - 1, np.diff(path, axis=0)))
+    assert bench.compared == 2
+
+
+@cocotb.test()
+async def reset_clears_everything(dut):
+    """PIXELS cycles after any reset it is ready; no sum from before is left or comes out."""
+    bench = Accumulator(dut)
+    await bench.start()
+    for cut in range(1, 9):  # what is under way in the reset
+        await bench.play(bench.random(3 * bench.pixels // 2 + cut, 1.0, 0.3, 0.3), drain=0)
+        await bench.reset(1 + cut % 2)
+        if cut % 4 == 0:  # a second reset, while it clears
+            await bench.clear(bench.pixels // 2)
+            await bench.reset()
+        await bench.clear()
+        await bench.finish_all()
+
+
+@pytest.mark.parametrize("simulator", SIMULATORS)
+@pytest.mark.parametrize(
+    "shape",
+    [(8, 11, 24, 8), (8, 11, 24, 10), (4, 10, 16, 16), (1, 5, 12, 2), (8, 11, 16, 300)],
+    ids=lambda s: "cols{}-p{}-s{}-pixels{}".format(*s),
+)
+def test_accumulator(shape, simulator):
+    names = ("COLS", "PSUM_WIDTH", "SUM_WIDTH", "PIXELS")
+    run_bench(
+        "tb.test_accumulator", "accumulator", simulator=simulator,
+        parameters=dict(zip(names, shape, strict=True)),
+    )  # fmt: skip

@@ -1,0 +1,60 @@
+"""Two banks that never meet: each has all its words, and a write stays in its own bank."""
+
+import cocotb
+import pytest
+
+from tb.simulator import run_bench
+from tb.test_ram import Memory, check_random_traffic
+from tb.testing import SIMULATORS
+
+
+class BankedMemory(Memory):
+    """The same with places of a bank and an address."""
+
+    def all_places(self) -> list:
+        """Every place that exists."""
+        words = int(self.dut.WORDS.value)
+        return [(bank, address) for bank in range(2) for address in range(words)]
+
+    def drive(self, port: str, place) -> None:
+        """Put a place on the port "read" or "write"."""
+        bank, address = place
+        getattr(self.dut, f"{port}_bank_i").value = bank
+        getattr(self.dut, f"{port}_address_i").value = address
+
+
+@cocotb.test()
+async def random_traffic(dut):
+    """Both ports at once, on the edges of both banks and on one address in either bank."""
+    memory = BankedMemory(dut)
+    words = len(memory.places) // 2
+    addresses = {0, words // 2, words - 1, 2 ** ((words - 1).bit_length() - 1)}
+    edges = [(bank, address) for bank in range(2) for address in sorted(addresses)]
+    await check_random_traffic(memory, edges)
+
+
+@cocotb.test()
+async def one_fills_while_the_other_is_read(dut):
+    """In every cycle a word of one bank is written and that of the other is read; then all are."""
+    memory = BankedMemory(dut)
+    await memory.start()
+    words = int(dut.WORDS.value)
+    for fill in (0, 1, 0):
+        for write, read in memory.rng.permuted([range(words)] * 2, axis=1).T.tolist():
+            await memory.step((1 - fill, read), (fill, write), memory.random_word())
+    await memory.step((0, 0))
+    assert memory.compared == 2 * words
+    assert len(memory.words) == 2 * words
+    await memory.read_back()
+
+
+@pytest.mark.parametrize("simulator", SIMULATORS)
+@pytest.mark.parametrize(
+    "shape", [(32, 4608), (8, 16), (5, 10), (1, 2), (24, 3)], ids=lambda s: "w{}-words{}".format(*s)
+)
+def test_banked_ram(shape, simulator):
+    names = ("WIDTH", "WORDS")
+    run_bench(
+        "tb.test_banked_ram", "banked_ram", simulator=simulator,
+        parameters=dict(zip(names, shape, strict=True)),
+    )  # fmt: skip

@@ -1,0 +1,54 @@
+"""What enters the delay leaves it exactly CYCLES cycles later, every bit of it."""
+
+import cocotb
+import pytest
+from cocotb.clock import Clock
+from cocotb.triggers import ReadOnly, RisingEdge
+
+from tb.packing import pack
+from tb.simulator import run_bench
+from tb.testing import SIMULATORS, random_generator
+
+
+async def check(dut, sent: list[int]) -> None:
+    """Send a word in each cycle, and compare each word that leaves."""
+    cycles = int(dut.CYCLES.value)
+    cocotb.start_soon(Clock(dut.clk_i, 10, unit="ns").start())
+    compared = 0
+    for cycle, word in enumerate(sent):
+        dut.data_i.value = word
+        await ReadOnly()
+        if cycle >= cycles:  # before, it is what the delay held at first
+            got, expected = int(dut.data_o.value), sent[cycle - cycles]
+            assert got == expected, f"cycle {cycle}: expected {expected:#x}, got {got:#x}"
+            compared += 1
+        await RisingEdge(dut.clk_i)
+    assert compared == len(sent) - cycles > 0
+
+
+@cocotb.test()
+async def random_words(dut):
+    """A random word in every cycle."""
+    width, cycles = int(dut.WIDTH.value), int(dut.CYCLES.value)
+    await check(dut, pack(random_generator().integers(0, 2, (10 * cycles + 100, width)), 1))
+
+
+@cocotb.test()
+async def one_bit_at_a_time(dut):
+    """Each bit for a single cycle among zeros, and as the only zero among ones."""
+    width, cycles = int(dut.WIDTH.value), int(dut.CYCLES.value)
+    rest = [0] * (cycles + 1)
+    ones = [word for bit in range(width) for word in (1 << bit, *rest)]
+    await check(dut, ones + [2**width - 1 - word for word in ones] + rest)
+
+
+@pytest.mark.parametrize("simulator", SIMULATORS)
+@pytest.mark.parametrize(
+    "shape", [(8, 1), (1, 1), (1, 5), (4, 2), (11, 15)], ids=lambda s: "w{}-cycles{}".format(*s)
+)
+def test_delay(shape, simulator):
+    names = ("WIDTH", "CYCLES")
+    run_bench(
+        "tb.test_delay", "delay", simulator=simulator,
+        parameters=dict(zip(names, shape, strict=True)),
+    )  # fmt: skip

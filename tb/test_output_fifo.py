@@ -1,0 +1,159 @@
+"""The FIFO against a deque: order, exact reservations, words held, full, empty, reset."""
+
+from collections import Counter, deque
+
+import cocotb
+import pytest
+from cocotb.clock import Clock
+from cocotb.triggers import ReadOnly, RisingEdge
+
+from tb.packing import pack
+from tb.simulator import run_bench
+from tb.testing import SIMULATORS, random_generator
+
+
+class Fifo:
+    """The FIFO with its clock, and what it must hold."""
+
+    def __init__(self, dut):
+        self.dut = dut
+        self.rng = random_generator()
+        self.width, self.depth = int(dut.WIDTH.value), int(dut.DEPTH.value)
+        self.entries = deque()
+        self.coming = 0  # reserved, not yet there
+        self.seen = Counter()
+        self.words = []
+
+    async def start(self) -> None:
+        """The clock, and a reset."""
+        cocotb.start_soon(Clock(self.dut.clk_i, 10, unit="ns").start())
+        await self.reset()
+
+    def word(self) -> int:
+        """A random one."""
+        if not self.words:
+            self.words = pack(self.rng.integers(0, 2, (1000, self.width)), 1)
+        return self.words.pop()
+
+    @property
+    def free(self) -> int:
+        """Entries that are neither filled nor reserved."""
+        return self.depth - self.coming - len(self.entries)
+
+    async def reset(self) -> None:
+        """One cycle, in which the inputs do what they like."""
+        self.dut.rst_i.value = 1
+        for handle in (self.dut.reserve_i, self.dut.valid_i, self.dut.ready_i):
+            handle.value = int(self.rng.integers(2))
+        self.dut.data_i.value = self.word()
+        await RisingEdge(self.dut.clk_i)
+        self.dut.rst_i.value = 0
+        self.entries.clear()
+        self.coming = 0
+
+    async def step(self, reserve: bool, valid: bool, ready: bool) -> None:
+        """One cycle, all outputs checked. Reserves only what is free, fills only what is coming."""
+        reserve, valid = reserve and self.free > 0, valid and self.coming > 0
+        word = self.word()  # anything while it is not valid
+        self.dut.reserve_i.value = reserve
+        self.dut.valid_i.value = valid
+        self.dut.data_i.value = word
+        self.dut.ready_i.value = ready
+        await ReadOnly()
+        assert int(self.dut.reservable_o.value) == (self.free > 0), f"{self.free} free"
+        assert int(self.dut.valid_o.value) == bool(self.entries), f"{len(self.entries)} entries"
+        if self.entries:
+            got = int(self.dut.data_o.value)
+            assert got == self.entries[0], f"expected {self.entries[0]:#x}, got {got:#x}"
+        await RisingEdge(self.dut.clk_i)
+        pop = ready and bool(self.entries)
+        self.seen.update({
+            "pop": pop, "held": bool(self.entries) and not ready, "no place": self.free == 0,
+            "full": len(self.entries) == self.depth, "empty": not self.entries,
+            "pop without a place": pop and self.free == 0, "pop and reserve": pop and reserve,
+            "pop and fill": pop and valid, "pop the last one and fill": len(self.entries) == 1
+            and pop and valid, "all at once": pop and valid and reserve,
+        })  # fmt: skip
+        if pop:
+            self.entries.popleft()
+        self.coming += reserve - valid
+        if valid:
+            self.entries.append(word)
+
+    async def drain(self) -> None:
+        """Until nothing is left; one more cycle to see that."""
+        while self.free < self.depth:
+            await self.step(False, True, True)
+        await self.step(False, False, True)
+
+
+@cocotb.test()
+async def random_traffic(dut):
+    """Phases that fill it, empty it, and keep it in between; every situation must have occurred."""
+    fifo = Fifo(dut)
+    await fifo.start()
+    rates = (0.0, 0.2, 0.5, 0.9, 1.0)
+    for _ in range(40):
+        chances = fifo.rng.choice(rates, 3)
+        for reserve, valid, ready in fifo.rng.random((2 * fifo.depth, 3)) < chances:
+            await fifo.step(bool(reserve), bool(valid), bool(ready))
+    for reserve, valid, ready in fifo.rng.random((20 * fifo.depth, 3)) < 0.7:
+        await fifo.step(bool(reserve), bool(valid), bool(ready))
+    await fifo.drain()
+    assert fifo.seen["pop"] > 5 * fifo.depth
+    assert min(fifo.seen.values()) > 0, fifo.seen
+
+
+@cocotb.test()
+async def fill_and_empty(dut):
+    """DEPTH reservations, no more; DEPTH entries, held; a pop frees a place in the next cycle."""
+    fifo = Fifo(dut)
+    await fifo.start()
+    for _ in range(fifo.depth + 1):  # from every position of the pointers
+        while fifo.free:
+            await fifo.step(True, False, False)
+        assert fifo.coming == fifo.depth
+        while fifo.coming:
+            await fifo.step(True, True, False)
+        for _ in range(3):
+            await fifo.step(True, True, False)
+        for _ in range(fifo.depth):  # each place that becomes free is taken and filled at once
+            await fifo.step(True, True, True)
+        await fifo.drain()
+        await fifo.step(True, False, True)
+        await fifo.drain()
+    assert fifo.seen["full"] > 3 * fifo.depth
+    assert fifo.seen["pop"] > fifo.depth**2
+
+
+@cocotb.test()
+async def reset_in_the_middle_empties_it(dut):
+    """After one cycle of reset it is empty and all is free; reservations are forgotten."""
+    fifo = Fifo(dut)
+    await fifo.start()
+    held = 0
+    for _ in range(8):
+        for reserve, valid, ready in fifo.rng.random((2 * fifo.depth, 3)) < (0.9, 0.7, 0.3):
+            await fifo.step(bool(reserve), bool(valid), bool(ready))
+        held += len(fifo.entries)
+        await fifo.reset()
+        await fifo.step(False, False, True)
+        while fifo.free:
+            await fifo.step(True, True, False)
+        await fifo.step(False, True, False)
+        await fifo.reset()
+        for _ in range(4):
+            await fifo.step(False, False, True)
+    assert held > 0
+
+
+@pytest.mark.parametrize("simulator", SIMULATORS)
+@pytest.mark.parametrize(
+    "shape", [(8, 4), (193, 32), (1, 8), (16, 16)], ids=lambda s: "w{}-depth{}".format(*s)
+)
+def test_output_fifo(shape, simulator):
+    names = ("WIDTH", "DEPTH")
+    run_bench(
+        "tb.test_output_fifo", "output_fifo", simulator=simulator,
+        parameters=dict(zip(names, shape, strict=True)),
+    )  # fmt: skip

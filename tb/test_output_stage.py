@@ -1,0 +1,282 @@
+"""The output stage against NumPy: three modes, thresholds in two banks, latency, last, reset."""
+
+import itertools
+from dataclasses import dataclass
+
+import cocotb
+import numpy as np
+import pytest
+from cocotb.clock import Clock
+from cocotb.triggers import ReadOnly, RisingEdge
+
+from tb.packing import pack
+from tb.simulator import run_bench
+from tb.testing import SIMULATORS, random_generator
+
+SUMS, RELU, CODES = range(3)
+LATENCY = 6
+
+
+@dataclass
+class Layer:
+    """What the stage is told about a layer."""
+
+    mode: int
+    tiles: int
+    pixels: int
+    bank: int = 0  # that its thresholds are in
+
+
+class Stage:
+    """The output stage with its clock, what its banks hold, and what must come out when."""
+
+    def __init__(self, dut):
+        self.dut = dut
+        self.rng = random_generator()
+        self.cols, self.width, self.tiles = (
+            int(dut[name].value) for name in ("COLS", "SUM_WIDTH", "TILES")
+        )
+        self.lowest, self.highest = -(2 ** (self.width - 1)), 2 ** (self.width - 1) - 1
+        self.tables = np.zeros((2, self.tiles, 16, self.cols), np.int64)
+        self.cycle = 0
+        self.expected = {}  # by cycle: last and word
+        self.compared = 0
+        self.codes = set()  # (whether it falls with the sum, code) that came out
+        self.garbage = itertools.cycle(self.pack(self.any(61)))
+
+    def pack(self, vectors: np.ndarray) -> list[int]:
+        """Sums or thresholds [n, COLS] as words."""
+        return pack(vectors, self.width)
+
+    def any(self, *shape: int) -> np.ndarray:
+        """Numbers of the whole range [*shape, COLS]; some are its ends, or around zero."""
+        values = self.rng.integers(self.lowest, self.highest + 1, (*shape, self.cols))
+        edges = self.rng.choice((self.lowest, -1, 0, 1, self.highest), values.shape)
+        return np.where(self.rng.random(values.shape) < 0.2, edges, values)
+
+    async def start(self) -> None:
+        """The clock, and a reset."""
+        cocotb.start_soon(Clock(self.dut.clk_i, 10, unit="ns").start())
+        self.dut.write_i.value = 0
+        self.tell(Layer(SUMS, 1, 1))
+        await self.reset()
+
+    def tell(self, layer: Layer) -> None:
+        """From now on it is this layer's turn."""
+        self.dut.mode_i.value = layer.mode
+        self.dut.output_tiles_i.value = layer.tiles
+        self.dut.out_tile_pixels_i.value = layer.pixels
+        self.dut.read_bank_i.value = layer.bank
+
+    async def reset(self) -> None:
+        """One cycle with a sum that must not count; what is under way never comes out."""
+        self.dut.rst_i.value = 1
+        self.dut.sum_valid_i.value = 1
+        self.dut.sum_i.value = next(self.garbage)
+        await RisingEdge(self.dut.clk_i)
+        self.dut.rst_i.value = 0
+        self.expected.clear()
+
+    async def step(self, word: int | None = None, write: tuple | None = None) -> None:
+        """One cycle, all outputs checked: a sum or none; a write (bank, address, word) or none."""
+        dut = self.dut
+        dut.sum_valid_i.value = word is not None
+        dut.sum_i.value = next(self.garbage) if word is None else word
+        dut.write_i.value = write is not None
+        bank, address, data = write or (self.cycle % 2, self.cycle % 16, next(self.garbage))
+        dut.write_bank_i.value, dut.write_address_i.value = bank, address
+        dut.write_data_i.value = data
+        await ReadOnly()
+        result = self.expected.pop(self.cycle, None)
+        assert int(dut.valid_o.value) == (result is not None), f"cycle {self.cycle}: valid_o"
+        if result:
+            last, word = result
+            got = int(dut.data_o.value)
+            assert got == word, f"cycle {self.cycle}: expected {word:#x}, got {got:#x}"
+            assert int(dut.last_o.value) == last, f"cycle {self.cycle}: last_o"
+            self.compared += 1
+        await RisingEdge(dut.clk_i)
+        self.cycle += 1
+
+    def random_table(self, tiles: int) -> np.ndarray:
+        """Thresholds [tiles, 16, COLS]: in channels far apart, close, equal, at either end."""
+        rng, shape = self.rng, (tiles, 15, self.cols)
+        wide = rng.integers(self.lowest, self.highest + 1, shape)
+        centre = rng.integers(self.lowest // 2, self.highest // 2, (tiles, 1, self.cols))
+        ends = rng.choice((self.lowest, self.highest), shape)
+        steps = np.broadcast_to(np.arange(15)[:, None], shape)
+        kinds = (
+            wide, wide, centre + rng.integers(-9, 10, shape), centre + steps, centre + 0 * steps,
+            np.where(rng.random(shape) < 0.5, ends, wide), ends, *(0 * steps + e for e in
+            (self.lowest, self.highest)),
+        )  # fmt: skip
+        kind = rng.integers(len(kinds), size=(tiles, 1, self.cols))
+        table = self.any(tiles, 16)
+        table[:, 1:] = np.sort(np.choose(kind, kinds), axis=1)
+        return table
+
+    def writes(self, bank: int, table: np.ndarray) -> list[tuple[int, int, int]]:
+        """The writes of a bank's first thresholds; from now on they hold."""
+        self.tables[bank, : len(table)] = table
+        words = self.pack(table.reshape(-1, self.cols))
+        return [(bank, address, word) for address, word in enumerate(words)]
+
+    async def load(self, bank: int, table: np.ndarray) -> None:
+        """Write the first thresholds of a bank."""
+        for write in self.writes(bank, table):
+            await self.step(write=write)
+
+    def near(self, layer: Layer) -> np.ndarray:
+        """Sums [tiles · pixels, COLS]: most are a threshold of theirs, one more or one less."""
+        sums = self.any(layer.tiles * layer.pixels)
+        if layer.mode != CODES:
+            return sums
+        tables = np.repeat(self.tables[layer.bank, : layer.tiles], layer.pixels, axis=0)
+        choice = self.rng.integers(1, 16, (len(sums), 1, self.cols))
+        near = np.take_along_axis(tables, choice, 1)[:, 0] + self.rng.integers(-1, 2, sums.shape)
+        near = np.clip(near, self.lowest, self.highest)
+        near = np.where(tables[:, 0] & 1, ~near, near)
+        return np.where(self.rng.random(sums.shape) < 0.8, near, sums)
+
+    def results(self, layer: Layer, sums: np.ndarray) -> list[int]:
+        """The words that must come out."""
+        if layer.mode == SUMS:
+            return self.pack(sums)
+        if layer.mode == RELU:
+            return self.pack(np.maximum(sums, 0))
+        tables = np.repeat(self.tables[layer.bank, : layer.tiles], layer.pixels, axis=0)
+        falls = tables[:, 0] & 1
+        compared = np.where(falls, ~sums, sums)
+        codes = (compared[:, None] >= tables[:, 1:]).sum(axis=1)
+        self.codes |= set(zip(falls.ravel().tolist(), codes.ravel().tolist(), strict=True))
+        return pack(codes, 4)
+
+    async def run(
+        self, layer: Layer, sums: np.ndarray | None = None, gaps: float = 0.0, writes: list = (),
+        stop: int | None = None,
+    ) -> None:  # fmt: skip
+        """A whole layer until its last pixel has left, and `writes` the while.
+
+        With `stop`, only so many sums enter, and what is under way then is not awaited.
+        """
+        self.tell(layer)
+        sums = self.near(layer) if sums is None else sums
+        results = self.results(layer, sums)
+        writes = iter(writes)
+        for index, word in enumerate(self.pack(sums)[:stop]):
+            while self.rng.random() < gaps:
+                await self.step(write=next(writes, None))
+            self.expected[self.cycle + LATENCY] = (index == len(sums) - 1, results[index])
+            await self.step(word, next(writes, None))
+        if stop is None:
+            while self.expected:
+                await self.step(write=next(writes, None))
+        for write in writes:
+            await self.step(write=write)
+
+
+@cocotb.test()
+async def sums_and_relu_need_no_thresholds(dut):
+    """Before any was written; extremes; one pixel per tile, one tile, and more tiles than TILES."""
+    stage = Stage(dut)
+    await stage.start()
+    shapes = [(1, 1), (1, 1), (7, 1), (1, 9), (255, 1), (3, 5), (2, 300), (stage.tiles + 1, 3)]
+    for (tiles, pixels), mode, gaps in itertools.product(shapes, (SUMS, RELU), (0.0, 0.5)):
+        await stage.run(Layer(mode, tiles, pixels), gaps=gaps)
+    assert stage.compared == 4 * sum(tiles * pixels for tiles, pixels in shapes)
+
+
+@cocotb.test()
+async def random_layers(dut):
+    """All modes in random order; the other bank is written while a layer runs."""
+    stage = Stage(dut)
+    await stage.start()
+    most = min(stage.tiles, 9)
+    for bank in range(2):
+        await stage.load(bank, stage.random_table(most))
+    rng, bank, pixels_in_all = stage.rng, 0, 0
+    for number in range(30):
+        mode = int(rng.choice((SUMS, RELU, CODES, CODES)))
+        tiles = int(rng.integers(1, most + 1))
+        pixels = int(rng.choice((1, 1, 2, 3, int(rng.integers(4, 40)))))
+        writes = []
+        if number % 3:
+            other = stage.random_table(int(rng.integers(1, min(stage.tiles, 4) + 1)))
+            writes = stage.writes(1 - bank, other)
+        gaps = float(rng.choice((0.0, 0.2, 0.7)))
+        await stage.run(Layer(mode, tiles, pixels, bank), gaps=gaps, writes=writes)
+        bank = 1 - bank if writes else bank
+        pixels_in_all += tiles * pixels
+    assert stage.compared == pixels_in_all
+
+
+@cocotb.test()
+async def every_threshold_of_both_banks(dut):
+    """Sums one below, at and one above each threshold, in lanes that fall and lanes that rise."""
+    stage = Stage(dut)
+    await stage.start()
+    tiles = min(stage.tiles, 8)
+    for first in range(2):
+        for bank in range(2):
+            table = np.sort(stage.any(stage.tiles, 16), axis=1)
+            falls = (np.arange(stage.cols) + first + bank) % 2
+            table[:, 0] = stage.any(stage.tiles) & ~1 | falls  # the other bits mean nothing
+            await stage.load(bank, table)
+        for bank in range(2):
+            # All tiles first: the whole memory is used, and the tile changes in every cycle.
+            await stage.run(Layer(CODES, stage.tiles, 1, bank))
+            table = stage.tables[bank, :tiles, :, None]
+            sums = np.clip(table[:, 1:] + [[-1], [0], [1]], stage.lowest, stage.highest)
+            sums = np.where(table[:, :1] & 1, ~sums, sums).reshape(-1, stage.cols)
+            await stage.run(Layer(CODES, tiles, 45, bank), sums)
+    assert stage.compared == 4 * (stage.tiles + 45 * tiles)
+    assert stage.codes == set(itertools.product((0, 1), range(16)))
+
+
+@cocotb.test()
+async def never_and_always(dut):
+    """Thresholds at either end of the range, 0 to 15 of them at the lower; sums at its ends too."""
+    stage = Stage(dut)
+    await stage.start()
+    ends = [stage.lowest, stage.lowest + 1, -1, 0, stage.highest - 1, stage.highest]
+    sums = np.repeat(np.array(ends)[:, None], stage.cols, axis=1)
+    for falls, shift in itertools.product(range(2), range(16)):
+        always = (np.arange(stage.cols) + shift) % 16
+        table = np.full((1, 16, stage.cols), falls)
+        table[0, 1:] = np.where(np.arange(15)[:, None] < always, stage.lowest, stage.highest)
+        await stage.load(falls, table)
+        await stage.run(Layer(CODES, 1, len(sums), falls), sums)
+    assert stage.compared == 2 * 16 * len(sums)
+    assert stage.codes == set(itertools.product((0, 1), range(16)))
+
+
+@cocotb.test()
+async def reset_in_the_middle(dut):
+    """What was under way never comes out, and the next layer begins with its first tile."""
+    stage = Stage(dut)
+    await stage.start()
+    tiles = min(stage.tiles, 3)
+    for stop in range(1, 5 * tiles):
+        await stage.load(1, stage.random_table(tiles))
+        await stage.run(Layer(CODES, tiles, 5, 1), stop=stop)
+        await stage.reset()
+        for _ in range(LATENCY + 1):
+            await stage.step()
+        before = stage.compared
+        await stage.load(0, stage.random_table(tiles))
+        await stage.run(Layer(CODES, tiles, 2, 0))
+        assert stage.compared == before + 2 * tiles
+
+
+@pytest.mark.parametrize("simulator", SIMULATORS)
+@pytest.mark.parametrize(
+    "shape",
+    [(8, 24, 4), (4, 16, 2), (5, 32, 16), (8, 24, 64)],
+    ids=lambda s: "cols{}-s{}-tiles{}".format(*s),
+)
+def test_output_stage(shape, simulator):
+    names = ("COLS", "SUM_WIDTH", "TILES")
+    run_bench(
+        "tb.test_output_stage", "output_stage", simulator=simulator,
+        parameters=dict(zip(names, shape, strict=True)),
+    )  # fmt: skip

@@ -1,0 +1,136 @@
+"""A read gives the word last written there, a cycle later; no write changes another word."""
+
+import cocotb
+import pytest
+from cocotb.clock import Clock
+from cocotb.triggers import ReadOnly, RisingEdge
+
+from tb.simulator import run_bench
+from tb.testing import SIMULATORS, random_generator
+
+
+class Memory:
+    """The memory with its clock, and what each place in it must hold."""
+
+    def __init__(self, dut):
+        self.dut = dut
+        self.rng = random_generator()
+        self.width = int(dut.WIDTH.value)
+        self.places = self.all_places()
+        self.words = {}  # those that were written
+        self.due = None  # what the last cycle read, if that is defined
+        self.compared = 0
+
+    def all_places(self) -> list:
+        """Every place that exists."""
+        return list(range(int(self.dut.DEPTH.value)))
+
+    def drive(self, port: str, place) -> None:
+        """Put a place on the port "read" or "write"."""
+        getattr(self.dut, f"{port}_address_i").value = place
+
+    async def start(self) -> None:
+        """The clock; nothing is written."""
+        cocotb.start_soon(Clock(self.dut.clk_i, 10, unit="ns").start())
+        self.dut.write_i.value = 0
+        await RisingEdge(self.dut.clk_i)
+
+    def random_word(self) -> int:
+        """A word of WIDTH random bits."""
+        return int.from_bytes(self.rng.bytes(self.width // 8 + 1), "little") % 2**self.width
+
+    def random_place(self):
+        """One of all places."""
+        return self.places[self.rng.integers(len(self.places))]
+
+    def shuffled(self) -> list:
+        """All places in a random order."""
+        return [self.places[i] for i in self.rng.permutation(len(self.places))]
+
+    async def step(self, read, write=None, word: int | None = None) -> None:
+        """One cycle: read a place, write another or none; what the last cycle read is checked.
+
+        A write port that rests shows a random place and word.
+        """
+        self.dut.write_i.value = write is not None
+        self.drive("write", self.random_place() if write is None else write)
+        self.dut.write_data_i.value = self.random_word() if write is None else word
+        self.drive("read", read)
+        await ReadOnly()
+        if self.due is not None:
+            place, expected = self.due
+            got = int(self.dut.read_data_o.value)
+            assert got == expected, f"place {place}: expected {expected:#x}, got {got:#x}"
+            self.compared += 1
+        await RisingEdge(self.dut.clk_i)
+        defined = read in self.words and read != write
+        self.due = (read, self.words[read]) if defined else None
+        if write is not None:
+            self.words[write] = word
+
+    async def read_back(self) -> None:
+        """Read and check every place that was written."""
+        self.due, self.compared = None, 0
+        for place in [*(p for p in self.shuffled() if p in self.words), self.places[0]]:
+            await self.step(place)
+        assert self.compared == len(self.words) > 0
+
+
+async def check_random_traffic(memory: Memory, edges: list, cycles: int = 1500) -> None:
+    """Reads and writes of a few places, often the same one; then all of them are read."""
+    await memory.start()
+    places = edges + [memory.random_place() for _ in range(4)]
+    for place in places:
+        await memory.step(places[0], place, memory.random_word())
+    memory.compared = 0
+    for read, write, writes in zip(
+        memory.rng.integers(len(places), size=cycles),
+        memory.rng.integers(len(places), size=cycles),
+        memory.rng.random(cycles) < 0.5,
+        strict=True,
+    ):
+        if writes:
+            await memory.step(places[read], places[write], memory.random_word())
+        else:
+            await memory.step(places[read])
+    assert memory.compared > cycles // 3
+    await memory.read_back()
+
+
+@cocotb.test()
+async def the_whole_memory(dut):
+    """Fill it, each word read at once; invert every other one; all are read after either."""
+    memory = Memory(dut)
+    await memory.start()
+    written = memory.places[0]
+    for place in memory.shuffled():
+        await memory.step(written, place, memory.random_word())
+        written = place
+    await memory.step(written)
+    assert len(memory.words) == int(dut.DEPTH.value)
+    await memory.read_back()
+    for place in memory.shuffled()[::2]:
+        await memory.step(memory.random_place(), place, memory.words[place] ^ 2**memory.width - 1)
+    await memory.read_back()
+
+
+@cocotb.test()
+async def random_traffic(dut):
+    """Both ports at once, on places whose addresses differ in one bit, and on the last one."""
+    memory = Memory(dut)
+    depth = len(memory.places)
+    edges = [0, *(2**bit for bit in range(depth.bit_length()) if 2**bit < depth), depth - 1]
+    await check_random_traffic(memory, edges)
+
+
+@pytest.mark.parametrize("simulator", SIMULATORS)
+@pytest.mark.parametrize(
+    "shape",
+    [(32, 1024), (8, 16), (5, 10), (1, 2), (192, 3)],
+    ids=lambda s: "w{}-depth{}".format(*s),
+)
+def test_ram(shape, simulator):
+    names = ("WIDTH", "DEPTH")
+    run_bench(
+        "tb.test_ram", "ram", simulator=simulator, parameters=dict(zip(names, shape, strict=True))
+    )
