@@ -58,7 +58,9 @@ module control (
   reg  [3:0] settling;
 
   wire idle = state == IDLE;
-  wire accept = idle && start_i && error_i == 0;
+  // A start whose write was taken in the last cycle of a layer comes when nothing is settled yet.
+  wire can_start = idle && settling == SETTLED;
+  wire accept = can_start && start_i && error_i == 0;
 
   assign hold_o    = idle && settling != SETTLED;
   assign load_o    = idle;
@@ -70,9 +72,9 @@ module control (
   assign finish_o  = state == RUN && last_beat_i;
 
   always @(posedge clk_i) begin
-    if (change_i)                                       settling <= 4'd0;
-    else if (!idle && settling >= RUNNING)              settling <= RUNNING;
-    else if (settling != SETTLED)                       settling <= settling + 1'b1;
+    if (change_i)                                        settling <= 4'd0;
+    else if ((!idle || drop_o) && settling >= RUNNING)   settling <= RUNNING;
+    else if (settling != SETTLED)                        settling <= settling + 1'b1;
 
     if (accept || state == WAIT) begin
       state <= drop_o ? IDLE : run_o ? RUN : WAIT;
@@ -84,10 +86,10 @@ module control (
       done_o  <= 1'b0;
       error_o <= 4'd0;
     end
-    if (start_i && !idle)      error_o <= START_WHILE_BUSY;
-    else if (start_i && idle && error_i != 0) error_o <= error_i;
-    if (drop_o)   error_o <= PACKET_LENGTH;
-    if (finish_o) done_o <= 1'b1;
+    if (start_i && !can_start)              error_o <= START_WHILE_BUSY;
+    else if (start_i && error_i != 0)       error_o <= error_i;
+    if (drop_o)                             error_o <= PACKET_LENGTH;
+    if (finish_o)                           done_o <= 1'b1;
 
     // The cycle of the write that starts counts, and so does the one in which start_i is seen.
     if (accept) begin

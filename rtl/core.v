@@ -80,8 +80,8 @@ module core #(
   localparam THRESHOLD_AW = $clog2(THRESHOLD_WORDS);
   localparam PIXEL_AW = $clog2(PIXELS);
   localparam PSUM_WIDTH = $clog2(ROWS * 15) + 4;
-  // From the address generator to the psums: memory, a register, and the array
-  localparam LATENCY = 2 + ROWS + COLS - 1;
+  // From the address generator to the psums: memory, two registers, and the array
+  localparam LATENCY = 3 + ROWS + COLS - 1;
   // Enough entries for every pixel between address generator and output
   localparam FIFO_DEPTH = 1 << $clog2(LATENCY + 10);
 
@@ -519,7 +519,7 @@ module core #(
     .pixel_o         (act_pixel)
   );
 
-  // Memories: a cycle to read, and one more in a register
+  // Memories: a cycle to read, a register beside the memory, and one beside the array
 
   wire [ROWS*4-1:0] act_word;
   wire [ROWS*4-1:0] weight_word;
@@ -546,31 +546,31 @@ module core #(
     .read_data_o    (weight_word)
   );
 
-  reg                     act_valid_1;
-  reg                     act_valid_2;
-  reg                     act_swap_1;
-  reg                     act_swap_2;
-  reg                     act_inside_1;
+  reg  [             3:1] act_valid_q;
+  reg  [             3:1] act_swap_q;
+  reg  [             2:1] act_inside_q;
   reg  [      ROWS*4-1:0] act_2;
-  reg                     column_valid_1;
-  reg                     column_valid_2;
+  reg  [      ROWS*4-1:0] act_3;
+  reg  [             3:1] column_valid_q;
   reg  [$clog2(COLS)-1:0] column_1;
   reg  [$clog2(COLS)-1:0] column_2;
+  reg  [$clog2(COLS)-1:0] column_3;
   reg  [      ROWS*4-1:0] weight_2;
+  reg  [      ROWS*4-1:0] weight_3;
 
   always @(posedge clk_i) begin
-    act_valid_1    <= act_valid && !rst_i;
-    act_valid_2    <= act_valid_1 && !rst_i;
-    act_swap_1     <= act_swap;
-    act_swap_2     <= act_swap_1;
-    act_inside_1   <= act_inside;
-    act_2          <= act_inside_1 ? act_word : {ROWS * 4{1'b0}};
+    act_valid_q    <= {act_valid_q[2:1], act_valid} & {3{!rst_i}};
+    act_swap_q     <= {act_swap_q[2:1], act_swap};
+    act_inside_q   <= {act_inside_q[1], act_inside};
+    act_2          <= act_word;
+    act_3          <= act_inside_q[2] ? act_2 : {ROWS * 4{1'b0}};
     // After the last tile the loader has nothing to load.
-    column_valid_1 <= column_valid && tile_valid && !rst_i;
-    column_valid_2 <= column_valid_1 && !rst_i;
+    column_valid_q <= {column_valid_q[2:1], column_valid && tile_valid} & {3{!rst_i}};
     column_1       <= column;
     column_2       <= column_1;
+    column_3       <= column_2;
     weight_2       <= weight_word;
+    weight_3       <= weight_2;
   end
 
   // Addresses have 16 bits until they meet their memory.
@@ -591,12 +591,12 @@ module core #(
   ) array (
     .clk_i         (clk_i),
     .rst_i         (rst_i),
-    .weight_valid_i(column_valid_2),
-    .weight_col_i  (column_2),
-    .weight_i      (weight_2),
-    .act_valid_i   (act_valid_2),
-    .act_swap_i    (act_swap_2),
-    .act_i         (act_2),
+    .weight_valid_i(column_valid_q[3]),
+    .weight_col_i  (column_3),
+    .weight_i      (weight_3),
+    .act_valid_i   (act_valid_q[3]),
+    .act_swap_i    (act_swap_q[3]),
+    .act_i         (act_3),
     .psum_valid_o  (psum_valid),
     .psum_o        (psum)
   );

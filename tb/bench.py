@@ -68,7 +68,9 @@ def main() -> int:
     rows = []
     try:
         for name, batch, parts in tqdm(runs, unit="layer", disable=None):
-            rows.append(measure(binary, model, name, inputs[name][:batch], parts))
+            rows.append(
+                measure(binary, model, name, {n: c[:batch] for n, c in inputs.items()}, parts)
+            )
     except BenchError as error:
         print(f"FAILED: {error}")
         return 1
@@ -123,9 +125,13 @@ def captured(model: torch.nn.Module, images: int) -> dict[str, torch.Tensor]:
 
 
 def measure(
-    binary: Path, model: torch.nn.Module, name: str, codes: torch.Tensor, parts: int
+    binary: Path, model: torch.nn.Module, name: str, inputs: dict[str, torch.Tensor], parts: int
 ) -> dict:
-    """Run a layer on these codes as `parts` batches, each split into jobs that fit; one row."""
+    """Run a layer on its codes as `parts` batches, each split into jobs that fit; one row.
+
+    `inputs`: the codes that each layer gets in the fake-quantised network, as of `captured`.
+    """
+    codes = inputs[name]
     layers = quantised_layers(model)
     weights = layers[name].weight_codes()
     last = name == list(layers)[-1]  # its output is quantised no more
@@ -133,11 +139,13 @@ def measure(
     sums = integer_convolution(codes, weights, stride, padding)
     if last:
         table, mode, expected = None, Mode.RELU, sums.relu().numpy()
+        compared, differing = 0, 0
     else:
         next_name, between = find_next(model, name)
         scale = layers[next_name].activation_quantiser.scale.item()
         table = thresholds(*fold(layers[name], between), scale)
         mode, expected = Mode.CODES, requantise(sums, table).numpy()
+        compared, differing = differing_codes(expected, between, inputs[next_name])
     batch = len(codes) // parts
     layer = Layer(
         *codes.shape[2:], *weights.shape[1::-1], weights.shape[2], stride, padding, batch, mode
@@ -172,6 +180,8 @@ def measure(
         "dense_limit_cycles": parts * dense_limit_cycles(layer, CORE),
         "limit_cycles": parts * limit_cycles(layer, CORE),
         "model_cycles": model_cycles,
+        "codes": compared,
+        "codes_differing": differing,
         "stalls": stalls,
         "act_bits_per_cycle": beats["act"] * 4 * CORE.rows / total,
         "weight_bits_per_cycle": beats["weight"] * 4 * CORE.rows / total,
@@ -180,6 +190,17 @@ def measure(
         "act_memory_bits": max(words(job, CORE).acts for _, _, job in jobs) * 4 * CORE.rows,
         "weight_memory_bits": max(words(job, CORE).weights for _, _, job in jobs) * 4 * CORE.rows,
     }
+
+
+def differing_codes(
+    codes: np.ndarray, between: torch.nn.Module, fake: torch.Tensor
+) -> tuple[int, int]:
+    """How many codes the next layer gets, and how many are not the fake-quantised network's."""
+    pooled = torch.from_numpy(codes).float()
+    for module in between:
+        if isinstance(module, torch.nn.MaxPool2d):
+            pooled = module(pooled)
+    return fake.numel(), int((pooled != fake).sum())
 
 
 def write_files(folder: Path, jobs, codes, weights, table, expected) -> dict[str, int]:
@@ -243,11 +264,14 @@ def report(rows: list[dict]) -> str:
             row["layer"], row["batch"], f"{row['cycles']:,}", f"{use['array']:.1%}",
             f"{row['utilisation']:.2f}", *streams, *memories, max(use, key=use.get),
         ])  # fmt: skip
+    largest = {row["layer"]: row for row in sorted(rows, key=lambda row: row["batch"])}.values()
+    codes, differing = (sum(row[key] for row in largest) for key in ("codes", "codes_differing"))
     return (
         "\n"
         + tabulate(lines, columns, tablefmt="simple", disable_numparse=True)
         + "\n\nof limit: taps inside the map, one a cycle. of dense: all taps at 64 MACs a cycle."
-        + "\nacts, weights, results: bits a cycle on their streams. mem: bits of a bank in use.\n"
+        + "\nacts, weights, results: bits a cycle on their streams. mem: bits of a bank in use."
+        + f"\n{differing} of {codes:,} codes are not those of the float32 network.\n"
     )
 
 

@@ -157,12 +157,12 @@ class CoreBench:
             raise BenchError(f"the core reports {Error(status['error']).name} for {layer}")
         return self.received(layer)
 
-    def received(self, layer: Layer) -> np.ndarray:
-        """The one packet that has come, as `finish` returns and refuses it."""
+    def received(self, layer: Layer, more: bool = False) -> np.ndarray:
+        """The packet that has come, as `finish` returns and refuses it; `more` may follow."""
         if self.sink.empty():
             raise BenchError(f"missing output: the core is done, but no packet came, {layer}")
         data = bytes(self.sink.recv_nowait(compact=True).tdata)
-        if not self.sink.empty():
+        if not more and not self.sink.empty():
             raise BenchError(f"extra output: more than one packet came, {layer}")
         width = 4 if layer.mode == Mode.CODES else self.core.sum_width
         size = self.core.cols * width // 8
@@ -182,6 +182,12 @@ class CoreBench:
         await self.configure(layer)
         await self.start()
         return await self.finish(layer)
+
+    async def idle(self) -> Error:
+        """Wait until no layer runs or waits; the error code."""
+        while (status := await self.read(registers.STATUS))["busy"]:
+            pass
+        return Error(status["error"])
 
     async def cycles(self) -> int:
         """The register CYCLES."""

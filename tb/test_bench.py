@@ -16,9 +16,8 @@ def binary():
 
 def test_squeezed_layer(binary, shipped):
     """One image, a batch of 32, and two of them one after the other, by the counter."""
-    codes = bench.captured(shipped, 64)["features.27"]
     one, batch, two = (
-        bench.measure(binary, shipped, "features.27", codes[:images], parts)
+        bench.measure(binary, shipped, "features.27", bench.captured(shipped, images), parts)
         for images, parts in ((1, 1), (32, 1), (64, 2))
     )
     assert one["cycles"] <= 136
@@ -34,22 +33,29 @@ def test_squeezed_layer(binary, shipped):
 
 def test_wrong_results_fail(binary, shipped, monkeypatch):
     """Weights that are not the network's: the first wrong beat is named."""
-    codes = bench.captured(shipped, 1)["features.27"]
+    inputs = bench.captured(shipped, 1)
     right = bench.weight_vectors
     monkeypatch.setattr(bench, "weight_vectors", lambda weights, core: right(-weights, core))
     with pytest.raises(BenchError, match="first mismatch: beat 0"):
-        bench.measure(binary, shipped, "features.27", codes, 1)
+        bench.measure(binary, shipped, "features.27", inputs, 1)
 
 
 def test_wrong_cycles_fail(binary, shipped, monkeypatch):
     """A cycle more than the model says."""
-    codes = bench.captured(shipped, 1)["features.27"]
+    inputs = bench.captured(shipped, 1)
     right = bench.cycles
     monkeypatch.setattr(bench, "cycles", lambda layer, core: right(layer, core) - 1)
     with pytest.raises(BenchError, match="cycles"):
-        bench.measure(binary, shipped, "features.27", codes, 1)
+        bench.measure(binary, shipped, "features.27", inputs, 1)
 
 
 def test_the_host_is_built_for_the_default_core():
     """core_host.v and core_pins.v connect 32, 192 and 24 bits."""
     assert (Core().rows, Core().cols, Core().sum_width) == (8, 8, 24)
+
+
+def test_bad_input_is_one_line(refused, tmp_path):
+    """A checkpoint that is not there; nothing is written."""
+    results = tmp_path / "core.json"
+    refused(bench.main, "--model", tmp_path / "none", "--results", results, words=["none"])
+    assert not results.exists()

@@ -216,6 +216,52 @@ async def start_while_busy_is_refused(dut):
 
 
 @cocotb.test()
+async def start_around_the_end_of_a_layer(dut):
+    """Written in any cycle around the last beat, a start is refused or runs; none hangs."""
+    bench = await started(dut)
+    layer = Layer(2, 2, bench.core.rows, bench.core.cols)
+    rng, outcomes = random_generator(), set()
+    for delay in range(24):
+        batches = [random_data(layer, rng) for _ in range(2)]
+        for data in batches:
+            bench.load(*data)
+        await bench.loaded()
+        await bench.configure(layer)
+        await bench.start()
+        await ClockCycles(dut.clk_i, cycles(layer, bench.core) - 18 + delay)
+        await bench.start()
+        error = await bench.idle()
+        outcomes.add(error)
+        if error == Error.START_WHILE_BUSY:
+            await bench.start()
+            assert await bench.idle() == Error.NONE
+        compare(reference(layer, *batches[0]), bench.received(layer, more=True), layer, bench.core)
+        compare(reference(layer, *batches[1]), bench.received(layer), layer, bench.core)
+    assert outcomes == {Error.NONE, Error.START_WHILE_BUSY}
+
+
+@cocotb.test()
+async def start_after_a_dropped_packet(dut):
+    """Two starts in neighbouring cycles, the first of which drops a packet: the next one stays."""
+    bench = await started(dut)
+    layer = Layer(2, 2, bench.core.rows, bench.core.cols)
+    codes, weights, _ = random_data(layer, random_generator())
+    bench.send("act", np.ones((3, bench.core.rows), int))
+    bench.load(codes, weights)
+    await bench.loaded()
+    await bench.configure(layer)
+    await ClockCycles(dut.clk_i, 20)
+    word = registers.CONTROL.pack(start=1).to_bytes(4, "little")
+    both = [bench.registers.init_write(registers.CONTROL.address, word) for _ in range(2)]
+    for write in both:
+        await write.wait()
+    await ClockCycles(dut.clk_i, 20)
+    assert await bench.idle() != Error.NONE
+    await bench.start()
+    compare(reference(layer, codes, weights), await bench.finish(layer), layer, bench.core)
+
+
+@cocotb.test()
 async def packets_of_a_wrong_length_are_dropped(dut):
     """One beat short, one too many, and longer than a bank; then the right ones do."""
     bench = await started(dut)

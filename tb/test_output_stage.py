@@ -14,7 +14,7 @@ from tb.simulator import run_bench
 from tb.testing import SIMULATORS, random_generator
 
 SUMS, RELU, CODES = range(3)
-LATENCY = 6
+LATENCY = 5
 
 
 @dataclass
@@ -163,11 +163,14 @@ class Stage:
         sums = self.near(layer) if sums is None else sums
         results = self.results(layer, sums)
         writes = iter(writes)
+        await self.step(write=next(writes, None))  # the first tile's thresholds are read
         for index, word in enumerate(self.pack(sums)[:stop]):
             while self.rng.random() < gaps:
                 await self.step(write=next(writes, None))
             self.expected[self.cycle + LATENCY] = (index == len(sums) - 1, results[index])
             await self.step(word, next(writes, None))
+            if layer.pixels == 1:  # the next tile is known a cycle later
+                await self.step(write=next(writes, None))
         if stop is None:
             while self.expected:
                 await self.step(write=next(writes, None))

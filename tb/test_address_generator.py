@@ -1,0 +1,216 @@
+"""The pixels of each tile, in order, with their activations; and waiting for the output."""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import cocotb
+import pytest
+from cocotb.clock import Clock
+from cocotb.triggers import ReadOnly, RisingEdge
+
+from tb.simulator import run_bench
+from tb.testing import SIMULATORS, random_generator
+
+
+class Map(NamedTuple):
+    """What all tiles of a layer share."""
+
+    width: int
+    out_width: int
+    stride: int
+    images: int
+    map_pixels: int
+    out_map_pixels: int
+
+
+class Tile(NamedTuple):
+    """What the sequencer says about a tile."""
+
+    act_address: int
+    pixel: int
+    rows: int
+    cols: int
+    rows_outside: int
+    cols_outside: int
+    final: int
+
+
+def walk(layer: Map, tile: Tile) -> Iterator[dict[str, int]]:
+    """The outputs for each pixel; the address only of those inside."""
+    for image in range(layer.images):
+        for row in range(tile.rows):
+            for col in range(tile.cols):
+                inside = row < tile.rows - tile.rows_outside and col < tile.cols - tile.cols_outside
+                act = tile.act_address + image * layer.map_pixels
+                act += (row * layer.width + col) * layer.stride
+                pixel = tile.pixel + image * layer.out_map_pixels
+                yield {
+                    "swap_o": image == row == col == 0,
+                    "final_o": tile.final,
+                    "inside_o": inside,
+                    "pixel_o": pixel + row * layer.out_width + col,
+                } | ({"act_address_o": act} if inside else {})
+
+
+def random_tile(rng, layer: Map) -> Tile:
+    """Any tile of a layer; the larger, the rarer."""
+    rows = int(rng.integers(1, rng.choice([1, 2, 5, 9]) + 1))
+    cols = int(rng.integers(1, min(layer.out_width, rng.choice([1, 3, 9, 20])) + 1))
+    return Tile(
+        int(rng.integers(2**12)), int(rng.integers(2**12)), rows, cols, int(rng.integers(rows)),
+        int(rng.integers(cols)), int(rng.integers(2)),
+    )  # fmt: skip
+
+
+def random_map(rng) -> Map:
+    """Any layer, with addresses of 16 bits at the most."""
+    width, out_width = rng.integers(1, rng.choice([2, 10, 255]) + 1, 2).tolist()
+    images = int(rng.integers(1, rng.choice([1, 2, 6]) + 1))
+    return Map(
+        width, out_width, int(rng.integers(1, 3)), images, *rng.integers(1, 8000, 2).tolist()
+    )
+
+
+class WalkerBench:
+    """`address_generator` with a clock and a model of what is left to walk."""
+
+    def __init__(self, dut):
+        self.dut = dut
+        self.rng = random_generator()
+        self.left: list[dict[str, int]] = []  # pixels
+        self.where = "before the first tile"
+
+    async def start(self) -> None:
+        """Start the clock and reset."""
+        cocotb.start_soon(Clock(self.dut.clk_i, 10, unit="ns").start())
+        self.dut.take_i.value = 0
+        self.dut.rst_i.value = 1
+        await RisingEdge(self.dut.clk_i)
+        self.dut.rst_i.value = 0
+
+    def change(self, layer: Map) -> None:
+        """To another layer, when nothing is left of the one before."""
+        self.layer = layer
+        for name, value in layer._asdict().items():
+            if name != "stride":
+                getattr(self.dut, f"{name}_i").value = value
+        self.dut.stride2_i.value = layer.stride == 2
+
+    def ready(self, reservable: bool) -> bool:
+        """Whether nothing is left after this cycle."""
+        return not self.left or (len(self.left) == 1 and self.goes_on(reservable))
+
+    def goes_on(self, reservable: bool) -> bool:
+        """Whether there is a pixel, and it need not wait."""
+        return bool(self.left) and (reservable or not self.left[0]["final_o"])
+
+    async def cycle(self, reservable: bool, tile: Tile | None = None, reset: bool = False) -> None:
+        """One cycle, perhaps with a tile to take; the outputs are right in it."""
+        dut = self.dut
+        dut.reservable_i.value = reservable
+        dut.take_i.value = tile is not None
+        dut.rst_i.value = reset
+        # Without take_i these may be anything.
+        values = tile or self.rng.integers(2, size=7).tolist()
+        for name, value in zip(Tile._fields, values, strict=True):
+            getattr(dut, f"{name}_i").value = value
+        goes_on = self.goes_on(reservable)
+        pixel = self.left[0] if self.left else {}
+        expected = {
+            "ready_o": self.ready(reservable),
+            "waiting_o": bool(self.left) and not goes_on,
+            "valid_o": goes_on,
+            "reserve_o": goes_on and pixel["final_o"],
+        } | (pixel if goes_on else {})
+        await ReadOnly()
+        for name, value in expected.items():
+            found = int(getattr(dut, name).value)
+            assert found == value, f"{name}: expected {value}, got {found}, {self.where}"
+        await RisingEdge(dut.clk_i)
+        if goes_on:
+            self.left.pop(0)
+        if tile:
+            self.left = list(walk(self.layer, tile))
+            self.where = f"{self.layer}, {tile}"
+        if reset:
+            self.left = []
+
+    async def run(self, tiles: Sequence[Tile], hurry: float, free: float) -> None:
+        """Walk tiles: taken and let go on with these probabilities in each cycle."""
+        for tile in tiles:
+            taken = False
+            while not taken:
+                reservable = self.rng.random() < free
+                taken = self.ready(reservable) and self.rng.random() < hurry
+                await self.cycle(reservable, tile if taken else None)
+
+    async def finish(self) -> None:
+        """Walk the rest, and nothing follows."""
+        while self.left:
+            await self.cycle(True)
+        for _ in range(5):
+            await self.cycle(bool(self.rng.integers(2)))
+
+
+@cocotb.test()
+async def random_tiles(dut):
+    """Tiles of random layers, one right after the other or with gaps, with a slow output."""
+    bench = WalkerBench(dut)
+    await bench.start()
+    for hurry, free in ((1, 1), (0.5, 1), (1, 0.5), (0.5, 0.1)):
+        for _ in range(12):
+            bench.change(random_map(bench.rng))
+            tiles = [random_tile(bench.rng, bench.layer) for _ in range(5)]
+            await bench.run(tiles, hurry, free)
+            await bench.finish()
+
+
+@cocotb.test()
+async def largest_counts(dut):
+    """More than 256 columns, rows and images, and the highest addresses."""
+    bench = WalkerBench(dut)
+    await bench.start()
+    for layer, tile in (
+        (Map(255, 258, 1, 1, 255, 258), Tile(0, 0, 1, 258, 0, 3, 1)),
+        (Map(255, 129, 2, 1, 32640, 16641), Tile(1, 1, 128, 2, 1, 1, 1)),
+        (Map(1, 1, 1, 1, 255, 258), Tile(0, 0, 258, 1, 3, 0, 1)),
+        (Map(1, 1, 1, 300, 1, 1), Tile(32000, 32000, 1, 1, 0, 0, 0)),
+        (Map(128, 128, 1, 3, 16384, 16384), Tile(32760, 32760, 1, 8, 0, 0, 0)),
+    ):
+        bench.change(layer)
+        await bench.run([tile], 1, 1)
+        await bench.finish()
+
+
+@cocotb.test()
+async def a_single_pixel_waits(dut):
+    """A finished pixel waits, and stays, until there is place; another one never waits."""
+    bench = WalkerBench(dut)
+    await bench.start()
+    bench.change(Map(1, 1, 1, 1, 1, 1))
+    for final in (1, 0, 1):
+        await bench.run([Tile(5, 7, 1, 1, 0, 0, final)], 1, 1)
+        for _ in range(4):
+            await bench.cycle(False)
+        await bench.finish()
+
+
+@cocotb.test()
+async def reset_ends_a_walk(dut):
+    """After reset nothing is left of a tile, nor of one that came with it."""
+    bench = WalkerBench(dut)
+    await bench.start()
+    for number in range(20):
+        bench.change(random_map(bench.rng))
+        tiles = [random_tile(bench.rng, bench.layer) for _ in range(3)]
+        await bench.run(tiles[:2], 1, 1)
+        for _ in range(bench.rng.integers(4)):
+            await bench.cycle(bool(bench.rng.integers(2)))
+        take = number % 2 and bench.ready(True)
+        await bench.cycle(True, tiles[2] if take else None, reset=True)
+        await bench.finish()
+
+
+@pytest.mark.parametrize("simulator", SIMULATORS)
+def test_address_generator(simulator):
+    run_bench("tb.test_address_generator", "address_generator", simulator=simulator)

@@ -1,0 +1,298 @@
+"""What a layer's registers mean, against the definition; every error at its limit."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import cocotb
+import pytest
+from cocotb.clock import Clock
+from cocotb.triggers import ReadOnly, RisingEdge
+
+from pymodel.core import Core, Layer, check, words
+from pymodel.registers import Error, Mode
+from tb.simulator import run_bench
+from tb.testing import SIMULATORS, random_generator
+
+CYCLES = 4  # from the registers to the outputs
+
+# The last has the largest memories; it knows neither too many psums nor too many thresholds.
+CORES = {
+    "default": Core(),
+    "small": Core(4, 16, 16, 4096, 1536, 4, 64),
+    "large": Core(8, 4, 32, 32768, 32768, 256, 32768),
+}
+
+
+def job(core: Core, inputs: int = 1, outputs: int = 1, **layer: int) -> Layer:
+    """A layer of so many input and output tiles; one pixel, 1 × 1 kernel unless `layer` says."""
+    sizes = {"height": 1, "width": 1, "kernel": 1, "padding": 0} | layer
+    return Layer(in_channels=inputs * core.rows, out_channels=outputs * core.cols, **sizes)
+
+
+def registers(layer: Layer, core: Core) -> dict[str, int]:
+    """The inputs that describe the layer."""
+    inputs, outputs = layer.tiles(core)
+    return {
+        "height_i": layer.height, "width_i": layer.width, "kernel_i": layer.kernel,
+        "stride_i": layer.stride, "padding_i": layer.padding, "input_tiles_i": inputs,
+        "output_tiles_i": outputs, "images_i": layer.images, "mode_i": layer.mode,
+    }  # fmt: skip
+
+
+def taps(layer: Layer, side: int, out_side: int) -> int:
+    """Kernel rows, a bit each, with an output row whose input row lies in the map."""
+    reached = [
+        any(0 <= o * layer.stride - layer.padding + tap < side for o in range(out_side))
+        for tap in range(layer.kernel)
+    ]
+    return sum(1 << tap for tap, any_row in enumerate(reached) if any_row)
+
+
+def outputs(layer: Layer, core: Core) -> dict[str, int]:
+    """What the outputs must be: the sizes only if the core can run the layer."""
+    error = check(layer, core)
+    if error:
+        return {"error_o": error}
+    (out_height, out_width), (input_tiles, output_tiles) = layer.output_size, layer.tiles(core)
+    needed = words(layer, core)
+    return {
+        "error_o": error,
+        "height_o": layer.height, "width_o": layer.width,
+        "out_height_o": out_height, "out_width_o": out_width,
+        "kernel_o": layer.kernel, "stride2_o": layer.stride == 2, "padding_o": layer.padding,
+        "row_taps_o": taps(layer, layer.height, out_height),
+        "col_taps_o": taps(layer, layer.width, out_width),
+        "input_tiles_o": input_tiles, "output_tiles_o": output_tiles,
+        "mode_o": layer.mode, "images_o": layer.images,
+        "map_pixels_o": layer.height * layer.width,
+        "tile_pixels_o": layer.images * layer.height * layer.width,
+        "out_map_pixels_o": out_height * out_width,
+        "out_tile_pixels_o": layer.images * out_height * out_width,
+        "tile_weights_o": layer.kernel**2 * core.cols,
+        "weight_words_o": needed.weights, "act_words_o": needed.acts,
+        "threshold_words_o": needed.thresholds,
+    }  # fmt: skip
+
+
+class GeometryBench:
+    """`geometry` with its parameters."""
+
+    def __init__(self, dut):
+        self.dut = dut
+        self.core = Core(**{n: int(getattr(dut, n.upper()).value) for n in vars(Core())})
+
+    async def start(self) -> None:
+        """Start the clock."""
+        cocotb.start_soon(Clock(self.dut.clk_i, 10, unit="ns").start())
+        await RisingEdge(self.dut.clk_i)
+
+    def offer(self, layer: Layer, load: int) -> None:
+        """Write the layer's registers."""
+        for name, value in registers(layer, self.core).items():
+            getattr(self.dut, name).value = value
+        self.dut.load_i.value = load
+
+    async def check(self, layer: Layer) -> Error:
+        """Four cycles after the registers the outputs are right; returns the error."""
+        self.offer(layer, load=1)
+        for _ in range(CYCLES):
+            await RisingEdge(self.dut.clk_i)
+        await ReadOnly()
+        self.compare(layer)
+        error = Error(int(self.dut.error_o.value))
+        await RisingEdge(self.dut.clk_i)
+        return error
+
+    def compare(self, layer: Layer) -> None:
+        """The outputs are this layer's."""
+        for name, expected in outputs(layer, self.core).items():
+            found = int(getattr(self.dut, name).value)
+            assert found == expected, f"{name}: expected {expected}, got {found}, {layer}"
+
+
+def single_limits(core: Core) -> Iterator[tuple[Error, Layer, Layer]]:
+    """For the limits of one register: error, a layer just inside and one just outside."""
+    layer = job(core, height=9, width=9, kernel=7, padding=3)
+    for name, largest in (("height", 255), ("width", 255), ("images", 65535)):
+        yield Error.SIZE, replace(layer, **{name: 1}), replace(layer, **{name: 0})
+        yield Error.SIZE, *(replace(layer, **{name: n}) for n in (largest, largest + 1))
+    for name in ("inputs", "outputs"):
+        yield Error.SIZE, job(core, **{name: 1}), job(core, **{name: 0})
+        yield Error.SIZE, job(core, **{name: 255}), job(core, **{name: 256})
+    yield Error.SIZE, job(core, kernel=1), job(core, kernel=0)
+    yield Error.KERNEL, layer, replace(layer, kernel=8)
+    for name in ("height", "width"):
+        fits = replace(layer, padding=2, **{name: 3})
+        yield Error.KERNEL, fits, replace(fits, **{name: 2})
+    yield Error.STRIDE, replace(layer, stride=1), replace(layer, stride=0)
+    yield Error.STRIDE, replace(layer, stride=2), replace(layer, stride=3)
+    yield Error.PADDING, layer, replace(layer, padding=4)
+    yield Error.PADDING, job(core, kernel=3, padding=2), job(core, kernel=3, padding=3)
+    yield Error.MODE, replace(layer, mode=2), replace(layer, mode=3)
+
+
+def memory_limits(core: Core) -> Iterator[tuple[Error, Callable[[Layer], int], list[Layer]]]:
+    """Errors that depend on the parameters: what they limit, and layers on both sides of that."""
+    tiles = range(1, 256)
+
+    def around(limit: int, part: int) -> Iterator[int]:
+        """How many parts just fit, and one more."""
+        return (n for n in (limit // part, limit // part + 1) if n)
+
+    yield (
+        Error.OVERFLOW,
+        lambda layer: layer.in_channels * layer.kernel**2,
+        [job(core, n, kernel=k, padding=k // 2) for k in range(1, 8) for n in tiles],
+    )
+    yield (
+        Error.WEIGHT_MEMORY,
+        lambda layer: words(layer, core).weights,
+        [job(core, n, m) for n in tiles for m in around(core.weight_words // core.cols, n)],
+    )
+    yield (
+        Error.ACT_MEMORY,
+        lambda layer: words(layer, core).acts,
+        [job(core, n, images=m) for n in tiles for m in around(core.act_words, n)],
+    )
+    yield (
+        Error.ACCUMULATOR,
+        lambda layer: layer.images * layer.output_size[0] * layer.output_size[1],
+        [
+            job(core, height=height, width=width, kernel=4, padding=3, images=images)
+            for height in range(1, 13)
+            for width in range(1, 13)
+            for images in around(core.pixels, (height + 3) * (width + 3))
+        ],
+    )
+    yield (
+        Error.THRESHOLD_MEMORY,
+        lambda layer: layer.out_channels,
+        [job(core, outputs=n, mode=Mode.CODES) for n in tiles],
+    )
+
+
+@cocotb.test()
+async def every_limit_of_a_register(dut):
+    """At the limit the core takes the layer, or finds another error; one beyond, it names this."""
+    bench = GeometryBench(dut)
+    await bench.start()
+    for error, inside, outside in single_limits(bench.core):
+        assert await bench.check(inside) != error, inside
+        assert await bench.check(outside) == error, outside
+
+
+@cocotb.test()
+async def every_limit_of_a_memory(dut):
+    """The largest layer that passes, and the smallest that does not."""
+    bench = GeometryBench(dut)
+    await bench.start()
+    reached = set()
+    for error, size, layers in memory_limits(bench.core):
+        found = [(check(layer, bench.core), layer) for layer in layers]
+        fitting = [layer for e, layer in found if e == Error.NONE or e > error]
+        await bench.check(max(fitting, key=size))
+        too_large = [layer for e, layer in found if e == error]
+        if too_large:
+            assert await bench.check(min(too_large, key=size)) == error
+            reached.add(error)
+    # With the large parameters no layer has too many psums or thresholds.
+    assert len(reached) == (3 if bench.core.sum_width == 32 else 5)
+
+
+@cocotb.test()
+async def every_bit_of_every_register(dut):
+    """Flipping any one bit gives another layer, or an error: no bit is ignored."""
+    bench = GeometryBench(dut)
+    await bench.start()
+    base = job(bench.core, 1, 1, height=3, width=5, kernel=3, stride=2, padding=1, images=1)
+    widths = {"height": 16, "width": 16, "kernel": 8, "stride": 8, "padding": 8, "images": 32,
+              "mode": 2}  # fmt: skip
+    for name, width in widths.items():
+        for bit in range(width):
+            await bench.check(replace(base, **{name: getattr(base, name) ^ 1 << bit}))
+    for bit in range(16):
+        await bench.check(job(bench.core, inputs=1 ^ 1 << bit))
+        await bench.check(job(bench.core, outputs=1 ^ 1 << bit))
+
+
+@cocotb.test()
+async def sizes_that_are_powers_of_two(dut):
+    """A product is not taken for small because its lowest bits are zeros."""
+    bench = GeometryBench(dut)
+    await bench.start()
+    core = bench.core
+    inputs = 64 if core.cols > 4 else 128  # so that there are neither too many psums nor tiles
+    for layer, error in (
+        (job(core, inputs, 2**16 // (inputs * core.cols)), Error.WEIGHT_MEMORY),
+        (job(core, height=4, width=4, images=2**12), Error.ACT_MEMORY),
+        (job(core, height=16, width=32, images=2**15), Error.ACT_MEMORY),
+        (job(core, 64, height=32, width=64, images=2**15), Error.ACT_MEMORY),
+        (job(core, kernel=4, padding=3, images=2**12), Error.ACCUMULATOR),
+        (job(core, kernel=4, padding=3, images=core.act_words), Error.ACCUMULATOR),
+    ):
+        assert await bench.check(layer) == error, layer
+
+
+@cocotb.test()
+async def maps_of_the_longest_sides(dut):
+    """255 pixels, and 258 of the output."""
+    bench = GeometryBench(dut)
+    await bench.start()
+    for height, width in ((255, 124), (124, 255)):
+        for stride in (1, 2):
+            layer = job(bench.core, height=height, width=width, kernel=4, stride=stride, padding=3)
+            await bench.check(layer)
+
+
+def random_layer(rng, core: Core) -> Layer:
+    """Often one that the core takes; some have a register, or several, with any number."""
+    wild = rng.choice((0, 0, 0.1, 0.4))
+
+    def number(bits: int, *sizes: int) -> int:
+        if rng.random() < wild:
+            return int(rng.integers(2 ** rng.integers(1, bits + 1)))
+        return int(rng.integers(1, rng.choice(sizes) + 1))
+
+    kernel = number(8, 3, 7)
+    return job(
+        core, number(16, 1, 2, 8), number(16, 1, 2, 8), height=number(16, 3, 8, 30, 255),
+        width=number(16, 3, 8, 30, 255), kernel=kernel, stride=number(8, 2),
+        padding=max(number(8, *range(1, min(max(kernel, 1), 4) + 1)) - 1, 0),
+        images=number(32, 1, 1, 4, 60), mode=max(number(2, 3) - 1, 0),
+    )  # fmt: skip
+
+
+@cocotb.test()
+async def random_layers(dut):
+    """Sizes and errors of all kinds of layers."""
+    bench = GeometryBench(dut)
+    await bench.start()
+    rng = random_generator()
+    errors = [await bench.check(random_layer(rng, bench.core)) for _ in range(800)]
+    assert errors.count(Error.NONE) > 50
+
+
+@cocotb.test()
+async def outputs_hold_without_load(dut):
+    """While load is low, other registers change nothing; four cycles after it rises, all."""
+    bench = GeometryBench(dut)
+    await bench.start()
+    rng = random_generator()
+    held = job(bench.core)
+    for _ in range(100):
+        await bench.check(held)
+        for _ in range(rng.integers(1, 4)):
+            following = random_layer(rng, bench.core)
+            bench.offer(following, load=0)
+            for _ in range(rng.integers(1, 8)):
+                await RisingEdge(dut.clk_i)
+                await ReadOnly()
+                bench.compare(held)
+            await RisingEdge(dut.clk_i)
+        held = following
+
+
+@pytest.mark.parametrize("simulator", SIMULATORS)
+@pytest.mark.parametrize("core", CORES.values(), ids=CORES)
+def test_geometry(core, simulator):
+    run_bench("tb.test_geometry", "geometry", simulator=simulator, parameters=core.parameters())

@@ -1,0 +1,105 @@
+"""The columns of each tile, last one first, one a cycle; and when the next tile may follow."""
+
+import cocotb
+import pytest
+from cocotb.clock import Clock
+from cocotb.triggers import ReadOnly, RisingEdge
+
+from tb.simulator import run_bench
+from tb.testing import SIMULATORS, random_generator
+
+
+class LoaderBench:
+    """`weight_loader` with a clock and a model of what is left to load."""
+
+    def __init__(self, dut):
+        self.dut = dut
+        self.cols = int(dut.COLS.value)
+        self.rng = random_generator()
+        self.left = 0  # columns
+
+    async def start(self) -> None:
+        """Start the clock and reset."""
+        cocotb.start_soon(Clock(self.dut.clk_i, 10, unit="ns").start())
+        self.dut.rst_i.value = 1
+        self.dut.load_i.value = 0
+        await RisingEdge(self.dut.clk_i)
+        self.dut.rst_i.value = 0
+
+    @property
+    def ready(self) -> bool:
+        """Whether the next cycle may load: nothing is left after this one."""
+        return self.left <= 1
+
+    def address(self) -> int:
+        """A random one; the tile's last word has a 16-bit address, too."""
+        return int(self.rng.integers(2**16 - self.cols + 1))
+
+    async def cycle(self, address: int, load: bool = False, reset: bool = False) -> None:
+        """One cycle with these inputs; the outputs are right in it."""
+        self.dut.address_i.value = address
+        self.dut.load_i.value = load
+        self.dut.rst_i.value = reset
+        expected = {"valid_o": self.left > 0, "ready_o": self.ready}
+        if self.left:
+            expected |= {"col_o": self.left - 1, "address_o": address + self.left - 1}
+        await ReadOnly()
+        for name, value in expected.items():
+            found = int(getattr(self.dut, name).value)
+            assert found == value, f"{name}: expected {value}, got {found}, {self.left} left"
+        await RisingEdge(self.dut.clk_i)
+        self.left = 0 if reset else self.cols if load else max(self.left - 1, 0)
+
+    async def tile(self, address: int, load_next: bool) -> None:
+        """All columns of a tile; perhaps the next load in the last one's cycle."""
+        for _ in range(self.cols - 1):
+            await self.cycle(address)
+        await self.cycle(address, load=load_next)
+
+
+@cocotb.test()
+async def tiles_with_and_without_a_gap(dut):
+    """COLS cycles a tile; the address is the old tile's until the cycle after the load."""
+    bench = LoaderBench(dut)
+    await bench.start()
+    following = False
+    for _ in range(100):
+        if not following:
+            for _ in range(bench.rng.integers(4)):
+                await bench.cycle(bench.address())
+            await bench.cycle(bench.address(), load=True)
+        following = bool(bench.rng.integers(2))
+        await bench.tile(bench.address(), following)
+
+
+@cocotb.test()
+async def lowest_and_highest_address(dut):
+    """No carry is lost, and none is made."""
+    bench = LoaderBench(dut)
+    await bench.start()
+    await bench.cycle(0, load=True)
+    for address in (0, 2**16 - bench.cols, 2**15 - 1, 2**8 - 1):
+        await bench.tile(address, load_next=True)
+
+
+@cocotb.test()
+async def reset_ends_a_load(dut):
+    """After any column, and also when a load comes with the reset, nothing is left."""
+    bench = LoaderBench(dut)
+    await bench.start()
+    for columns in range(bench.cols + 1):
+        address = bench.address()
+        await bench.cycle(address, load=True)
+        for _ in range(columns):
+            await bench.cycle(address)
+        await bench.cycle(address, load=bench.ready, reset=True)
+        for _ in range(bench.cols + 2):
+            await bench.cycle(address)
+
+
+@pytest.mark.parametrize("simulator", SIMULATORS)
+@pytest.mark.parametrize("cols", [4, 5, 8, 16])
+def test_weight_loader(cols, simulator):
+    run_bench(
+        "tb.test_weight_loader", "weight_loader", simulator=simulator, parameters={"COLS": cols}
+    )
