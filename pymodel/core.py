@@ -31,9 +31,9 @@ class Core:
     def latency(self) -> int:
         """Cycles from the address of an activation to its result at the output.
 
-        Memory and registers 3, array ROWS + COLS − 1, accumulator 1, output stage 5, FIFO 1.
+        Memory and registers 3, array ROWS + COLS − 1, accumulator 1, output stage 6, FIFO 1.
         """
-        return 3 + self.rows + self.cols - 1 + 1 + 5 + 1
+        return 3 + self.rows + self.cols - 1 + 1 + 6 + 1
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ until the next tile's weights have been loaded. With
 
     p(ky, kx) = images · rows(ky) · cols(kx)      pixels that kernel position (ky, kx) reaches
     P = images · H' · W'                          all output pixels; so many the final tile visits
-    m(n) = max(n, COLS)
+    m(n) = max(n, COLS), but m(0) = 0             a tap that reaches nothing is left out
 
 and the final kernel position f, the one whose row and column equal the padding,
 
@@ -25,7 +25,7 @@ def cycles(layer: Layer, core: Core) -> int:
     """Cycles of one job, as the register CYCLES counts them.
 
     >>> cycles(Layer(4, 4, 8, 8), Core())
-    135
+    136
     """
     input_tiles, output_tiles = layer.tiles(core)
     rows, cols = layer.reach()

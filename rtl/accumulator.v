@@ -18,7 +18,7 @@ module accumulator #(
   input  wire                       clk_i,
   input  wire                       rst_i,
   // The memory is clear; until then no pixels
-  output wire                       ready_o,
+  output reg                        ready_o,
 
   // To which pixel the psums belong that come in two cycles, and whether these are its last ones
   input  wire [ $clog2(PIXELS)-1:0] pixel_i,
@@ -41,7 +41,6 @@ module accumulator #(
   reg  [   PIXEL_WIDTH-1:0] pixel_3;
   reg                       final_1;
   reg                       final_2;
-  reg                       final_3;
   reg                       valid_3;
   reg                       valid_4;
   wire [COLS*SUM_WIDTH-1:0] stored;
@@ -50,7 +49,13 @@ module accumulator #(
   reg                       use_newer_2;
   wire [COLS*SUM_WIDTH-1:0] written_3;
   reg  [COLS*SUM_WIDTH-1:0] written_4;
-  reg  [     PIXEL_WIDTH:0] cleared;
+
+  // The write of stage 3, a sum or a zero; while the memory is cleared, the next place
+  reg                       write_3;
+  reg                       zero_3;
+  reg  [   PIXEL_WIDTH-1:0] address_3;
+  reg  [     PIXEL_WIDTH:0] next_cleared;
+  wire                      clearing = next_cleared != ALL;
 
   // The pixels of two stages are the same: what the later one writes, the earlier one has not read.
   reg same_1_3;
@@ -61,8 +66,7 @@ module accumulator #(
     (valid_3 && same_2_3) ? written_3 : use_newer_2 ? newer_2 : stored_2;
   wire [COLS*SUM_WIDTH-1:0] sum;
 
-  assign ready_o   = cleared == ALL;
-  assign written_3 = final_3 ? {COLS * SUM_WIDTH{1'b0}} : sum_o;
+  assign written_3 = zero_3 ? {COLS * SUM_WIDTH{1'b0}} : sum_o;
 
   genvar c;
   generate
@@ -75,9 +79,9 @@ module accumulator #(
 
   ram #(.WIDTH(COLS * SUM_WIDTH), .DEPTH(PIXELS)) sums (
     .clk_i          (clk_i),
-    .write_i        (valid_3 || !ready_o),
-    .write_address_i(ready_o ? pixel_3 : cleared[PIXEL_WIDTH-1:0]),
-    .write_data_i   (ready_o ? written_3 : {COLS * SUM_WIDTH{1'b0}}),
+    .write_i        (write_3),
+    .write_address_i(address_3),
+    .write_data_i   (written_3),
     .read_address_i (pixel_i),
     .read_data_o    (stored)
   );
@@ -96,15 +100,25 @@ module accumulator #(
     pixel_3     <= pixel_2;
     final_1     <= final_i;
     final_2     <= final_1;
-    final_3     <= final_2;
     sum_o       <= sum;
     valid_3     <= psum_valid_i && !rst_i;
     sum_valid_o <= psum_valid_i && final_2 && !rst_i;
   end
 
+  // The first place is cleared in the cycle after reset.
   always @(posedge clk_i) begin
-    if (rst_i)         cleared <= {(PIXEL_WIDTH + 1){1'b0}};
-    else if (!ready_o) cleared <= cleared + 1'b1;
+    write_3 <= psum_valid_i || clearing || rst_i;
+    zero_3  <= final_2 || clearing || rst_i;
+    ready_o <= !clearing && !rst_i;
+    if (rst_i) begin
+      next_cleared <= 1;
+      address_3    <= {PIXEL_WIDTH{1'b0}};
+    end else if (clearing) begin
+      next_cleared <= next_cleared + 1'b1;
+      address_3    <= next_cleared[PIXEL_WIDTH-1:0];
+    end else begin
+      address_3    <= pixel_2;
+    end
   end
 
 endmodule

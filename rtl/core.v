@@ -7,9 +7,9 @@
 //
 // AXI ports keep the standard's names, so that tools recognise the interfaces.
 module core #(
-  // Input channels of a tile, rows of the array
+  // Input channels of a tile, rows of the array; even, so that a beat is whole bytes
   parameter ROWS = 8,
-  // Output channels of a tile, columns of the array; at least 4
+  // Output channels of a tile, columns of the array; even, at least 4
   parameter COLS = 8,
   // Bits of a sum, of an output lane, and of a threshold
   parameter SUM_WIDTH = 24,
@@ -87,8 +87,8 @@ module core #(
 
   // A module that does not exist stops every tool at elaboration, and its name says why.
   generate
-    if (ROWS < 1 || ROWS > 255 || COLS < 4 || COLS > 255) begin : g_check_array
-      ERROR_ROWS_must_be_1_to_255_and_COLS_4_to_255 error ();
+    if (ROWS < 2 || ROWS > 254 || COLS < 4 || COLS > 254 || ROWS % 2 != 0 || COLS % 2 != 0) begin : g_check_array
+      ERROR_ROWS_must_be_2_to_254_and_COLS_4_to_254_both_even error ();
     end
     if (SUM_WIDTH <= PSUM_WIDTH || SUM_WIDTH > 32 || SUM_WIDTH % 8 != 0) begin : g_check_sum
       ERROR_SUM_WIDTH_must_be_16_24_or_32_and_wider_than_a_psum error ();
@@ -484,6 +484,7 @@ module core #(
     .rst_i    (rst_i),
     .load_i   (run || take),
     .address_i(tile_weight_address),
+    .hold_i   (waiting),
     .valid_o  (column_valid),
     .col_o    (column),
     .address_o(column_address),
@@ -671,7 +672,7 @@ module core #(
 
   // Codes fill the lowest bytes only. The mode holds until the last beat has left.
   localparam BYTES = COLS * SUM_WIDTH / 8;
-  localparam CODE_BYTES = (COLS + 1) / 2;
+  localparam CODE_BYTES = COLS / 2;
   assign m_axis_tkeep = mode[1] ? {{(BYTES - CODE_BYTES){1'b0}}, {CODE_BYTES{1'b1}}}
                                 : {BYTES{1'b1}};
 

@@ -4,7 +4,7 @@
 
 // Turns finished sums into what leaves the core: sums, sums after ReLU, or the next layer's codes.
 //
-// Every mode takes five cycles. A code is the number of thresholds, 0 to 15 and in ascending order, that
+// Every mode takes six cycles. A code is the number of thresholds, 0 to 15 and in ascending order, that
 // the sum reaches: first which of thresholds 4, 8 and 12, then which of the three in between.
 module output_stage #(
   // Lanes: output channels of a tile
@@ -59,9 +59,6 @@ module output_stage #(
   wire        last_pixel = first_pixel ? single_pixel : last_later;
   wire [15:0] left = first_pixel ? out_tile_pixels_i : pixels_left;
 
-  // Of the next sums: their thresholds are read while they are not yet here.
-  wire [ 7:0] next_tile = (sum_valid_i && last_pixel) ? tile_after : tile;
-
   always @(posedge clk_i) begin
     single_pixel <= out_tile_pixels_i == 16'd1;
     last_tile    <= tile == output_tiles_i - 1'b1;
@@ -70,35 +67,42 @@ module output_stage #(
       first_pixel <= last_pixel;
       pixels_left <= left - 1'b1;
       last_later  <= left == 16'd2;
+      if (last_pixel) tile <= tile_after;
     end
-    tile <= next_tile;
     if (rst_i) begin
       tile        <= 8'd0;
       first_pixel <= 1'b1;
     end
   end
 
-  // The pipeline: 1 the coarse thresholds are compared; 2 the fine ones addressed, 3 read, 4 compared.
-  // Each memory is followed by a register, since its output comes late in the cycle.
-  reg  [           4:1] valid;
-  reg  [           4:1] last;
+  // The pipeline: 1 the coarse thresholds are read, 2 compared; 3 the fine ones addressed, 4 read, 5
+  // compared. Each memory is followed by a register, since its output comes late in the cycle.
+  reg                   relu;
+  reg                   codes;
+  reg  [           5:1] valid;
+  reg  [           5:1] last;
   reg  [TILE_WIDTH-1:0] tile_1;
   reg  [TILE_WIDTH-1:0] tile_2;
+  reg  [TILE_WIDTH-1:0] tile_3;
   reg  [     WIDTH-1:0] sum_1;
   reg  [     WIDTH-1:0] sum_2;
   reg  [     WIDTH-1:0] sum_3;
   reg  [     WIDTH-1:0] sum_4;
-  wire [    COLS*4-1:0] codes_4;
+  reg  [     WIDTH-1:0] sum_5;
+  wire [    COLS*4-1:0] codes_5;
 
   always @(posedge clk_i) begin
-    {valid_o, valid} <= {valid, sum_valid_i} & {5{!rst_i}};
+    {valid_o, valid} <= {valid, sum_valid_i} & {6{!rst_i}};
     {last_o, last}   <= {last, last_pixel && last_tile};
+    relu   <= mode_i == RELU;
+    codes  <= mode_i == CODES;
     tile_1 <= tile[TILE_WIDTH-1:0];
     tile_2 <= tile_1;
+    tile_3 <= tile_2;
     sum_1  <= sum_i;
-    sum_3  <= sum_2;
     sum_4  <= sum_3;
-    data_o <= (mode_i == CODES) ? {{(WIDTH - 4 * COLS){1'b0}}, codes_4} : sum_4;
+    sum_5  <= sum_4;
+    data_o <= codes ? {{(WIDTH - 4 * COLS){1'b0}}, codes_5} : sum_5;
   end
 
   // Word 0, then thresholds 4, 8 and 12: the same address for all lanes
@@ -116,7 +120,7 @@ module output_stage #(
     .write_address_i(write_tile),
     .write_data_i   (write_inverted),
     .read_bank_i    (read_bank_i),
-    .read_address_i (next_tile[TILE_WIDTH-1:0]),
+    .read_address_i (tile[TILE_WIDTH-1:0]),
     .read_data_o    (inverted)
   );
 
@@ -131,50 +135,50 @@ module output_stage #(
         .write_address_i(write_tile),
         .write_data_i   (write_data_i),
         .read_bank_i    (read_bank_i),
-        .read_address_i (next_tile[TILE_WIDTH-1:0]),
+        .read_address_i (tile[TILE_WIDTH-1:0]),
         .read_data_o    (coarse[(k-1)*WIDTH +: WIDTH])
       );
     end
 
     for (c = 0; c < COLS; c = c + 1) begin : g_lane
       wire signed [SUM_WIDTH-1:0] given_1 = sum_1[c*SUM_WIDTH +: SUM_WIDTH];
-      wire signed [SUM_WIDTH-1:0] given_4 = sum_4[c*SUM_WIDTH +: SUM_WIDTH];
-      reg                         invert_1;
-      wire                        erase_1 = mode_i == RELU && given_1[SUM_WIDTH-1];
-      wire signed [SUM_WIDTH-1:0] changed_1 =
-        (given_1 & {SUM_WIDTH{!erase_1}}) ^ {SUM_WIDTH{invert_1}};
-      wire        [          2:0] reached_1;
-      wire        [          2:0] reached_4;
-      reg         [          1:0] high_2;
+      wire signed [SUM_WIDTH-1:0] given_2 = sum_2[c*SUM_WIDTH +: SUM_WIDTH];
+      wire signed [SUM_WIDTH-1:0] given_5 = sum_5[c*SUM_WIDTH +: SUM_WIDTH];
+      wire                        erase = relu && given_1[SUM_WIDTH-1];
+      wire                        invert = codes && inverted[c];
+      wire        [          2:0] reached_2;
+      wire        [          2:0] reached_5;
       reg         [          1:0] high_3;
       reg         [          1:0] high_4;
+      reg         [          1:0] high_5;
 
       // In ascending order: how many are reached is the place of the highest one reached.
-      wire [1:0] high_1 = {reached_1[1], reached_1[2] || (reached_1[0] && !reached_1[1])};
-      wire [1:0] low_4 = {reached_4[1], reached_4[2] || (reached_4[0] && !reached_4[1])};
+      wire [1:0] high_2 = {reached_2[1], reached_2[2] || (reached_2[0] && !reached_2[1])};
+      wire [1:0] low_5 = {reached_5[1], reached_5[2] || (reached_5[0] && !reached_5[1])};
 
-      assign codes_4[c*4 +: 4] = {high_4, low_4};
+      assign codes_5[c*4 +: 4] = {high_5, low_5};
       assign write_inverted[c] = write_data_i[c*SUM_WIDTH];
 
       always @(posedge clk_i) begin
-        invert_1 <= mode_i == CODES && inverted[c];
-        sum_2[c*SUM_WIDTH +: SUM_WIDTH] <= changed_1;
-        high_2 <= high_1;
+        sum_2[c*SUM_WIDTH +: SUM_WIDTH] <=
+          (given_1 & {SUM_WIDTH{!erase}}) ^ {SUM_WIDTH{invert}};
+        sum_3[c*SUM_WIDTH +: SUM_WIDTH] <= given_2;
         high_3 <= high_2;
         high_4 <= high_3;
+        high_5 <= high_4;
       end
 
       for (k = 1; k < 4; k = k + 1) begin : g_threshold
-        reg  signed [SUM_WIDTH-1:0] coarse_1;
+        reg  signed [SUM_WIDTH-1:0] coarse_2;
         wire        [SUM_WIDTH-1:0] fine;
-        reg  signed [SUM_WIDTH-1:0] fine_4;
+        reg  signed [SUM_WIDTH-1:0] fine_5;
 
-        assign reached_1[k-1] = changed_1 >= coarse_1;
-        assign reached_4[k-1] = given_4 >= fine_4;
+        assign reached_2[k-1] = given_2 >= coarse_2;
+        assign reached_5[k-1] = given_5 >= fine_5;
 
         always @(posedge clk_i) begin
-          coarse_1 <= coarse[(k-1)*WIDTH + c*SUM_WIDTH +: SUM_WIDTH];
-          fine_4   <= fine;
+          coarse_2 <= coarse[(k-1)*WIDTH + c*SUM_WIDTH +: SUM_WIDTH];
+          fine_5   <= fine;
         end
 
         banked_ram #(.WIDTH(SUM_WIDTH), .WORDS(4 * TILES)) fine_ram (
@@ -184,7 +188,7 @@ module output_stage #(
           .write_address_i({write_tile, write_group}),
           .write_data_i   (write_data_i[c*SUM_WIDTH +: SUM_WIDTH]),
           .read_bank_i    (read_bank_i),
-          .read_address_i ({tile_2, high_2}),
+          .read_address_i ({tile_3, high_3}),
           .read_data_o    (fine)
         );
       end

@@ -14,6 +14,9 @@ module weight_loader #(
   input  wire                    load_i,
   input  wire [            15:0] address_i,
 
+  // No column in this cycle: the array's swap waits, and what follows it must not overtake it
+  input  wire                    hold_i,
+
   // One column per cycle
   output wire                    valid_o,
   output wire [$clog2(COLS)-1:0] col_o,
@@ -28,10 +31,10 @@ module weight_loader #(
   reg  [COL_WIDTH:0] left;
   wire [COL_WIDTH:0] left_next = left - 1'b1;
 
-  assign valid_o   = left != 0;
+  assign valid_o   = left != 0 && !hold_i;
   assign col_o     = left_next[COL_WIDTH-1:0];
   assign address_o = address_i + {{(16 - COL_WIDTH){1'b0}}, col_o};
-  assign ready_o   = !valid_o || left_next == 0;
+  assign ready_o   = left == 0 || (valid_o && left_next == 0);
 
   always @(posedge clk_i) begin
     if (rst_i)        left <= {(COL_WIDTH + 1){1'b0}};

@@ -41,6 +41,12 @@ from tb.packing import pack, unpack
 from tb.scoreboard import BenchError
 
 STREAMS = ("act", "weight", "threshold")
+# The channels that the core drives, and what must hold while they are stalled
+STALLABLE = {
+    "m_axis_t": ("data", "keep", "last"),
+    "s_axil_b": ("resp",),
+    "s_axil_r": ("data", "resp"),
+}
 
 
 class CoreBench:
@@ -65,8 +71,27 @@ class CoreBench:
             master.write_if.aw_channel, master.write_if.w_channel, master.write_if.b_channel,
             master.read_if.ar_channel, master.read_if.r_channel, *self.sources.values(), self.sink,
         ]  # fmt: skip
+        for prefix, payload in STALLABLE.items():
+            cocotb.start_soon(self.hold_while_stalled(prefix, payload))
         for channel in (master.write_if, master.read_if, *self.sources.values(), self.sink):
             channel.log.setLevel(logging.WARNING)
+
+    async def hold_while_stalled(self, prefix: str, payload: tuple[str, ...]) -> None:
+        """For ever: BenchError if valid falls, or its payload changes, while ready is low (AXI)."""
+        clock, reset = RisingEdge(self.dut.clk_i), self.dut.rst_i
+        valid, ready, *data = (
+            getattr(self.dut, f"{prefix}{name}") for name in ("valid", "ready", *payload)
+        )
+        stalled = None
+        while True:
+            await clock
+            if int(reset.value):
+                stalled = None
+                continue
+            seen = [int(handle.value) for handle in data] if int(valid.value) else None
+            if stalled is not None and seen != stalled:
+                raise BenchError(f"{prefix}valid or its payload changed while ready was low")
+            stalled = seen if seen is not None and not int(ready.value) else None
 
     async def reset(self) -> None:
         """Two cycles of reset; what the streams had still to send is dropped."""
@@ -83,6 +108,14 @@ class CoreBench:
         for channel in self.channels:
             pauses = itertools.cycle((rng.random(997) < rng.choice((0.1, 0.5, 0.8))).tolist())
             channel.set_pause_generator(pauses)
+
+    async def block_now_and_then(self, rng: np.random.Generator) -> None:
+        """For ever: the sink takes nothing for long, then all that comes for a while."""
+        self.sink.clear_pause_generator()
+        while True:
+            for pause in (True, False):
+                self.sink.pause = pause
+                await ClockCycles(self.dut.clk_i, int(rng.integers(1, 150)))
 
     def calm(self) -> None:
         """No pauses any more."""

@@ -20,6 +20,7 @@ module core_host;
 
   reg  [      6:0] awaddr = 0;
   reg              wvalid = 0;
+  reg              go = 0;
   reg  [     31:0] wdata = 0;
   wire             wready;
   wire             interrupt;
@@ -43,17 +44,17 @@ module core_host;
   wire             threshold_loaded;
 
   core_host_stream #(.FILE("act.txt"), .WIDTH(32)) act (
-    .clk_i(clk), .rst_i(rst), .data_o(act_data), .valid_o(act_valid), .ready_i(act_ready),
+    .clk_i(clk), .rst_i(rst), .go_i(go), .data_o(act_data), .valid_o(act_valid), .ready_i(act_ready),
     .last_o(act_last), .loaded_o(act_loaded)
   );
 
   core_host_stream #(.FILE("weight.txt"), .WIDTH(32)) weight (
-    .clk_i(clk), .rst_i(rst), .data_o(weight_data), .valid_o(weight_valid),
+    .clk_i(clk), .rst_i(rst), .go_i(go), .data_o(weight_data), .valid_o(weight_valid),
     .ready_i(weight_ready), .last_o(weight_last), .loaded_o(weight_loaded)
   );
 
   core_host_stream #(.FILE("threshold.txt"), .WIDTH(LANES)) threshold (
-    .clk_i(clk), .rst_i(rst), .data_o(threshold_data), .valid_o(threshold_valid),
+    .clk_i(clk), .rst_i(rst), .go_i(go), .data_o(threshold_data), .valid_o(threshold_valid),
     .ready_i(threshold_ready), .last_o(threshold_last), .loaded_o(threshold_loaded)
   );
 
@@ -172,7 +173,7 @@ module core_host;
     jobs_file     = $fopen("jobs.txt", "r");
     repeat (3) @(negedge clk);
     rst = 1'b0;
-    // The first packets are in the memories before the clock counts.
+    // The first packets are in the memories before the clock counts, and no others.
     repeat (1100) @(negedge clk);
     while (!(act_loaded && weight_loaded && threshold_loaded)) @(negedge clk);
 
@@ -185,6 +186,7 @@ module core_host;
       if (jobs > 0) finish_job;
       write(7'h20, 32'd1);
       if (jobs == 0) began = now;
+      go   = 1'b1;
       jobs = jobs + 1;
       repeat (2) @(negedge clk);
     end
@@ -205,12 +207,14 @@ module core_host_stream #(
 ) (
   input  wire             clk_i,
   input  wire             rst_i,
+  // The first layer runs: until then only the first packet is sent
+  input  wire             go_i,
   output reg  [WIDTH-1:0] data_o,
   output reg              valid_o,
   input  wire             ready_i,
   output reg              last_o,
-  // The core takes no more, or there is no more
-  output wire             loaded_o
+  // The core has the first packet, or there is none
+  output reg              loaded_o
 );
 
   integer         file;
@@ -218,19 +222,24 @@ module core_host_stream #(
   reg [WIDTH-1:0] data;
   reg             last;
 
-  assign loaded_o = found != 2 || (valid_o && !ready_i);
-
   initial begin
-    file    = $fopen(FILE, "r");
-    valid_o = 1'b0;
+    file     = $fopen(FILE, "r");
+    valid_o  = 1'b0;
+    loaded_o = 1'b0;
   end
 
   always @(posedge clk_i) begin
     if (!rst_i && (!valid_o || ready_i)) begin
-      found = $fscanf(file, "%h %b", data, last);
-      valid_o <= found == 2;
-      data_o  <= data;
-      last_o  <= last;
+      if (valid_o && last_o) loaded_o <= 1'b1;
+      if (go_i || !(loaded_o || (valid_o && last_o))) begin
+        found = $fscanf(file, "%h %b", data, last);
+        valid_o <= found == 2;
+        data_o  <= data;
+        last_o  <= last;
+        if (found != 2) loaded_o <= 1'b1;
+      end else begin
+        valid_o <= 1'b0;
+      end
     end
   end
 

@@ -27,9 +27,12 @@ async def random_layers(dut):
         data = random_data(layer, rng)
         if number % 2:
             bench.disturb(rng)
+            long = cocotb.start_soon(bench.block_now_and_then(rng)) if number % 4 == 1 else None
             got = await bench.run(layer, *data)
             compare(reference(layer, *data), got, layer, bench.core)
             assert await bench.cycles() >= cycles(layer, bench.core)
+            if long:
+                long.cancel()
             bench.calm()
         else:
             await check_layer(bench, layer, data)

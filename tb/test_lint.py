@@ -32,7 +32,8 @@ ARRAY_MISTAKES = [
     ({"WEIGHT_WIDTH": 1}, "must_be_at_least_1_and_WEIGHT_WIDTH_2"),
 ]
 CORE_MISTAKES = [
-    ({"COLS": 3}, "COLS_4_to_255"),
+    ({"COLS": 2}, "COLS_4_to_254"),
+    ({"ROWS": 5}, "both_even"),
     ({"SUM_WIDTH": 20}, "SUM_WIDTH_must_be_16_24_or_32"),
     ({"WEIGHT_WORDS": 100}, "WEIGHT_WORDS_a_multiple_of_COLS"),
     ({"ACT_WORDS": 32769}, "at_most_32768_words"),

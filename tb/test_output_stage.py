@@ -14,7 +14,7 @@ from tb.simulator import run_bench
 from tb.testing import SIMULATORS, random_generator
 
 SUMS, RELU, CODES = range(3)
-LATENCY = 5
+LATENCY = 6
 
 
 @dataclass

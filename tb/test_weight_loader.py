@@ -23,6 +23,7 @@ class LoaderBench:
         cocotb.start_soon(Clock(self.dut.clk_i, 10, unit="ns").start())
         self.dut.rst_i.value = 1
         self.dut.load_i.value = 0
+        self.dut.hold_i.value = 0
         await RisingEdge(self.dut.clk_i)
         self.dut.rst_i.value = 0
 
@@ -35,12 +36,18 @@ class LoaderBench:
         """A random one; the tile's last word has a 16-bit address, too."""
         return int(self.rng.integers(2**16 - self.cols + 1))
 
-    async def cycle(self, address: int, load: bool = False, reset: bool = False) -> None:
+    async def cycle(
+        self, address: int, load: bool = False, reset: bool = False, hold: bool = False
+    ) -> None:
         """One cycle with these inputs; the outputs are right in it."""
         self.dut.address_i.value = address
         self.dut.load_i.value = load
         self.dut.rst_i.value = reset
-        expected = {"valid_o": self.left > 0, "ready_o": self.ready}
+        self.dut.hold_i.value = hold
+        expected = {
+            "valid_o": self.left > 0 and not hold,
+            "ready_o": self.left == 0 or (self.left == 1 and not hold),
+        }
         if self.left:
             expected |= {"col_o": self.left - 1, "address_o": address + self.left - 1}
         await ReadOnly()
@@ -48,7 +55,8 @@ class LoaderBench:
             found = int(getattr(self.dut, name).value)
             assert found == value, f"{name}: expected {value}, got {found}, {self.left} left"
         await RisingEdge(self.dut.clk_i)
-        self.left = 0 if reset else self.cols if load else max(self.left - 1, 0)
+        after = self.left if hold else max(self.left - 1, 0)
+        self.left = 0 if reset else self.cols if load else after
 
     async def tile(self, address: int, load_next: bool) -> None:
         """All columns of a tile; perhaps the next load in the last one's cycle."""
@@ -95,6 +103,20 @@ async def reset_ends_a_load(dut):
         await bench.cycle(address, load=bench.ready, reset=True)
         for _ in range(bench.cols + 2):
             await bench.cycle(address)
+
+
+@cocotb.test()
+async def held_columns_wait(dut):
+    """Held in any cycle, also before the first column and the last, nothing is lost or repeated."""
+    bench = LoaderBench(dut)
+    await bench.start()
+    for _ in range(60):
+        address, chance = bench.address(), bench.rng.choice((0.2, 0.8))
+        await bench.cycle(address, load=True)
+        while bench.left:
+            await bench.cycle(address, hold=bool(bench.rng.random() < chance))
+        for _ in range(int(bench.rng.integers(0, 3))):
+            await bench.cycle(address, hold=bool(bench.rng.random() < chance))
 
 
 @pytest.mark.parametrize("simulator", SIMULATORS)
