@@ -10,7 +10,8 @@ module weight_loader #(
   input  wire                    clk_i,
   input  wire                    rst_i,
 
-  // Load the tile at address_i, from the next cycle on; the address stays until all is loaded
+  // Load the tile at address_i, from the next cycle on; the address, a multiple of COLS, stays until
+  // all is loaded
   input  wire                    load_i,
   input  wire [            15:0] address_i,
 
@@ -30,10 +31,12 @@ module weight_loader #(
 
   reg  [COL_WIDTH:0] left;
   wire [COL_WIDTH:0] left_next = left - 1'b1;
+  wire [       15:0] offset = {{(16 - COL_WIDTH){1'b0}}, col_o};
 
   assign valid_o   = left != 0 && !hold_i;
   assign col_o     = left_next[COL_WIDTH-1:0];
-  assign address_o = address_i + {{(16 - COL_WIDTH){1'b0}}, col_o};
+  // No adder where none is needed: the way to the memory is long.
+  assign address_o = (COLS == 1 << COL_WIDTH) ? address_i | offset : address_i + offset;
   assign ready_o   = left == 0 || (valid_o && left_next == 0);
 
   always @(posedge clk_i) begin
