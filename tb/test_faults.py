@@ -40,7 +40,9 @@ def run(command, tmp_path):
 
 
 def test_mismatch_names_the_place(run):
-    code, out, result = run("pe.v", ("{ACT_WIDTH{weight[WEIGHT_WIDTH-1]}}", "{ACT_WIDTH{1'b0}}"))
+    width = "PSUM_WIDTH - WEIGHT_WIDTH"
+    right, wrong = f"{{({width}){{weight[WEIGHT_WIDTH-1]}}}}", f"{{({width}){{1'b0}}}}"
+    code, out, result = run("pe.v", (right, wrong))
     assert code == 1
     assert result["psum_mismatches"] > 0
     for word in ("mismatch: image 0", "kernel position (0, ", "pixel (", "channel ", "cycle ",
