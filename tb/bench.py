@@ -49,6 +49,7 @@ HOST = ROOT / "tb" / "core_host.v"
 # Images of each run, enough that a tile has COLS pixels where the map is 2 × 2.
 BATCH = {"features.27": 32, "features.33": 8, "features.36": 8, "features.39": 8}
 DEFAULT_BATCH = 4
+STREAMS = ("act", "weight", "threshold", "result")
 
 
 def main() -> int:
@@ -215,7 +216,7 @@ def differing_codes(
 
 def write_files(folder: Path, jobs, codes, weights, table, expected) -> dict[str, int]:
     """The host's files; beats of each stream. A packet that the next job shares is sent once."""
-    lines: dict[str, list[str]] = {n: [] for n in ("act", "weight", "threshold", "result")}
+    lines: dict[str, list[str]] = {name: [] for name in STREAMS}
     commands = []
     before: tuple = (None, None, None, None)
     for present, following in itertools.zip_longest(jobs, jobs[1:], fillvalue=before):
@@ -278,17 +279,18 @@ def misses(rows: list[dict]) -> list[str]:
 
 def report(rows: list[dict]) -> str:
     """The table."""
-    columns = ("layer", "images", "cycles", "of limit", "of dense", "acts", "weights", "results",
-               "act mem", "weight mem", "bound by")  # fmt: skip
+    columns = ("layer", "images", "cycles", "of limit", "of dense", "acts", "weights",
+               "thresholds", "results", "act mem", "weight mem", "bound by")  # fmt: skip
     lines = []
     for row in rows:
         use = {
             "array": row["limit_cycles"] / row["cycles"],
             "acts": row["act_bits_per_cycle"] / (4 * CORE.rows),
             "weights": row["weight_bits_per_cycle"] / (4 * CORE.rows),
+            "thresholds": row["threshold_bits_per_cycle"] / (CORE.sum_width * CORE.cols),
             "results": row["result_bits_per_cycle"] / row["result_beat_bits"],
         }
-        streams = [f"{row[f'{name}_bits_per_cycle']:.2f}" for name in ("act", "weight", "result")]
+        streams = [f"{row[f'{name}_bits_per_cycle']:.2f}" for name in STREAMS]
         memories = [f"{row[f'{name}_memory_bits'] / 1024:,.0f} kbit" for name in ("act", "weight")]
         lines.append([
             row["layer"], row["batch"], f"{row['cycles']:,}", f"{use['array']:.1%}",
@@ -300,7 +302,8 @@ def report(rows: list[dict]) -> str:
         "\n"
         + tabulate(lines, columns, tablefmt="simple", disable_numparse=True)
         + "\n\nof limit: taps inside the map, one a cycle. of dense: all taps at 64 MACs a cycle."
-        + "\nacts, weights, results: bits a cycle on their streams. mem: bits of a bank in use."
+        + "\nacts, weights, thresholds, results: bits a cycle on their streams. "
+        + "mem: bits of a bank in use."
         + f"\n{differing} of {codes:,} codes are not those of the float32 network.\n"
     )
 
