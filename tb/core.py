@@ -34,7 +34,8 @@ from pymodel.core import (
 )
 from pymodel.cycles import cycles
 from pymodel.reference import integer_convolution
-from pymodel.registers import Error, Mode, Register
+from pymodel.register import Register
+from pymodel.registers import Error, Mode
 from pymodel.requantise import requantise
 from tb.array import CLOCK_PERIOD_NS
 from tb.packing import pack, unpack
