@@ -20,14 +20,15 @@ module accumulator #(
   // The memory is clear; until then no pixels
   output reg                        ready_o,
 
-  // To which pixel the psums belong that come in two cycles, and whether these are its last ones
+  // A pixel; to it belong the psums that come in two cycles, if any; and whether it is finished then
+  input  wire                       pixel_valid_i,
   input  wire [ $clog2(PIXELS)-1:0] pixel_i,
   input  wire                       final_i,
-  // The psums of the pixel of two cycles ago
+  // Psums of the pixel of two cycles ago; without them its sums stay
   input  wire                       psum_valid_i,
   input  wire [COLS*PSUM_WIDTH-1:0] psum_i,
 
-  // Finished sums, a cycle after their last psums
+  // Finished sums, three cycles after their pixel
   output reg                        sum_valid_o,
   output reg  [ COLS*SUM_WIDTH-1:0] sum_o
 );
@@ -41,6 +42,8 @@ module accumulator #(
   reg  [   PIXEL_WIDTH-1:0] pixel_3;
   reg                       final_1;
   reg                       final_2;
+  reg                       valid_1;
+  reg                       valid_2;
   reg                       valid_3;
   reg                       valid_4;
   wire [COLS*SUM_WIDTH-1:0] stored;
@@ -71,7 +74,8 @@ module accumulator #(
   genvar c;
   generate
     for (c = 0; c < COLS; c = c + 1) begin : g_lane
-      wire signed [PSUM_WIDTH-1:0] psum = psum_i[c*PSUM_WIDTH +: PSUM_WIDTH];
+      wire signed [PSUM_WIDTH-1:0] psum =
+        psum_i[c*PSUM_WIDTH +: PSUM_WIDTH] & {PSUM_WIDTH{psum_valid_i}};
       assign sum[c*SUM_WIDTH +: SUM_WIDTH] = so_far[c*SUM_WIDTH +: SUM_WIDTH] +
         {{(SUM_WIDTH - PSUM_WIDTH){psum[PSUM_WIDTH-1]}}, psum};
     end
@@ -101,13 +105,15 @@ module accumulator #(
     final_1     <= final_i;
     final_2     <= final_1;
     sum_o       <= sum;
-    valid_3     <= psum_valid_i && !rst_i;
-    sum_valid_o <= psum_valid_i && final_2 && !rst_i;
+    valid_1     <= pixel_valid_i && !rst_i;
+    valid_2     <= valid_1 && !rst_i;
+    valid_3     <= valid_2 && !rst_i;
+    sum_valid_o <= valid_2 && final_2 && !rst_i;
   end
 
   // The first place is cleared in the cycle after reset.
   always @(posedge clk_i) begin
-    write_3 <= psum_valid_i || clearing || rst_i;
+    write_3 <= valid_2 || clearing || rst_i;
     zero_3  <= final_2 || clearing || rst_i;
     ready_o <= !clearing && !rst_i;
     if (rst_i) begin

@@ -32,7 +32,8 @@ module address_generator (
   output wire        reserve_o,
   output wire        waiting_o,
 
-  // One output pixel; swap with the first of a tile, inside when its activation lies in the map
+  // One output pixel; swap with the first of a tile. Inside: its activation lies in the map; the first
+  // one's always does. The others are visited because they are finished.
   output wire        valid_o,
   output wire        swap_o,
   output wire        inside_o,

@@ -56,13 +56,14 @@ module control (
 
   reg  [1:0] state;
   reg  [3:0] settling;
+  reg        settled;  // settling == SETTLED, known early in the cycle
 
   wire idle = state == IDLE;
   // A start whose write was taken in the last cycle of a layer comes when nothing is settled yet.
-  wire can_start = idle && settling == SETTLED;
+  wire can_start = idle && settled;
   wire accept = can_start && start_i && error_i == 0;
 
-  assign hold_o    = idle && settling != SETTLED;
+  assign hold_o    = idle && !settled;
   assign load_o    = idle;
   assign restart_o = idle && settling < GEOMETRY;
   assign prime_o   = idle && settling == PRIME;
@@ -71,10 +72,17 @@ module control (
   assign drop_o    = (accept || state == WAIT) && wrong_length_i;
   assign finish_o  = state == RUN && last_beat_i;
 
+  reg [3:0] settling_next;
+  always @* begin
+    settling_next = settling;
+    if (change_i)                                      settling_next = 4'd0;
+    else if ((!idle || drop_o) && settling >= RUNNING) settling_next = RUNNING;
+    else if (!settled)                                 settling_next = settling + 1'b1;
+  end
+
   always @(posedge clk_i) begin
-    if (change_i)                                        settling <= 4'd0;
-    else if ((!idle || drop_o) && settling >= RUNNING)   settling <= RUNNING;
-    else if (settling != SETTLED)                        settling <= settling + 1'b1;
+    settling <= settling_next;
+    settled  <= settling_next == SETTLED;
 
     if (accept || state == WAIT) begin
       state <= drop_o ? IDLE : run_o ? RUN : WAIT;
@@ -105,6 +113,7 @@ module control (
     if (rst_i) begin
       state    <= IDLE;
       settling <= 4'd0;
+      settled  <= 1'b0;
       done_o   <= 1'b0;
       error_o  <= 4'd0;
       cycles_o <= 32'd0;

@@ -461,12 +461,12 @@ module core #(
   wire                    column_valid;
   wire [$clog2(COLS)-1:0] column;
   wire [15:0] column_address;
-  wire                    act_valid;
+  wire                    pixel_valid;
   wire                    act_swap;
-  wire                    act_inside;
-  wire                    act_final;
+  wire                    pixel_inside;
+  wire                    pixel_final;
   wire [15:0] act_address;
-  wire [15:0] act_pixel;
+  wire [15:0] pixel;
   wire                    reservable;
   wire                    reserve;
 
@@ -512,12 +512,12 @@ module core #(
     .reservable_i    (reservable),
     .reserve_o       (reserve),
     .waiting_o       (waiting),
-    .valid_o         (act_valid),
+    .valid_o         (pixel_valid),
     .swap_o          (act_swap),
-    .inside_o        (act_inside),
-    .final_o         (act_final),
+    .inside_o        (pixel_inside),
+    .final_o         (pixel_final),
     .act_address_o   (act_address),
-    .pixel_o         (act_pixel)
+    .pixel_o         (pixel)
   );
 
   // Memories: a cycle to read, a register beside the memory, and one beside the array
@@ -549,7 +549,6 @@ module core #(
 
   reg  [             3:1] act_valid_q;
   reg  [             3:1] act_swap_q;
-  reg  [             2:1] act_inside_q;
   reg  [      ROWS*4-1:0] act_2;
   reg  [      ROWS*4-1:0] act_3;
   reg  [             3:1] column_valid_q;
@@ -560,11 +559,10 @@ module core #(
   reg  [      ROWS*4-1:0] weight_3;
 
   always @(posedge clk_i) begin
-    act_valid_q    <= {act_valid_q[2:1], act_valid} & {3{!rst_i}};
+    act_valid_q    <= {act_valid_q[2:1], pixel_valid && pixel_inside} & {3{!rst_i}};
     act_swap_q     <= {act_swap_q[2:1], act_swap};
-    act_inside_q   <= {act_inside_q[1], act_inside};
     act_2          <= act_word;
-    act_3          <= act_inside_q[2] ? act_2 : {ROWS * 4{1'b0}};
+    act_3          <= act_2;
     // After the last tile the loader has nothing to load.
     column_valid_q <= {column_valid_q[2:1], column_valid && tile_valid} & {3{!rst_i}};
     column_1       <= column;
@@ -576,7 +574,7 @@ module core #(
 
   // Addresses have 16 bits until they meet their memory.
   wire unused = &{1'b0, act_address[15:ACT_AW], column_address[15:WEIGHT_AW],
-                  act_pixel[15:PIXEL_AW]};
+                  pixel[15:PIXEL_AW]};
 
   // Array, accumulator, output
 
@@ -602,13 +600,19 @@ module core #(
     .psum_o        (psum)
   );
 
-  // The accumulator wants to know the pixel two cycles before its psums come.
+  // The accumulator wants to know the pixel two cycles before its psums come. A pixel that is finished by
+  // a tap that does not reach it has no activation, and so no psums.
+  reg  [ LATENCY-2:1] pixel_valid_q;
   wire [PIXEL_AW-1:0] psum_pixel;
   wire                psum_final;
 
+  always @(posedge clk_i) begin
+    pixel_valid_q <= {pixel_valid_q[LATENCY-3:1], pixel_valid} & {LATENCY - 2{!rst_i}};
+  end
+
   delay #(.WIDTH(PIXEL_AW + 1), .CYCLES(LATENCY - 2)) pixel_delay (
     .clk_i (clk_i),
-    .data_i({act_final, act_pixel[PIXEL_AW-1:0]}),
+    .data_i({pixel_final, pixel[PIXEL_AW-1:0]}),
     .data_o({psum_final, psum_pixel})
   );
 
@@ -621,15 +625,16 @@ module core #(
     .SUM_WIDTH (SUM_WIDTH),
     .PIXELS    (PIXELS)
   ) accumulator (
-    .clk_i       (clk_i),
-    .rst_i       (rst_i),
-    .ready_o     (accumulator_ready),
-    .pixel_i     (psum_pixel),
-    .final_i     (psum_final),
-    .psum_valid_i(psum_valid),
-    .psum_i      (psum),
-    .sum_valid_o (sum_valid),
-    .sum_o       (sum)
+    .clk_i        (clk_i),
+    .rst_i        (rst_i),
+    .ready_o      (accumulator_ready),
+    .pixel_valid_i(pixel_valid_q[LATENCY-2]),
+    .pixel_i      (psum_pixel),
+    .final_i      (psum_final),
+    .psum_valid_i (psum_valid),
+    .psum_i       (psum),
+    .sum_valid_o  (sum_valid),
+    .sum_o        (sum)
   );
 
   wire                      result_valid;

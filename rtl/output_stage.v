@@ -113,6 +113,10 @@ module output_stage #(
   wire [        COLS-1:0] inverted;
   wire [     3*WIDTH-1:0] coarse;
 
+  // Sums and thresholds are compared with their sign bits inverted, as unsigned numbers: the carry alone
+  // tells which is larger.
+  wire [WIDTH-1:0] thresholds = write_data_i ^ {COLS{1'b1, {(SUM_WIDTH - 1){1'b0}}}};
+
   banked_ram #(.WIDTH(COLS), .WORDS(TILES)) inverted_ram (
     .clk_i          (clk_i),
     .write_i        (write_i && write_address_i[3:0] == 4'd0),
@@ -133,7 +137,7 @@ module output_stage #(
         .write_i        (write_i && write_place == 2'd0 && write_group == k),
         .write_bank_i   (write_bank_i),
         .write_address_i(write_tile),
-        .write_data_i   (write_data_i),
+        .write_data_i   (thresholds),
         .read_bank_i    (read_bank_i),
         .read_address_i (tile[TILE_WIDTH-1:0]),
         .read_data_o    (coarse[(k-1)*WIDTH +: WIDTH])
@@ -142,8 +146,8 @@ module output_stage #(
 
     for (c = 0; c < COLS; c = c + 1) begin : g_lane
       wire signed [SUM_WIDTH-1:0] given_1 = sum_1[c*SUM_WIDTH +: SUM_WIDTH];
-      wire signed [SUM_WIDTH-1:0] given_2 = sum_2[c*SUM_WIDTH +: SUM_WIDTH];
-      wire signed [SUM_WIDTH-1:0] given_5 = sum_5[c*SUM_WIDTH +: SUM_WIDTH];
+      wire        [SUM_WIDTH-1:0] given_2 = sum_2[c*SUM_WIDTH +: SUM_WIDTH];
+      wire        [SUM_WIDTH-1:0] given_5 = sum_5[c*SUM_WIDTH +: SUM_WIDTH];
       wire                        erase = relu && given_1[SUM_WIDTH-1];
       wire                        invert = codes && inverted[c];
       wire        [          2:0] reached_2;
@@ -161,7 +165,7 @@ module output_stage #(
 
       always @(posedge clk_i) begin
         sum_2[c*SUM_WIDTH +: SUM_WIDTH] <=
-          (given_1 & {SUM_WIDTH{!erase}}) ^ {SUM_WIDTH{invert}};
+          (given_1 & {SUM_WIDTH{!erase}}) ^ {codes ^ invert, {(SUM_WIDTH - 1){invert}}};
         sum_3[c*SUM_WIDTH +: SUM_WIDTH] <= given_2;
         high_3 <= high_2;
         high_4 <= high_3;
@@ -169,9 +173,9 @@ module output_stage #(
       end
 
       for (k = 1; k < 4; k = k + 1) begin : g_threshold
-        reg  signed [SUM_WIDTH-1:0] coarse_2;
-        wire        [SUM_WIDTH-1:0] fine;
-        reg  signed [SUM_WIDTH-1:0] fine_5;
+        reg  [SUM_WIDTH-1:0] coarse_2;
+        wire [SUM_WIDTH-1:0] fine;
+        reg  [SUM_WIDTH-1:0] fine_5;
 
         assign reached_2[k-1] = given_2 >= coarse_2;
         assign reached_5[k-1] = given_5 >= fine_5;
@@ -186,7 +190,7 @@ module output_stage #(
           .write_i        (write_i && write_place == k),
           .write_bank_i   (write_bank_i),
           .write_address_i({write_tile, write_group}),
-          .write_data_i   (write_data_i[c*SUM_WIDTH +: SUM_WIDTH]),
+          .write_data_i   (thresholds[c*SUM_WIDTH +: SUM_WIDTH]),
           .read_bank_i    (read_bank_i),
           .read_address_i ({tile_3, high_3}),
           .read_data_o    (fine)

@@ -6,8 +6,8 @@
 //
 // Kernel rows that do not reach the map are left out, and the row "padding" comes last (then, for the
 // 3 × 3 kernels, the centre tap is the last one): it reaches every output row, unless the layer is
-// padded by half the kernel or more. So every sum is finished by the last tap of the last input tile, in
-// the order of the pixels. The columns likewise.
+// padded by half the kernel or more. So every sum is finished with the last tap of the last input tile,
+// in the order of the pixels. The columns likewise.
 module sequencer #(
   // Columns of the array
   parameter COLS = 8

@@ -28,21 +28,32 @@ module weight_loader #(
 
   localparam COL_WIDTH = $clog2(COLS);
   localparam [COL_WIDTH:0] ALL = COLS[COL_WIDTH:0];
+  localparam [COL_WIDTH:0] LAST = ALL - 1'b1;
 
-  reg  [COL_WIDTH:0] left;
-  wire [COL_WIDTH:0] left_next = left - 1'b1;
-  wire [       15:0] offset = {{(16 - COL_WIDTH){1'b0}}, col_o};
+  reg                 active;
+  reg [COL_WIDTH-1:0] col;
 
-  assign valid_o   = left != 0 && !hold_i;
-  assign col_o     = left_next[COL_WIDTH-1:0];
-  // No adder where none is needed: the way to the memory is long.
-  assign address_o = (COLS == 1 << COL_WIDTH) ? address_i | offset : address_i + offset;
-  assign ready_o   = left == 0 || (valid_o && left_next == 0);
+  assign valid_o = active && !hold_i;
+  assign col_o   = col;
+  assign ready_o = !active || (valid_o && col == 0);
+
+  // No logic where none is needed: the way to the memory is long.
+  generate
+    if (COLS == 1 << COL_WIDTH) begin : g_concatenate
+      wire unused = &{1'b0, address_i[COL_WIDTH-1:0]};
+      assign address_o = {address_i[15:COL_WIDTH], col};
+    end else begin : g_add
+      assign address_o = address_i + {{(16 - COL_WIDTH){1'b0}}, col};
+    end
+  endgenerate
 
   always @(posedge clk_i) begin
-    if (rst_i)        left <= {(COL_WIDTH + 1){1'b0}};
-    else if (load_i)  left <= ALL;
-    else if (valid_o) left <= left_next;
+    if (rst_i)        active <= 1'b0;
+    else if (load_i)  active <= 1'b1;
+    else if (valid_o) active <= col != 0;
+
+    if (load_i)       col <= LAST[COL_WIDTH-1:0];
+    else if (valid_o) col <= col - 1'b1;
   end
 
 endmodule

@@ -1,9 +1,11 @@
 """The core on its AXI interfaces: shapes, stalls, kept packets, misuse and reset."""
 
+from collections import Counter
+
 import cocotb
 import numpy as np
 import pytest
-from cocotb.triggers import ClockCycles
+from cocotb.triggers import ClockCycles, ReadOnly, RisingEdge
 from cocotb.utils import get_sim_time
 
 from pymodel import registers
@@ -36,6 +38,34 @@ async def shapes_that_networks_have(dut):
             chosen = Layer(**vars(layer) | {"mode": mode})
             await check_layer(bench, chosen, random_data(chosen, rng))
     await bench.quiet()
+
+
+@cocotb.test()
+async def only_taps_inside_the_map_are_streamed(dut):
+    """Also for layers padded by half their kernel or more, whose last tap misses some pixels."""
+    bench = await started(dut)
+    rng = random_generator()
+    rows, cols = bench.core.rows, bench.core.cols
+    for layer in (
+        Layer(4, 3, 2 * rows, 2 * cols, kernel=1, padding=0),
+        Layer(4, 4, rows, cols, images=2),
+        Layer(3, 4, 2 * rows, cols, kernel=3, padding=2),
+        Layer(2, 2, rows, 2 * cols, kernel=2, padding=1, images=2),
+        Layer(2, 3, rows, cols, kernel=5, padding=3, stride=2),
+    ):
+        streamed = Counter()
+        counting = cocotb.start_soon(count_activations(dut, streamed))
+        await check_layer(bench, layer, random_data(layer, rng))
+        counting.cancel()
+        assert streamed["activations"] == limit_cycles(layer, bench.core), layer
+
+
+async def count_activations(dut, streamed: Counter) -> None:
+    """How many activation vectors enter the array."""
+    while True:
+        await ReadOnly()
+        streamed["activations"] += int(dut.array.act_valid_i.value)
+        await RisingEdge(dut.clk_i)
 
 
 @cocotb.test()
