@@ -76,6 +76,10 @@ def thresholds(a: np.ndarray, b: np.ndarray, next_scale: float, sum_width: int =
 
 def requantise(sums: Tensor, table: np.ndarray) -> Tensor:
     """Codes, int64 of the shape of `sums` [N, C_out, H, W], by `table` of `thresholds`."""
-    table = torch.from_numpy(table)[:, :, None, None]
-    compared = torch.where(table[:, 0] == 1, ~sums, sums)
-    return sum((compared >= table[:, code]).long() for code in range(1, CODES))
+    falls, *ascending = torch.from_numpy(table).unbind(1)
+    channels = sums.transpose(0, 1)
+    compared = torch.where(falls[:, None, None, None] == 1, ~channels, channels)
+    counted = torch.searchsorted(
+        torch.stack(ascending, 1), compared.flatten(1).contiguous(), right=True
+    )
+    return counted.view(compared.shape).transpose(0, 1)

@@ -1,51 +1,31 @@
-"""Measures the core on every quantised layer of the network, under Verilator, results checked.
+"""Measures the core: its cycles on every quantised layer, and how fast the simulators run it.
 
-python -m tb.bench                   # table, build/results/core.json
+python -m tb.bench                   # tables, build/results/core.json and bench.json
+python -m tb.bench --only cycles     # without the minutes that Icarus takes for a million cycles
 """
 
 import argparse
-import hashlib
-import itertools
 import json
 import os
-import re
-import shutil
-import subprocess
 import tempfile
 from pathlib import Path
 
-import numpy as np
 import torch
 from tabulate import tabulate
 from tqdm import tqdm
 
-from pymodel import registers
-from pymodel.capture import find_next
 from pymodel.checkpoint import SHIPPED, load_checkpoint
-from pymodel.core import (
-    Core,
-    Layer,
-    act_vectors,
-    result_vectors,
-    split,
-    threshold_vectors,
-    weight_vectors,
-    words,
-)
+from pymodel.core import Layer, words
 from pymodel.cycles import cycles, dense_limit_cycles, limit_cycles
-from pymodel.errors import InputError, run_command
-from pymodel.files import RESULTS, ROOT, replacing
+from pymodel.errors import run_command
+from pymodel.files import RESULTS, replacing
 from pymodel.images import load_images, normalise
-from pymodel.quantiser import quantised_layers
-from pymodel.reference import integer_convolution
-from pymodel.registers import Mode
-from pymodel.requantise import fold, requantise, thresholds
-from tb.packing import pack
-from tb.scoreboard import BenchError
-from tb.simulator import BUILD, RTL, VERILATOR_ROOT, check_simulator, check_sources
+from pymodel.integer import IntegerNetwork, Stage, input_codes
+from tb.core_host import CORE, jobs_of, read_results, write_program
+from tb.scoreboard import BenchError, compare
+from tb.simulator import Simulation, check_simulator, prepare_host
+from tb.speed import LEAST_RATIO, measure_speed, play, speed_report
 
-CORE = Core()
-HOST = ROOT / "tb" / "core_host.v"
 # Images of each run, enough that a tile has COLS pixels where the map is 2 × 2.
 BATCH = {"features.27": 32, "features.33": 8, "features.36": 8, "features.39": 8}
 DEFAULT_BATCH = 4
@@ -55,134 +35,111 @@ STREAMS = ("act", "weight", "threshold", "result")
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tb.bench", description=__doc__.split("\n")[0])
     parser.add_argument("--model", default=str(SHIPPED), help="checkpoint")
-    parser.add_argument("--results", type=Path, default=RESULTS / "core.json", help="JSON to write")
+    parser.add_argument("--results", type=Path, default=RESULTS, help="folder of the JSON files")
+    parser.add_argument("--only", choices=("cycles", "speed"), help="one of the two tables")
     arguments = parser.parse_args()
-    check_simulator("verilator")
+    for simulator in ("verilator", "icarus"):
+        check_simulator(simulator)
     model, _ = load_checkpoint(arguments.model)
-    binary = build()
-
-    names = list(quantised_layers(model))
-    squeezed = min(names, key=lambda name: quantised_layers(model)[name].weight.numel())
-    runs = [(squeezed, 1, 1), (squeezed, BATCH.get(squeezed, 32), 1)]
-    runs += [(squeezed, 2 * BATCH.get(squeezed, 32), 2)]
-    runs += [(n, BATCH.get(n, DEFAULT_BATCH), 1) for n in names if n != squeezed]
-    inputs = captured(model, max(batch for _, batch, _ in runs))
-    rows = []
+    missed = []
     try:
-        for name, batch, parts in tqdm(runs, unit="layer", disable=None):
-            rows.append(
-                measure(binary, model, name, {n: c[:batch] for n, c in inputs.items()}, parts)
-            )
+        if arguments.only != "speed":
+            missed += measure_cycles(model, arguments.results / "core.json")
+        if arguments.only != "cycles":
+            missed += measure_speeds(arguments.results / "bench.json")
     except BenchError as error:
-        print(f"FAILED: {error}")
-        return 1
-    with replacing(arguments.results) as temporary:
-        temporary.write_text(json.dumps(rows, indent=2) + "\n")
-    print(report(rows))
-    if missed := misses(rows):
-        print("\n".join(f"FAILED: {line}" for line in missed))
-        return 1
-    print(f"Every result equals PyTorch's. Results: {os.path.relpath(arguments.results)}")
-    return 0
+        missed = [str(error)]
+    for line in missed:
+        print(f"FAILED: {line}")
+    return 1 if missed else 0
 
 
-def build() -> Path:
-    """The core in its Verilog host, compiled by Verilator; kept until a source changes."""
-    sources = [*check_sources(RTL), HOST]
-    digest = hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()
-    folder = BUILD / f"core_host-verilator-{digest[:10]}"
-    binary = folder / "Vcore_host"
-    if not binary.exists():
-        print("Compiling the core for Verilator (about a minute)")
-        BUILD.mkdir(parents=True, exist_ok=True)
-        building = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=BUILD))
-        command = [
-            VERILATOR_ROOT / "bin" / "verilator_bin", "--binary", "--timing", "-O3", "-Wno-fatal",
-            "-Wno-lint", "-Wno-style", "-j", "2", "--top-module", "core_host", "--Mdir", building,
-            "-CFLAGS", "-std=c++20 -O2", "-MAKEFLAGS", "CFG_CXXFLAGS_PCH_I=-include",
-            *sources,
-        ]  # fmt: skip
-        environment = os.environ | {"VERILATOR_ROOT": str(VERILATOR_ROOT)}
-        done = subprocess.run(
-            [str(word) for word in command], env=environment, capture_output=True, text=True
+def measure_cycles(model: torch.nn.Module, path: Path) -> list[str]:
+    """Every quantised layer on the core; the limits that were missed."""
+    simulation = prepare_host("verilator")
+    network = IntegerNetwork(model)
+    stages = network.stages
+    squeezed = min(stages, key=lambda stage: stage.weights.numel())
+    batch = BATCH.get(squeezed.name, 32)
+    runs = [(squeezed, 1, 1), (squeezed, batch, 1), (squeezed, 2 * batch, 2)]
+    runs += [(s, BATCH.get(s.name, DEFAULT_BATCH), 1) for s in stages if s != squeezed]
+    inputs = [*captured(network, max(images for _, images, _ in runs)), None]
+    rows = []
+    for stage, images, parts in tqdm(runs, unit="layer", disable=None):
+        given, following = (
+            None if codes is None else codes[:images] for codes in inputs[stages.index(stage) :][:2]
         )
-        if done.returncode:
-            shutil.rmtree(building)
-            raise InputError(f"Verilator cannot compile the core: {done.stderr.strip()[:300]}")
-        # Another run may have been faster; its build is as good.
-        folder.mkdir(exist_ok=True)
-        (building / binary.name).replace(binary)
-        shutil.rmtree(building)
-    return binary
+        try:
+            rows.append(measure(simulation, stage, given, following, parts))
+        except BenchError as error:
+            raise BenchError(f"{stage.name}: {error}") from None
+    write_json(path, rows)
+    print(report(rows))
+    if not (missed := misses(rows)):
+        print(f"Every result equals PyTorch's. Results: {os.path.relpath(path)}")
+    return missed
+
+
+def measure_speeds(path: Path) -> list[str]:
+    """Each simulator with cocotb and without; the ratios that were missed."""
+    print("A million cycles with cocotb and without; on Icarus that takes minutes")
+    rows = [measure_speed(name) for name in ("verilator", "icarus")]
+    write_json(path, rows)
+    print(speed_report(rows))
+    print(f"Results: {os.path.relpath(path)}")
+    return [
+        f"{row['simulator']}: {row['ratio']:.2f} of the speed alone, expected {LEAST_RATIO}"
+        for row in rows
+        if row["ratio"] < LEAST_RATIO
+    ]
+
+
+def write_json(path: Path, rows: list[dict]) -> None:
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(rows, indent=2) + "\n")
 
 
 @torch.no_grad()
-def captured(model: torch.nn.Module, images: int) -> dict[str, torch.Tensor]:
-    """Activation codes int8 [N, C_in, H, W] of every quantised layer, from one pass."""
-    inputs: dict[str, torch.Tensor] = {}
-
-    def keep(name: str):
-        return lambda layer, seen: inputs.__setitem__(name, layer.activation_codes(seen[0]))
-
-    hooks = [
-        layer.register_forward_pre_hook(keep(name))
-        for name, layer in quantised_layers(model).items()
-    ]
-    model.eval()(normalise(load_images().first(images).images))
-    for hook in hooks:
-        hook.remove()
-    return inputs
+def captured(network: IntegerNetwork, images: int) -> list[torch.Tensor]:
+    """Activation codes int8 [N, C_in, H, W] of every stage in the fake-quantised network."""
+    with input_codes(network) as codes:
+        network.model(normalise(load_images().first(images).images))
+    return codes
 
 
 def measure(
-    binary: Path, model: torch.nn.Module, name: str, inputs: dict[str, torch.Tensor], parts: int
-) -> dict:
-    """Run a layer on its codes as `parts` batches, each split into jobs that fit; one row.
+    simulation: Simulation, stage: Stage, codes: torch.Tensor, following: torch.Tensor | None,
+    parts: int = 1,
+) -> dict:  # fmt: skip
+    """Run a stage on its input codes as `parts` batches, each split into jobs that fit; one row.
 
-    `inputs`: the codes that each layer gets in the fake-quantised network, as of `captured`.
+    `following`: the codes that the next layer gets in the fake-quantised network, if there is one.
     """
-    codes = inputs[name]
-    layers = quantised_layers(model)
-    weights = layers[name].weight_codes()
-    last = name == list(layers)[-1]  # its output is quantised no more
-    stride, padding = layers[name].stride[0], layers[name].padding[0]
-    sums = integer_convolution(codes, weights, stride, padding)
-    if last:
-        table, mode, expected = None, Mode.RELU, sums.relu().numpy()
-        compared, differing = 0, 0
+    if following is None:
+        table, expected, compared, differing = None, stage.sums(codes), 0, 0
     else:
-        next_name, between = find_next(model, name)
-        scale = layers[next_name].activation_quantiser.scale.item()
-        table = thresholds(*fold(layers[name], between), scale)
-        mode, expected = Mode.CODES, requantise(sums, table).numpy()
-        compared, differing = differing_codes(expected, between, inputs[next_name])
-    batch = len(codes) // parts
-    layer = Layer(
-        *codes.shape[2:], *weights.shape[1::-1], weights.shape[2], stride, padding, batch, mode
-    )
-    jobs = [
-        (number, slice(part.start + number * batch, part.stop + number * batch), channels, job)
-        for number in range(parts)
-        for part, channels, job in split(layer, CORE)
-    ]
+        table, expected = stage.table, stage.codes(codes)
+        compared = following.numel()
+        differing = int((stage.pool(expected) != following).sum())
+    settings = {name: value for name, value in stage.settings.items() if name != "pools"}
+    images, channels, height, width = codes.shape
+    whole = Layer(height, width, channels, images=images, **settings)
+    layer = Layer(**vars(whole) | {"images": images // parts})
+    jobs = jobs_of(layer, parts)
     with tempfile.TemporaryDirectory() as folder:
-        beats = write_files(Path(folder), jobs, codes.numpy(), weights.numpy(), table, expected)
-        done = subprocess.run([binary], cwd=folder, capture_output=True, text=True, timeout=3600)
-    found = re.search(
-        r"jobs (\d+) beats (\d+) mismatches (\d+) cycles (\d+) counted (\d+) stalls (\d+)",
-        done.stdout,
-    )
-    if not found or int(found[3]) or int(found[2]) != beats["result"] or int(found[1]) != len(jobs):
-        raise BenchError(f"{name}: the core is wrong: {done.stdout.strip()[:300]}")
-    total, counted, stalls = int(found[4]), int(found[5]), int(found[6])
-    model_cycles = sum(cycles(job, CORE) for *_, job in jobs)
-    if counted - stalls != model_cycles:
-        raise BenchError(f"{name}: {counted} cycles, {stalls} stalls, the model: {model_cycles}")
+        beats = write_program(Path(folder), jobs, codes.numpy(), stage.weights.numpy(), table)
+        play(simulation, Path(folder))
+        got, status = read_results(Path(folder), jobs)
+    compare(expected.numpy(), got, whole, CORE)
+    total = status.cycles
+    model_cycles = sum(cycles(job.layer, CORE) for job in jobs)
+    if status.counted - status.stalls != model_cycles:
+        raise BenchError(f"{status.counted - status.stalls} cycles, the model says {model_cycles}")
     macs = parts * layer.macs()
-    result_width = CORE.sum_width if last else 4
+    result_width = CORE.sum_width if following is None else 4
     return {
-        "layer": name,
-        "batch": len(codes),
+        "layer": stage.name,
+        "batch": images,
         "jobs": len(jobs),
         "cycles": total,
         "macs": macs,
@@ -192,70 +149,15 @@ def measure(
         "model_cycles": model_cycles,
         "codes": compared,
         "codes_differing": differing,
-        "stalls": stalls,
+        "stalls": status.stalls,
         "act_bits_per_cycle": beats["act"] * 4 * CORE.rows / total,
         "weight_bits_per_cycle": beats["weight"] * 4 * CORE.rows / total,
         "threshold_bits_per_cycle": beats["threshold"] * CORE.sum_width * CORE.cols / total,
         "result_bits_per_cycle": beats["result"] * result_width * CORE.cols / total,
         "result_beat_bits": result_width * CORE.cols,
-        "act_memory_bits": max(words(job, CORE).acts for *_, job in jobs) * 4 * CORE.rows,
-        "weight_memory_bits": max(words(job, CORE).weights for *_, job in jobs) * 4 * CORE.rows,
+        "act_memory_bits": max(words(job.layer, CORE).acts for job in jobs) * 4 * CORE.rows,
+        "weight_memory_bits": max(words(job.layer, CORE).weights for job in jobs) * 4 * CORE.rows,
     }
-
-
-def differing_codes(
-    codes: np.ndarray, between: torch.nn.Module, fake: torch.Tensor
-) -> tuple[int, int]:
-    """How many codes the next layer gets, and how many are not the fake-quantised network's."""
-    pooled = torch.from_numpy(codes).float()
-    for module in between:
-        if isinstance(module, torch.nn.MaxPool2d):
-            pooled = module(pooled)
-    return fake.numel(), int((pooled != fake).sum())
-
-
-def write_files(folder: Path, jobs, codes, weights, table, expected) -> dict[str, int]:
-    """The host's files; beats of each stream. A packet that the next job shares is sent once."""
-    lines: dict[str, list[str]] = {name: [] for name in STREAMS}
-    commands = []
-    before: tuple = (None, None, None, None)
-    for present, following in itertools.zip_longest(jobs, jobs[1:], fillvalue=before):
-        number, images, channels, job = present
-        keep_acts = following[1] == images
-        keep_weights = following[0] == number and following[2] == channels
-        if images != before[1]:
-            packet(lines["act"], act_vectors(codes[images], CORE), 4)
-        if (number, channels) != (before[0], before[2]):
-            packet(lines["weight"], weight_vectors(weights[channels], CORE), 4)
-            if table is not None:
-                vectors = threshold_vectors(table[channels], CORE)
-                packet(lines["threshold"], vectors, CORE.sum_width)
-        width = 4 if job.mode == Mode.CODES else CORE.sum_width
-        packet(lines["result"], result_vectors(expected[images, channels], CORE), width)
-        inputs, outputs = job.tiles(CORE)
-        settings = (
-            registers.MAP.pack(height=job.height, width=job.width),
-            registers.KERNEL.pack(size=job.kernel, stride=job.stride, padding=job.padding),
-            registers.TILES.pack(input=inputs, output=outputs),
-            registers.IMAGES.pack(count=job.images),
-            registers.OUTPUT.pack(
-                mode=job.mode, keep_acts=keep_acts, keep_weights=keep_weights,
-                keep_thresholds=keep_weights,
-            ),
-        )  # fmt: skip
-        commands.append(" ".join(f"{word:08x}" for word in settings))
-        before = present
-    for name, stream in lines.items():
-        file = "expected" if name == "result" else name
-        (folder / f"{file}.txt").write_text("".join(stream))
-    (folder / "jobs.txt").write_text("\n".join(commands) + "\n")
-    return {name: len(stream) for name, stream in lines.items()}
-
-
-def packet(lines: list[str], vectors: np.ndarray, width: int) -> None:
-    """Append the beats of a packet."""
-    words = [f"{word:x}" for word in pack(vectors, width)]
-    lines += [f"{word} 0\n" for word in words[:-1]] + [f"{words[-1]} 1\n"]
 
 
 def misses(rows: list[dict]) -> list[str]:

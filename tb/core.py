@@ -2,7 +2,6 @@
 
 import itertools
 import logging
-from collections.abc import Iterator
 
 import cocotb
 import numpy as np
@@ -27,7 +26,6 @@ from pymodel.core import (
     Layer,
     act_vectors,
     check,
-    result_vectors,
     results,
     threshold_vectors,
     weight_vectors,
@@ -39,7 +37,7 @@ from pymodel.registers import Error, Mode
 from pymodel.requantise import requantise
 from tb.array import CLOCK_PERIOD_NS
 from tb.packing import pack, unpack
-from tb.scoreboard import BenchError
+from tb.scoreboard import BenchError, compare
 
 STREAMS = ("act", "weight", "threshold")
 # The channels that the core drives, and what must hold while they are stalled
@@ -232,29 +230,6 @@ class CoreBench:
         await ClockCycles(self.dut.clk_i, cycles)
         if not self.sink.empty() or self.sink.active:
             raise BenchError("extra output: nothing is running")
-
-
-def compare(expected: np.ndarray, got: np.ndarray, layer: Layer, core: Core) -> None:
-    """Raise BenchError with the first difference, in stream order; both [N, C_out, H', W']."""
-    if not expected.size:
-        raise BenchError("empty comparison: nothing was expected, so nothing was checked")
-    for beat, channel in _differences(expected, got, core):
-        per_tile = expected.shape[0] * expected.shape[2] * expected.shape[3]
-        tile, rest = divmod(beat, per_tile)
-        image, pixel = divmod(rest, expected.shape[2] * expected.shape[3])
-        y, x = divmod(pixel, expected.shape[3])
-        channel += tile * core.cols
-        raise BenchError(
-            f"mismatch: image {image}, channel {channel}, pixel ({y}, {x}): expected "
-            f"{expected[image, channel, y, x]}, got {got[image, channel, y, x]}, {layer} "
-            f"({np.count_nonzero(expected != got)} of {expected.size} differ)"
-        )
-
-
-def _differences(expected: np.ndarray, got: np.ndarray, core: Core) -> Iterator[tuple[int, int]]:
-    differ = result_vectors((expected != got).astype(int), core)
-    for beat, lane in np.argwhere(differ):
-        yield int(beat), int(lane)
 
 
 async def started(dut) -> CoreBench:

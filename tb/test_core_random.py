@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from pymodel.cycles import cycles
-from tb.core import check_layer, compare, random_data, random_layer, reference, started
+from tb.core import check_layer, random_data, random_layer, reference, started
+from tb.scoreboard import compare
 from tb.simulator import run_bench
 from tb.testing import CORES, SIMULATORS
 

@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from pymodel.errors import InputError
 from pymodel.files import ROOT
-from pymodel.images import ImageSet
+from pymodel.images import ImageSet, load_images
 
 try:
     import torchvision
@@ -47,6 +47,24 @@ def load_cifar10(root: str | None, *, train: bool) -> ImageSet:
     if problem:
         raise InputError(f"{problem}; {_what_to_do(folder)}")
     return _read(CIFAR10(folder, train=train))
+
+
+def load_test_images(root: str | None) -> ImageSet:
+    """The 10,000 test images where they are at hand, as of `load_cifar10`; else the shipped 100.
+
+    Downloads nothing. Raises InputError if `root` or $CIFAR10_ROOT is given and holds none.
+    """
+    given = root or os.environ.get(ROOT_VARIABLE)
+    if given or (ROOT / "build" / "data" / CIFAR10.base_folder).exists():
+        folder = Path(given or ROOT / "build" / "data").expanduser()
+        if problem := _problem(folder):
+            raise InputError(f"{problem}; {_what_to_do(folder)}")
+        return load_cifar10(str(folder), train=False)
+    print(
+        "The 10,000 test images are not at hand, so the shipped 100 are used; "
+        f"name their folder with DATA= or ${ROOT_VARIABLE}."
+    )
+    return load_images()
 
 
 def _download(folder: Path) -> None:

