@@ -29,7 +29,7 @@ module core_host (
   localparam MAX_JOBS = 8192;
   // Cycles after reset in which the accumulator is cleared
   localparam CLEARING = 1100;
-  // Without a beat for so many cycles something hangs
+  // Without a beat for so many cycles something hangs; +patience=N
   localparam PATIENCE = 1000000;
 
   reg  [      6:0] awaddr = 0;
@@ -142,10 +142,11 @@ module core_host (
   integer     counted = 0;
   integer     stalls = 0;
   integer     first_error = 0;
+  integer     patience = PATIENCE;
 
   wire [159:0] settings = jobs[job];
   wire         finished = interrupt && since_start == 2'd3;
-  wire         hang = idle > PATIENCE;
+  wire         hang = idle > patience;
 
   integer jobs_file;
   integer results_file;
@@ -158,6 +159,7 @@ module core_host (
     ready_o    = 1'b0;
     done_o     = 1'b0;
     keep_psums = $test$plusargs("psums") != 0;
+    if ($value$plusargs("patience=%d", patience) == 0) patience = PATIENCE;
   end
 
   always @(posedge clk_i) begin

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from dask.distributed import Client
 from tabulate import tabulate
 from tqdm import tqdm
 
@@ -43,7 +44,7 @@ from training.data import load_test_images
 from training.evaluate import EDGE_STEPS
 
 SHARD = 8  # images that go through the core together; the host's memories hold 31
-SOFTWARE_SHARD = 100
+SOFTWARE_SHARD = 50
 ACCURACY_TOLERANCE = 0.0005  # between the integer network and the fake-quantised one
 
 
@@ -60,7 +61,8 @@ def run_hardware(
     """In a worker: uint8 images [n, 3, 32, 32] through all layers on the core, every code checked.
 
     `report` is JSON: cycles, MACs, seconds (of the simulation, its start included); per layer how
-    much was checked and is wrong; the first wrong layer and `Place`; what failed otherwise.
+    much was checked and is wrong; the first wrong layer and `Place`. Raises BenchError if the
+    simulation fails although nothing that came is wrong.
     """
     network = load_network(checkpoint)
     codes = network.first_codes(torch.from_numpy(inputs))
@@ -87,10 +89,12 @@ def run_hardware(
         if number == len(network.stages) - 1:
             for row, sums in enumerate((torch.from_numpy(got), expected)):
                 predictions[row] = network.logits(sums).argmax(1).numpy()
+    if failure and not first:
+        raise BenchError(f"{network.stages[len(results)].name}: {failure}")
     report = {
-        "cycles": sum(count["cycles"] for count in counts),
+        "images": len(inputs), "cycles": sum(count["cycles"] for count in counts),
         "macs": sum(count["macs"] for count in counts), "seconds": seconds, "checked": checked,
-        "mismatches": mismatches, "first": first, "failure": failure,
+        "mismatches": mismatches, "first": first,
     }  # fmt: skip
     return {"predictions": predictions, "report": np.array(json.dumps(report))}
 
@@ -112,8 +116,7 @@ def main() -> int:
     add_arguments(parser)
     arguments = parser.parse_args()
     check_arguments(arguments)
-    checkpoint, rtl = str(Path(arguments.model).absolute()), str(arguments.rtl.absolute())
-    network = load_network(checkpoint)
+    network = load_network(str(Path(arguments.model).absolute()))
     test_set = load_test_images(arguments.data)
     if not arguments.images.isdecimal() or not 1 <= int(arguments.images) <= len(test_set):
         raise InputError(
@@ -121,56 +124,84 @@ def main() -> int:
         )
     images = test_set.first(int(arguments.images))
     prepare_host(arguments.sim, PROGRAM, arguments.rtl)
-    with cluster(arguments.scheduler, arguments.workers) as client:
-        settings = {"simulator": arguments.sim, "checkpoint": checkpoint, "rtl": rtl}
-        decided = software_identity(checkpoint) | hardware_identity(arguments.sim, arguments.rtl)
-        began = time.monotonic()
-        predictions, hardware, kept = collect(
-            "core", spread(client, run_hardware, images.images.numpy(), SHARD, settings, decided,
-                           arguments.fresh), images,
-        )  # fmt: skip
-        elapsed = time.monotonic() - began
-        reports = {start: json.loads(str(result["report"])) for start, result in hardware.items()}
-        if failed := first_failure(network, images, reports, arguments.rtl):
-            print(f"FAILED: {failed}")
-            return 1
-        in_software, software, _ = collect(
-            "software", spread(client, run_software, test_set.images.numpy(), SOFTWARE_SHARD,
-                               {"checkpoint": checkpoint}, software_identity(checkpoint),
-                               arguments.fresh), test_set,
-        )  # fmt: skip
-    rows = list(reports.values())
-    saved = sum(rows[n]["seconds"] for n, start in enumerate(reports) if start in kept)
-    differences = np.concatenate([part["differences"] for part in software.values()])
-    codes, differing, distances, in_the_end = differences.T
-    labels = test_set.labels.numpy()
+    try:
+        with cluster(arguments.scheduler, arguments.workers) as client:
+            hardware, reports = on_the_core(client, arguments, network, images)
+            software = in_software(client, arguments, test_set)
+    except BenchError as error:
+        print(f"FAILED: {error}")
+        return 1
+    result = {"simulator": arguments.sim, **hardware, **software}
+    with replacing(arguments.results) as temporary:
+        temporary.write_text(json.dumps(result, indent=2) + "\n")
+    print(report(result))
+    for line in (missed := misses(result)):
+        print(f"FAILED: {line}")
+    if wrong := first_mismatch(network, images, reports, arguments.rtl):
+        print(wrong)
+    if missed:
+        return 1
+    print(f"Every code equals the reference's. Results: {os.path.relpath(arguments.results)}")
+    return 0
+
+
+def on_the_core(
+    client: Client, arguments: argparse.Namespace, network: IntegerNetwork, images: ImageSet
+) -> tuple[dict, dict[int, dict]]:
+    """Images through the core: what goes into the JSON, and the reports by first image."""
+    checkpoint = str(Path(arguments.model).absolute())
+    settings = {
+        "simulator": arguments.sim, "checkpoint": checkpoint, "rtl": str(arguments.rtl.absolute())
+    }  # fmt: skip
+    fixed = software_identity(checkpoint) | hardware_identity(arguments.sim, arguments.rtl)
+    fixed |= {"layers": [stage.name for stage in network.stages]}
+    began = time.monotonic()
+    parts = spread(
+        client, run_hardware, images.images.numpy(), SHARD, settings, fixed, arguments.fresh
+    )
+    predictions, results, kept = collect("core", parts, images)
+    elapsed = time.monotonic() - began
+    reports = {start: json.loads(str(result["report"])) for start, result in results.items()}
+    rows = reports.values()
     cycles, macs = (sum(row[key] for row in rows) for key in ("cycles", "macs"))
     result = {
-        "simulator": arguments.sim, "images": len(images), "layers": len(network.stages),
+        "images": len(images),
+        "layers": len(network.stages),
         "codes_checked": sum(sum(row["checked"]) for row in rows),
         "code_mismatches": sum(sum(row["mismatches"]) for row in rows),
         "predictions_differing": int((predictions[0] != predictions[1]).sum()),
         "accuracy_rtl": float((predictions[0] == images.labels.numpy()).mean()),
-        "cycles": cycles, "utilisation": macs / (CORE.rows * CORE.cols * cycles),
-        "seconds": elapsed + saved / arguments.workers,
-        "shards": len(rows), "shards_kept": len(kept),
+        "cycles": cycles,
+        "utilisation": macs / (CORE.rows * CORE.cols * cycles) if cycles else 0.0,
+        "seconds": elapsed + sum(reports[start]["seconds"] for start in kept) / arguments.workers,
+        "shards": len(rows),
+        "shards_kept": len(kept),
+    }
+    return result, reports
+
+
+def in_software(client: Client, arguments: argparse.Namespace, test_set: ImageSet) -> dict:
+    """The integer network against the fake-quantised one: what goes into the JSON."""
+    checkpoint = str(Path(arguments.model).absolute())
+    parts = spread(
+        client, run_software, test_set.images.numpy(), SOFTWARE_SHARD, {"checkpoint": checkpoint},
+        software_identity(checkpoint), arguments.fresh,
+    )  # fmt: skip
+    (integer, fake), results, _ = collect("software", parts, test_set)
+    codes, differing, distances, in_the_end = np.concatenate(
+        [result["differences"] for result in results.values()]
+    ).T
+    labels = test_set.labels.numpy()
+    return {
         "accuracy_images": len(test_set),
-        "accuracy_integer": float((in_software[0] == labels).mean()),
-        "accuracy_fake_quantised": float((in_software[1] == labels).mean()),
-        "fake_predictions_differing": int((in_software[0] != in_software[1]).sum()),
-        "fake_codes": int(codes.sum()), "fake_codes_differing": int(differing.sum()),
+        "accuracy_integer": float((integer == labels).mean()),
+        "accuracy_fake_quantised": float((fake == labels).mean()),
+        "fake_predictions_differing": int((integer != fake).sum()),
+        "fake_codes": int(codes.sum()),
+        "fake_codes_differing": int(differing.sum()),
         "fake_codes_differing_in_the_end": int(in_the_end.sum()),
         "farthest_from_an_edge": float(distances.max()),
-    }  # fmt: skip
-    with replacing(arguments.results) as temporary:
-        temporary.write_text(json.dumps(result, indent=2) + "\n")
-    print(report(result))
-    missed = misses(result)
-    for line in missed:
-        print(f"FAILED: {line}")
-    if not missed:
-        print(f"Every code equals the reference's. Results: {os.path.relpath(arguments.results)}")
-    return 1 if missed else 0
+    }
 
 
 def collect(
@@ -192,27 +223,26 @@ def collect(
     return predictions, dict(sorted(results.items())), kept
 
 
-def first_failure(
+def first_mismatch(
     network: IntegerNetwork, images: ImageSet, reports: dict[int, dict], rtl: Path
 ) -> str | None:
-    """What went wrong first, and what full observation says of it; None if nothing did."""
+    """Which layer is wrong first, where, and what full observation says; None if none is."""
     for start, row in sorted(reports.items()):
-        if row["first"]:
-            number, place = row["first"]
-            place = Place(**place)
-            codes = network.first_codes(images.images[start + place.image :][:1])
-            for stage in network.inner[:number]:
-                codes = stage.pool(stage.codes(codes))
-            stage = network.stages[number]
-            wrong = ", ".join(
-                f"{stage.name} {count:,}"
-                for stage, count in zip(network.stages, row["mismatches"], strict=False)
-            )
-            more = explain(stage, codes, place, rtl)
-            return f"{stage.name}: {place.describe(CORE, start)}\nwrong: {wrong}\n{more}"
-        if row["failure"]:
-            stage = network.stages[len(row["checked"])]
-            return f"{stage.name}, images from {start}: {row['failure']}"
+        if not row["first"]:
+            continue
+        number, place = row["first"]
+        place = Place(**place)
+        codes = network.first_codes(images.images[start + place.image :][:1])
+        for stage in network.inner[:number]:
+            codes = stage.pool(stage.codes(codes))
+        stage = network.stages[number]
+        counts = zip(network.stages, row["mismatches"], strict=False)
+        wrong = ", ".join(f"{stage.name} {count:,}" for stage, count in counts if count)
+        return (
+            f"first: {stage.name}, {place.describe(CORE, start)}\n"
+            f"wrong in images {start} to {start + row['images'] - 1}: {wrong}\n"
+            + explain(stage, codes, place, rtl)
+        )
     return None
 
 
@@ -224,6 +254,7 @@ def misses(result: dict) -> list[str]:
         line
         for wrong, line in (
             (not result["codes_checked"], "nothing was checked"),
+            (result["code_mismatches"], "codes are not those of the reference"),
             (result["predictions_differing"], "the RTL predicts other classes than the reference"),
             (off > ACCURACY_TOLERANCE, f"integer and fake-quantised accuracy are {off:.2%} apart"),
             (far > EDGE_STEPS, f"a code differs {far:.1e} step from an edge: not by rounding"),

@@ -101,9 +101,8 @@ def run_bench(
             arguments["plus_args"] += ["--trace", "--trace-file", f"{toplevel}.fst"]
     message = None
     try:
-        with _handlers_kept(), _environment(
-            simulator, COCOTB_RESULTS_FILE=str(results), COCOTB_RANDOM_SEED=seed, **(settings or {})
-        ):
+        variables = {"COCOTB_RESULTS_FILE": str(results), "COCOTB_RANDOM_SEED": seed}
+        with _handlers_kept(), _environment(simulator, **variables | (settings or {})):
             cocotb_test.run(
                 simulator=simulator, module=module, toplevel=toplevel, verilog_sources=sources,
                 parameters=parameters, python_search=[str(ROOT)], sim_build=str(build),
@@ -139,10 +138,10 @@ class Simulation:
     command: list[str]
     environment: dict[str, str]
 
-    def start(self, folder: Path, **variables: str) -> subprocess.Popen:
+    def start(self, folder: Path, *plusargs: str, **variables: str) -> subprocess.Popen:
         """Run it in `folder`; its output comes through a pipe."""
         return subprocess.Popen(
-            self.command, cwd=folder, env=self.environment | variables, text=True,
+            [*self.command, *plusargs], cwd=folder, env=self.environment | variables, text=True,
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         )  # fmt: skip
 
@@ -175,6 +174,7 @@ def prepare_host(simulator: str, module: str | None = None, rtl: Path = RTL) -> 
             **verilator_only,
         )  # fmt: skip
         runner.set_env()
+        runner.env.pop("COCOTB_TEST_FILTER", None)  # meant for benches
         *compiling, running = runner.build_command()
         if bare:
             command = [

@@ -9,12 +9,14 @@ import argparse
 import hashlib
 import importlib.metadata
 import json
+import logging
 import os
 import re
 import subprocess
 import tempfile
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import CancelledError
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,15 +34,6 @@ from tb.simulator import RTL, check_simulator, check_sources, first_failure, pre
 
 STORE = ROOT / "build" / "sweep"
 PROGRAM = "tb.core_program"
-# All that decides what a simulation gives, beside the RTL and pymodel
-BENCH = (
-    "core_host.v",
-    "core_host.vlt",
-    "core_host.py",
-    "core_program.py",
-    "packing.py",
-    "sweep.py",
-)
 
 
 @dataclass(frozen=True)
@@ -62,11 +55,12 @@ def digest(*parts: bytes) -> str:
 
 
 def software_identity(checkpoint: str) -> dict[str, str]:
-    """What a result in software follows from, beside its inputs."""
-    sources = sorted((ROOT / "pymodel").glob("*.py"))
+    """What a result in software follows from, beside its inputs: the checkpoint and our code."""
+    sources = [*sorted((ROOT / "pymodel").glob("*.py")), *sorted((ROOT / "tb").glob("*"))]
+    used = [s for s in sources if s.is_file() and not s.name.startswith("test_")]
     return {
         "checkpoint": digest(Path(checkpoint).read_bytes()),
-        "pymodel": digest(*(path.read_bytes() for path in sources)),
+        "code": digest(*(source.name.encode() + source.read_bytes() for source in used)),
     }
 
 
@@ -74,7 +68,6 @@ def hardware_identity(simulator: str, rtl: Path) -> dict[str, str]:
     """And what one in simulation follows from besides."""
     return {
         "rtl": digest(*(s.name.encode() + s.read_bytes() for s in check_sources(rtl))),
-        "bench": digest(*((ROOT / "tb" / name).read_bytes() for name in BENCH)),
         "simulator": f"{simulator} {_version(simulator)}",
     }
 
@@ -97,13 +90,9 @@ def simulate(
     Raises BenchError, which has the results so far as `results`.
     """
     simulation = prepare_host(simulator, PROGRAM, rtl)
-    STORE.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=STORE, prefix="run-") as name:
+    with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        arrays = {f"weights.{number}": array for number, array in enumerate(weights)}
-        arrays |= {f"thresholds.{n}": table for n, table in enumerate(tables) if table is not None}
-        np.savez(folder / "program.npz", codes=codes, **arrays)
-        (folder / "program.json").write_text(json.dumps(layers))
+        write_layers(folder, layers, codes, weights, tables)
         report = folder / "results.xml"
         process = simulation.start(folder, COCOTB_RESULTS_FILE=str(report))
         try:
@@ -122,6 +111,17 @@ def simulate(
             error.results = results
             raise error
         return results, json.loads(counts.read_text())
+
+
+def write_layers(
+    folder: Path, layers: list[dict], codes: np.ndarray, weights: list[np.ndarray],
+    tables: list[np.ndarray | None],
+) -> None:  # fmt: skip
+    """What `tb.core_program` reads; arguments as of `simulate`."""
+    arrays = {f"weights.{number}": array for number, array in enumerate(weights)}
+    arrays |= {f"thresholds.{n}": table for n, table in enumerate(tables) if table is not None}
+    np.savez(folder / "program.npz", codes=codes, **arrays)
+    (folder / "program.json").write_text(json.dumps(layers))
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -146,7 +146,9 @@ def check_arguments(arguments: argparse.Namespace) -> None:
 @contextmanager
 def cluster(scheduler: str | None, workers: int) -> Iterator[Client]:
     """A Dask client: of `scheduler` ("tcp://…"), or of a local cluster of `workers` processes."""
-    os.environ["PYTHONPATH"] = str(ROOT)
+    os.environ["PYTHONPATH"] = str(ROOT)  # for the workers
+    for name in ("distributed", "distributed.client"):  # what it has to say comes as an exception
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     if scheduler:
         try:
             client = Client(scheduler, timeout=10, set_as_default=False)
@@ -166,7 +168,7 @@ def cluster(scheduler: str | None, workers: int) -> Iterator[Client]:
 
 def spread(
     client: Client, work: Callable[..., dict[str, np.ndarray]], inputs: np.ndarray, size: int,
-    arguments: dict[str, Any], fixed: dict[str, Any], fresh: bool = False,
+    arguments: dict[str, Any], fixed: dict[str, Any], fresh: bool = False, store: Path = STORE,
 ) -> Iterator[tuple[int, dict[str, np.ndarray], bool]]:  # fmt: skip
     """`work(part, **arguments)` for all parts of `inputs`, of `size` each, as their results come.
 
@@ -182,13 +184,13 @@ def spread(
                 fixed | place | {"inputs": digest(part.tobytes())}, {"inputs": part, **arguments}
             )
 
-    for shard, result, kept in run(client, work, shards(), fresh):
+    for shard, result, kept in run(client, work, shards(), fresh, store):
         yield shard.identity["start"], result, kept
 
 
 def run(
     client: Client, work: Callable[..., dict[str, np.ndarray]], shards: Iterable[Shard],
-    fresh: bool = False,
+    fresh: bool = False, store: Path = STORE,
 ) -> Iterator[tuple[Shard, dict[str, np.ndarray], bool]]:  # fmt: skip
     """Each shard with its result, in the order in which they come, and whether it was kept before.
 
@@ -200,47 +202,47 @@ def run(
 
     def submit_next() -> Iterator[tuple[Shard, dict, bool]]:
         for shard in shards:
-            if not fresh and (kept := load(shard)) is not None:
+            if not fresh and (kept := load(shard, store)) is not None:
                 yield shard, kept, True
                 continue
-            future = client.submit(_run, work, shard, key=f"shard-{shard.key}", pure=False)
+            future = client.submit(_run, work, shard, store, key=f"shard-{shard.key}", pure=False)
             known[future.key] = shard
             pending.add(future)
             return
 
     try:
-        for _ in range(2 * max(1, len(client.scheduler_info()["workers"]))):
+        for _ in range(2 * max(1, sum(client.nthreads().values()))):
             yield from submit_next()
         for future in pending:
             shard = known.pop(future.key)
-            future.result()
-            yield shard, load(shard), False
+            try:
+                future.result()
+            except BenchError as error:
+                start, stop = shard.identity["start"], shard.identity["stop"]
+                raise BenchError(f"images {start} to {stop - 1}: {error}") from None
+            yield shard, load(shard, store), False
             yield from submit_next()
     except KilledWorker as error:
         raise InputError(f"a shard killed its worker again and again ({error.task})") from None
-    except (CommClosedError, OSError) as error:
+    except (CancelledError, CommClosedError, OSError):
         raise InputError(
-            f"the scheduler is lost ({error}); finished shards are kept, start again to go on"
+            "the scheduler is lost; finished shards are kept, the same command goes on"
         ) from None
 
 
-def _run(work: Callable[..., dict[str, np.ndarray]], shard: Shard) -> None:
+def _run(work: Callable[..., dict[str, np.ndarray]], shard: Shard, store: Path) -> None:
     """In a worker: work, and keep the result."""
     arrays = work(**shard.arguments)
-    with replacing(_path(shard)) as temporary, temporary.open("wb") as file:
+    with replacing(store / f"{shard.key}.npz") as temporary, temporary.open("wb") as file:
         np.savez(file, identity=np.array(json.dumps(shard.identity, sort_keys=True)), **arrays)
 
 
-def load(shard: Shard) -> dict[str, np.ndarray] | None:
+def load(shard: Shard, store: Path) -> dict[str, np.ndarray] | None:
     """The shard's result; None if there is none, or it is damaged."""
     try:
-        with np.load(_path(shard), allow_pickle=False) as kept:
+        with np.load(store / f"{shard.key}.npz", allow_pickle=False) as kept:
             arrays = dict(kept)
-    except (OSError, ValueError, zipfile.BadZipFile):
+    except (EOFError, OSError, ValueError, zipfile.BadZipFile):
         return None
     same = str(arrays.pop("identity", "")) == json.dumps(shard.identity, sort_keys=True)
     return arrays if same else None
-
-
-def _path(shard: Shard) -> Path:
-    return STORE / f"{shard.key}.npz"

@@ -1,0 +1,176 @@
+"""The accuracy of the chip: all test images through the squeezed layer in the RTL core.
+
+python -m tb.accuracy --data FOLDER      # table, build/results/accuracy.json
+
+PyTorch computes the network up to the layer, the core the layer's sums, PyTorch the rest from
+these. Every sum is compared with the integer convolution, every prediction with that of the network
+whose squeezed layer is computed on integers in software.
+"""
+
+import argparse
+import json
+import os
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from tabulate import tabulate
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from pymodel.capture import DEFAULT_LAYER, find_layer
+from pymodel.checkpoint import load_checkpoint
+from pymodel.errors import run_command
+from pymodel.files import RESULTS, replacing
+from pymodel.images import normalise
+from pymodel.integer import LastStage
+from pymodel.reference import step
+from tb.core_host import CORE
+from tb.observe import explain
+from tb.scoreboard import BenchError, first_difference
+from tb.simulator import prepare_host
+from tb.sweep import (
+    PROGRAM,
+    add_arguments,
+    check_arguments,
+    cluster,
+    hardware_identity,
+    simulate,
+    software_identity,
+    spread,
+)
+from training.data import load_test_images
+from training.evaluate import BATCH, with_integer_layer
+
+# Images of a shard: some seconds of work, and 64 at a time fit into the core.
+SHARD = {"verilator": 1024, "icarus": 256}
+
+
+def run_layer(
+    inputs: np.ndarray, simulator: str, settings: dict[str, int], weights: np.ndarray, rtl: str
+) -> dict[str, np.ndarray]:
+    """In a worker: the sums for input codes [n, C_in, H, W], int32 [n, C_out, H', W']."""
+    began = time.monotonic()
+    results, _ = simulate(simulator, [settings], inputs, [weights], [None], Path(rtl))
+    return {"sums": results[0], "seconds": np.array(time.monotonic() - began)}
+
+
+@torch.no_grad()
+def run_software(model: nn.Module, images: Tensor) -> tuple[Tensor, Tensor]:
+    """The squeezed layer's input codes, int8 [N, 8, 4, 4], and the classes predicted with its sums
+    computed on integers, int64 [N], for images uint8 [N, 3, 32, 32].
+    """
+    integer = with_integer_layer(model)
+    layer = integer.get_submodule(DEFAULT_LAYER)
+    codes, predictions = [], []
+    hook = layer.register_forward_pre_hook(
+        lambda module, given: codes.append(module.layer.activation_codes(given[0]))
+    )
+    try:
+        for batch in tqdm(images.split(BATCH), desc="before the layer", disable=None):
+            predictions.append(integer(normalise(batch)).argmax(1))
+    finally:
+        hook.remove()
+    return torch.cat(codes), torch.cat(predictions)
+
+
+@torch.no_grad()
+def predict_from_sums(model: nn.Module, sums: Tensor) -> Tensor:
+    """Classes, int64 [N], from the squeezed layer's sums [N, 8, 4, 4]."""
+    layer = find_layer(model, DEFAULT_LAYER)
+    after = model.features[int(DEFAULT_LAYER.rpartition(".")[2]) + 1 :]
+    return torch.cat([
+        model.classifier(torch.flatten(after(batch.float() * step(layer)), 1)).argmax(1)
+        for batch in sums.split(BATCH)
+    ])  # fmt: skip
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m tb.accuracy", description=__doc__.split("\n")[0]
+    )
+    parser.add_argument("--results", type=Path, default=RESULTS / "accuracy.json", help="JSON file")
+    add_arguments(parser)
+    arguments = parser.parse_args()
+    check_arguments(arguments)
+    model = load_checkpoint(arguments.model)[0].eval()
+    layer = find_layer(model, DEFAULT_LAYER)
+    stage = LastStage(DEFAULT_LAYER, layer, layer.weight_codes())
+    test_set = load_test_images(arguments.data)
+    prepare_host(arguments.sim, PROGRAM, arguments.rtl)
+    codes, in_software = run_software(model, test_set.images)
+
+    settings = {
+        "simulator": arguments.sim, "settings": stage.settings, "weights": stage.weights.numpy(),
+        "rtl": str(arguments.rtl.absolute()),
+    }  # fmt: skip
+    decided = software_identity(arguments.model) | {"layers": [DEFAULT_LAYER]}
+    decided |= hardware_identity(arguments.sim, arguments.rtl)
+    expected = stage.sums(codes)
+    sums = torch.zeros_like(expected, dtype=torch.int32)
+    kept, saved = 0, 0.0
+    with (
+        cluster(arguments.scheduler, arguments.workers) as client,
+        tqdm(total=len(codes), unit="image", desc="on the core", disable=None) as bar,
+    ):
+        began = time.monotonic()
+        try:
+            for start, result, was_kept in spread(
+                client, run_layer, codes.numpy(), SHARD[arguments.sim], settings, decided,
+                arguments.fresh,
+            ):  # fmt: skip
+                part = torch.from_numpy(result["sums"])
+                sums[start : start + len(part)] = part
+                kept += was_kept
+                saved += was_kept * float(result["seconds"])
+                bar.update(len(part))
+        except BenchError as error:
+            print(f"FAILED: {DEFAULT_LAYER}: {error}")
+            return 1
+        elapsed = time.monotonic() - began
+
+    predictions = predict_from_sums(model, sums)
+    result = {
+        "simulator": arguments.sim, "images": len(test_set),
+        "accuracy_rtl": (predictions == test_set.labels).double().mean().item(),
+        "accuracy_software": (in_software == test_set.labels).double().mean().item(),
+        "predictions_differing": int((predictions != in_software).sum()),
+        "sums_checked": sums.numel(), "sum_mismatches": int((sums != expected).sum()),
+        "sim_seconds": elapsed + saved / arguments.workers,
+        "shards": -(-len(codes) // SHARD[arguments.sim]), "shards_kept": kept,
+    }  # fmt: skip
+    with replacing(arguments.results) as temporary:
+        temporary.write_text(json.dumps(result, indent=2) + "\n")
+    print(report(result))
+    if place := first_difference(expected.numpy(), sums.numpy(), CORE):
+        print(f"FAILED: {DEFAULT_LAYER}: {place.describe(CORE)} of {sums.numel()}")
+        print(explain(stage, codes[place.image :][:1], place, arguments.rtl))
+        return 1
+    if result["predictions_differing"]:
+        print("FAILED: the RTL's sums give other predictions")
+        return 1
+    print(f"Every sum equals PyTorch's. Results: {os.path.relpath(arguments.results)}")
+    return 0
+
+
+def report(result: dict) -> str:
+    """The closing table."""
+    rows = [
+        ["simulator", result["simulator"]],
+        ["test images", f"{result['images']:,}"],
+        ["accuracy with the RTL in the loop", f"{result['accuracy_rtl']:.2%}"],
+        ["accuracy in software", f"{result['accuracy_software']:.2%}"],
+        ["predictions that differ", result["predictions_differing"]],
+        ["sums checked", f"{result['sums_checked']:,}"],
+        ["sum mismatches", result["sum_mismatches"]],
+        ["seconds of simulation", f"{result['sim_seconds']:.1f}"],
+    ]
+    return "\n" + tabulate(rows, tablefmt="simple", disable_numparse=True) + "\n"
+
+
+if __name__ == "__main__":
+    # Workers find functions by their module, which must not be "__main__".
+    from tb import accuracy
+
+    run_command(accuracy.main)

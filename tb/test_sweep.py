@@ -1,0 +1,263 @@
+"""Sweeps: what is there is not run again, nothing stale counts, and kills cost little."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+
+from pymodel.errors import InputError
+from pymodel.files import ROOT
+from tb import sweep
+from tb.scoreboard import BenchError
+from tb.sweep import Shard, cluster, load, spread
+
+INPUTS = np.arange(12)
+FIXED = {"rtl": "one"}
+
+
+def square(inputs: np.ndarray, log: str, seconds: float = 0.0, crash: str = "") -> dict:
+    """In a worker: writes what it does into `log`; if `crash` is not there yet, it kills itself."""
+    with Path(log).open("a") as file:
+        file.write(f"{inputs[0]}\n")
+    if crash and inputs[0] == 4 and not Path(crash).exists():
+        Path(crash).touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    time.sleep(seconds)
+    return {"squares": inputs**2}
+
+
+def fail(inputs: np.ndarray, log: str) -> dict:
+    """In a worker: the third shard is wrong."""
+    if inputs[0] == 8:
+        raise BenchError("mismatch somewhere")
+    return square(inputs, log)
+
+
+@pytest.fixture(scope="module")
+def client():
+    with cluster(None, 2) as client:
+        yield client
+
+
+@pytest.fixture
+def run(client, tmp_path):
+    """Squares of 0 to 11 in shards of 4; and which shards were run, which were kept."""
+
+    def run(work=square, inputs=INPUTS, fixed=FIXED, fresh=False, **arguments):
+        log = tmp_path / "log"
+        log.write_text("")
+        arguments = {"log": str(log)} | arguments
+        squares, kept = np.zeros_like(inputs), []
+        parts = spread(client, work, inputs, 4, arguments, fixed, fresh, tmp_path / "store")
+        for start, result, was_kept in parts:
+            squares[start : start + 4] = result["squares"]
+            kept += [start] * was_kept
+        assert np.array_equal(squares, inputs**2)
+        return sorted(map(int, log.read_text().split())), sorted(kept)
+
+    return run
+
+
+def test_what_is_there_is_not_run_again(run):
+    assert run() == ([0, 4, 8], [])
+    assert run() == ([], [0, 4, 8])
+    assert run(fresh=True) == ([0, 4, 8], [])
+
+
+def test_nothing_stale_counts(run):
+    """Other RTL, other inputs, another kind of work: all of that runs."""
+    run()
+    assert run(fixed={"rtl": "two"}) == ([0, 4, 8], [])
+    changed = INPUTS.copy()
+    changed[5] = 7
+    assert run(inputs=changed) == ([4], [0, 8])
+    assert run(work=fail, inputs=INPUTS[:8]) == ([0, 4], [])
+
+
+@pytest.mark.parametrize("damage", [b"", b"not a zip file", "half", "other"])
+def test_a_damaged_result_is_run_again(run, damage, tmp_path):
+    run()
+    first, second, *_ = sorted((tmp_path / "store").iterdir())
+    whole = first.read_bytes()
+    contents = {"half": whole[: len(whole) // 2], "other": second.read_bytes()}
+    first.write_bytes(contents.get(damage, damage))
+    ran, kept = run()
+    assert len(ran) == 1
+    assert len(kept) == 2
+    assert run() == ([], [0, 4, 8])
+
+
+def test_a_wrong_shard_says_which(client, tmp_path):
+    """The others of it are kept."""
+    arguments = {"log": str(tmp_path / "log")}
+    with pytest.raises(BenchError, match="images 8 to 11: mismatch somewhere"):
+        list(spread(client, fail, INPUTS, 4, arguments, FIXED, store=tmp_path / "store"))
+
+
+def test_a_killed_worker_costs_its_shard(tmp_path, run):
+    """It dies in the middle of a shard: that one runs again, and no other."""
+    ran, kept = run(crash=str(tmp_path / "crashed"), seconds=0.2)
+    assert ran == [0, 4, 4, 8]
+    assert kept == []
+
+
+def test_identities(tmp_path):
+    """Checkpoint, code, RTL, and simulator are in the key."""
+    checkpoint = tmp_path / "model"
+    checkpoint.write_text("a")
+    software = sweep.software_identity(str(checkpoint))
+    checkpoint.write_text("b")
+    assert sweep.software_identity(str(checkpoint)) != software
+    rtl = tmp_path / "rtl"
+    rtl.mkdir()
+    (rtl / "core.v").write_text("module core; endmodule")
+    icarus = sweep.hardware_identity("icarus", rtl)
+    assert sweep.hardware_identity("verilator", rtl) != icarus
+    (rtl / "core.v").write_text("module  core; endmodule")
+    assert sweep.hardware_identity("icarus", rtl) != icarus
+    assert Shard({"a": 1}, {}).key != Shard({"a": 2}, {}).key
+    assert load(Shard({"a": 1}, {}), tmp_path) is None
+
+
+# A sweep of its own: what the tests below kill, interrupt, and start again.
+SCRIPT = """
+import sys
+import numpy as np
+from pymodel.errors import run_command
+from tb.sweep import cluster, spread
+from tb.test_sweep import FIXED, square
+
+def main():
+    scheduler, folder, seconds = sys.argv[1:]
+    with cluster(scheduler if scheduler != "local" else None, 2) as client:
+        from pathlib import Path
+        arguments = {"log": folder + "/log", "seconds": float(seconds)}
+        inputs, store = np.arange(24), Path(folder) / "store"
+        total = 0
+        for _, result, kept in spread(client, square, inputs, 2, arguments, FIXED, store=store):
+            total += int(result["squares"].sum())
+        print("total", total)
+
+if __name__ == "__main__":
+    run_command(main)
+"""
+TOTAL = f"total {(np.arange(24) ** 2).sum()}"
+
+
+def start(scheduler: str, folder: Path, seconds: float) -> subprocess.Popen:
+    script = folder / "script.py"
+    script.write_text(SCRIPT)
+    return subprocess.Popen(
+        [sys.executable, str(script), scheduler, str(folder), str(seconds)], text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+
+
+def wait_for_results(folder: Path, count: int) -> None:
+    """Until so many shards are kept."""
+    deadline = time.monotonic() + 60
+    while len(list((folder / "store").glob("[!.]*.npz"))) < count:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def shards_run(folder: Path) -> list[int]:
+    return sorted(map(int, (folder / "log").read_text().split()))
+
+
+def kill_tree(process: subprocess.Popen, number: int) -> None:
+    """Send a signal to a process and, if it is SIGKILL, to all that it started."""
+    children = psutil.Process(process.pid).children(recursive=True)
+    process.send_signal(number)
+    for child in children if number == signal.SIGKILL else ():
+        child.kill()
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGKILL, -9)])
+def test_a_sweep_that_was_stopped_goes_on(number, code, tmp_path):
+    """Ctrl-C, or its scheduler and workers killed: finished shards are not run again."""
+    stopped = start("local", tmp_path, 0.3)
+    wait_for_results(tmp_path, 2)
+    kill_tree(stopped, number)
+    _, errors = stopped.communicate(timeout=60)
+    assert stopped.returncode == code, errors
+    if code == 130:
+        assert errors.strip().splitlines()[-1] == "interrupted"
+    finished = len(list((tmp_path / "store").glob("[!.]*.npz")))
+    before = len(shards_run(tmp_path))
+    assert 2 <= finished < 12
+
+    again = start("local", tmp_path, 0)
+    out, errors = again.communicate(timeout=120)
+    assert out.strip() == TOTAL, errors
+    assert len(shards_run(tmp_path)) == before + 12 - finished
+
+
+def dask(*arguments: str) -> subprocess.Popen:
+    """A scheduler or a worker, as somebody starts them by hand."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "distributed.cli." + arguments[0], *arguments[1:]],
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+
+
+@pytest.fixture
+def scheduler(tmp_path):
+    """Start a scheduler with one worker; its address and both processes, killed in the end."""
+    started = []
+
+    def begin():
+        file = tmp_path / "scheduler.json"
+        file.unlink(missing_ok=True)
+        host = dask("dask_scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard",
+                    "--scheduler-file", str(file))  # fmt: skip
+        worker = dask("dask_worker", "--scheduler-file", str(file), "--nthreads", "1",
+                      "--no-dashboard", "--no-nanny", "--death-timeout", "60")  # fmt: skip
+        started.extend((host, worker))
+        deadline = time.monotonic() + 60
+        while not file.exists():
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        return json.loads(file.read_text())["address"], host, worker
+
+    yield begin
+    for process in started:
+        process.kill()
+        process.wait()
+
+
+def test_the_scheduler_is_killed_and_started_again(scheduler, tmp_path):
+    """One line, exit code 2; the same command with the next scheduler does the rest."""
+    address, host, worker = scheduler()
+    stopped = start(address, tmp_path, 0.3)
+    wait_for_results(tmp_path, 2)
+    host.kill()
+    _, errors = stopped.communicate(timeout=120)
+    assert stopped.returncode == 2, errors
+    assert errors.startswith("error: the scheduler is lost")
+    assert errors.count("\n") == 1
+    worker.kill()
+    finished = len(list((tmp_path / "store").glob("[!.]*.npz")))
+    before = len(shards_run(tmp_path))
+
+    address, *_ = scheduler()
+    again = start(address, tmp_path, 0)
+    out, errors = again.communicate(timeout=120)
+    assert out.strip() == TOTAL, errors
+    assert len(shards_run(tmp_path)) == before + 12 - finished
+
+
+def test_no_scheduler_is_one_line():
+    with (
+        pytest.raises(InputError, match=r"--scheduler tcp://127.0.0.1:1: no scheduler there"),
+        cluster("tcp://127.0.0.1:1", 1),
+    ):
+        pass
