@@ -4,8 +4,6 @@
 #   make test         everything under pytest, lint included
 #   make help         all targets
 
-SIM ?= icarus
-IMAGES ?= 16
 LAYER ?= features.27
 MODEL ?= training/shipped/vgg16_w4a4.safetensors
 WAVES ?= 0
@@ -15,11 +13,29 @@ PY := .venv/bin/python
 export PYTHON ?= python3
 
 .DEFAULT_GOAL := layer
-.PHONY: layer test lint bench synth pnr registers train evaluate gtkwave clean help setup
+.PHONY: layer accuracy network scaling test lint bench synth pnr registers train evaluate gtkwave clean help setup
 
+layer: SIM ?= icarus
+layer: IMAGES ?= 16
 layer: setup ## Run a trained layer on the array (SIM, IMAGES, LAYER, MODEL, WAVES=1)
 	@$(PY) -m tb.layer --sim "$(SIM)" --images "$(IMAGES)" --layer "$(LAYER)" --model "$(MODEL)" \
 	  $(if $(filter-out 0,$(WAVES)),--waves)
+
+# What the sweeps share: simulator, checkpoint, data set, and options (ARGS="--workers 1 --fresh")
+SWEEP = --sim "$(SIM)" --model "$(MODEL)" $(if $(DATA),--data "$(DATA)") $(ARGS)
+
+accuracy: SIM ?= verilator
+accuracy: setup ## All test images through the squeezed layer in the core (SIM, CIFAR10_ROOT or DATA, ARGS)
+	@$(PY) -m tb.accuracy $(SWEEP)
+
+network: SIM ?= verilator
+network: IMAGES ?= 100
+network: setup ## Images through all quantised layers in the core (IMAGES, SIM, CIFAR10_ROOT or DATA, ARGS)
+	@$(PY) -m tb.network --images "$(IMAGES)" $(SWEEP)
+
+scaling: SIM ?= verilator
+scaling: setup ## How the sweep of make network scales: one worker, two, and an estimate up to 1,000
+	@$(PY) -m tb.scaling --sim "$(SIM)" --model "$(MODEL)" $(ARGS)
 
 test: setup ## Run all tests and lint, in parallel (SIM for the simulator of the benches)
 	@$(PY) -m pytest -n auto -q
@@ -27,8 +43,8 @@ test: setup ## Run all tests and lint, in parallel (SIM for the simulator of the
 lint: setup ## Run the linters alone: ruff, Verilator, Icarus, Yosys
 	@$(PY) -m pytest -q tb/test_lint.py
 
-bench: setup ## Cycles of the core on every quantised layer, under Verilator, results checked (MODEL)
-	@$(PY) -m tb.bench --model "$(MODEL)"
+bench: setup ## Cycles of the core on every layer; speed with cocotb and without (MODEL, ARGS="--only cycles")
+	@$(PY) -m tb.bench --model "$(MODEL)" $(ARGS)
 
 synth: setup ## Synthesise the core for a Lattice ECP5: cells, block RAMs, DSPs
 	@$(PY) -m tb.synth
