@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from dask.distributed import Client
+from distributed import Client
 from tabulate import tabulate
 from tqdm import tqdm
 

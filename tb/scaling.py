@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 import numpy as np
-from dask.distributed import Client
+from distributed import Client
 from tabulate import tabulate
 
 from pymodel.errors import InputError, run_command

@@ -1,25 +1,45 @@
-"""The bench of the core's cycles: the squeezed layer's limits hold, and a wrong core fails it."""
+"""make bench: the squeezed layer's limits hold, a wrong core fails it, a slow bench too."""
 
 import json
 
 import pytest
 
-from pymodel.core import Core
-from tb import bench
+from pymodel.core import Core, Layer
+from pymodel.cycles import cycles
+from pymodel.integer import IntegerNetwork
+from tb import bench, speed
 from tb.scoreboard import BenchError
+from tb.simulator import prepare_host
+
+SQUEEZED = 7  # place of features.27 among the quantised layers
 
 
 @pytest.fixture(scope="module")
-def binary():
-    return bench.build()
+def simulation():
+    return prepare_host("verilator")
 
 
-def test_squeezed_layer(binary, shipped):
+@pytest.fixture(scope="module")
+def network(shipped):
+    return IntegerNetwork(shipped)
+
+
+@pytest.fixture
+def measure(simulation, network):
+    """Run some images of the squeezed layer in some batches; a row."""
+    stage = network.stages[SQUEEZED]
+    assert stage.name == "features.27"
+
+    def measure(images, batches=1):
+        codes = bench.captured(network, images)
+        return bench.measure(simulation, stage, *codes[SQUEEZED : SQUEEZED + 2], batches)
+
+    return measure
+
+
+def test_squeezed_layer(measure):
     """One image, a batch of 32, and two of them one after the other, by the counter."""
-    one, batch, two = (
-        bench.measure(binary, shipped, "features.27", bench.captured(shipped, images), parts)
-        for images, parts in ((1, 1), (32, 1), (64, 2))
-    )
+    one, batch, two = measure(1), measure(32), measure(64, 2)
     assert bench.misses([one, batch, two]) == []
     slow = two | {"cycles": two["cycles"] + 130}
     assert "two batches" in bench.misses([one, batch, slow])[0]
@@ -34,31 +54,60 @@ def test_squeezed_layer(binary, shipped):
     json.dumps([one, batch, two])
 
 
-def test_wrong_results_fail(binary, shipped, monkeypatch):
-    """Weights that are not the network's: the first wrong beat is named."""
-    inputs = bench.captured(shipped, 1)
-    right = bench.weight_vectors
-    monkeypatch.setattr(bench, "weight_vectors", lambda weights, core: right(-weights, core))
-    with pytest.raises(BenchError, match="first mismatch: beat 0"):
-        bench.measure(binary, shipped, "features.27", inputs, 1)
+def test_wrong_results_fail(measure, monkeypatch):
+    """Weights that are not the network's: the first wrong code is named."""
+    right = bench.write_program
+    monkeypatch.setattr(
+        bench, "write_program",
+        lambda folder, jobs, codes, weights, table: right(folder, jobs, codes, -weights, table),
+    )  # fmt: skip
+    with pytest.raises(BenchError, match="mismatch: output tile 0, image 0, pixel "):
+        measure(1)
 
 
-def test_wrong_cycles_fail(binary, shipped, monkeypatch):
+def test_wrong_cycles_fail(measure, monkeypatch):
     """A cycle more than the model says."""
-    inputs = bench.captured(shipped, 1)
     right = bench.cycles
     monkeypatch.setattr(bench, "cycles", lambda layer, core: right(layer, core) - 1)
-    with pytest.raises(BenchError, match="cycles"):
-        bench.measure(binary, shipped, "features.27", inputs, 1)
+    with pytest.raises(BenchError, match="136 cycles, the model says 135"):
+        measure(1)
 
 
-def test_the_host_is_built_for_the_default_core():
-    """core_host.v and core_pins.v connect 32, 192 and 24 bits."""
-    assert (Core().rows, Core().cols, Core().sum_width) == (8, 8, 24)
+@pytest.mark.parametrize("simulator", ["icarus", "verilator"])
+def test_speed(simulator, monkeypatch):
+    """Both ways of running a few images give the same sums; rates and ratio are there."""
+    monkeypatch.setattr(speed, "ROUNDS", {"verilator": 2, "icarus": 1})
+    row = speed.measure_speed(simulator, images=8)
+    assert row["cycles"] == cycles(Layer(4, 4, 8, 8, images=8), Core())
+    assert row["ratio"] == row["cocotb_cycles_per_second"] / row["bare_cycles_per_second"]
+    assert f"{row['ratio']:.2f}" in speed.speed_report([row])
+
+
+def test_other_sums_fail(monkeypatch):
+    """With cocotb and alone must not differ."""
+    right = speed.run_cocotb
+
+    def wrong(*arguments):
+        rate, sums = right(*arguments)
+        return rate, sums + 1
+
+    monkeypatch.setattr(speed, "run_cocotb", wrong)
+    with pytest.raises(BenchError, match="with cocotb other sums than alone"):
+        speed.measure_speed("icarus", images=1)
+
+
+def test_slow_fails(monkeypatch, tmp_path):
+    """A ratio that is not reached is named."""
+    row = {"cycles": 1, "cocotb_cycles_per_second": 1, "bare_cycles_per_second": 1}
+    ratios = {"verilator": 0.81, "icarus": 0.79}
+    monkeypatch.setattr(
+        bench, "measure_speed", lambda name: row | {"simulator": name, "ratio": ratios[name]}
+    )
+    (line,) = bench.measure_speeds(tmp_path / "bench.json")
+    assert line == "icarus: 0.79 of the speed alone, expected 0.8"
 
 
 def test_bad_input_is_one_line(refused, tmp_path):
     """A checkpoint that is not there; nothing is written."""
-    results = tmp_path / "core.json"
-    refused(bench.main, "--model", tmp_path / "none", "--results", results, words=["none"])
-    assert not results.exists()
+    refused(bench.main, "--model", tmp_path / "none", "--results", tmp_path, words=["none"])
+    assert not any(tmp_path.iterdir())
