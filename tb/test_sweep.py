@@ -16,7 +16,8 @@ from pymodel.errors import InputError
 from pymodel.files import ROOT
 from tb import sweep
 from tb.scoreboard import BenchError
-from tb.sweep import Shard, cluster, load, spread
+from tb.simulator import prepare_host
+from tb.sweep import PROGRAM, Shard, cluster, load, spread
 
 INPUTS = np.arange(12)
 FIXED = {"rtl": "one"}
@@ -253,6 +254,34 @@ def test_the_scheduler_is_killed_and_started_again(scheduler, tmp_path):
     out, errors = again.communicate(timeout=120)
     assert out.strip() == TOTAL, errors
     assert len(shards_run(tmp_path)) == before + 12 - finished
+
+
+SIMULATION = """
+import numpy as np
+from tb.sweep import simulate
+settings = {"out_channels": 8, "kernel": 3, "stride": 1, "padding": 1, "mode": 0, "pools": 0}
+codes, weights = np.zeros((4000, 8, 4, 4), np.int8), np.zeros((8, 8, 3, 3), np.int8)
+simulate("icarus", [settings], codes, [weights], [None])
+"""
+
+
+@pytest.mark.parametrize("seconds", [0, 3], ids=["at once", "in the middle"])
+def test_a_killed_workers_simulator_dies_with_it(seconds):
+    """It would go on for minutes, for nobody."""
+    prepare_host("icarus", PROGRAM)
+    worker = subprocess.Popen(
+        [sys.executable, "-c", SIMULATION], env=os.environ | {"PYTHONPATH": str(ROOT)}
+    )
+    deadline = time.monotonic() + 60
+    while not (simulators := psutil.Process(worker.pid).children()):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    time.sleep(seconds)
+    (simulator,) = simulators
+    assert simulator.is_running()
+    worker.kill()
+    worker.wait()
+    simulator.wait(timeout=30)
 
 
 def test_no_scheduler_is_one_line():
