@@ -32,6 +32,7 @@ from tb.scoreboard import BenchError, Place, first_difference
 from tb.simulator import prepare_host
 from tb.sweep import (
     PROGRAM,
+    PeakMemory,
     add_arguments,
     check_arguments,
     cluster,
@@ -125,13 +126,16 @@ def main() -> int:
     images = test_set.first(int(arguments.images))
     prepare_host(arguments.sim, PROGRAM, arguments.rtl)
     try:
-        with cluster(arguments.scheduler, arguments.workers) as client:
+        with (
+            PeakMemory() as memory,
+            cluster(arguments.scheduler, arguments.workers) as client,
+        ):
             hardware, reports = on_the_core(client, arguments, network, images)
             software = in_software(client, arguments, test_set)
     except BenchError as error:
         print(f"FAILED: {error}")
         return 1
-    result = {"simulator": arguments.sim, **hardware, **software}
+    result = {"simulator": arguments.sim, **hardware, **software, "memory_mib": memory.mib}
     with replacing(arguments.results) as temporary:
         temporary.write_text(json.dumps(result, indent=2) + "\n")
     print(report(result))
@@ -209,7 +213,7 @@ def collect(
 ) -> tuple[np.ndarray, dict[int, dict[str, np.ndarray]], set[int]]:
     """What `spread` yields: predictions [2, N], results by first image, which were kept before."""
     predictions = np.full((2, len(images)), -1)
-    results, kept = {}, set()
+    results, kept, wrong = {}, set(), 0
     with tqdm(total=len(images), unit="image", desc=title, disable=None) as bar:
         for start, result, was_kept in parts:
             count = result["predictions"].shape[1]
@@ -219,7 +223,11 @@ def collect(
             bar.update(count)
             known = predictions[0] >= 0
             right = predictions[0] == images.labels.numpy()
-            bar.set_postfix(accuracy=f"{right[known].mean():.2%}" if known.any() else "none")
+            so_far = {"accuracy": f"{right[known].mean():.2%}" if known.any() else "none"}
+            if "report" in result:
+                wrong += sum(json.loads(str(result["report"]))["mismatches"])
+                so_far["wrong_codes"] = wrong
+            bar.set_postfix(so_far)
     return predictions, dict(sorted(results.items())), kept
 
 
@@ -285,6 +293,8 @@ def report(result: dict) -> str:
         ["… that differ, from the same input", f"{result['fake_codes_differing']:,}"],
         ["… and lie at most so far from an edge", f"{result['farthest_from_an_edge']:.1e} step"],
         ["… that differ in the end", f"{result['fake_codes_differing_in_the_end']:,}"],
+        ["", ""],
+        ["most memory, all processes", f"{result['memory_mib']:,.0f} MiB"],
     ]
     return "\n" + tabulate(rows, tablefmt="simple", disable_numparse=True) + "\n"
 

@@ -14,16 +14,18 @@ import os
 import re
 import subprocess
 import tempfile
+import threading
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import CancelledError
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import dask
 import numpy as np
+import psutil
 from distributed import Client, KilledWorker, LocalCluster, as_completed
 from distributed.comm.core import CommClosedError
 
@@ -34,8 +36,8 @@ from tb.scoreboard import BenchError
 from tb.simulator import RTL, check_simulator, check_sources, first_failure, prepare_host
 
 STORE = ROOT / "build" / "sweep"
-# Processes on a machine whose cores all simulate. Dask's looks at itself, made for many small tasks,
-# take 13 % of a core there; with these, 1.5 %.
+# How often Dask's processes look at themselves. As it comes, made for many small tasks, that takes
+# 13 % of a core while two simulate; so, 1.5 %.
 QUIET = {
     "distributed.admin.tick.interval": "1s",
     "distributed.admin.system-monitor.interval": "10s",
@@ -171,11 +173,41 @@ def cluster(scheduler: str | None, workers: int) -> Iterator[Client]:
     with (
         dask.config.set(QUIET),
         LocalCluster(
-            n_workers=workers, threads_per_worker=1, dashboard_address=None, silence_logs=50
+            n_workers=workers, threads_per_worker=1, dashboard_address=":0", silence_logs=50
         ) as local,
         Client(local, set_as_default=False) as client,
     ):
         yield client
+
+
+class PeakMemory:
+    """Samples, while open, what this process and all that it started occupy; `mib` is the most.
+
+    Shared pages count once (PSS). Workers of another machine's scheduler are not seen.
+    """
+
+    def __init__(self) -> None:
+        self.mib = 0.0
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._sample, daemon=True)
+
+    def __enter__(self) -> "PeakMemory":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._end.set()
+        self._thread.join()
+
+    def _sample(self) -> None:
+        while True:
+            total = 0
+            for process in (this := psutil.Process(), *this.children(recursive=True)):
+                with suppress(psutil.Error):  # it has just ended
+                    total += process.memory_full_info().pss
+            self.mib = max(self.mib, total / 2**20)
+            if self._end.wait(1.0):
+                return
 
 
 def spread(

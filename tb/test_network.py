@@ -32,6 +32,7 @@ def test_one_image(command, tmp_path, monkeypatch):
     assert first["code_mismatches"] == first["predictions_differing"] == 0
     assert first["cycles"] > 2_800_000
     assert 0.95 < first["utilisation"] < 1  # a 2 × 2 map of one image is less than COLS pixels
+    assert 100 < first["memory_mib"] < 2048
     assert first["accuracy_integer"] == first["accuracy_fake_quantised"] == 0.92
     code, out, _ = command(network.main, *arguments)
     assert code == 0
