@@ -29,6 +29,7 @@ CORE = Core()  # the host is made for this one
 # What the host's memories hold
 MAX_BEATS = {"act": 2**18, "weight": 2**19, "threshold": 2**12}
 MAX_JOBS = 8192
+PARENT = "SYSTOLIC_PARENT"  # environment: process number of whoever started the simulator
 RESULT_BYTES = 28  # of a beat in results.bin: 24 of data, and a word that marks the last one
 
 
@@ -104,14 +105,16 @@ def write_program(
 def read_results(folder: Path, jobs: Sequence[Job]) -> tuple[np.ndarray, Status]:
     """What came: sums or codes, int32 [N, C_out, H', W'], and the counts.
 
-    BenchError if the core hung, set an error, or sent too much, too little or other packets.
+    BenchError if the core hung, set an error, or sent X, too much, too little or other packets.
     """
-    *counts, error, hang = map(int, (folder / "status.txt").read_text().split())
+    *counts, error, unknown, hang = map(int, (folder / "status.txt").read_text().split())
     status = Status(*counts)
     if hang:
         raise BenchError(f"the core hangs in job {status.jobs} of {len(jobs)}: no result any more")
     if error:
         raise BenchError(f"the core refuses a job: error {Error(error).name}")
+    if unknown:
+        raise BenchError(f"{unknown} results have X or Z bits")
     beats = np.fromfile(folder / "results.bin", np.uint8).reshape(-1, RESULT_BYTES)
     ends = np.cumsum([_result_beats(job.layer) for job in jobs])
     found = np.flatnonzero(beats[:, -4]) + 1

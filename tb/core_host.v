@@ -12,7 +12,7 @@
 //                                        lowest first; the last word is 1 where the packet ends
 //   psums.bin                            with +psums: the array's, likewise; they have no last word
 //   status.txt                           numbers: jobs, beats, cycles from the first start to the last beat,
-//                                        sum of the jobs' CYCLES, sum of their STALLS, first error, hang
+//                                        sum of the jobs' CYCLES, sum of their STALLS, first error, beats with X or Z, hang
 module core_host (
   input  wire clk_i,
 
@@ -29,6 +29,8 @@ module core_host (
   localparam MAX_JOBS = 8192;
   // Cycles after reset in which the accumulator is cleared
   localparam CLEARING = 1100;
+  // Cycles after the last layer in which nothing more may come
+  localparam AFTERWARDS = 50;
   // Without a beat for so many cycles something hangs; +patience=N
   localparam PATIENCE = 1000000;
 
@@ -122,13 +124,14 @@ module core_host (
   );
 
   // The jobs: five registers, the next layer's while one runs; then, when it is done, a start.
-  localparam [1:0] IDLE = 2'd0;
-  localparam [1:0] SET = 2'd1;
-  localparam [1:0] START = 2'd2;
-  localparam [1:0] FINISH = 2'd3;
+  localparam [2:0] IDLE = 3'd0;
+  localparam [2:0] SET = 3'd1;
+  localparam [2:0] START = 3'd2;
+  localparam [2:0] FINISH = 3'd3;
+  localparam [2:0] DRAIN = 3'd4;
 
   reg [159:0] jobs [0:MAX_JOBS-1];
-  reg [  1:0] state = IDLE;
+  reg [  2:0] state = IDLE;
   reg [  2:0] register_number = 0;
   // Cycles since the last start was written, up to 3: then interrupt_o is this layer's
   reg [  1:0] since_start = 0;
@@ -142,6 +145,8 @@ module core_host (
   integer     counted = 0;
   integer     stalls = 0;
   integer     first_error = 0;
+  integer     unknown = 0;
+  integer     draining = 0;
   integer     patience = PATIENCE;
 
   wire [159:0] settings = jobs[job];
@@ -189,6 +194,8 @@ module core_host (
       counted         <= 0;
       stalls          <= 0;
       first_error     <= 0;
+      unknown         <= 0;
+      draining        <= 0;
     end
 
     if (state != IDLE) begin
@@ -196,6 +203,7 @@ module core_host (
       if (result_valid) begin
         $fwrite(results_file, "%u", {31'd0, result_last, result});
         beats <= beats + 1;
+        if (^result === 1'bx) unknown <= unknown + 1;
         ended <= now;
         idle  <= 0;
       end
@@ -240,7 +248,10 @@ module core_host (
       if (first_error == 0) first_error <= core.error;
     end
 
-    if ((state == FINISH && finished) || (state != IDLE && hang)) begin
+    // What comes after the end is too much; it goes to the file too.
+    if (state == FINISH && finished) state <= DRAIN;
+    if (state == DRAIN) draining <= draining + 1;
+    if (draining == AFTERWARDS || (state != IDLE && hang)) begin
       state  <= IDLE;
       wvalid <= 1'b0;
     end
@@ -249,8 +260,8 @@ module core_host (
       $fclose(results_file);
       if (keep_psums) $fclose(psums_file);
       status_file = $fopen("status.txt", "w");
-      $fwrite(status_file, "%0d %0d %0d %0d %0d %0d %0d\n", job, beats, ended - began + 1, counted, stalls,
-              first_error, hang);
+      $fwrite(status_file, "%0d %0d %0d %0d %0d %0d %0d %0d\n", job, beats, ended - began + 1, counted,
+              stalls, first_error, unknown, hang);
       $fclose(status_file);
       done_o <= 1'b1;
     end

@@ -17,10 +17,9 @@ from cocotb.triggers import FallingEdge, RisingEdge
 
 from pymodel.core import Layer
 from pymodel.cycles import cycles
-from tb.core_host import CORE, jobs_of, read_results, write_program
+from tb.core_host import CORE, PARENT, jobs_of, read_results, write_program
 from tb.scoreboard import BenchError
 
-PARENT = "SYSTOLIC_PARENT"  # environment: who started the simulator, its process number
 PR_SET_PDEATHSIG = 1  # <sys/prctl.h>
 
 

@@ -10,11 +10,12 @@ import cocotb
 import numpy as np
 import torch
 
-from pymodel.core import Core, Layer
+from pymodel.core import Layer
 from pymodel.files import ROOT, replacing
 from pymodel.integer import InnerStage, Stage
 from pymodel.registers import Mode
 from tb.core import check_layer, started
+from tb.core_host import CORE, jobs_of
 from tb.scoreboard import BenchError, Place
 from tb.simulator import RTL, run_bench
 from tb.waves import WAVES
@@ -35,23 +36,38 @@ async def batch(dut):
 
 
 def explain(stage: Stage, codes: torch.Tensor, place: Place, rtl: Path) -> str:
-    """Run the image and the output tile of `place` again; what is seen there, in one line.
+    """Run what went wrong at `place` again; what is seen there, in one line.
 
-    codes: the image's input of the stage, [1, C_in, H, W].
+    First its image and output tile alone, which is quick; if that is right, the whole job. codes:
+    the input of the stage, [N, C_in, H, W], of the images that `place` counts.
     """
-    first = place.channel // Core().cols * Core().cols
-    channels = slice(first, first + Core().cols)
-    weights = stage.weights[channels].numpy()
-    table = stage.table[channels] if isinstance(stage, InnerStage) else None
-    settings = stage.settings | {"out_channels": len(weights)}
-    settings.pop("pools")
-    _, in_channels, height, width = codes.shape
-    layer = Layer(height, width, in_channels, **settings)
-    print(f"Running image and output tile again, fully observed, on Icarus: {layer}")
-    with tempfile.TemporaryDirectory() as folder:
-        message = observe(Path(folder), layer, codes.numpy(), weights, table, rtl)
-    seen = message or "nothing is wrong there: it takes what came before"
-    return f"again, that image and tile alone: {seen}; waveform: {WAVEFORM.relative_to(ROOT)}"
+    settings = {name: value for name, value in stage.settings.items() if name != "pools"}
+    images, in_channels, height, width = codes.shape
+    layer = Layer(height, width, in_channels, images=images, **settings)
+    tile = slice(
+        place.channel // CORE.cols * CORE.cols, (place.channel // CORE.cols + 1) * CORE.cols
+    )
+    alone = slice(place.image, place.image + 1)
+    job = next(
+        job for job in jobs_of(layer)
+        if place.image in range(job.images.stop)[job.images]
+        and place.channel in range(job.channels.stop)[job.channels]
+    )  # fmt: skip
+    for name, some, channels in (
+        ("that image and tile", alone, tile), ("the whole job", job.images, job.channels)
+    ):  # fmt: skip
+        weights = stage.weights[channels].numpy()
+        table = stage.table[channels] if isinstance(stage, InnerStage) else None
+        part = Layer(**vars(layer) | {
+            "images": len(codes[some]), "out_channels": len(weights), "mode": Mode(layer.mode)
+        })  # fmt: skip
+        print(f"Running {name} again, fully observed, on Icarus: {part}")
+        with tempfile.TemporaryDirectory() as folder:
+            message = observe(Path(folder), part, codes[some].numpy(), weights, table, rtl)
+        if message:
+            where = f"images from {some.start}, channels from {channels.start}"
+            return f"again, {name} ({where}): {message}; waveform: {WAVEFORM.relative_to(ROOT)}"
+    return "again: all is right in that job alone, so it takes what came before"
 
 
 def observe(
@@ -73,6 +89,7 @@ def observe(
         )  # fmt: skip
     except BenchError as error:
         message, build = str(error), error.build
-    with replacing(WAVEFORM) as temporary:
-        shutil.copy(build / "core.fst", temporary)
+    if (build / "core.fst").exists():
+        with replacing(WAVEFORM) as temporary:
+            shutil.copy(build / "core.fst", temporary)
     return message

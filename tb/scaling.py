@@ -3,13 +3,14 @@
 python -m tb.scaling           # table, build/results/scaling.json
 
 The estimate plays a sweep of all 10,000 test images with what was measured here: how long a shard
-takes, how long a worker needs until its first one, and what each shard costs the scheduler and us.
+takes, how long a worker needs to load the network, and what lies between two shards.
 """
 
 import argparse
 import heapq
 import json
 import os
+import tempfile
 import time
 from pathlib import Path
 
@@ -17,13 +18,14 @@ import numpy as np
 from distributed import Client
 from tabulate import tabulate
 
+from pymodel.checkpoint import SHIPPED
 from pymodel.errors import InputError, run_command
 from pymodel.files import RESULTS, replacing
 from pymodel.images import load_images
 from tb.network import SHARD, load_network, on_the_core
 from tb.scoreboard import BenchError
-from tb.simulator import prepare_host
-from tb.sweep import PROGRAM, add_arguments, check_arguments, cluster, spread
+from tb.simulator import RTL, prepare_host
+from tb.sweep import PROGRAM, check_arguments, cluster, spread
 
 IMAGES = 48
 EMPTY_SHARDS = 1000
@@ -63,12 +65,14 @@ def main() -> int:
         prog="python -m tb.scaling", description=__doc__.split("\n")[0]
     )
     parser.add_argument("--results", type=Path, default=RESULTS / "scaling.json", help="JSON file")
-    add_arguments(parser)
+    parser.add_argument("--sim", default="verilator", help="verilator or icarus")
+    parser.add_argument("--model", default=str(SHIPPED), help="checkpoint")
+    parser.add_argument("--rtl", type=Path, default=RTL, help="folder of the Verilog sources")
     arguments = parser.parse_args()
+    arguments.workers, arguments.fresh = 2, True
     check_arguments(arguments)
     if (cores := os.cpu_count() or 1) < 2:
         raise InputError(f"this machine has {cores} core, expected 2")
-    arguments.fresh = True
     network = load_network(str(Path(arguments.model).absolute()))
     prepare_host(arguments.sim, PROGRAM, arguments.rtl)
     images = load_images().first(IMAGES)
@@ -118,8 +122,10 @@ def warm_up(client: Client, checkpoint: str) -> float:
 def empty_shards(client: Client) -> float:
     """Seconds that each of many shards without work takes."""
     began = time.monotonic()
-    for _ in spread(client, nothing, np.arange(EMPTY_SHARDS), 1, {}, {}, fresh=True):
-        pass
+    with tempfile.TemporaryDirectory() as folder:
+        inputs = np.arange(EMPTY_SHARDS)
+        for _ in spread(client, nothing, inputs, 1, {}, {}, True, Path(folder)):
+            pass
     return (time.monotonic() - began) / EMPTY_SHARDS
 
 
@@ -132,7 +138,7 @@ def report(result: dict) -> str:
         ["seconds, two workers", f"{result['seconds_two_workers']:.1f}"],
         ["speedup", f"{result['speedup']:.2f}"],
         ["seconds a shard", f"{result['shard_seconds']:.1f}"],
-        ["seconds until a worker is ready", f"{result['start_seconds']:.1f}"],
+        ["seconds until a worker has the network", f"{result['start_seconds']:.1f}"],
         ["milliseconds between two shards", f"{1000 * result['overhead_seconds']:.1f}"],
     ]
     estimate = [

@@ -1,6 +1,8 @@
 """Builds and runs cocotb benches on Icarus or Verilator, with cocotb-test."""
 
+import functools
 import hashlib
+import importlib.metadata
 import os
 import re
 import shutil
@@ -50,6 +52,17 @@ def check_simulator(simulator: str, waves: bool = False) -> None:
         raise InputError(
             "SIM=verilator WAVES=1 needs zlib and lz4; type: apt-get install zlib1g-dev liblz4-dev"
         )
+
+
+@functools.cache
+def simulator_version(simulator: str) -> str:
+    """Of the simulator and of what drives it."""
+    if simulator == "verilator":
+        version = importlib.metadata.version("verilator")
+    else:
+        words = subprocess.run(["iverilog", "-V"], capture_output=True, text=True).stdout
+        version = re.search(r"version (\S+)", words)[1]
+    return f"{simulator} {version}, cocotb {importlib.metadata.version('cocotb')}"
 
 
 def check_sources(rtl: Path) -> list[Path]:
@@ -146,58 +159,77 @@ class Simulation:
         )  # fmt: skip
 
 
-def prepare_host(simulator: str, module: str | None = None, rtl: Path = RTL) -> Simulation:
-    """The core in its host, compiled for speed: driven by cocotb `module`, or alone.
+# For speed, with cocotb and without
+OPTIMISED = ["-O3", "--x-assign", "fast", "--x-initial", "fast", "-Wno-lint", "-Wno-style"]
+OPTIMISED_MAKE = ["CFG_CXXFLAGS_PCH_I=-include", "OPT_FAST=-O3", "-j2"]
 
-    Compiled once for its sources, into a folder that appears when it is whole. The same
-    optimisation with cocotb and without; on Verilator, alone is a bare loop in C++.
+
+def prepare_host(simulator: str, module: str | None = None, rtl: Path = RTL) -> Simulation:
+    """The core in its host (core_host.v), compiled for speed: driven by cocotb `module`, or alone.
+
+    Alone is a bare Verilog bench on Icarus, a bare loop in C++ on Verilator. Compiled once for its
+    sources, into a folder that appears when it is whole. InputError if they do not compile.
     """
     check_simulator(simulator)
-    bare = module is None and simulator == "verilator"
-    host = ROOT / "tb" / "core_host"
-    extra = [host.with_suffix(s) for s in ((".cpp",) if bare else (".vlt",))]
-    extra *= simulator == "verilator"
-    sources = [*check_sources(rtl), host.with_suffix(".v")]
-    name = f"core_host-{'alone' if module is None else 'cocotb'}"
-    build = BUILD / _build_name(name, simulator, {}, False, [*sources, *extra])
-    optimised = ["-O3", "--x-assign", "fast", "--x-initial", "fast", "-Wno-lint", "-Wno-style"]
-    make = ["CFG_CXXFLAGS_PCH_I=-include", "OPT_FAST=-O3", "-j2"]
-    with _handlers_kept(), _environment(simulator):
-        BUILD.mkdir(parents=True, exist_ok=True)
-        building = Path(tempfile.mkdtemp(prefix=f".{build.name}-", dir=BUILD))
-        kind = cocotb_test.Icarus if simulator == "icarus" else _Private
-        verilator_only = {"make_args": make} if simulator == "verilator" else {}
-        runner = kind(
-            module=module or "", toplevel="core_host_clocked", sim_build=str(building),
-            verilog_sources=[*extra, *sources], python_search=[str(ROOT)],
-            compile_args=[*optimised, "--timing", "-CFLAGS", "-std=c++20"] * bool(verilator_only),
-            **verilator_only,
-        )  # fmt: skip
-        runner.set_env()
-        runner.env.pop("COCOTB_TEST_FILTER", None)  # meant for benches
-        *compiling, running = runner.build_command()
-        if bare:
-            command = [
-                "perl", str(VERILATOR_ROOT / "bin" / "verilator"), "-cc", "--exe", "-Mdir",
-                str(building), "--top-module", "core_host", "-o", "core_host_clocked", *optimised,
-                *map(str, [*extra, *sources]), "--no-timing", "-Wno-STMTDLY",
-            ]  # fmt: skip
-            compiling = [command, ["make", "-C", str(building), "-f", "Vcore_host.mk", *make]]
-        elif module is None:
-            running = ["vvp", "-n", running[-1], "+alone"]
-        try:
-            if not build.exists():
-                print(f"Compiling the core in its host for {simulator}")
+    host = ROOT / "tb" / "core_host.v"
+    sources = [*check_sources(rtl), host]
+    if simulator == "verilator":
+        sources.insert(0, host.with_suffix(".vlt" if module else ".cpp"))
+    name = f"core_host-{'cocotb' if module else 'alone'}"
+    build = BUILD / _build_name(name, simulator, {}, False, sources)
+    with _environment(simulator):
+        with _handlers_kept():
+            commands, environment = _host_commands(simulator, module, sources, build)
+        *compiling, running = commands
+        # cocotb-test makes the folder, but nothing in it.
+        if not next(Path(word) for word in running if word.startswith(str(build))).exists():
+            print(f"Compiling the core in its host for {simulator}")
+            BUILD.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(prefix=f".{build.name}-", dir=BUILD) as temporary:
+                building = Path(temporary) / "build"
+                building.mkdir()
                 for command in compiling:
-                    done = subprocess.run(command, env=runner.env, capture_output=True, text=True)
+                    done = subprocess.run(
+                        [word.replace(str(build), str(building)) for word in command],
+                        env=environment, capture_output=True, text=True,
+                    )  # fmt: skip
                     if done.returncode:
-                        raise InputError(f"{command[0]} failed: {done.stderr.strip()[:300]}")
+                        reason = (done.stderr or done.stdout).strip().splitlines() or ["no message"]
+                        raise InputError(f"{rtl}: does not compile for {simulator}: {reason[0]}")
                 with suppress(OSError):  # another process was faster; its build is as good
                     building.rename(build)
-        finally:
-            shutil.rmtree(building, ignore_errors=True)
-        command = [word.replace(str(building), str(build)) for word in running]
-        return Simulation(command, runner.env)
+    return Simulation(running, environment)
+
+
+def _host_commands(
+    simulator: str, module: str | None, sources: list[Path], build: Path
+) -> tuple[list[list[str]], dict[str, str]]:
+    """Commands that compile into `build`, the one that runs, and their environment."""
+    if simulator == "verilator" and not module:
+        verilate = [
+            "perl", str(VERILATOR_ROOT / "bin" / "verilator"), "-cc", "--exe", "-Mdir", str(build),
+            "--top-module", "core_host", "--no-timing", "-Wno-STMTDLY", *OPTIMISED,
+            *map(str, sources),
+        ]  # fmt: skip
+        make = ["make", "-C", str(build), "-f", "Vcore_host.mk", *OPTIMISED_MAKE]
+        return [verilate, make, [str(build / "Vcore_host")]], dict(os.environ)
+    common = {
+        "module": module or "", "toplevel": "core_host_clocked", "sim_build": str(build),
+        "verilog_sources": list(map(str, sources)), "python_search": [str(ROOT)],
+    }  # fmt: skip
+    if simulator == "icarus":
+        runner = cocotb_test.Icarus(**common, force_compile=True)
+    else:
+        runner = _Private(
+            **common, make_args=OPTIMISED_MAKE,
+            compile_args=[*OPTIMISED, "--timing", "-CFLAGS", "-std=c++20"],
+        )  # fmt: skip
+    runner.set_env()
+    runner.env.pop("COCOTB_TEST_FILTER", None)  # meant for benches
+    commands = runner.build_command()
+    if not module:
+        commands[-1] = ["vvp", "-n", commands[-1][-1], "+alone"]
+    return commands, runner.env
 
 
 def first_failure(results: Path) -> str | None:
@@ -216,7 +248,7 @@ def first_failure(results: Path) -> str | None:
 
 def _build_name(bench, simulator, parameters, waves, sources) -> str:
     """A folder name that says what is built, and a hash of the sources and where they lie."""
-    digest = hashlib.sha256()
+    digest = hashlib.sha256(f"{simulator_version(simulator)} {OPTIMISED_MAKE} {OPTIMISED}".encode())
     for source in sources:
         digest.update(f"{source}\n{source.read_text()}".encode())
     words = [bench, simulator, *(f"{k}{v}" for k, v in parameters.items())]

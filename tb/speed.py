@@ -80,7 +80,11 @@ def play(simulation: Simulation, folder: Path) -> float:
     BenchError if it ends before.
     """
     process = simulation.start(folder)
-    times = {line.strip(): time.perf_counter() for line in process.stdout}
+    try:
+        times = {line.strip(): time.perf_counter() for line in process.stdout}
+    except BaseException:
+        process.kill()
+        raise
     if process.wait() or not times.keys() >= {"go", "done"}:
         raise BenchError(f"the simulation ended early: {' '.join(times)[-200:]}")
     return times["done"] - times["go"]

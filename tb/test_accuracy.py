@@ -8,11 +8,13 @@ import pytest
 from tb import accuracy
 from tb.simulator import RTL
 from tb.testing import SIMULATORS
+from training import data
 
 
 @pytest.fixture
 def run(command, tmp_path, monkeypatch):
     monkeypatch.delenv("CIFAR10_ROOT", raising=False)
+    monkeypatch.setattr(data, "ROOT", tmp_path)  # no data set there
     results = tmp_path / "accuracy.json"
 
     def run(*arguments):
@@ -52,7 +54,7 @@ def test_a_wrong_chip(run, tmp_path):
     assert result["sum_mismatches"] > 0
     assert "FAILED: features.27: output tile 0, image 0, pixel (0, " in out
     assert "channel 7: expected " in out
-    assert "again, that image and tile alone: mismatch: " in out
+    assert "again, that image and tile (images from 0, channels from 0): mismatch: " in out
 
 
 def test_bad_input(refused, tmp_path):

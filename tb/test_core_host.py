@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from pathlib import Path
 
 import cocotb
@@ -14,7 +15,7 @@ from pymodel.registers import Mode
 from tb.core import check_layer, random_data, reference, started
 from tb.core_host import CORE, RESULT_BYTES, jobs_of, read_results, write_program
 from tb.scoreboard import BenchError
-from tb.simulator import prepare_host, run_bench
+from tb.simulator import RTL, prepare_host, run_bench
 from tb.speed import play
 from tb.sweep import PROGRAM, simulate, write_layers
 from tb.testing import SIMULATORS
@@ -160,6 +161,54 @@ def test_a_hang_fails(tmp_path):
     process = prepare_host("icarus").start(tmp_path, "+patience=500")
     process.communicate()
     with pytest.raises(BenchError, match="hangs in job 1 of 1"):
+        read_results(tmp_path, jobs)
+
+
+LATE = """
+  wire      fifo_valid;
+  reg [4:0] since_last = 0;
+  always @(posedge clk_i) begin
+    if (fifo_valid && m_axis_tlast) since_last <= 1;
+    else if (since_last != 0) since_last <= since_last + 1;
+  end
+  assign m_axis_tvalid = fifo_valid || since_last == 20;
+  localparam FIFO_DEPTH ="""
+
+
+@pytest.mark.parametrize(
+    ("source", "faults", "words"),
+    [
+        (
+            "accumulator.v",
+            [("sum_o       <= sum;", "sum_o <= sum_valid_o ? sum : {COLS*SUM_WIDTH{1'bx}};")],
+            "results have X or Z bits",
+        ),
+        (
+            "core.v",
+            [
+                (".valid_o     (m_axis_tvalid)", ".valid_o(fifo_valid)"),
+                ("  localparam FIFO_DEPTH =", LATE),
+            ],
+            "17 results|1 results have X",  # what the FIFO holds by then
+        ),
+    ],
+    ids=["X", "a beat after the end"],
+)
+def test_a_faulty_core_fails(source, faults, words, tmp_path):
+    """What only the host can see."""
+    rtl = tmp_path / "rtl"
+    shutil.copytree(RTL, rtl)
+    text = (rtl / source).read_text()
+    for old, new in faults:
+        assert text.count(old) == 1, "the fault no longer applies"
+        text = text.replace(old, new)
+    (rtl / source).write_text(text)
+    layer = Layer(4, 4, 8, 8)
+    jobs = jobs_of(layer)
+    codes, weights, _ = random_data(layer, np.random.default_rng(6))
+    write_program(tmp_path, jobs, codes, weights)
+    play(prepare_host("icarus", rtl=rtl), tmp_path)
+    with pytest.raises(BenchError, match=words):
         read_results(tmp_path, jobs)
 
 

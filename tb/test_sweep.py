@@ -158,6 +158,7 @@ def start(scheduler: str, folder: Path, seconds: float) -> subprocess.Popen:
     return subprocess.Popen(
         [sys.executable, str(script), scheduler, str(folder), str(seconds)], text=True,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=os.environ | {"PYTHONPATH": str(ROOT)},
+        start_new_session=True,
     )  # fmt: skip
 
 
@@ -173,24 +174,16 @@ def shards_run(folder: Path) -> list[int]:
     return sorted(map(int, (folder / "log").read_text().split()))
 
 
-def kill_tree(process: subprocess.Popen, number: int) -> None:
-    """Send a signal to a process and, if it is SIGKILL, to all that it started."""
-    children = psutil.Process(process.pid).children(recursive=True)
-    process.send_signal(number)
-    for child in children if number == signal.SIGKILL else ():
-        child.kill()
-
-
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGKILL, -9)])
 def test_a_sweep_that_was_stopped_goes_on(number, code, tmp_path):
     """Ctrl-C, or its scheduler and workers killed: finished shards are not run again."""
     stopped = start("local", tmp_path, 0.3)
     wait_for_results(tmp_path, 2)
-    kill_tree(stopped, number)
+    os.killpg(stopped.pid, number)  # as a terminal does
     _, errors = stopped.communicate(timeout=60)
     assert stopped.returncode == code, errors
     if code == 130:
-        assert errors.strip().splitlines()[-1] == "interrupted"
+        assert errors == "interrupted\n"
     finished = len(list((tmp_path / "store").glob("[!.]*.npz")))
     before = len(shards_run(tmp_path))
     assert 2 <= finished < 12
@@ -273,15 +266,31 @@ def test_a_killed_workers_simulator_dies_with_it(seconds):
         [sys.executable, "-c", SIMULATION], env=os.environ | {"PYTHONPATH": str(ROOT)}
     )
     deadline = time.monotonic() + 60
-    while not (simulators := psutil.Process(worker.pid).children()):
+    simulator = None
+    while simulator is None:
         assert time.monotonic() < deadline
+        for child in psutil.Process(worker.pid).children():
+            simulator = child if child.name() == "vvp" else simulator
         time.sleep(0.01)
     time.sleep(seconds)
-    (simulator,) = simulators
     assert simulator.is_running()
     worker.kill()
     worker.wait()
     simulator.wait(timeout=30)
+
+
+def test_a_worker_with_other_code_refuses(run):
+    """The key says what the command had; what a worker has must be that."""
+    with pytest.raises(InputError, match="has another code than the command had"):
+        run(fixed={"code": "older"})
+
+
+def test_a_full_disk_is_not_a_lost_scheduler(client, tmp_path):
+    """What a worker cannot write is said."""
+    (tmp_path / "store").write_text("a file where the folder should be")
+    arguments = {"log": str(tmp_path / "log")}
+    with pytest.raises(InputError, match=r"a worker on .* failed: .*store"):
+        list(spread(client, square, INPUTS, 4, arguments, FIXED, store=tmp_path / "store"))
 
 
 def test_no_scheduler_is_one_line():
