@@ -138,7 +138,7 @@ def report(result: dict) -> str:
         ["seconds, two workers", f"{result['seconds_two_workers']:.1f}"],
         ["speedup", f"{result['speedup']:.2f}"],
         ["seconds a shard", f"{result['shard_seconds']:.1f}"],
-        ["seconds until a worker has the network", f"{result['start_seconds']:.1f}"],
+        ["seconds until a worker is ready", f"{result['start_seconds']:.1f}"],
         ["milliseconds between two shards", f"{1000 * result['overhead_seconds']:.1f}"],
     ]
     estimate = [

@@ -159,6 +159,8 @@ def start(scheduler: str, folder: Path, seconds: float) -> subprocess.Popen:
         [sys.executable, str(script), scheduler, str(folder), str(seconds)], text=True,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=os.environ | {"PYTHONPATH": str(ROOT)},
         start_new_session=True,
+        # What a shell starts in the background ignores Ctrl-C, and so would this.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
 
 
