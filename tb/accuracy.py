@@ -8,7 +8,6 @@ whose squeezed layer is computed on integers in software.
 """
 
 import argparse
-import json
 import os
 import time
 from pathlib import Path
@@ -22,7 +21,7 @@ from tqdm import tqdm
 from pymodel.capture import DEFAULT_LAYER, find_layer
 from pymodel.checkpoint import load_checkpoint
 from pymodel.errors import run_command
-from pymodel.files import RESULTS, replacing
+from pymodel.files import RESULTS, write_json
 from pymodel.images import normalise
 from pymodel.integer import LastStage
 from pymodel.reference import step
@@ -144,8 +143,7 @@ def main() -> int:
         "sim_seconds": None if kept else elapsed,
         "shards": -(-len(codes) // SHARD[arguments.sim]), "shards_kept": kept,
     }  # fmt: skip
-    with replacing(arguments.results) as temporary:
-        temporary.write_text(json.dumps(result, indent=2) + "\n")
+    write_json(arguments.results, result)
     print(report(result))
     if place := first_difference(expected.numpy(), sums.numpy(), CORE):
         print(f"FAILED: {DEFAULT_LAYER}: {place.describe(CORE)} of {sums.numel()}")

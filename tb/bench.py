@@ -5,7 +5,6 @@ python -m tb.bench --only cycles     # without the minutes that Icarus takes for
 """
 
 import argparse
-import json
 import os
 import tempfile
 from pathlib import Path
@@ -18,7 +17,7 @@ from pymodel.checkpoint import SHIPPED, load_checkpoint
 from pymodel.core import Layer, words
 from pymodel.cycles import cycles, dense_limit_cycles, limit_cycles
 from pymodel.errors import run_command
-from pymodel.files import RESULTS, replacing
+from pymodel.files import RESULTS, write_json
 from pymodel.images import load_images, normalise
 from pymodel.integer import IntegerNetwork, Stage, input_codes
 from tb.core_host import CORE, jobs_of, read_results, write_program
@@ -92,11 +91,6 @@ def measure_speeds(path: Path) -> list[str]:
         for row in rows
         if row["ratio"] < LEAST_RATIO
     ]
-
-
-def write_json(path: Path, rows: list[dict]) -> None:
-    with replacing(path) as temporary:
-        temporary.write_text(json.dumps(rows, indent=2) + "\n")
 
 
 @torch.no_grad()

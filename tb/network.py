@@ -23,7 +23,7 @@ from tqdm import tqdm
 
 from pymodel.checkpoint import load_checkpoint
 from pymodel.errors import InputError, run_command
-from pymodel.files import RESULTS, replacing
+from pymodel.files import RESULTS, write_json
 from pymodel.images import ImageSet
 from pymodel.integer import IntegerNetwork, compare_with_fake_quantised
 from tb.core_host import CORE
@@ -146,8 +146,7 @@ def main() -> int:
         print(f"FAILED: {error}")
         return 1
     result = {"simulator": arguments.sim, **hardware, **software, "memory_mib": memory.mib}
-    with replacing(arguments.results) as temporary:
-        temporary.write_text(json.dumps(result, indent=2) + "\n")
+    write_json(arguments.results, result)
     print(report(result))
     for line in (missed := misses(result)):
         print(f"FAILED: {line}")

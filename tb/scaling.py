@@ -8,7 +8,6 @@ takes, how long a worker needs to load the network, and what lies between two sh
 
 import argparse
 import heapq
-import json
 import os
 import tempfile
 import time
@@ -20,7 +19,7 @@ from tabulate import tabulate
 
 from pymodel.checkpoint import SHIPPED
 from pymodel.errors import InputError, run_command
-from pymodel.files import RESULTS, replacing
+from pymodel.files import RESULTS, write_json
 from pymodel.images import load_images
 from tb.network import SHARD, load_network, on_the_core
 from tb.scoreboard import BenchError
@@ -102,8 +101,7 @@ def main() -> int:
         "shard_seconds": shard, "start_seconds": start, "overhead_seconds": overhead,
         "estimate": estimate,
     }  # fmt: skip
-    with replacing(arguments.results) as temporary:
-        temporary.write_text(json.dumps(result, indent=2) + "\n")
+    write_json(arguments.results, result)
     print(report(result))
     if result["speedup"] < LEAST_SPEEDUP:
         print(f"FAILED: two workers are {one / two:.2f} times as fast, expected {LEAST_SPEEDUP}")

@@ -16,7 +16,7 @@ from tabulate import tabulate
 
 from pymodel.core import Core
 from pymodel.errors import InputError, run_command
-from pymodel.files import RESULTS, ROOT, replacing
+from pymodel.files import RESULTS, ROOT, write_json
 from tb.simulator import RTL, check_sources
 
 BUILD = ROOT / "build" / "synth"
@@ -135,8 +135,7 @@ def first_error(done: subprocess.CompletedProcess) -> str:
 
 def save(name: str, values: dict) -> None:
     """Write build/results/<name>.json."""
-    with replacing(RESULTS / f"{name}.json") as temporary:
-        temporary.write_text(json.dumps(values, indent=2) + "\n")
+    write_json(RESULTS / f"{name}.json", values)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ import torch
 
 from pymodel.capture import Capture, capture
 from pymodel.checkpoint import load_checkpoint
-from pymodel.files import replacing
+from pymodel.files import write_json
 from pymodel.images import load_images
 from pymodel.reference import integer_convolution, recover, step, tile_psums
 from pymodel.tiling import cut, gather
@@ -97,8 +97,7 @@ async def every_psum_matches_pytorch(dut):
         "seconds": seconds,
         "nonzero_share": (seen.next_input != 0).double().mean((0, 2, 3)).tolist(),
     }
-    with replacing(job.results) as temporary:
-        temporary.write_text(json.dumps(result, indent=2) + "\n")
+    write_json(job.results, result)
 
     board.finish()
     if not torch.equal(sums, whole):

@@ -6,7 +6,6 @@ python -m training.evaluate --data FOLDER
 
 import argparse
 import copy
-import json
 
 import torch
 from tabulate import tabulate
@@ -16,7 +15,7 @@ from tqdm import tqdm
 from pymodel.capture import DEFAULT_LAYER, capture
 from pymodel.checkpoint import SHIPPED, load_checkpoint
 from pymodel.errors import run_command
-from pymodel.files import RESULTS, replacing
+from pymodel.files import RESULTS, write_json
 from pymodel.images import ImageSet, normalise
 from pymodel.reference import IntegerConv2d
 from training.data import load_cifar10
@@ -91,8 +90,7 @@ def main() -> int:
         "accuracy_integer_layer": (integer == test_set.labels).double().mean().item(),
         "predictions_differing": int(differing.sum()),
     }
-    with replacing(RESULTS_FILE) as temporary:
-        temporary.write_text(json.dumps(result, indent=2) + "\n")
+    write_json(RESULTS_FILE, result)
     print(tabulate(
         [
             ["test images", f"{result['images']:,}"],

@@ -30,7 +30,7 @@ from tqdm import tqdm
 
 from pymodel.checkpoint import save_checkpoint
 from pymodel.errors import InputError, run_command
-from pymodel.files import RESULTS, ROOT, replacing
+from pymodel.files import RESULTS, ROOT, replacing, write_json
 from pymodel.images import ImageSet, normalise
 from pymodel.quantiser import Quantiser, compiler_works, initialise_scales, set_quantising
 from pymodel.sealed import read_sealed, write_sealed
@@ -330,8 +330,7 @@ def main() -> int:
                 "seconds": sum(row["seconds"] for row in rows),
                 "checkpoint": os.path.relpath(output),
             }  # fmt: skip
-            with replacing(RESULTS_FILE) as temporary:
-                temporary.write_text(json.dumps(result, indent=2) + "\n")
+            write_json(RESULTS_FILE, result)
             print(tabulate(
                 [["test accuracy", f"{share:.2%}"], ["epochs", recipe.epochs],
                  ["seed", arguments.seed], ["checkpoint", result["checkpoint"]]],
