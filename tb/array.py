@@ -1,18 +1,16 @@
-"""Driver and monitor of `systolic_array`, and the testbench class that wires them."""
+"""Our array under test: the driver of `systolic_array`, and the adapter that connects it."""
 
-from collections.abc import Callable
+from collections.abc import Sequence
 
-import cocotb
 import numpy as np
-from cocotb.clock import Clock
 from cocotb.handle import HierarchyObject
 from cocotb.triggers import ClockCycles, RisingEdge
+from cocotb.types import LogicArray
 
-from tb.packing import pack, unpack
-from tb.schedule import Stimulus
-from tb.scoreboard import Scoreboard
-
-CLOCK_PERIOD_NS = 10
+from tb.adapter import ArrayAdapter
+from tb.packing import pack
+from tb.schedule import Stimulus, schedule
+from tb.simulator import RTL
 
 
 class ArrayDriver:
@@ -60,43 +58,14 @@ class ArrayDriver:
         self.idle()
 
 
-class PsumMonitor:
-    """Watches the output in every cycle and hands each valid word to the scoreboard."""
+class ArrayBench(ArrayAdapter):
+    """`systolic_array`: the next tile's weights travel in while the present one computes."""
 
-    def __init__(self, dut: HierarchyObject, board: Scoreboard):
-        self.dut = dut
-        self.board = board
-        self.cycle = 0
-        self.last_cycle = 0  # of the last valid word
-
-    async def run(self) -> None:
-        """Never returns. Raises BenchError if valid, or psum while valid, is not 0 or 1."""
-        edge = RisingEdge(self.dut.clk_i)
-        valid, psum = self.dut.psum_valid_o, self.dut.psum_o
-        while True:
-            await edge
-            if self._known(valid, "psum_valid_o"):
-                self.board.receive(self.cycle, self._known(psum, "psum_o while valid is high"))
-                self.last_cycle = self.cycle
-            self.cycle += 1
-
-    def _known(self, handle, name: str) -> int:
-        value = handle.value
-        try:
-            return int(value)
-        except ValueError:
-            self.board.fail(f"X or Z on {name} at cycle {self.cycle}: {value}")
-            raise
-
-
-class ArrayBench:
-    """`systolic_array` with clock, driver, monitor and scoreboard.
-
-    Cycle 0 is the first cycle of the stimulus.
-    """
+    TOPLEVEL = "systolic_array"
+    SOURCES = sorted(RTL.glob("*.v"))
 
     def __init__(self, dut: HierarchyObject):
-        self.dut = dut
+        super().__init__(dut)
         self.rows = int(dut.ROWS.value)
         self.cols = int(dut.COLS.value)
         self.act_width = int(dut.ACT_WIDTH.value)
@@ -105,37 +74,18 @@ class ArrayBench:
         self.latency = self.rows + self.cols - 1
         self.driver = ArrayDriver(dut, self.weight_width, self.act_width)
 
-    async def start(self) -> None:
-        """Start the clock and reset."""
-        cocotb.start_soon(Clock(self.dut.clk_i, CLOCK_PERIOD_NS, unit="ns").start())
+    async def reset(self) -> None:
+        """Hold reset for two cycles with all inputs at rest."""
         await self.driver.reset()
 
-    async def run(
-        self, stimulus: Stimulus, expected: np.ndarray, place: Callable[[int], str],
-        first_channel: Callable[[int], int] = lambda index: 0,
-    ) -> tuple[Scoreboard, int]:  # fmt: skip
-        """Play `stimulus` and compare every psum with `expected`, int [n, COLS].
+    async def play(self, weights: np.ndarray, activations: Sequence[np.ndarray]) -> None:
+        """The densest legal sequence."""
+        await self.driver.play(schedule(weights, activations))
 
-        `place(index)` names the psum vector at `index`, `first_channel(index)` is the output
-        channel of its column 0. Returns the scoreboard, whose `finish` the caller has still to
-        call, and the cycles from the first input to the last output.
-        """
-
-        def difference(index: int, wanted: int, found: int) -> str:
-            wanted, found = unpack([wanted, found], self.cols, self.psum_width)
-            column = int(np.flatnonzero(wanted != found)[0])
-            channel = first_channel(index) + column
-            return f"channel {channel}: expected {wanted[column]}, got {found[column]}"
-
-        board = Scoreboard(pack(expected, self.psum_width), place, difference)
-        monitor = PsumMonitor(self.dut, board)
-        watching = cocotb.start_soon(monitor.run())
-        await self.driver.play(stimulus)
-        # Twice the latency: whatever comes after the last output is one too many.
-        await ClockCycles(self.dut.clk_i, 2 * self.latency + 1)
-        watching.cancel()
-        return board, monitor.last_cycle + 1
-
-    def psums(self, board: Scoreboard) -> np.ndarray:
-        """The received words as int64 [n, COLS]."""
-        return unpack(board.received, self.cols, self.psum_width)
+    def psums(self) -> LogicArray | None:
+        """All columns, where valid is high."""
+        valid = self.dut.psum_valid_o.value
+        try:
+            return self.dut.psum_o.value if int(valid) else None
+        except ValueError:
+            raise ValueError(f"psum_valid_o is {valid}") from None

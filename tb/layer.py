@@ -12,13 +12,15 @@ from pathlib import Path
 
 from tabulate import tabulate
 
-from pymodel.capture import DEFAULT_LAYER, find_layer, find_next
+from pymodel.capture import DEFAULT_LAYER, capture, find_layer, find_next
 from pymodel.checkpoint import SHIPPED, load_checkpoint
 from pymodel.errors import InputError, run_command
 from pymodel.files import RESULTS
 from pymodel.images import load_images
+from pymodel.layer_data import LayerData, layer_data
+from tb.adapter import OWN, adapter_class
 from tb.scoreboard import BenchError
-from tb.simulator import RTL, check_simulator, check_sources, random_seed, run_bench
+from tb.simulator import check_simulator, check_sources, random_seed, run_bench
 from tb.waves import WAVEFORM, keep_waveform
 
 SETTINGS = "SYSTOLIC_LAYER_JOB"  # environment variable that carries a LayerJob into the simulator
@@ -35,10 +37,21 @@ class LayerJob:
     images: int = 16
     checkpoint: str = str(SHIPPED)
     results: str = str(RESULTS / "layer.json")
+    dut: str = str(OWN)
 
     def settings(self) -> dict[str, str]:
         """Environment variables for the simulator."""
         return {SETTINGS: json.dumps(asdict(self))}
+
+    @property
+    def record(self) -> Path:
+        """Where the run leaves what came out, beside its results."""
+        return Path(self.results).with_suffix(".npz")
+
+    def read(self) -> LayerData:
+        """The layer on the images; InputError for a checkpoint or layer that will not do."""
+        model, _ = load_checkpoint(self.checkpoint)
+        return layer_data(capture(model, load_images().first(self.images).images, self.layer))
 
 
 def main() -> int:
@@ -48,14 +61,20 @@ def main() -> int:
     parser.add_argument("--layer", default=DEFAULT_LAYER, help="a quantised convolution")
     parser.add_argument("--model", default=str(SHIPPED), help="checkpoint")
     parser.add_argument("--waves", action="store_true", help="write a waveform")
-    parser.add_argument("--rtl", type=Path, default=RTL, help="folder of the Verilog sources")
+    parser.add_argument(
+        "--dut", type=Path, default=OWN, help="adapter of the array, a Python file; default: ours"
+    )
+    parser.add_argument(
+        "--rtl", type=Path, help="folder of Verilog sources instead of the adapter's"
+    )
     parser.add_argument(
         "--results", type=Path, default=RESULTS / "layer.json", help="JSON to write"
     )
     arguments = parser.parse_args()
 
     check_simulator(arguments.sim, arguments.waves)
-    check_sources(arguments.rtl)
+    dut = adapter_class(arguments.dut)
+    sources = check_sources(arguments.rtl) if arguments.rtl else list(dut.SOURCES)
     random_seed()
     shipped = load_images()
     if not arguments.images.isdecimal() or not 1 <= int(arguments.images) <= len(shipped):
@@ -69,21 +88,23 @@ def main() -> int:
     results = arguments.results.absolute()
     job = LayerJob(
         arguments.sim, arguments.layer, int(arguments.images),
-        str(Path(arguments.model).absolute()), str(results),
+        str(Path(arguments.model).absolute()), str(results), dut=str(arguments.dut.absolute()),
     )  # fmt: skip
-    results.unlink(missing_ok=True)  # so that what is there afterwards is of this run
+    for path in (results, job.record):  # so that what is there afterwards is of this run
+        path.unlink(missing_ok=True)
     if arguments.waves:
         WAVEFORM.unlink(missing_ok=True)
     failure = None
     try:
         build = run_bench(
-            "tb.test_layer", "systolic_array", simulator=arguments.sim, rtl=arguments.rtl,
+            "tb.test_layer", dut.TOPLEVEL, simulator=arguments.sim, sources=sources,
             settings=job.settings(), waves=arguments.waves,
         )  # fmt: skip
     except BenchError as error:
         failure, build = error, error.build
-    if arguments.waves and (build / "systolic_array.fst").exists():
-        print(f"Waveform: {os.path.relpath(keep_waveform(build))}; open it with: make gtkwave")
+    waveform = build / f"{dut.TOPLEVEL}.fst"
+    if arguments.waves and waveform.exists():
+        print(f"Waveform: {os.path.relpath(keep_waveform(waveform))}; open it with: make gtkwave")
     if results.exists():
         print(report(json.loads(results.read_text())))
     if failure:

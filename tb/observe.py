@@ -17,7 +17,7 @@ from pymodel.registers import Mode
 from tb.core import check_layer, started
 from tb.core_host import CORE, jobs_of
 from tb.scoreboard import BenchError, Place
-from tb.simulator import RTL, run_bench
+from tb.simulator import RTL, check_sources, run_bench
 from tb.waves import WAVES
 
 BATCH = "SYSTOLIC_BATCH"  # environment variable: file of the batch
@@ -84,8 +84,8 @@ def observe(
     message = None
     try:
         build = run_bench(
-            "tb.observe", "core", simulator="icarus", rtl=rtl, settings={BATCH: str(path)},
-            waves=True, variant="observe",
+            "tb.observe", "core", simulator="icarus", sources=check_sources(rtl),
+            settings={BATCH: str(path)}, waves=True, variant="observe",
         )  # fmt: skip
     except BenchError as error:
         message, build = str(error), error.build

@@ -31,6 +31,7 @@ class Scoreboard:
         self.place = place
         self.difference = difference
         self.received: list[int] = []
+        self.cycles: list[int] = []  # in which they came
         self.mismatches = 0
         self.first_mismatch = ""
 
@@ -40,6 +41,7 @@ class Scoreboard:
         if index == len(self.expected):
             self.fail(f"extra output at cycle {cycle}: all {index} expected ones had come")
         self.received.append(word)
+        self.cycles.append(cycle)
         if word != self.expected[index]:
             self.mismatches += 1
             self.first_mismatch = self.first_mismatch or (

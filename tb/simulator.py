@@ -83,19 +83,21 @@ def random_seed() -> str:
 
 def run_bench(
     module: str, toplevel: str, *, simulator: str, parameters: dict[str, int] | None = None,
-    rtl: Path = RTL, settings: dict[str, str] | None = None, waves: bool | None = None,
-    variant: str = "",
+    sources: list[Path] | None = None, settings: dict[str, str] | None = None,
+    waves: bool | None = None, variant: str = "",
 ) -> Path:  # fmt: skip
     """Run the cocotb tests of `module` ("tb.test_pe") on the Verilog module `toplevel`.
 
-    `settings` are environment variables for the bench. The usual cocotb variables work. Each
-    combination of bench, `variant`, sources, parameters and simulator has a build folder of its
-    own, which is returned, and is compiled once; with `waves` (by default $WAVES) the waveform is
-    there. Raises BenchError with the first failure, or if no test ran.
+    `sources` are Verilog files, by default all of `rtl/`; `settings` are environment variables for
+    the bench. The usual cocotb variables work. Each combination of bench, `variant`, sources,
+    parameters and simulator has a build folder of its own, which is returned, and is compiled once;
+    with `waves` (by default $WAVES) the waveform is there. Raises BenchError with the first
+    failure, or if no test ran.
     """
     waves = os.environ.get("WAVES", "") not in ("", "0") if waves is None else waves
     check_simulator(simulator, waves)
-    sources, seed, parameters = check_sources(rtl), random_seed(), parameters or {}
+    sources = sources or check_sources(RTL)
+    seed, parameters = random_seed(), parameters or {}
     bench = module.rpartition("test_")[2] + f"-{variant}" * bool(variant)
     build = BUILD / _build_name(bench, simulator, parameters, waves, sources)
     build.mkdir(parents=True, exist_ok=True)

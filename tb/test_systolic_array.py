@@ -38,7 +38,7 @@ async def check(bench: ArrayBench, weights, activations, **options) -> int:
     at = [(t, p) for t, tile in enumerate(activations) for p in range(len(tile))]
     bits = (bench.weight_width, bench.act_width)
     board, cycles = await bench.run(
-        schedule(weights, activations, bits=bits, **options),
+        bench.driver.play(schedule(weights, activations, bits=bits, **options)),
         expected, lambda i: "tile {}, pixel {}".format(*at[i]),
     )  # fmt: skip
     board.finish()
@@ -120,7 +120,7 @@ async def a_run_without_outputs_is_not_a_pass(dut):
     weights, activations = random_tiles(bench, random_generator(), [1])
     stimulus = schedule(weights, activations)
     stimulus.act_valid[:] = False
-    board, _ = await bench.run(stimulus, np.zeros((0, bench.cols), int), str)
+    board, _ = await bench.run(bench.driver.play(stimulus), np.zeros((0, bench.cols), int), str)
     with pytest.raises(BenchError, match="empty comparison"):
         board.finish()
 

@@ -18,10 +18,10 @@ WAVEFORM = WAVES / "layer.fst"
 SAVE_FILE = WAVES / "layer.gtkw"
 
 
-def keep_waveform(build: Path) -> Path:
+def keep_waveform(waveform: Path) -> Path:
     """Copy the waveform of a run out of its build folder and write the save file; its path."""
     with replacing(WAVEFORM) as temporary:
-        shutil.copy(build / "systolic_array.fst", temporary)
+        shutil.copy(waveform, temporary)
     with replacing(SAVE_FILE) as temporary, temporary.open("w") as file:
         write_save_file(file)
     return WAVEFORM

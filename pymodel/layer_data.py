@@ -1,0 +1,51 @@
+"""A quantised layer on some inputs: the integers for an array, the floats that judge its sums."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from pymodel.capture import Capture
+from pymodel.reference import step
+
+
+@dataclass(frozen=True)
+class LayerData:
+    """Whatever network or file it comes from."""
+
+    name: str
+    activation_codes: Tensor  # int8 [N, C_in, H, W], 0..15
+    weight_codes: Tensor  # int8 [C_out, C_in, k, k], −8..7
+    stride: int  # pixels
+    padding: int  # pixels
+    step: Tensor  # float32 [C_out, 1, 1], value of one unit of the integer sum: s_w[c] · s_x
+    after: nn.Module  # what follows the convolution, up to where `reference` was captured
+    reference: Tensor  # float32 [N, C_out, H', W']
+    reference_name: str  # "input of features.29"
+
+    @torch.no_grad()
+    def recover(self, sums: Tensor) -> Tensor:
+        """What `reference` should be, from the integer sums [N, C_out, H', W']; float32."""
+        return self.after(sums.float() * self.step)
+
+    def error(self, sums: Tensor) -> tuple[float, float]:
+        """Largest difference between the recovered values and `reference`.
+
+        In their own units, and in steps: the change that one unit of the integer sum makes there.
+        """
+        difference = (self.recover(sums) - self.reference).abs()
+        gain = self.step
+        for module in self.after.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                scale = module.weight.abs() / (module.running_var + module.eps).sqrt()
+                gain = gain * scale.detach()[:, None, None]
+        return difference.max().item(), (difference / gain).max().item()
+
+
+def layer_data(seen: Capture) -> LayerData:
+    """Of a captured layer; judged by the input of the next convolution."""
+    layer = seen.layer
+    return LayerData(
+        seen.name, layer.activation_codes(seen.input), layer.weight_codes(), layer.stride[0],
+        layer.padding[0], step(layer), seen.between, seen.next_input, f"input of {seen.next_name}",
+    )  # fmt: skip
