@@ -7,6 +7,7 @@ import importlib.util
 import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import numpy as np
 from cocotb.clock import Clock
 from cocotb.handle import HierarchyObject
 from cocotb.triggers import ClockCycles, RisingEdge
+from cocotb.types import LogicArray
 
 from pymodel.errors import InputError
 from pymodel.files import ROOT
@@ -48,6 +50,7 @@ class ArrayAdapter(ABC):
     def __init__(self, dut: HierarchyObject):
         self.dut = dut
         self.clock = getattr(dut, self.CLOCK)
+        self.board: Scoreboard | None = None  # of the latest run
 
     @abstractmethod
     async def reset(self) -> None:
@@ -102,7 +105,7 @@ class ArrayAdapter(ABC):
             channel = first_channel(index) + column
             return f"channel {channel}: expected {wanted[column]}, got {found[column]}"
 
-        board = Scoreboard(pack(expected, self.psum_width), place, difference)
+        board = self.board = Scoreboard(pack(expected, self.psum_width), place, difference)
         watching = cocotb.start_soon(self._watch(board))
         try:
             await playing
@@ -126,20 +129,31 @@ class ArrayAdapter(ABC):
             await edge
             try:
                 vector = self.psums()
-                if vector is not None:
-                    board.receive(cycle, self._word(vector))
             except ValueError as error:
                 board.fail(f"X or Z at cycle {cycle}: {error}")
+            if vector is not None:
+                board.receive(cycle, *self._word(vector))
             cycle += 1
 
-    def _word(self, vector: Any) -> int:
-        """A psum vector as one integer, column 0 in the lowest bits."""
-        try:
-            if isinstance(vector, list):
-                return pack([[int(value) for value in vector]], self.psum_width)[0]
-            return int(vector)
-        except ValueError:
-            raise ValueError(f"psums are {vector}") from None
+    def _word(self, vector: Any) -> tuple[int, list[int]]:
+        """A psum vector as one integer, column 0 in the lowest bits, and the columns not known."""
+        if not isinstance(vector, list):
+            with suppress(ValueError):
+                return int(vector), []
+            bits, width = str(vector), self.psum_width
+            ends = [len(bits) - column * width for column in range(self.cols)]
+            vector = [LogicArray(bits[end - width : end]) for end in ends]
+        values = [_known(value) for value in vector]
+        unknown = [column for column, value in enumerate(values) if value is None]
+        return pack([[value or 0 for value in values]], self.psum_width)[0], unknown
+
+
+def _known(value: Any) -> int | None:
+    """As an integer; None if a bit is X or Z."""
+    try:
+        return int(value)
+    except ValueError:
+        return None
 
 
 def adapter_class(path: Path = OWN) -> type[ArrayAdapter]:

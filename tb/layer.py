@@ -19,8 +19,10 @@ from pymodel.files import RESULTS
 from pymodel.images import load_images
 from pymodel.layer_data import LayerData, layer_data
 from tb.adapter import OWN, adapter_class
+from tb.mismatch import explain
 from tb.scoreboard import BenchError
 from tb.simulator import check_simulator, check_sources, random_seed, run_bench
+from tb.tile_run import Record
 from tb.waves import WAVEFORM, keep_waveform
 
 SETTINGS = "SYSTOLIC_LAYER_JOB"  # environment variable that carries a LayerJob into the simulator
@@ -108,6 +110,8 @@ def main() -> int:
     if results.exists():
         print(report(json.loads(results.read_text())))
     if failure:
+        if job.record.exists():
+            explain(Record.load(job.record))
         print(f"FAILED: {failure}")
         return 1
     print(f"Every psum equals PyTorch's. Results: {os.path.relpath(results)}")

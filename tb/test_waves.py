@@ -2,14 +2,13 @@
 
 import io
 import re
-import shutil
 
 import cocotb
 import pytest
 
 from tb import layer, waves
-from tb.simulator import RTL, run_bench
-from tb.testing import SIMULATORS
+from tb.simulator import run_bench
+from tb.testing import SIMULATORS, faulty_rtl
 from tb.waves import write_save_file
 
 
@@ -40,8 +39,7 @@ def test_main_job_keeps_the_waveform_of_a_failing_run_too(command, monkeypatch, 
     monkeypatch.setattr(layer, "WAVEFORM", tmp_path / "w.fst")
     monkeypatch.setattr(waves, "WAVEFORM", tmp_path / "w.fst")
     monkeypatch.setattr(waves, "SAVE_FILE", tmp_path / "w.gtkw")
-    rtl = shutil.copytree(RTL, tmp_path / "rtl")
-    (rtl / "pe.v").write_text((RTL / "pe.v").read_text().replace("psum_i + ", "psum_i - "))
+    rtl = faulty_rtl(tmp_path, "pe.v", ("psum_i + ", "psum_i - "))
     code, _, _ = command(
         layer.main, "--images", 1, "--waves", "--rtl", rtl, "--results", tmp_path / "r.json"
     )  # fmt: skip

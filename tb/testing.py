@@ -1,11 +1,14 @@
-"""What the benches share: which simulators pytest uses, and seeded random numbers."""
+"""What the benches share: which simulators pytest uses, seeded random numbers, faulty RTL."""
 
 import os
+import shutil
+from pathlib import Path
 
 import cocotb
 import numpy as np
 
 from pymodel.core import Core
+from tb.simulator import RTL
 
 # pytest runs the benches on Icarus, or on the simulator that SIM names.
 SIMULATORS = [os.environ.get("SIM", "icarus")]
@@ -22,3 +25,15 @@ CORES = {
 def random_generator() -> np.random.Generator:
     """Random numbers from the seed that cocotb prints and $COCOTB_RANDOM_SEED sets."""
     return np.random.default_rng(cocotb.RANDOM_SEED)
+
+
+def faulty_rtl(folder: Path, source: str, *replacements: tuple[str, str]) -> Path:
+    """A copy of `rtl/` in `folder`, with each (old, new) replaced in one source; its path."""
+    rtl = folder / "rtl"
+    shutil.copytree(RTL, rtl, dirs_exist_ok=True)
+    text = (rtl / source).read_text()
+    for old, new in replacements:
+        assert text.count(old) == 1, f"the fault no longer applies: {old}"
+        text = text.replace(old, new)
+    (rtl / source).write_text(text)
+    return rtl

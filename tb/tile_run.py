@@ -33,15 +33,17 @@ class TileRun:
         y, x = divmod(int(pixel), self.tiles.output_size[1])
         return int(image), self.tiles.tiles[number], y, x
 
+    def tile_words(self, tile: Tile) -> str:
+        """Which tile it is; groups only where there are several."""
+        words = f"kernel position ({tile.ky}, {tile.kx})"
+        if any(t.input_group or t.output_group for t in self.tiles.tiles):
+            words += f", input group {tile.input_group}, output group {tile.output_group}"
+        return words
+
     def place(self, index: int) -> str:
-        """The same in words."""
+        """The psum vector at `index` in words."""
         image, tile, y, x = self.at(index)
-        groups = f", input group {tile.input_group}, output group {tile.output_group}"
-        several = any(t.input_group or t.output_group for t in self.tiles.tiles)
-        return (
-            f"image {image}, kernel position ({tile.ky}, {tile.kx})"
-            f"{groups if several else ''}, pixel ({y}, {x})"
-        )
+        return f"image {image}, {self.tile_words(tile)}, pixel ({y}, {x})"
 
     async def on(self, array: ArrayAdapter) -> tuple[Scoreboard, int]:
         """Run it; the scoreboard, which the caller has still to finish, and the cycles it took."""
@@ -74,7 +76,18 @@ class Record:
 
     run: TileRun
     received: np.ndarray  # int64 [n, COLS]
+    unknown: np.ndarray  # bool [n, COLS]: X or Z in it
     cycles: np.ndarray  # int64 [n], in which they came; 0 is the first cycle of the stimulus
+    widths: tuple[int, int, int]  # bits of an activation, a weight, a psum
+
+    @classmethod
+    def of(cls, run: TileRun, array: ArrayAdapter, board: Scoreboard) -> "Record":
+        """What `board` received from `array`."""
+        widths = array.act_width, array.weight_width, array.psum_width
+        unknown = np.zeros((len(board.received), array.cols), bool)
+        for index, columns in board.unknown.items():
+            unknown[index, columns] = True
+        return cls(run, array.vectors(board), unknown, np.array(board.cycles, np.int64), widths)
 
     def save(self, path: Path) -> None:
         """Write it, whole or not at all."""
@@ -83,7 +96,8 @@ class Record:
             np.savez_compressed(
                 file, tiles=np.array(tiles.tiles), weights=tiles.weights,
                 activations=tiles.activations, output_size=np.array(tiles.output_size),
-                expected=self.run.expected, received=self.received, cycles=self.cycles,
+                expected=self.run.expected, received=self.received, unknown=self.unknown,
+                cycles=self.cycles, widths=np.array(self.widths),
             )  # fmt: skip
 
     @classmethod
@@ -96,4 +110,7 @@ class Record:
                 [Tile(*map(int, row)) for row in file["tiles"]], file["weights"],
                 file["activations"], tuple(map(int, file["output_size"])),
             )  # fmt: skip
-            return cls(TileRun(tiles, file["expected"]), file["received"], file["cycles"])
+            return cls(
+                TileRun(tiles, file["expected"]), file["received"], file["unknown"],
+                file["cycles"], tuple(map(int, file["widths"])),
+            )  # fmt: skip
