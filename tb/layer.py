@@ -38,6 +38,7 @@ class LayerJob:
     checkpoint: str = str(SHIPPED)
     results: str = str(RESULTS / "layer.json")
     dut: str = str(OWN)
+    waveform: str = ""  # where it goes, if one is written; the save file goes beside it
 
     def settings(self) -> dict[str, str]:
         """Environment variables for the simulator."""
@@ -89,6 +90,7 @@ def main() -> int:
     job = LayerJob(
         arguments.sim, arguments.layer, int(arguments.images),
         str(Path(arguments.model).absolute()), str(results), dut=str(arguments.dut.absolute()),
+        waveform=str(WAVEFORM) if arguments.waves else "",
     )  # fmt: skip
     for path in (results, job.record):  # so that what is there afterwards is of this run
         path.unlink(missing_ok=True)
@@ -98,7 +100,7 @@ def main() -> int:
     try:
         build = run_bench(
             "tb.test_layer", dut.TOPLEVEL, simulator=arguments.sim, sources=sources,
-            settings=job.settings(), waves=arguments.waves,
+            parameters=dict(dut.PARAMETERS), settings=job.settings(), waves=arguments.waves,
         )  # fmt: skip
     except BenchError as error:
         failure, build = error, error.build
@@ -107,6 +109,8 @@ def main() -> int:
         print(f"Waveform: {os.path.relpath(keep_waveform(waveform))}; open it with: make gtkwave")
     if results.exists():
         print(report(json.loads(results.read_text())))
+    elif not failure:
+        failure = "the simulation ended without results"
     if failure:
         print(f"FAILED: {failure}")
         return 1
@@ -119,6 +123,7 @@ def report(result: dict) -> str:
     per_cycle = result["macs"] / result["cycles"]
     rows = [
         ["simulator", result["simulator"]],
+        ["array", f"{result['array']}, {result['rows']} × {result['cols']}"],
         ["layer", result["layer"]],
         ["images", result["images"]],
         ["psums checked", f"{result['psums_checked']:,}"],
@@ -127,7 +132,7 @@ def report(result: dict) -> str:
         ["largest error", f"{result['max_abs_error']:.2e} (limit {MAX_ABS_ERROR:g})"],
         ["largest error in steps", f"{result['max_error_steps']:.2e} (limit {MAX_ERROR_STEPS:g})"],
         ["cycles", f"{result['cycles']:,}"],
-        ["MACs per cycle", f"{per_cycle:.2f} of 64"],
+        ["MACs per cycle", f"{per_cycle:.2f} of {result['rows'] * result['cols']}"],
         ["utilisation", f"{result['utilisation']:.2%}"],
         ["simulated cycles per second", f"{result['cycles'] / result['seconds']:,.0f}"],
         ["non-zero outputs per channel", " ".join(f"{s:.0%}" for s in result["nonzero_share"])],

@@ -17,19 +17,22 @@ import torch
 from pymodel.files import write_json
 from pymodel.reference import integer_convolution
 from pymodel.tiling import gather
-from tb.adapter import adapter_class
+from tb.adapter import connect
 from tb.layer import MAX_ABS_ERROR, MAX_ERROR_STEPS, SETTINGS, LayerJob, report
 from tb.scoreboard import BenchError
 from tb.simulator import run_bench
 from tb.testing import SIMULATORS
 from tb.tile_run import Record, tile_run
+from tb.waves import write_save_file
 
 
 @cocotb.test()
 async def every_psum_matches_pytorch(dut):
     """Each psum of each tile, each sum, and the next layer's input recovered from them."""
     job = LayerJob(**json.loads(os.environ[SETTINGS]))
-    array = adapter_class(Path(job.dut))(dut)
+    array = connect(Path(job.dut), dut)
+    if job.waveform:
+        write_save_file(Path(job.waveform), array.trace)
     torch.set_num_threads(1)
     layer = job.read()
     run = tile_run(layer, array.rows, array.cols)
@@ -50,6 +53,9 @@ async def every_psum_matches_pytorch(dut):
     macs = sums.numel() * layer.weight_codes[0].numel()
     result = {
         "simulator": job.simulator,
+        "array": array.TOPLEVEL,
+        "rows": array.rows,
+        "cols": array.cols,
         "layer": job.layer,
         "images": job.images,
         "psums_checked": psums.size,
@@ -76,9 +82,11 @@ async def every_psum_matches_pytorch(dut):
 
 
 def test_a_dead_channel_is_reported():
-    numbers = ("images", "psums_checked", "psum_mismatches", "outputs_checked", "max_abs_error",
-               "max_error_steps", "cycles", "macs", "utilisation", "seconds")  # fmt: skip
-    result = {"simulator": "icarus", "layer": "features.27", **dict.fromkeys(numbers, 1)}
+    numbers = ("rows", "cols", "images", "psums_checked", "psum_mismatches", "outputs_checked",
+               "max_abs_error", "max_error_steps", "cycles", "macs", "utilisation",
+               "seconds")  # fmt: skip
+    result = {"simulator": "icarus", "array": "a", "layer": "features.27"}
+    result |= dict.fromkeys(numbers, 1)
     assert "DEAD" not in report(result | {"nonzero_share": [0.5, 0.1]})
     assert re.search(r"DEAD CHANNELS +1: zero", report(result | {"nonzero_share": [0.5, 0.0]}))
 

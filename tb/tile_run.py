@@ -44,17 +44,19 @@ class TileRun:
         )
 
     async def on(self, array: ArrayAdapter) -> tuple[Scoreboard, int]:
-        """Run it; the scoreboard, which the caller has still to finish, and the cycles it took."""
+        """Run it; the scoreboard, which the caller has still to finish, and the cycles it took.
+
+        Raises InputError if the array is too narrow for it, BenchError as `ArrayAdapter.run`.
+        """
         pixels = self.expected.shape[2]
+        weights = np.tile(self.tiles.weights, (self.images, 1, 1))
+        activations = list(self.tiles.activations.reshape(-1, pixels, array.rows))
+        expected = self.expected.reshape(-1, array.cols)
+        array.check_fit(weights, activations, expected)
         return await array.run(
-            array.play(
-                np.tile(self.tiles.weights, (self.images, 1, 1)),
-                list(self.tiles.activations.reshape(-1, pixels, array.rows)),
-            ),
-            self.expected.reshape(-1, array.cols),
-            self.place,
-            lambda index: self.at(index)[1].output_group * array.cols,
-        )
+            array.play(weights, activations), expected, self.place,
+            lambda index: self.at(index)[1].output_group * array.cols, longest=pixels,
+        )  # fmt: skip
 
 
 def tile_run(layer: LayerData, rows: int, cols: int) -> TileRun:
