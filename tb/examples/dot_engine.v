@@ -52,18 +52,23 @@ module dot_engine #(
         assign acts   = g_col[c-1].acts_east;
       end
 
-      wire [(ROWS+1)*32-1:0] partial;
-      assign partial[31:0] = 32'b0;
       for (r = 0; r < ROWS; r = r + 1) begin : g_row
-        wire signed [7:0] act    = acts[(ROWS-1-r)*8 +: 8];
-        wire signed [7:0] weight = weights[(r*COLS+c)*8 +: 8];
-        assign partial[(r+1)*32 +: 32] =
-          partial[r*32 +: 32] + ({{24{act[7]}}, act} * {{24{weight[7]}}, weight});
+        wire signed [ 7:0] act    = acts[(ROWS-1-r)*8 +: 8];
+        wire signed [ 7:0] weight = weights[(r*COLS+c)*8 +: 8];
+        wire signed [31:0] product =
+          $signed({{24{act[7]}}, act}) * $signed({{24{weight[7]}}, weight});
+        wire        [31:0] sum;
+
+        if (r == 0) begin : g_first
+          assign sum = product;
+        end else begin : g_inner
+          assign sum = g_row[r-1].sum + product;
+        end
       end
 
       always @(posedge clk) begin
-        acts_east           <= acts;
-        p_data[c*32 +: 32]  <= partial[ROWS*32 +: 32];
+        acts_east          <= acts;
+        p_data[c*32 +: 32] <= g_row[ROWS-1].sum;
       end
 
       always @(posedge clk or negedge rst_n) begin
