@@ -5,6 +5,7 @@
 #   make help         all targets
 
 LAYER ?= features.27
+DUT ?= tb/array.py
 MODEL ?= training/shipped/vgg16_w4a4.safetensors
 WAVES ?= 0
 DATA ?= $(CIFAR10_ROOT)
@@ -17,9 +18,9 @@ export PYTHON ?= python3
 
 layer: SIM ?= icarus
 layer: IMAGES ?= 16
-layer: setup ## Run a trained layer on the array (SIM, IMAGES, LAYER, MODEL, WAVES=1)
+layer: setup ## Run a trained layer on the array (DUT, SIM, IMAGES, LAYER, MODEL, WAVES=1)
 	@$(PY) -m tb.layer --sim "$(SIM)" --images "$(IMAGES)" --layer "$(LAYER)" --model "$(MODEL)" \
-	  $(if $(filter-out 0,$(WAVES)),--waves)
+	  --dut "$(DUT)" $(if $(filter-out 0,$(WAVES)),--waves)
 
 # What the sweeps share: simulator, checkpoint, data set, and options (ARGS="--workers 1 --fresh")
 SWEEP = --sim "$(SIM)" --model "$(MODEL)" $(if $(DATA),--data "$(DATA)") $(ARGS)
@@ -61,8 +62,8 @@ train: setup ## Train the network (CIFAR10_ROOT or DATA, ARGS="--resume --epochs
 evaluate: setup ## Accuracy on the 10,000 test images, squeezed layer in float and in integers
 	@$(PY) -m training.evaluate $(if $(DATA),--data "$(DATA)") --model "$(MODEL)"
 
-gtkwave: setup ## Open the waveform that make WAVES=1 wrote
-	@$(PY) -m tb.waves
+gtkwave: setup ## Open the waveform that make WAVES=1 wrote (WAVE=mismatch: that of a failing run)
+	@$(PY) -m tb.waves $(WAVE)
 
 clean: ## Remove all that was built, state of a training included; .venv stays
 	@rm -rf build .pytest_cache .ruff_cache

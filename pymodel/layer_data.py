@@ -33,13 +33,21 @@ class LayerData:
 
         In their own units, and in steps: the change that one unit of the integer sum makes there.
         """
-        difference = (self.recover(sums) - self.reference).abs()
+        difference = self._difference(sums)
         gain = self.step
         for module in self.after.modules():
             if isinstance(module, nn.BatchNorm2d):
                 scale = module.weight.abs() / (module.running_var + module.eps).sqrt()
                 gain = gain * scale.detach()[:, None, None]
         return difference.max().item(), (difference / gain).max().item()
+
+    def worst(self, sums: Tensor) -> tuple[int, int, int, int]:
+        """Where that difference is largest, in its own units: image, channel, y, x."""
+        difference = self._difference(sums)
+        return tuple(int(i) for i in torch.unravel_index(difference.argmax(), difference.shape))
+
+    def _difference(self, sums: Tensor) -> Tensor:
+        return (self.recover(sums) - self.reference).abs()
 
 
 def layer_data(seen: Capture) -> LayerData:

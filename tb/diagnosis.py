@@ -60,7 +60,7 @@ def diagnose(record: Record) -> Diagnosis | None:
     cols = record.received.shape[1]
     count = len(record.received)
     expected = record.run.expected.reshape(-1, cols)[:count]
-    wrong = (record.received != expected) | record.unknown
+    wrong = record.wrong()
     if not wrong.any():
         return None
     index, column = map(int, np.argwhere(wrong)[0])

@@ -7,7 +7,8 @@ python -m tb.layer --sim verilator --images 100
 import argparse
 import json
 import os
-from dataclasses import asdict, dataclass
+import tempfile
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from tabulate import tabulate
@@ -40,6 +41,9 @@ class LayerJob:
     checkpoint: str = str(SHIPPED)
     results: str = str(RESULTS / "layer.json")
     dut: str = str(OWN)
+    waveform: str = ""  # where it goes, if one is written; the save file goes beside it
+    stop: int = 0  # cycle after which the simulation ends, if not 0
+    marker: int = -1  # in the save file, in the simulator's time steps
 
     def settings(self) -> dict[str, str]:
         """Environment variables for the simulator."""
@@ -91,27 +95,45 @@ def main() -> int:
     job = LayerJob(
         arguments.sim, arguments.layer, int(arguments.images),
         str(Path(arguments.model).absolute()), str(results), dut=str(arguments.dut.absolute()),
+        waveform=str(WAVEFORM) if arguments.waves else "",
     )  # fmt: skip
     for path in (results, job.record):  # so that what is there afterwards is of this run
         path.unlink(missing_ok=True)
     if arguments.waves:
         WAVEFORM.unlink(missing_ok=True)
-    failure = None
-    try:
-        build = run_bench(
-            "tb.test_layer", dut.TOPLEVEL, simulator=arguments.sim, sources=sources,
-            settings=job.settings(), waves=arguments.waves,
-        )  # fmt: skip
-    except BenchError as error:
-        failure, build = error, error.build
+
+    def run(job: LayerJob) -> tuple[Path, BenchError | None]:
+        """The build folder, and what went wrong."""
+        try:
+            build = run_bench(
+                "tb.test_layer", dut.TOPLEVEL, simulator=job.simulator, sources=sources,
+                parameters=dict(dut.PARAMETERS), settings=job.settings(),
+                waves=bool(job.waveform), variant="again" * bool(job.stop),
+            )  # fmt: skip
+        except BenchError as error:
+            return error.build, error
+        return build, None
+
+    build, failure = run(job)
     waveform = build / f"{dut.TOPLEVEL}.fst"
     if arguments.waves and waveform.exists():
         print(f"Waveform: {os.path.relpath(keep_waveform(waveform))}; open it with: make gtkwave")
     if results.exists():
         print(report(json.loads(results.read_text())))
+    elif not failure:
+        failure = "the simulation ended without results"
     if failure:
         if job.record.exists():
-            explain(Record.load(job.record))
+
+            def again(waveform: Path, stop: int, marker: int) -> Path:
+                with tempfile.TemporaryDirectory() as folder:
+                    elsewhere = str(Path(folder) / "layer.json")
+                    part = replace(
+                        job, results=elsewhere, waveform=str(waveform), stop=stop, marker=marker
+                    )
+                    return run(part)[0] / f"{dut.TOPLEVEL}.fst"
+
+            explain(Record.load(job.record), again)
         print(f"FAILED: {failure}")
         return 1
     print(f"Every psum equals PyTorch's. Results: {os.path.relpath(results)}")
@@ -123,6 +145,7 @@ def report(result: dict) -> str:
     per_cycle = result["macs"] / result["cycles"]
     rows = [
         ["simulator", result["simulator"]],
+        ["array", f"{result['array']}, {result['rows']} × {result['cols']}"],
         ["layer", result["layer"]],
         ["images", result["images"]],
         ["psums checked", f"{result['psums_checked']:,}"],
@@ -131,7 +154,7 @@ def report(result: dict) -> str:
         ["largest error", f"{result['max_abs_error']:.2e} (limit {MAX_ABS_ERROR:g})"],
         ["largest error in steps", f"{result['max_error_steps']:.2e} (limit {MAX_ERROR_STEPS:g})"],
         ["cycles", f"{result['cycles']:,}"],
-        ["MACs per cycle", f"{per_cycle:.2f} of 64"],
+        ["MACs per cycle", f"{per_cycle:.2f} of {result['rows'] * result['cols']}"],
         ["utilisation", f"{result['utilisation']:.2%}"],
         ["simulated cycles per second", f"{result['cycles'] / result['seconds']:,.0f}"],
         ["non-zero outputs per channel", " ".join(f"{s:.0%}" for s in result["nonzero_share"])],

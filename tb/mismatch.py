@@ -3,7 +3,10 @@
 It also cuts the waveform around that place, for `make gtkwave WAVE=mismatch`.
 """
 
+import os
+from collections.abc import Callable
 from dataclasses import asdict
+from pathlib import Path
 
 from rich import box
 from rich.columns import Columns
@@ -11,26 +14,47 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from pymodel.errors import InputError
 from pymodel.files import RESULTS, write_json
 from tb.diagnosis import Diagnosis, diagnose
 from tb.tile_run import Record
+from tb.wave_window import cut_waveform
+from tb.waves import WAVES
 
 SHOWN = 8  # psum vectors and columns in a map
 SUSPECTS = 3  # in the table
 CYCLES_AROUND = 50  # in the waveform, before and after the first wrong psum
+WAVEFORM = WAVES / "mismatch.fst"
 MISMATCH = RESULTS / "mismatch.json"
 
 
-def explain(record: Record) -> Diagnosis | None:
-    """Print the screen and write `build/results/mismatch.json`; None if no psum is wrong."""
+def explain(record: Record, again: Callable[[Path, int, int], Path]) -> None:
+    """Print the screen, cut a waveform, and write `build/results/mismatch.json`.
+
+    `again(waveform, stop, marker)` runs the same with a waveform up to cycle `stop`, writes the
+    save file of `waveform` with a marker at that time, and returns where the whole waveform is.
+    Does nothing if what came was right: then it came too late, or what follows from it is wrong.
+    """
     found = diagnose(record)
     if not found:
-        return None
-    console = Console(highlight=False, soft_wrap=True)
+        return
+    console = Console(highlight=False)
     for part in screen(record, found):
         console.print(part, soft_wrap=isinstance(part, Text))
     write_json(MISMATCH, summary(record, found))
-    return found
+    first, last = max(0, found.cycle - CYCLES_AROUND), found.cycle + CYCLES_AROUND
+    WAVEFORM.unlink(missing_ok=True)
+    try:
+        whole = again(WAVEFORM, last + 1, record.time(found.cycle))
+        cut_waveform(whole, WAVEFORM, record.time(first), record.time(last))
+    except InputError as error:  # nothing to write one with
+        console.print(f"No waveform: {error}", soft_wrap=True)
+        return
+    where = os.path.relpath(WAVEFORM)
+    console.print(
+        f"Waveform of cycles {first} to {last}: {where}; open it with: make gtkwave WAVE=mismatch",
+        soft_wrap=True,
+    )
 
 
 def screen(record: Record, found: Diagnosis) -> list[RenderableType]:
@@ -42,16 +66,8 @@ def screen(record: Record, found: Diagnosis) -> list[RenderableType]:
     )
     maps = Columns([_map(record, found, "expected"), _map(record, found, "got")], padding=(0, 3))
     last = Text(f"Hint: {hint(record, found)}", "bold")
-    return [
-        Text(""),
-        Text(title, "bold"),
-        maps,
-        Text(""),
-        _suspects(found),
-        Text(""),
-        last,
-        Text(""),
-    ]
+    between = Text("")
+    return [between, Text(title, "bold"), maps, between, _suspects(found), between, last]
 
 
 def hint(record: Record, found: Diagnosis) -> str:

@@ -12,7 +12,7 @@ from pymodel import registers
 from pymodel.core import Core, Layer, check, words
 from pymodel.cycles import cycles, limit_cycles
 from pymodel.registers import Error, Mode
-from tb.array import CLOCK_PERIOD_NS
+from tb.adapter import CLOCK_PERIOD_NS
 from tb.core import check_layer, random_data, random_layer, reference, started
 from tb.scoreboard import compare
 from tb.simulator import run_bench

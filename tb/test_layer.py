@@ -12,27 +12,33 @@ from pathlib import Path
 import cocotb
 import pytest
 import torch
+from cocotb.triggers import ClockCycles
 
 from pymodel.files import write_json
 from pymodel.reference import integer_convolution
 from pymodel.tiling import gather
-from tb.adapter import adapter_class
+from tb.adapter import ArrayAdapter, connect
 from tb.layer import MAX_ABS_ERROR, MAX_ERROR_STEPS, SETTINGS, LayerJob, report
 from tb.scoreboard import BenchError
 from tb.simulator import run_bench
 from tb.testing import SIMULATORS
 from tb.tile_run import Record, tile_run
+from tb.waves import write_save_file
 
 
 @cocotb.test()
 async def every_psum_matches_pytorch(dut):
     """Each psum of each tile, each sum, and the next layer's input recovered from them."""
     job = LayerJob(**json.loads(os.environ[SETTINGS]))
-    array = adapter_class(Path(job.dut))(dut)
+    array = connect(Path(job.dut), dut)
+    if job.waveform:
+        write_save_file(Path(job.waveform), array.trace, job.marker)
     torch.set_num_threads(1)
     layer = job.read()
     run = tile_run(layer, array.rows, array.cols)
     await array.start()
+    if job.stop:
+        cocotb.start_soon(end_after(array, job.stop))
     began = time.monotonic()
     try:
         board, cycles = await run.on(array)
@@ -43,7 +49,8 @@ async def every_psum_matches_pytorch(dut):
     if len(board.received) < len(board.expected) or not board.expected:
         board.finish()
 
-    psums = array.vectors(board).reshape(run.expected.shape)
+    record = Record.of(run, array, board)
+    psums = record.received.reshape(run.expected.shape)
     sums = torch.from_numpy(gather(psums, run.tiles, len(layer.weight_codes)))
     whole = integer_convolution(
         layer.activation_codes, layer.weight_codes, layer.stride, layer.padding
@@ -52,10 +59,13 @@ async def every_psum_matches_pytorch(dut):
     macs = sums.numel() * layer.weight_codes[0].numel()
     result = {
         "simulator": job.simulator,
+        "array": array.TOPLEVEL,
+        "rows": array.rows,
+        "cols": array.cols,
         "layer": job.layer,
         "images": job.images,
         "psums_checked": psums.size,
-        "psum_mismatches": int((psums != run.expected).sum()),
+        "psum_mismatches": int(record.wrong().sum()),
         "outputs_checked": layer.reference.numel(),
         "max_abs_error": error,
         "max_error_steps": error_steps,
@@ -71,16 +81,26 @@ async def every_psum_matches_pytorch(dut):
     if not torch.equal(sums, whole):
         raise BenchError("the sums over the tiles differ from PyTorch's integer convolution")
     if not (error < MAX_ABS_ERROR and error_steps < MAX_ERROR_STEPS):
+        image, channel, y, x = layer.worst(sums)
         raise BenchError(
-            f"recovered {layer.reference_name} differs by {error:.3g} ({error_steps:.3g} steps) "
-            f"from the captured one, expected below {MAX_ABS_ERROR:g} ({MAX_ERROR_STEPS:g} steps)"
+            f"every psum is right, but the recovered {layer.reference_name} differs by {error:.3g} "
+            f"({error_steps:.3g} steps) from the captured one at image {image}, channel {channel}, "
+            f"pixel ({y}, {x}), expected below {MAX_ABS_ERROR:g} ({MAX_ERROR_STEPS:g} steps)"
         )
 
 
+async def end_after(array: ArrayAdapter, cycles: int) -> None:
+    """End a simulation of which no more is wanted."""
+    await ClockCycles(array.clock, cycles)
+    raise BenchError(f"stopped after {cycles} cycles")
+
+
 def test_a_dead_channel_is_reported():
-    numbers = ("images", "psums_checked", "psum_mismatches", "outputs_checked", "max_abs_error",
-               "max_error_steps", "cycles", "macs", "utilisation", "seconds")  # fmt: skip
-    result = {"simulator": "icarus", "layer": "features.27", **dict.fromkeys(numbers, 1)}
+    numbers = ("rows", "cols", "images", "psums_checked", "psum_mismatches", "outputs_checked",
+               "max_abs_error", "max_error_steps", "cycles", "macs", "utilisation",
+               "seconds")  # fmt: skip
+    result = {"simulator": "icarus", "array": "a", "layer": "features.27"}
+    result |= dict.fromkeys(numbers, 1)
     assert "DEAD" not in report(result | {"nonzero_share": [0.5, 0.1]})
     assert re.search(r"DEAD CHANNELS +1: zero", report(result | {"nonzero_share": [0.5, 0.0]}))
 

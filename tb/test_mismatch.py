@@ -5,10 +5,16 @@ import os
 
 import numpy as np
 import pytest
+from pylibfst import ffi, lib
+from pylibfst.helpers import fstReaderIterBlocks, get_scopes_signals2
 
+from pymodel.errors import InputError
 from tb import mismatch
 from tb.layer import main
+from tb.packing import unpack
 from tb.testing import faulty_rtl
+from tb.tile_run import Record
+from tb.wave_window import cut_waveform
 
 SEED = int(os.environ.get("COCOTB_RANDOM_SEED", "1"))
 ARRAY = "systolic_array.v"
@@ -136,9 +142,15 @@ FAULTS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("fault", FAULTS, ids=lambda f: f.__name__)
-def test_the_hint_is_right(fault, command, tmp_path, monkeypatch):
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path, monkeypatch):
+    """Each test's results and waveform in its own folder."""
     monkeypatch.setattr(mismatch, "MISMATCH", tmp_path / "mismatch.json")
+    monkeypatch.setattr(mismatch, "WAVEFORM", tmp_path / "mismatch.fst")
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda f: f.__name__)
+def test_the_hint_is_right(fault, command, tmp_path):
     source, replacements, words = fault(np.random.default_rng(SEED))
     rtl = faulty_rtl(tmp_path, source, *replacements)
     code, out, _ = command(main, "--rtl", rtl, "--images", 1, "--results", tmp_path / "layer.json")
@@ -146,3 +158,47 @@ def test_the_hint_is_right(fault, command, tmp_path, monkeypatch):
     found = json.loads((tmp_path / "mismatch.json").read_text())
     assert words in found["hint"]
     assert found["hint"] in out
+
+
+def test_the_waveform_is_cut_around_the_first_wrong_psum(command, tmp_path):
+    """Its psums are those of the record, its times those of its cycles; GTKWave has a marker."""
+    rtl = faulty_rtl(tmp_path, "pe.v", (ADD, ADD.replace("+", "-")))
+    code, _, _ = command(main, "--rtl", rtl, "--images", 1, "--results", tmp_path / "layer.json")
+    assert code == 1
+    record = Record.load(tmp_path / "layer.npz")
+    found = json.loads((tmp_path / "mismatch.json").read_text())
+    first, last = max(0, found["cycle"] - 50), found["cycle"] + 50
+    seen = waveform_values(tmp_path / "mismatch.fst", "systolic_array.psum_o")
+    assert min(seen) == record.time(first)
+    assert max(seen) <= record.time(last)
+    checked = 0
+    for cycle, word in zip(record.cycles, record.received, strict=True):
+        before = [time for time in seen if time < record.time(cycle)]
+        if first < cycle <= last:
+            assert unpack([int(seen[max(before)], 2)], 8, 16)[0].tolist() == word.tolist()
+            checked += 1
+    assert checked > 50
+    assert f"*-16.300000 {record.time(found['cycle'])} " in (
+        (tmp_path / "mismatch.gtkw").read_text()
+    )
+
+
+def waveform_values(path, name: str) -> dict[int, str]:
+    """Time → bits of one signal, at its changes."""
+    reader = lib.fstReaderOpen(str(path).encode())
+    _, signals = get_scopes_signals2(reader)
+    (handle,) = (s.handle for n, s in signals.by_name.items() if n.split(" [")[0] == name)
+    lib.fstReaderSetFacProcessMask(reader, handle)
+    values = {}
+    fstReaderIterBlocks(
+        reader, lambda _, time, __, text: values.update({time: ffi.string(text).decode()})
+    )
+    lib.fstReaderClose(reader)
+    return values
+
+
+def test_a_file_that_is_no_waveform(tmp_path):
+    (tmp_path / "no.fst").write_text("nothing")
+    with pytest.raises(InputError, match=r"no.fst: is no waveform"):
+        cut_waveform(tmp_path / "no.fst", tmp_path / "cut.fst", 0, 1)
+    assert not (tmp_path / "cut.fst").exists()
