@@ -16,9 +16,15 @@ from vcd.gtkw import GTKWSave
 
 from pymodel.errors import InputError, run_command
 from pymodel.files import ROOT, replacing
+from tb.adapter import CLOCK_PERIOD_NS
 
 WAVES = ROOT / "build" / "waves"
 WAVEFORM = WAVES / "layer.fst"
+
+
+def time_ns(cycle: int) -> int:
+    """When `cycle` of the main job begins in its waveform, ns; two of reset come before cycle 0."""
+    return (2 + cycle) * CLOCK_PERIOD_NS
 
 
 def keep_waveform(waveform: Path) -> Path:
