@@ -27,11 +27,11 @@ from vcd.gtkw import GTKWSave
 from pymodel.errors import InputError
 from pymodel.files import ROOT
 from tb.packing import pack, unpack
+from tb.schedule import CLOCK_PERIOD_NS
 from tb.scoreboard import BenchError, Scoreboard
 from tb.waves import trace_top
 
 OWN = ROOT / "tb" / "array.py"
-CLOCK_PERIOD_NS = 10
 UNKNOWN = "X or Z"  # stands for the value of a column
 SIZES = ("rows", "cols", "act_width", "weight_width", "psum_width", "latency", "patience")
 

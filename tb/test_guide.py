@@ -5,18 +5,18 @@ pytest itself runs the guide's examples and compares their outputs (pyproject.to
 
 import io
 import re
-import shutil
 from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 
+from vcd.gtkw import GTKWSave
 from vcd.reader import TokenKind, tokenize
 
 from tb import guide, layer
-from tb.simulator import RTL
+from tb.testing import faulty_rtl
 from tb.tile_run import Record
-from tb.waves import time_ns, write_save_file
+from tb.waves import time_ns, trace_array
 
 EXAMPLES = """# Title
 
@@ -61,10 +61,8 @@ def test_guide_is_replaced_as_a_whole(command, monkeypatch, tmp_path):
 def test_waveform_shows_what_the_guide_says(command, tmp_path):
     """Every product, every psum at the south edge and every output of image 0: trace and time."""
     vcd = tmp_path / "array.vcd"
-    rtl = shutil.copytree(RTL, tmp_path / "rtl")
-    text = (RTL / "systolic_array.v").read_text()
     dump = f'initial begin $dumpfile("{vcd}"); $dumpvars(0, systolic_array); end\nendmodule'
-    (rtl / "systolic_array.v").write_text(text.replace("endmodule", dump))
+    rtl = faulty_rtl(tmp_path, "systolic_array.v", ("endmodule", dump))
     results = tmp_path / "layer.json"
     code, out, _ = command(layer.main, "--images", 1, "--rtl", rtl, "--results", results)
     assert code == 0, out
@@ -119,7 +117,7 @@ def traces(vcd: Path) -> Callable[[str, int], int]:
                 values.append(token.data.value)
 
     save_file = io.StringIO()
-    write_save_file(save_file)
+    trace_array(GTKWSave(save_file))
     lines = re.findall(r"^(?:\+\{(.*)\} )?(systolic_array\.\S+)$", save_file.getvalue(), re.M)
     signals = {
         name or signal.rpartition(".")[2]: re.sub(r"\[\d+:\d+\]$", "", signal)

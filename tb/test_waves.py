@@ -47,7 +47,7 @@ def test_save_file(simulator, top):
 def test_main_job_keeps_the_waveform_of_a_failing_run_too(command, monkeypatch, tmp_path):
     monkeypatch.setattr(layer, "WAVEFORM", tmp_path / "w.fst")
     monkeypatch.setattr(waves, "WAVEFORM", tmp_path / "w.fst")
-    rtl = faulty_rtl(tmp_path, "pe.v", ("psum_i + ", "psum_i - "))
+    rtl = faulty_rtl(tmp_path, "pe.v", ("<= psum_i + product", "<= psum_i - product"))
     code, _, _ = command(
         layer.main, "--images", 1, "--waves", "--rtl", rtl, "--results", tmp_path / "r.json"
     )  # fmt: skip

@@ -16,7 +16,7 @@ from vcd.gtkw import GTKWSave
 
 from pymodel.errors import InputError, run_command
 from pymodel.files import ROOT, replacing
-from tb.adapter import CLOCK_PERIOD_NS
+from tb.schedule import CLOCK_PERIOD_NS
 
 WAVES = ROOT / "build" / "waves"
 WAVEFORM = WAVES / "layer.fst"
