@@ -104,12 +104,13 @@ def read_text(path: Path, kind: Kind) -> TextFile:
         word = line.strip()
         if not word or word.startswith("#"):
             continue
-        if not set(word) <= {"0", "1"}:
+        if odd := re.search("[^01]", word):
             if not words and number <= HEADER_LINES and not _like_a_word(word, width):
                 continue
             shown = word if len(word) <= width else f"{word[:width]}…"
             raise InputError(
-                f"{path}, line {number}: found {shown!r}, expected {width} characters 0 or 1"
+                f"{path}, line {number}: character {odd.start() + 1} of {shown!r} is {odd[0]!r}, "
+                f"expected {width} characters 0 or 1"
             )
         if kind is SUM and len(word) == 2 * width:
             raise _two_bit_variant(f"{path}, line {number}: {len(word)} bits", f"{width}")
@@ -119,11 +120,11 @@ def read_text(path: Path, kind: Kind) -> TextFile:
         numbers.append(number)
     if not words:
         raise InputError(f"{path}: no data, expected lines of {width} bits")
-    bits = np.frombuffer("".join(words).encode(), np.uint8).astype(np.int64) - ord("0")
-    place = 1 << np.arange(kind.bits, dtype=np.int64)[::-1]
+    starts = range(0, width, kind.bits)[::-1]
+    values = np.array([[int(word[at : at + kind.bits], 2) for at in starts] for word in words])
     if kind.signed:
-        place[0] = -place[0]
-    return TextFile(path, (bits.reshape(-1, LANES, kind.bits) @ place)[:, ::-1], numbers)
+        values -= (values >> kind.bits - 1) << kind.bits
+    return TextFile(path, values, numbers)
 
 
 def format_text(values: np.ndarray, kind: Kind, header: bool = True) -> str:

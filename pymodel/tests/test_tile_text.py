@@ -124,18 +124,19 @@ MALFORMED = [
     (7, lambda word: word[:-1], "31 bits, expected 32"),
     (7, lambda word: word + "0", "33 bits, expected 32"),
     (7, lambda word: word[:8], "8 bits, expected 32"),
-    (7, lambda word: word[:5] + "x" + word[6:], "expected 32 characters 0 or 1"),
+    (7, lambda word: word[:5] + "x" + word[6:], "character 6 of '"),
     (7, lambda word: 32 * "z", "'zzzz"),
     (4, lambda word: word[:5] + "O" + word[6:], "expected 32 characters 0 or 1"),
     (4, lambda word: "comment", "'comment'"),
     (4, lambda word: 32 * "X", "'XXXX"),
     (7, lambda word: word[:16] + " " + word[16:], "expected 32 characters 0 or 1"),
+    (7, lambda word: word + ",", "is ',', expected 32 characters 0 or 1"),
     (7, lambda word: word[:16] + "_" + word[16:], "expected 32 characters 0 or 1"),
     (7, lambda word: "a header in the middle", "'a header in the middle'"),
     (11, lambda word: "the end", "'the end'"),
     (7, lambda word: "-" + word[1:], "expected 32"),
     (7, lambda word: "２" + word[1:], "expected 32"),
-    (7, lambda word: "9" * 500, "9…', expected 32"),
+    (7, lambda word: "9" * 500, "9…' is '9', expected 32"),
     (1, lambda word: 32 * "x", "'xxxx"),
     (2, lambda word: "0" * 31 + "l", "expected 32"),
     (3, lambda word: "101", "3 bits, expected 32"),
@@ -149,6 +150,13 @@ def test_a_malformed_line(folder, name, line, change, words):
     lines[line - 1] = change(lines[line - 1])
     (folder / name).write_text("\n".join(lines))
     refused_at(f"{name}, line {line}", words, folder=folder)
+
+
+def test_other_text_after_the_first_word_is_no_header(tmp_path):
+    PLAIN.write(tmp_path, header="")
+    lines = (tmp_path / "activation.txt").read_text().splitlines()
+    (tmp_path / "activation.txt").write_text("\n".join([lines[0], "comment", *lines[1:]]))
+    refused_at("activation.txt, line 2", "'comment'", folder=tmp_path)
 
 
 @pytest.mark.parametrize("name", ["psum.txt", "psum_kij8.txt", "out.txt"])
@@ -217,7 +225,7 @@ def test_activations_of_another_map_than_the_sums(folder):
     refused_at("psum.txt, line 229", "too many, expected 225", "3 × 3 map", folder=folder)
 
 
-@pytest.mark.parametrize("height", [3, 11, 35, 10**9])
+@pytest.mark.parametrize("height", [3, 11, 16, 35, 10**9])
 def test_a_height_that_does_not_fit(folder, height):
     refused_at("activation.txt, line 39", f"multiple of {height + 2}", folder=folder, height=height)
 
