@@ -37,9 +37,9 @@ async def every_psum_matches_pytorch(dut):
 
 
 @pytest.fixture
-def replayed(command, monkeypatch, tmp_path):
-    """Run a folder, in a build folder of its own: tests run at once. Exit code, output, results."""
-    monkeypatch.setattr(simulator, "BUILD", tmp_path / "build")
+def replayed(command, monkeypatch, tmp_path, worker_id):
+    """Run a folder; exit code, output, results. Tests that run at once do not share a build."""
+    monkeypatch.setattr(simulator, "BUILD", simulator.BUILD / worker_id)
 
     def run(folder, *arguments):
         results = tmp_path / "replay.json"
@@ -134,7 +134,7 @@ def test_a_wrong_array_is_found_with_files_and_without(replayed, monkeypatch, tm
     wrong = type("Wrong", (adapter_class(),), {"SOURCES": sorted(rtl.glob("*.v"))})
     monkeypatch.setattr(replay, "adapter_class", lambda path: wrong)
     folder = PlainTiles(1, 1).write(tmp_path / "tiles")
-    code, out, result = replayed(folder)
+    code, out, result = replayed(folder, "--sim", "icarus")
     assert code == 1
     assert "FAILED: mismatch: image 0, kernel position (" in out
     assert out.count("the file agrees with PyTorch: the RTL is wrong there") > 1
