@@ -14,7 +14,7 @@ PY := .venv/bin/python
 export PYTHON ?= python3
 
 .DEFAULT_GOAL := layer
-.PHONY: layer accuracy network scaling test lint bench synth pnr registers train evaluate gtkwave clean help setup
+.PHONY: layer accuracy network scaling vectors replay test lint bench synth pnr registers train evaluate gtkwave clean help setup
 
 layer: SIM ?= icarus
 layer: IMAGES ?= 16
@@ -37,6 +37,13 @@ network: setup ## Images through all quantised layers in the core (IMAGES, SIM, 
 scaling: SIM ?= verilator
 scaling: setup ## How the sweep of make network scales: one worker, two, and an estimate up to 1,000
 	@$(PY) -m tb.scaling --sim "$(SIM)" --model "$(MODEL)" $(ARGS)
+
+vectors: setup ## Write a layer as tile text files (OUT=folder, LAYER, MODEL, ARGS="--image 3 --no-header")
+	@$(PY) -m tb.vectors --out "$(OUT)" --layer "$(LAYER)" --model "$(MODEL)" $(ARGS)
+
+replay: SIM ?= icarus
+replay: setup ## Run a folder of tile text files on the array (DIR=folder, SIM, ARGS="--height 4")
+	@$(PY) -m tb.replay --dir "$(DIR)" --sim "$(SIM)" $(ARGS)
 
 test: setup ## Run all tests and lint, in parallel (SIM for the simulator of the benches)
 	@$(PY) -m pytest -n auto -q
