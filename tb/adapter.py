@@ -29,7 +29,7 @@ from pymodel.files import ROOT
 from tb.packing import pack, unpack
 from tb.schedule import CLOCK_PERIOD_NS
 from tb.scoreboard import BenchError, Scoreboard
-from tb.waves import trace_top
+from tb.waves import Watch, trace_top
 
 OWN = ROOT / "tb" / "array.py"
 UNKNOWN = "X or Z"  # stands for the value of a column
@@ -64,6 +64,7 @@ class ArrayAdapter(ABC):
         self.dut = dut
         self.clock = getattr(dut, self.CLOCK)
         self.board: Scoreboard | None = None  # of the latest run
+        self.watch: Watch | None = None
         self.clock_steps = (0, 0)  # of it: the edge that ends cycle 0, and the period
 
     @abstractmethod
@@ -103,11 +104,17 @@ class ArrayAdapter(ABC):
         trace_top(save, self.dut, self.CLOCK)
 
     async def start(self) -> None:
-        """Start the clock and reset. BenchError if `reset` does not return."""
+        """Start the clock and reset; the save file of a waveform is written here.
+
+        Raises BenchError if `reset` does not return.
+        """
         for name in SIZES:
             value = getattr(self, name)
             if not isinstance(value, int) or value < (name != "latency"):
                 raise InputError(f"{type(self).__name__}.{name} is {value!r}, expected an integer")
+        self.watch = Watch.of_this_run()
+        if self.watch:
+            self.watch.write_save_file(self.trace)
         cocotb.start_soon(Clock(self.clock, CLOCK_PERIOD_NS, unit="ns").start())
         limit = self._limit(1)
         try:
@@ -183,6 +190,8 @@ class ArrayAdapter(ABC):
         cycle = last = 0
         while True:
             await edge
+            if self.watch and self.watch.stop and cycle > self.watch.stop:
+                board.fail(f"stopped after {self.watch.stop} cycles")
             if cycle == 0:
                 period = get_sim_steps(CLOCK_PERIOD_NS, "ns")
                 self.clock_steps = int(get_sim_time("step")), period

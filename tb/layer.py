@@ -24,7 +24,7 @@ from tb.mismatch import explain
 from tb.scoreboard import BenchError
 from tb.simulator import check_simulator, check_sources, random_seed, run_bench
 from tb.tile_run import Record
-from tb.waves import WAVEFORM, keep_waveform
+from tb.waves import WAVEFORM, Watch, keep_waveform
 
 SETTINGS = "SYSTOLIC_LAYER_JOB"  # environment variable that carries a LayerJob into the simulator
 MAX_ABS_ERROR = 1e-3  # of the recovered output, in the units of the next layer's input
@@ -41,9 +41,6 @@ class LayerJob:
     checkpoint: str = str(SHIPPED)
     results: str = str(RESULTS / "layer.json")
     dut: str = str(OWN)
-    waveform: str = ""  # where it goes, if one is written; the save file goes beside it
-    stop: int = 0  # cycle after which the simulation ends, if not 0
-    marker: int = -1  # in the save file, in the simulator's time steps
 
     def settings(self) -> dict[str, str]:
         """Environment variables for the simulator."""
@@ -95,27 +92,26 @@ def main() -> int:
     job = LayerJob(
         arguments.sim, arguments.layer, int(arguments.images),
         str(Path(arguments.model).absolute()), str(results), dut=str(arguments.dut.absolute()),
-        waveform=str(WAVEFORM) if arguments.waves else "",
     )  # fmt: skip
     for path in (results, job.record):  # so that what is there afterwards is of this run
         path.unlink(missing_ok=True)
     if arguments.waves:
         WAVEFORM.unlink(missing_ok=True)
 
-    def run(job: LayerJob) -> tuple[Path, BenchError | None]:
-        """The build folder, and what went wrong."""
+    def run(job: LayerJob, watch: Watch | None = None) -> tuple[Path, BenchError | None]:
+        """Where the waveform is, if one was written, and what went wrong."""
+        failure = None
         try:
             build = run_bench(
                 "tb.test_layer", dut.TOPLEVEL, simulator=job.simulator, sources=sources,
-                parameters=dict(dut.PARAMETERS), settings=job.settings(),
-                waves=bool(job.waveform), variant="again" * bool(job.stop),
+                parameters=dict(dut.PARAMETERS), waves=watch is not None,
+                settings=job.settings() | (watch.settings() if watch else {}),
             )  # fmt: skip
         except BenchError as error:
-            return error.build, error
-        return build, None
+            failure, build = error, error.build
+        return build / f"{dut.TOPLEVEL}.fst", failure
 
-    build, failure = run(job)
-    waveform = build / f"{dut.TOPLEVEL}.fst"
+    waveform, failure = run(job, Watch(str(WAVEFORM)) if arguments.waves else None)
     if arguments.waves and waveform.exists():
         print(f"Waveform: {os.path.relpath(keep_waveform(waveform))}; open it with: make gtkwave")
     if results.exists():
@@ -125,13 +121,10 @@ def main() -> int:
     if failure:
         if job.record.exists():
 
-            def again(waveform: Path, stop: int, marker: int) -> Path:
+            def again(watch: Watch) -> Path:
                 with tempfile.TemporaryDirectory() as folder:
-                    elsewhere = str(Path(folder) / "layer.json")
-                    part = replace(
-                        job, results=elsewhere, waveform=str(waveform), stop=stop, marker=marker
-                    )
-                    return run(part)[0] / f"{dut.TOPLEVEL}.fst"
+                    elsewhere = replace(job, results=str(Path(folder) / "layer.json"))
+                    return run(elsewhere, watch)[0]
 
             explain(Record.load(job.record), again)
         print(f"FAILED: {failure}")

@@ -19,7 +19,7 @@ from pymodel.files import RESULTS, write_json
 from tb.diagnosis import Diagnosis, diagnose
 from tb.tile_run import Record
 from tb.wave_window import cut_waveform
-from tb.waves import WAVES
+from tb.waves import WAVES, Watch
 
 SHOWN = 8  # psum vectors and columns in a map
 SUSPECTS = 3  # in the table
@@ -28,11 +28,10 @@ WAVEFORM = WAVES / "mismatch.fst"
 MISMATCH = RESULTS / "mismatch.json"
 
 
-def explain(record: Record, again: Callable[[Path, int, int], Path]) -> None:
+def explain(record: Record, again: Callable[[Watch], Path]) -> None:
     """Print the screen, cut a waveform, and write `build/results/mismatch.json`.
 
-    `again(waveform, stop, marker)` runs the same with a waveform up to cycle `stop`, writes the
-    save file of `waveform` with a marker at that time, and returns where the whole waveform is.
+    `again` runs the same once more with a waveform, and returns where that is.
     Does nothing if what came was right: then it came too late, or what follows from it is wrong.
     """
     found = diagnose(record)
@@ -45,7 +44,7 @@ def explain(record: Record, again: Callable[[Path, int, int], Path]) -> None:
     first, last = max(0, found.cycle - CYCLES_AROUND), found.cycle + CYCLES_AROUND
     WAVEFORM.unlink(missing_ok=True)
     try:
-        whole = again(WAVEFORM, last + 1, record.time(found.cycle))
+        whole = again(Watch(str(WAVEFORM), last + 1, record.time(found.cycle)))
         cut_waveform(whole, WAVEFORM, record.time(first), record.time(last))
     except InputError as error:  # nothing to write one with
         console.print(f"No waveform: {error}", soft_wrap=True)

@@ -8,8 +8,9 @@ import argparse
 import json
 import os
 import re
+import tempfile
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -22,9 +23,11 @@ from pymodel.reference import integer_convolution, raster_psums
 from pymodel.tile_text import LANES, POSITIONS, TextFile, TileText, read_folder, sums
 from pymodel.tiling import Tile, Tiles
 from tb.adapter import OWN, adapter_class
+from tb.mismatch import explain
 from tb.scoreboard import BenchError
 from tb.simulator import check_simulator, random_seed, run_bench
 from tb.tile_run import Record, TileRun
+from tb.waves import Watch
 
 SETTINGS = "SYSTOLIC_REPLAY_JOB"  # environment variable that carries a ReplayJob into the simulator
 
@@ -124,22 +127,37 @@ def main() -> int:
 
     for path in (results, job.record):  # so that what is there afterwards is of this run
         path.unlink(missing_ok=True)
-    failures = []
-    try:
-        run_bench(
-            "tb.test_replay", dut.TOPLEVEL, simulator=arguments.sim, sources=list(dut.SOURCES),
-            settings=job.settings(),
-        )  # fmt: skip
-    except BenchError as error:
-        failures.append(str(error))
-    if job.record.exists():
-        result, differences = check(folder, Record.load(job.record))
+
+    def run(job: ReplayJob, watch: Watch | None = None) -> tuple[Path, BenchError | None]:
+        """Where the waveform is, if one was written, and what went wrong."""
+        failure = None
+        try:
+            build = run_bench(
+                "tb.test_replay", dut.TOPLEVEL, simulator=arguments.sim, sources=list(dut.SOURCES),
+                settings=job.settings() | (watch.settings() if watch else {}),
+                waves=watch is not None,
+            )  # fmt: skip
+        except BenchError as error:
+            failure, build = error, error.build
+        return build / f"{dut.TOPLEVEL}.fst", failure
+
+    def again(watch: Watch) -> Path:
+        with tempfile.TemporaryDirectory() as elsewhere:
+            return run(replace(job, results=str(Path(elsewhere) / "replay.json")), watch)[0]
+
+    _, failure = run(job)
+    failures = [str(failure)] if failure else []
+    record = Record.load(job.record) if job.record.exists() else None
+    if record and len(record.received) == record.run.expected[..., 0].size:
+        result, differences = check(folder, record)
         result = {"simulator": arguments.sim, "folder": arguments.dir, **result}
         write_json(results, result)
         print(report(result))
         failures += differences
-    for failure in failures:
-        print(f"FAILED: {failure}")
+    if record and failure:
+        explain(record, again)
+    for line in failures:
+        print(f"FAILED: {line}")
     if failures:
         return 1
     equal = "PyTorch's and the files'" if folder.psums or folder.outputs else "PyTorch's"
@@ -175,7 +193,7 @@ def check(folder: TileText, record: Record) -> tuple[dict, list[str]]:
         "psum_files": [c.file.path.name for c in psums],
         "output_files": [c.file.path.name for c in outputs],
         "psums_checked": got.size,
-        "psum_mismatches": int((got != truth).sum()),
+        "psum_mismatches": int(record.wrong().sum()),
         "sums_checked": got_sums.size,
         "sum_mismatches": int((got_sums != true_sums).sum()),
         "file_psums_checked": sum(c.got.size for c in psums),

@@ -12,18 +12,16 @@ from pathlib import Path
 import cocotb
 import pytest
 import torch
-from cocotb.triggers import ClockCycles
 
 from pymodel.files import write_json
 from pymodel.reference import integer_convolution
 from pymodel.tiling import gather
-from tb.adapter import ArrayAdapter, connect
+from tb.adapter import connect
 from tb.layer import MAX_ABS_ERROR, MAX_ERROR_STEPS, SETTINGS, LayerJob, report
 from tb.scoreboard import BenchError
 from tb.simulator import run_bench
 from tb.testing import SIMULATORS
 from tb.tile_run import Record, tile_run
-from tb.waves import write_save_file
 
 
 @cocotb.test()
@@ -31,14 +29,10 @@ async def every_psum_matches_pytorch(dut):
     """Each psum of each tile, each sum, and the next layer's input recovered from them."""
     job = LayerJob(**json.loads(os.environ[SETTINGS]))
     array = connect(Path(job.dut), dut)
-    if job.waveform:
-        write_save_file(Path(job.waveform), array.trace, job.marker)
     torch.set_num_threads(1)
     layer = job.read()
     run = tile_run(layer, array.rows, array.cols)
     await array.start()
-    if job.stop:
-        cocotb.start_soon(end_after(array, job.stop))
     began = time.monotonic()
     try:
         board, cycles = await run.on(array)
@@ -87,12 +81,6 @@ async def every_psum_matches_pytorch(dut):
             f"({error_steps:.3g} steps) from the captured one at image {image}, channel {channel}, "
             f"pixel ({y}, {x}), expected below {MAX_ABS_ERROR:g} ({MAX_ERROR_STEPS:g} steps)"
         )
-
-
-async def end_after(array: ArrayAdapter, cycles: int) -> None:
-    """End a simulation of which no more is wanted."""
-    await ClockCycles(array.clock, cycles)
-    raise BenchError(f"stopped after {cycles} cycles")
 
 
 def test_a_dead_channel_is_reported():

@@ -14,12 +14,11 @@ import torch
 
 from pymodel.tests.plain_tiles import USUAL_HEADER, PlainTiles
 from pymodel.tile_text import read_folder
-from tb import replay, simulator, vectors
+from tb import mismatch, replay, simulator, vectors
 from tb.adapter import OWN, adapter_class
 from tb.replay import SETTINGS, ReplayJob, check, main, raster_run
-from tb.simulator import RTL
-from tb.testing import SIMULATORS
-from tb.tile_run import Record
+from tb.testing import SIMULATORS, faulty_rtl
+from tb.tile_run import Record, TileRun
 
 
 @cocotb.test()
@@ -30,9 +29,11 @@ async def every_psum_matches_pytorch(dut):
     torch.set_num_threads(1)
     run = raster_run(job.read())
     await array.start()
-    board, _ = await run.on(array)
-    if len(board.received) == len(board.expected):
-        Record(run, array.vectors(board), np.array(board.cycles)).save(job.record)
+    try:
+        board, _ = await run.on(array)
+    finally:
+        if array.board:
+            Record.of(run, array, array.board).save(job.record)
     board.finish()
 
 
@@ -124,13 +125,11 @@ def test_wrong_files_are_found_at_their_lines(replayed, tmp_path):
 
 def test_a_wrong_array_is_found_with_files_and_without(replayed, monkeypatch, tmp_path):
     """Weights that lose their sign."""
-    rtl = tmp_path / "rtl"
-    rtl.mkdir()
-    for path in RTL.glob("*.v"):
-        text, width = path.read_text(), "PSUM_WIDTH - WEIGHT_WIDTH"
-        right = f"{{({width}){{weight[WEIGHT_WIDTH-1]}}}}"
-        assert (right in text) == (path.name == "pe.v"), "the fault no longer applies"
-        (rtl / path.name).write_text(text.replace(right, f"{{({width}){{1'b0}}}}"))
+    width = "PSUM_WIDTH - WEIGHT_WIDTH"
+    right, wrong = f"{{({width}){{weight[WEIGHT_WIDTH-1]}}}}", f"{{({width}){{1'b0}}}}"
+    rtl = faulty_rtl(tmp_path, "pe.v", (right, wrong))
+    monkeypatch.setattr(mismatch, "MISMATCH", tmp_path / "mismatch.json")
+    monkeypatch.setattr(mismatch, "WAVEFORM", tmp_path / "mismatch.fst")
     wrong = type("Wrong", (adapter_class(),), {"SOURCES": sorted(rtl.glob("*.v"))})
     monkeypatch.setattr(replay, "adapter_class", lambda path: wrong)
     folder = PlainTiles(1, 1).write(tmp_path / "tiles")
@@ -138,15 +137,22 @@ def test_a_wrong_array_is_found_with_files_and_without(replayed, monkeypatch, tm
     assert code == 1
     assert "FAILED: mismatch: image 0, kernel position (" in out
     assert out.count("the file agrees with PyTorch: the RTL is wrong there") > 1
+    assert "Hint: the sign of weights dropped" in out
     assert result["psum_mismatches"] > 0
     assert result["sum_mismatches"] > 0
+
+
+def record_of(run: TileRun, received: np.ndarray) -> Record:
+    """As if an array had returned `received` [n, 8]."""
+    nothing = np.zeros(received.shape, bool)
+    return Record(run, received, nothing, np.arange(len(received)), (4, 4, 16), (0, 10))
 
 
 def test_sums_are_held_to_pytorch_too(monkeypatch, tmp_path):
     """If they were added up at the wrong pixels, right psums alone would not make a pass."""
     folder = read_folder(PlainTiles(4, 4).write(tmp_path, without=("out",)))
     run = raster_run(folder)
-    record = Record(run, run.expected[0].reshape(-1, 8), np.arange(9 * 36))
+    record = record_of(run, run.expected[0].reshape(-1, 8))
     assert check(folder, record)[1] == []
     monkeypatch.setattr(replay, "sums", lambda psums, height, width: psums[:, :16].sum(0))
     result, failures = check(folder, record)
@@ -162,7 +168,7 @@ def test_both_wrong(tmp_path):
     folder.psums[0][1].values[3, 2] += 1
     received = truth.copy()
     received[3, 2] -= 1
-    result, failures = check(folder, Record(run, received, np.arange(81)))
+    result, failures = check(folder, record_of(run, received))
     assert failures == [
         f"{tmp_path}/psum.txt, line 7: kernel position (0, 0), padded pixel (1, 0), channel 2: "
         f"expected {truth[3, 2] + 1} (file), got {truth[3, 2] - 1} (RTL), 1 differ; "

@@ -5,10 +5,12 @@ python -m tb.waves mismatch    # make gtkwave WAVE=mismatch
 """
 
 import argparse
+import json
 import os
 import shutil
 import subprocess
 from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from cocotb.handle import HierarchyObject, LogicObject, PackedObject
@@ -20,6 +22,37 @@ from tb.schedule import CLOCK_PERIOD_NS
 
 WAVES = ROOT / "build" / "waves"
 WAVEFORM = WAVES / "layer.fst"
+SETTINGS = "SYSTOLIC_WATCH"  # environment variable that carries a Watch into the simulator
+
+
+@dataclass(frozen=True)
+class Watch:
+    """A waveform of a run of an array: the array's adapter writes its save file."""
+
+    waveform: str  # where it will be; the save file goes beside it
+    stop: int = 0  # cycle after which the simulation ends, if not 0
+    marker: int = -1  # in the save file, in the simulator's time steps, −1 for none
+
+    def settings(self) -> dict[str, str]:
+        """Environment variables for the simulator."""
+        return {SETTINGS: json.dumps(asdict(self))}
+
+    @classmethod
+    def of_this_run(cls) -> "Watch | None":
+        """In the simulator: what the command asked for, if it did."""
+        text = os.environ.get(SETTINGS)
+        return cls(**json.loads(text)) if text else None
+
+    def write_save_file(self, trace: Callable[[GTKWSave], None]) -> None:
+        """`trace` names the signals."""
+        path = Path(self.waveform).with_suffix(".gtkw")
+        with replacing(path) as temporary, temporary.open("w") as file:
+            save = GTKWSave(file)
+            save.dumpfile(self.waveform)
+            save.zoom_markers(-16.3, self.marker)
+            save.size(1600, 1000)
+            save.signals_width(330)
+            trace(save)
 
 
 def time_ns(cycle: int) -> int:
@@ -32,20 +65,6 @@ def keep_waveform(waveform: Path) -> Path:
     with replacing(WAVEFORM) as temporary:
         shutil.copy(waveform, temporary)
     return WAVEFORM
-
-
-def write_save_file(waveform: Path, trace: Callable[[GTKWSave], None], marker: int = -1) -> None:
-    """Write the save file of `waveform` beside it; `trace` names the signals.
-
-    marker: a time in the waveform's unit, −1 for none.
-    """
-    with replacing(waveform.with_suffix(".gtkw")) as temporary, temporary.open("w") as file:
-        save = GTKWSave(file)
-        save.dumpfile(str(waveform))
-        save.zoom_markers(-16.3, marker)
-        save.size(1600, 1000)
-        save.signals_width(330)
-        trace(save)
 
 
 def trace_top(save: GTKWSave, dut: HierarchyObject, clock: str) -> None:
