@@ -1,7 +1,7 @@
 """What the benches share: which simulators pytest uses, seeded random numbers, tiles of those."""
 
 import os
-from collections.abc import Coroutine, Sequence
+from collections.abc import Awaitable, Sequence
 
 import cocotb
 import numpy as np
@@ -49,7 +49,7 @@ def random_tiles(
 
 
 async def check_tiles(
-    array: ArrayAdapter, playing: Coroutine, weights: np.ndarray, activations: Sequence[np.ndarray]
+    array: ArrayAdapter, playing: Awaitable, weights: np.ndarray, activations: Sequence[np.ndarray]
 ) -> int:
     """Await `playing` and compare every psum with NumPy's product; the cycles it took."""
     expected = np.concatenate([a @ w for a, w in zip(activations, weights, strict=True)])
