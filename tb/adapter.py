@@ -213,9 +213,10 @@ class ArrayAdapter(ABC):
         try:
             if not isinstance(vector, list):
                 word = int(vector)
-                if getattr(vector, "__len__", lambda: bits)() != bits or not 0 <= word < 1 << bits:
+                found = word.bit_length() if isinstance(vector, int) else len(vector)
+                if word < 0 or found > bits or (found < bits and not isinstance(vector, int)):
                     raise BenchError(
-                        f"psums() returned {vector!r}, expected cols · psum_width = {bits} bits"
+                        f"psums() returned {found} bits, expected cols · psum_width = {bits}"
                     )
                 return word
             values = [None if value is None else int(value) for value in vector]

@@ -123,8 +123,8 @@ def test_an_adapter_that_waits_for_ever(fails):
 
 
 def test_psums_of_another_size(fails):
-    fails("def psums(self):\n    return self.dut.psum_o.value[7:0]", "psums() returned",
-          "expected cols · psum_width = 128 bits")  # fmt: skip
+    fails("def psums(self):\n    return self.dut.psum_o.value[7:0]", "psums() returned 8 bits",
+          "expected cols · psum_width = 128")  # fmt: skip
     fails("def psums(self):\n    return [0] * 7", "psums() returned [0, ", "cols = 8 values")
     fails("def psums(self):\n    return [2**16] * 8", "psums() returned [65536, ", "16 bits")
 
@@ -135,8 +135,8 @@ def test_an_array_that_is_too_narrow(fails):
           "its act_width 3 holds 0 to 7", code=2)  # fmt: skip
     fails("PARAMETERS = {'WEIGHT_WIDTH': 3}", "weights are -7 to 7",
           "its weight_width 3 holds -4 to 3", code=2)  # fmt: skip
-    narrow = "def __init__(self, dut):\n    super().__init__(dut)\n    self.psum_width = 9"
-    fails(narrow, "psums are ", "its psum_width 9 holds -256 to 255", code=2)
+    narrow = "def __init__(self, dut):\n    super().__init__(dut)\n    self.psum_width = 7"
+    fails(narrow, "psums are ", "its psum_width 7 holds -64 to 63", code=2)
 
 
 def test_sizes_that_are_none(fails):
