@@ -101,6 +101,7 @@ def main() -> int:
         build = run_bench(
             "tb.test_layer", dut.TOPLEVEL, simulator=arguments.sim, sources=sources,
             parameters=dict(dut.PARAMETERS), settings=job.settings(), waves=arguments.waves,
+            variant=arguments.dut.stem,
         )  # fmt: skip
     except BenchError as error:
         failure, build = error, error.build

@@ -1,9 +1,11 @@
 """What every array must do, driven through its adapter alone; and what every adapter gets told.
 
-DUT=my_adapter.py .venv/bin/pytest tb/test_adapter.py     # somebody else's array
+make check DUT=my_adapter.py     # on somebody else's array
 """
 
+import json
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,13 +16,15 @@ import pytest
 from cocotb.types import LogicArray
 
 from pymodel.files import ROOT
-from tb.adapter import OWN, ArrayAdapter, adapter_class, connect
+from tb.adapter import OWN, SIZES, ArrayAdapter, adapter_class, connect
+from tb.layer import main
 from tb.scoreboard import BenchError
 from tb.simulator import run_bench
 from tb.testing import SIMULATORS, check_tiles, extremes, random_generator, random_tiles
 
 SHIPPED = [OWN, ROOT / "tb" / "load_first_array.py", ROOT / "tb" / "examples" / "dot_engine.py"]
 ADAPTERS = [Path(os.environ["DUT"])] if os.environ.get("DUT") else SHIPPED
+GUIDE = ROOT / "docs" / "own-array.md"
 FILE = "SYSTOLIC_DUT"  # environment variable that carries the adapter's file into the simulator
 
 
@@ -172,3 +176,54 @@ def test_array(path, simulator):
         parameters=dict(array.PARAMETERS), settings={FILE: str(path.absolute())},
         variant=path.stem,
     )  # fmt: skip
+
+
+def test_the_guide_shows_the_adapter_that_is_tested():
+    assert f"```python\n{SHIPPED[1].read_text()}```" in GUIDE.read_text()
+
+
+def test_the_guides_array_without_valid(command, tmp_path):
+    """The guide's other adapter runs the layer too."""
+    blocks = re.findall(r"```python\n(.*?)```", GUIDE.read_text(), re.DOTALL)
+    (block,) = (block for block in blocks if "class NoValid" in block)
+    path = tmp_path / "no_valid.py"
+    path.write_text(block)
+    results = tmp_path / "r.json"
+    code, _, _ = command(main, "--dut", path, "--images", 1, "--results", results)
+    assert code == 0
+    assert json.loads(results.read_text())["psums_checked"] == 9 * 16 * 8
+
+
+def test_a_third_array_takes_less_than_100_lines_of_what_the_guide_tells():
+    """All that it imports and overrides is in the guide; so is each attribute of an adapter."""
+    lines = SHIPPED[2].read_text().splitlines()
+    assert len(lines) < 100
+    guide = GUIDE.read_text()
+    for line in lines:
+        if line.startswith("from tb."):
+            assert line in guide
+    for name in ("TOPLEVEL", "SOURCES", "PARAMETERS", "CLOCK", *SIZES):
+        assert f"`{name}`" in guide
+
+
+@pytest.mark.parametrize("path", SHIPPED[1:], ids=lambda path: path.stem)
+def test_layer_on_another_array(path, command, tmp_path):
+    """The trained layer, its table and its results; the table counts the PEs of that array."""
+    results = tmp_path / "r.json"
+    arguments = "--dut", path, "--images", 2, "--results", results, "--sim", SIMULATORS[0]
+    code, out, _ = command(main, *arguments)
+    assert code == 0
+    result = json.loads(results.read_text())
+    rows, cols = {"load_first_array": (8, 8), "dot_engine": (16, 4)}[path.stem]
+    assert (result["array"], result["rows"], result["cols"]) == (path.stem, rows, cols)
+    assert result["psums_checked"] == 2 * 9 * 16 * 8
+    assert result["psum_mismatches"] == 0
+    assert f"{path.stem}, {rows} × {cols}" in out
+    assert f" of {rows * cols}\n" in re.sub(" +\n", "\n", out)
+
+
+def test_links_of_the_guide():
+    links = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", GUIDE.read_text())
+    assert len(links) >= 5
+    for link in links:
+        assert (GUIDE.parent / link).exists(), link
