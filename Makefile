@@ -14,13 +14,18 @@ PY := .venv/bin/python
 export PYTHON ?= python3
 
 .DEFAULT_GOAL := layer
-.PHONY: layer accuracy network scaling vectors replay test lint bench synth pnr registers train evaluate gtkwave clean help setup
+.PHONY: layer check accuracy network scaling vectors replay test lint bench synth pnr registers train evaluate gtkwave clean help setup
 
 layer: SIM ?= icarus
 layer: IMAGES ?= 16
 layer: setup ## Run a trained layer on the array (DUT, SIM, IMAGES, LAYER, MODEL, WAVES=1)
 	@$(PY) -m tb.layer --sim "$(SIM)" --images "$(IMAGES)" --layer "$(LAYER)" --model "$(MODEL)" \
 	  --dut "$(DUT)" $(if $(filter-out 0,$(WAVES)),--waves)
+
+check: SIM ?= icarus
+check: setup ## Try an array on random tiles, extremes and a reset in the middle (DUT, SIM)
+	@DUT="$(DUT)" SIM="$(SIM)" $(PY) -m pytest -q --tb=line --show-capture=no -k test_array \
+	  tb/test_adapter.py
 
 # What the sweeps share: simulator, checkpoint, data set, and options (ARGS="--workers 1 --fresh")
 SWEEP = --sim "$(SIM)" --model "$(MODEL)" $(if $(DATA),--data "$(DATA)") $(ARGS)

@@ -9,7 +9,7 @@ import sys
 import traceback
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
@@ -19,7 +19,8 @@ import cocotb
 import numpy as np
 from cocotb.clock import Clock
 from cocotb.handle import HierarchyObject
-from cocotb.triggers import ClockCycles, NullTrigger, RisingEdge, SimTimeoutError, with_timeout
+from cocotb.task import Task
+from cocotb.triggers import RisingEdge, SimTimeoutError, with_timeout
 from cocotb.types import LogicArray
 from cocotb.utils import get_sim_steps, get_sim_time
 from vcd.gtkw import GTKWSave
@@ -44,7 +45,7 @@ class ArrayAdapter(ABC):
     """
 
     TOPLEVEL: str  # the Verilog module
-    SOURCES: Sequence[str | Path]  # the Verilog files, relative to the adapter's folder
+    SOURCES: Sequence[str | Path]  # the Verilog files, relative to the folder of this one
     PARAMETERS: Mapping[str, int] = {}  # of the module, where not its defaults
     CLOCK = "clk_i"  # the clock port
 
@@ -143,7 +144,7 @@ class ArrayAdapter(ABC):
                 )
 
     async def run(
-        self, playing, expected: np.ndarray, place: Callable[[int], str],
+        self, playing: Awaitable, expected: np.ndarray, place: Callable[[int], str],
         first_channel: Callable[[int], int] = lambda index: 0, longest: int = 1,
     ) -> tuple[Scoreboard, int]:  # fmt: skip
         """Await `playing` and compare every psum with `expected`, int [n, cols].
@@ -162,15 +163,11 @@ class ArrayAdapter(ABC):
             return f"channel {channel}: expected {wanted[column]}, got {found[column]}"
 
         board = self.board = Scoreboard(pack(expected, self.psum_width), place, difference)
-        watching = cocotb.start_soon(self._watch(board, self._limit(longest)))
-        await NullTrigger()  # so that it waits for each edge before `playing` does
+        player = cocotb.start_soon(self._blamed(playing))  # starts when `_watch` awaits its edge
         try:
-            with _blaming(type(self)):
-                await playing
-            # Twice the latency: whatever comes after the last output is one too many.
-            await ClockCycles(self.clock, 2 * self.latency + 1)
+            await self._watch(board, player, self._limit(longest))
         finally:
-            watching.cancel()
+            player.cancel()
         return board, board.cycles[-1] + 1 if board.cycles else 0
 
     def vectors(self, board: Scoreboard) -> np.ndarray:
@@ -183,13 +180,20 @@ class ArrayAdapter(ABC):
         """Cycles without a psum after which a run is given up."""
         return self.patience * (self.rows * self.cols + longest + self.latency)
 
-    async def _watch(self, board: Scoreboard, limit: int) -> None:
-        """Hand every psum vector to the scoreboard; BenchError as `run` says."""
+    async def _blamed(self, playing: Awaitable) -> None:
+        """Await it; whatever it raises becomes a BenchError."""
+        with _blaming(type(self)):
+            await playing
+
+    async def _watch(self, board: Scoreboard, player: Task, limit: int) -> None:
+        """Hand every psum vector to the scoreboard, until after the last; BenchError as `run`."""
         edge = RisingEdge(self.clock)
         waiting = [deque() for _ in range(self.cols)]  # values of columns that came before others'
         cycle = last = 0
-        while True:
+        left = 2 * self.latency + 2  # cycles; whatever comes after the last output is too much
+        while left:
             await edge
+            left -= player.done()
             if self.watch and self.watch.stop and cycle > self.watch.stop:
                 board.fail(f"stopped after {self.watch.stop} cycles")
             if cycle == 0:
@@ -202,7 +206,9 @@ class ArrayAdapter(ABC):
                 board.fail(f"X or Z at cycle {cycle}: {error}")
             if vector is not None:
                 last = cycle
-                if word := self._word(vector, waiting):
+                with _blaming(type(self)):
+                    word = self._word(vector, waiting)
+                if word:
                     board.receive(cycle, *word)
             came = len(board.received)
             if came + max(map(len, waiting)) > len(board.expected):
@@ -224,18 +230,16 @@ class ArrayAdapter(ABC):
         """
         width, bits = self.psum_width, self.cols * self.psum_width
         if not isinstance(vector, list):
-            size = getattr(vector, "__len__", lambda: bits)()
-            with suppress(ValueError):
-                word = int(vector)
-                if size == bits and 0 <= word < 1 << bits:
-                    return word, []
-            if size != bits or not isinstance(vector, LogicArray):
+            number = isinstance(vector, int)
+            found = vector.bit_length() if number else len(vector)
+            if found > bits or (found < bits and not number) or (number and vector < 0):
                 raise BenchError(
-                    f"psums() returned {vector!r}, expected cols · psum_width = {bits} bits"
+                    f"psums() returned {found} bits, expected cols · psum_width = {bits}"
                 )
-            ends = range(bits, 0, -width)
-            vector = [LogicArray(str(vector)[end - width : end]) for end in ends]
-            values = [_known(value, signed=True) for value in vector]
+            with suppress(ValueError):
+                return int(vector), []
+            lanes = [LogicArray(str(vector)[end - width : end]) for end in range(bits, 0, -width)]
+            values = [_known(lane, signed=True) for lane in lanes]
         else:
             values = [None if value is None else _known(value) for value in vector]
         if len(values) != self.cols or any(
@@ -311,7 +315,9 @@ def adapter_class(path: Path = OWN) -> type[ArrayAdapter]:
         raise InputError(f"{where}.psums is a coroutine, expected 'def psums', without async")
     if isinstance(chosen.SOURCES, str | Path) or not chosen.SOURCES:
         raise InputError(f"{where}.SOURCES is {chosen.SOURCES!r}, expected a list of Verilog files")
-    chosen.SOURCES = [path.parent / source for source in chosen.SOURCES]
+    owner = next(base for base in chosen.__mro__ if "SOURCES" in vars(base))
+    folder = Path(inspect.getfile(owner)).parent
+    chosen.SOURCES = [folder / source for source in chosen.SOURCES]
     for source in chosen.SOURCES:
         if not source.is_file():
             raise InputError(f"{where}.SOURCES names {source}, which is not there")

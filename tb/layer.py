@@ -106,6 +106,7 @@ def main() -> int:
                 "tb.test_layer", dut.TOPLEVEL, simulator=job.simulator, sources=sources,
                 parameters=dict(dut.PARAMETERS), waves=watch is not None,
                 settings=job.settings() | (watch.settings() if watch else {}),
+                variant=arguments.dut.stem,
             )  # fmt: skip
         except BenchError as error:
             failure, build = error, error.build

@@ -137,8 +137,6 @@ def run_bench(
     finally:
         logging.getLogger("cocotb").removeHandler(said)
     message = first_failure(results) or message
-    if message and message.startswith("InputError: "):
-        raise InputError(message.removeprefix("InputError: "))
     if message:
         error = BenchError(message)
         error.build = build
@@ -256,7 +254,10 @@ def _host_commands(
 
 
 def first_failure(results: Path) -> str | None:
-    """What went wrong, by the results file; None if at least one test ran and all passed."""
+    """What went wrong, by the results file; None if at least one test ran and all passed.
+
+    Raises InputError if a test did.
+    """
     if not results.exists():
         return None
     cases = list(ElementTree.parse(results).iter("testcase"))
@@ -265,7 +266,10 @@ def first_failure(results: Path) -> str | None:
     for case in cases:
         for failure in (*case.findall("failure"), *case.findall("error")):
             text = failure.get("message") or failure.text or "failed without a message"
-            return re.sub(r"^(BenchError|AssertionError): ", "", text.strip().splitlines()[0])
+            line = re.sub(r"^(BenchError|AssertionError): ", "", text.strip().splitlines()[0])
+            if failure.get("type") == InputError.__name__:
+                raise InputError(line)
+            return line
     return None
 
 

@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Coroutine, Sequence
+from collections.abc import Awaitable, Sequence
 from pathlib import Path
 
 import cocotb
@@ -64,7 +64,7 @@ def random_tiles(
 
 
 async def check_tiles(
-    array: ArrayAdapter, playing: Coroutine, weights: np.ndarray, activations: Sequence[np.ndarray]
+    array: ArrayAdapter, playing: Awaitable, weights: np.ndarray, activations: Sequence[np.ndarray]
 ) -> int:
     """Await `playing` and compare every psum with NumPy's product; the cycles it took."""
     expected = np.concatenate([a @ w for a, w in zip(activations, weights, strict=True)])
