@@ -152,7 +152,8 @@ class _Errors(logging.Handler):
         self.lines: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        if re.search("error", line := record.getMessage(), re.IGNORECASE):
+        # Icarus is sorry about what it does not support.
+        if re.search("error|sorry", line := record.getMessage(), re.IGNORECASE):
             self.lines.append(line)
 
 

@@ -13,8 +13,9 @@ from tb.simulator import RTL, VERILATOR_ROOT
 from tb.testing import CORES
 
 # Relative: Yosys comes as WebAssembly, which does not see all absolute paths.
-SOURCES = sorted(str(path.relative_to(ROOT)) for path in RTL.glob("*.v"))
-MODULES = sorted(path.stem for path in RTL.glob("*.v"))
+FILES = [*RTL.glob("*.v"), *(ROOT / "tb" / "examples").glob("*.v")]
+SOURCES = sorted(str(path.relative_to(ROOT)) for path in FILES)
+MODULES = sorted(path.stem for path in FILES)
 # Beside the defaults: a single PE, other shapes, other widths, the smallest psum.
 ARRAYS = [
     {},
@@ -27,6 +28,7 @@ ARRAYS = [
 ARRAY_TOPS = ("systolic_array", "load_first_array")
 TOPS = [(top, array) for top in ARRAY_TOPS for array in ARRAYS]
 TOPS += [("core", core.parameters()) for core in CORES.values()]
+TOPS += [("dot_engine", {})]
 ARRAY_MISTAKES = [
     ({"PSUM_WIDTH": 10}, "PSUM_WIDTH_cannot_hold_the_largest_psum"),
     ({"ROWS": 16, "PSUM_WIDTH": 11}, "PSUM_WIDTH_cannot_hold_the_largest_psum"),
@@ -116,7 +118,7 @@ def test_yosys_synthesises_and_stops_at_wrong_parameters():
 
 
 def test_files_are_named_after_their_module():
-    for path in RTL.glob("*.v"):
+    for path in FILES:
         text = path.read_text()
         assert f"\nmodule {path.stem} " in text
         assert text.startswith("`resetall\n`timescale 1ns / 1ps\n`default_nettype none\n")
