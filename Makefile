@@ -4,7 +4,6 @@
 #   make test         everything under pytest, lint included
 #   make help         all targets
 
-LAYER ?= features.27
 MODEL ?= training/shipped/vgg16_w4a4.safetensors
 WAVES ?= 0
 DATA ?= $(CIFAR10_ROOT)
@@ -16,10 +15,9 @@ export PYTHON ?= python3
 .PHONY: layer accuracy network scaling test lint bench synth pnr registers train evaluate gtkwave clean help setup
 
 layer: SIM ?= icarus
-layer: IMAGES ?= 16
 layer: setup ## Run a trained layer on the array (SIM, IMAGES, LAYER, MODEL, WAVES=1)
-	@$(PY) -m tb.layer --sim "$(SIM)" --images "$(IMAGES)" --layer "$(LAYER)" --model "$(MODEL)" \
-	  $(if $(filter-out 0,$(WAVES)),--waves)
+	@$(PY) -m tb.layer --sim "$(SIM)" --model "$(MODEL)" $(if $(IMAGES),--images "$(IMAGES)") \
+	  $(if $(LAYER),--layer "$(LAYER)") $(if $(filter-out 0,$(WAVES)),--waves)
 
 # What the sweeps share: simulator, checkpoint, data set, and options (ARGS="--workers 1 --fresh")
 SWEEP = --sim "$(SIM)" --model "$(MODEL)" $(if $(DATA),--data "$(DATA)") $(ARGS)
