@@ -44,18 +44,12 @@ def load_model(factory: str) -> nn.Module:
     try:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
-        missing = error.name or ""
-        if missing == "brevitas":
-            raise InputError(
-                f"{module_name} needs Brevitas, which is not installed; "
-                f"type: {sys.executable} -m pip install {BREVITAS}"
-            ) from None
-        if f"{module_name}.".startswith(f"{missing}."):
-            raise InputError(
-                f"{module_name}: no module '{missing}' found; run this in the folder that holds "
-                "it, or name that folder in PYTHONPATH"
-            ) from None
-        raise InputError(f"{module_name}: does not import: {error}") from None
+        if not f"{module_name}.".startswith(f"{error.name}."):
+            raise InputError(f"{module_name}: does not import: {_words(error)}") from None
+        raise InputError(
+            f"{module_name}: no module '{error.name}' found; run this in the folder that holds it, "
+            "or name that folder in PYTHONPATH"
+        ) from None
     except (Exception, SystemExit) as error:
         raise InputError(f"{module_name}: does not import: {_words(error)}") from None
     try:
@@ -259,6 +253,8 @@ def _of_the_user(what: str, function: Callable, *arguments: Any) -> Any:
 
 def _words(error: BaseException) -> str:
     """An exception in one line."""
+    if isinstance(error, ModuleNotFoundError) and error.name == "brevitas":
+        return f"Brevitas is not installed; type: {sys.executable} -m pip install {BREVITAS}"
     return f"{type(error).__name__}: {(str(error).strip() or 'no message').splitlines()[0]}"
 
 

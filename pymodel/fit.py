@@ -104,7 +104,7 @@ def _fit(name: str, layer: nn.Module, given: Any, output: Any, images: int) -> F
     stride, padding = _geometry(layer)
     activations, weights, bias = _integers(layer, given)
     # Clones: what follows a layer may work in place.
-    reference = getattr(output, "value", output).clone()  # Brevitas wraps it
+    reference = getattr(output, "value", output).detach().clone()  # Brevitas wraps it
 
     for values, kind in ((activations, "activations"), (weights, "weights")):
         if values.bits > BITS:
@@ -127,6 +127,9 @@ def _fit(name: str, layer: nn.Module, given: Any, output: Any, images: int) -> F
         raise FitError(
             f"its weight codes are {low:g} to {high:g}, expected {MIN_WEIGHT} to {-MIN_WEIGHT - 1}"
         )
+    for values, kind in ((activations, "activation"), (weights, "weight")):
+        if not values.codes.any():
+            raise FitError(f"its {kind} codes are all 0, which proves nothing: are its scales set?")
     largest = in_channels * kernel**2 * MAX_ACTIVATION * -MIN_WEIGHT
     if largest > 2 ** (Core.sum_width - 1) - 2:
         raise FitError(f"its sums can reach ±{largest:,}, more than {Core.sum_width} bits hold")
@@ -147,7 +150,7 @@ def _fit(name: str, layer: nn.Module, given: Any, output: Any, images: int) -> F
     bias = torch.zeros(out_channels) if bias is None else bias
     data = LayerData(
         name, codes.to(torch.int8), weights.codes.to(torch.int8), stride, padding,
-        step[:, None, None].clone(), AddBias(bias.clone()), reference, f"output of {name}",
+        step[:, None, None].clone(), AddBias(bias.detach().clone()), reference, f"output of {name}",
     )  # fmt: skip
     sums = integer_convolution(data.activation_codes, data.weight_codes, stride, padding)
     error, error_steps = data.error(sums)

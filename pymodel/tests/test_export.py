@@ -13,7 +13,7 @@ from torch import nn
 from pymodel import export
 from pymodel.files import ROOT
 from pymodel.layer_file import load_layers
-from pymodel.quantiser import QuantConv2d, QuantLinear
+from pymodel.quantiser import QuantConv2d, QuantLinear, initialise_scales
 
 NETWORK = f"{__name__}:network"
 A_MODULE = nn.Conv2d(3, 4, 1)
@@ -21,15 +21,25 @@ A_NUMBER = 3
 
 
 def network() -> nn.Module:
-    return nn.Sequential(
+    model = nn.Sequential(
         nn.Conv2d(3, 4, 3, stride=4), nn.ReLU(inplace=True),
         QuantConv2d(4, 5, bits=4, kernel_size=3, padding=1), nn.ReLU(inplace=True),
         nn.Flatten(), QuantLinear(5 * 8 * 8, 2, bits=3),
     )  # fmt: skip
+    initialise_scales(model, torch.rand(2, 3, 32, 32))
+    return model
 
 
 def one_layer() -> nn.Module:
-    return QuantConv2d(3, 2, bits=4, kernel_size=1)
+    layer = QuantConv2d(3, 2, bits=4, kernel_size=1)
+    initialise_scales(layer, torch.rand(2, 3, 5, 5))
+    return layer
+
+
+def imports_brevitas() -> nn.Module:
+    import brevitas
+
+    return brevitas
 
 
 def nothing_quantised() -> nn.Module:
@@ -182,6 +192,8 @@ def test_from_the_users_own_folder(state, tmp_path):
         ("network", "factory is 'network', expected package.module:factory"),
         (":network", "expected package.module:factory"),
         ("a:", "expected package.module:factory"),
+        ("models/tiny.py:network", "no module 'models/tiny' found; run this in the folder"),
+        (".tiny:network", ".tiny: does not import: TypeError"),
         ("no_such_module:network", "no module 'no_such_module' found; run this in the folder"),
         ("pymodel.no_such:network", "no module 'pymodel.no_such' found"),
         (f"{__name__}:nothing", "has no 'nothing'"),
@@ -200,7 +212,10 @@ def test_factory(refuses, name, words):
 @pytest.mark.parametrize(
     ("source", "words"),
     [
-        ("import no_such_package", "does not import: No module named 'no_such_package'"),
+        (
+            "import no_such_package",
+            "import: ModuleNotFoundError: No module named 'no_such_package'",
+        ),
         ("1 / 0", "does not import: ZeroDivisionError: division by zero"),
         ("def f(:", "does not import: SyntaxError: invalid syntax"),
         ("import sys; sys.exit(3)", "does not import: SystemExit: 3"),
@@ -217,10 +232,9 @@ def test_brevitas_missing(refuses, monkeypatch, tmp_path):
     (tmp_path / "with_brevitas.py").write_text("import brevitas\n")
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setitem(sys.modules, "brevitas", None)  # as if it were not installed
-    refuses(
-        factory="with_brevitas:f",
-        words=["needs Brevitas, which is not installed", "pip install brevitas==0.13.4"],
-    )
+    for factory in ("with_brevitas:f", f"{__name__}:imports_brevitas"):
+        words = [factory.split(":")[0], "Brevitas is not installed; type: "]
+        refuses(factory=factory, words=[*words, "pip install brevitas==0.13.4"])
 
 
 def test_the_version_of_brevitas_is_the_pinned_one():

@@ -13,6 +13,7 @@ from brevitas.quant.shifted_scaled_int import ShiftedUint8WeightPerTensorFloat
 from torch import nn
 
 from pymodel.fit import Fit, FitError, fit_layers, layers_of
+from pymodel.layer_file import save_layers
 from pymodel.quantiser import QuantConv2d, Quantiser, QuantLinear, initialise_scales
 from pymodel.reference import integer_convolution
 
@@ -172,6 +173,25 @@ def test_float32_whatever_is_set_around():
     assert isinstance(found, Fit), found
 
 
+class WithGradients(nn.Sequential):
+    @torch.enable_grad()
+    def forward(self, x):
+        return super().forward(x)
+
+
+class Inference(nn.Sequential):
+    @torch.inference_mode()
+    def forward(self, x):
+        return super().forward(x)
+
+
+@pytest.mark.parametrize("kind", [WithGradients, Inference])
+def test_whatever_the_model_does_about_gradients(kind, tmp_path):
+    model = kind(*own(nn.Flatten(), QuantLinear(4 * 8 * 7, 5, bits=4)))
+    found = fits(model)
+    save_layers(tmp_path / "layers", {"1": found.layer}, "test")
+
+
 class Autocast(nn.Sequential):
     def forward(self, x):
         with torch.autocast("cpu", torch.bfloat16):
@@ -240,6 +260,10 @@ def per_channel(layer):
         (lambda: own(Own(4, 6, bits=4, kernel_size=3)), "its output differs from what its"),
         (lambda: changed(own(convolution()), scale("weight_quantiser", 0.0)),
          "its weights have a scale of 0, expected at least 1e-06"),
+        (lambda: changed(own(convolution()), lambda m: m.weight.data.zero_()),
+         "its weight codes are all 0, which proves nothing"),
+        (lambda: changed(own(convolution()), scale("activation_quantiser", 100.0)),
+         "its activation codes are all 0, which proves nothing"),
         (lambda: changed(own(convolution()), scale("activation_quantiser", -0.5)),
          "its activations have a scale of -0.5, expected at least 1e-06"),
         (lambda: changed(own(convolution()), scale("weight_quantiser", float("nan"))), "of nan"),
