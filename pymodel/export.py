@@ -135,21 +135,21 @@ def report(layers: dict[str, nn.Module], found: dict[str, Fit | FitError]) -> li
 
 
 def table(rows: list[dict]) -> str:
-    """The same for people."""
+    """The same for people; bits of a weight, then of an activation."""
     cells = []
     for row in rows:
         if not row["fits"]:
-            cells.append([row["layer"], row["kind"], "", "", "", f"no: {row['reason']}"])
+            cells.append([row["layer"], row["kind"], "", "", "", "", f"no: {row['reason']}"])
             continue
         height, width = row["map"]
         cells.append([
             row["layer"], row["kind"], f"{row['in_channels']} → {row['out_channels']}",
             "{kernel}×{kernel}, stride {stride}, padding {padding}".format(**row),
             f"{height} × {width}",
-            f"yes, {row['weight_bits']} bits on {row['activation_bits']}, "
-            f"error {row['max_error_steps']:.1e} step",
+            f"{row['weight_bits']}, {row['activation_bits']}",
+            f"yes, error {row['max_error_steps']:.1e} step",
         ])  # fmt: skip
-    headers = ["layer", "kind", "channels", "kernel", "map", "fits"]
+    headers = ["layer", "kind", "channels", "kernel", "map", "bits", "fits"]
     return tabulate(cells, headers, tablefmt="simple", disable_numparse=True)
 
 

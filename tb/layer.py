@@ -147,12 +147,19 @@ def report(result: dict) -> str:
         ["MACs per cycle", f"{per_cycle:.2f} of 64"],
         ["utilisation", f"{result['utilisation']:.2%}"],
         ["simulated cycles per second", f"{result['cycles'] / result['seconds']:,.0f}"],
-        ["non-zero outputs per channel", " ".join(f"{s:.0%}" for s in result["nonzero_share"])],
+        ["non-zero outputs per channel", _shares(result["nonzero_share"])],
     ]
     dead = [str(c) for c, share in enumerate(result["nonzero_share"]) if share == 0]
     if dead:
         rows.append(["DEAD CHANNELS", f"{', '.join(dead)}: zero everywhere, so they prove nothing"])
     return "\n" + tabulate(rows, tablefmt="simple", disable_numparse=True) + "\n"
+
+
+def _shares(shares: list[float]) -> str:
+    """All of few, the smallest and the largest of many."""
+    if len(shares) > 8:
+        return f"{min(shares):.0%} to {max(shares):.0%}"
+    return " ".join(f"{share:.0%}" for share in shares)
 
 
 if __name__ == "__main__":
