@@ -109,6 +109,15 @@ def test_examples_learn_and_are_the_same_each_time(factory):
     assert torch.isfinite(torch.tensor(losses)).all()
 
 
+def test_bad_input_of_an_example(refused, tmp_path):
+    def main():
+        return few_steps.main(brevitas_cnn.brevitas_cnn)
+
+    refused(main, "--output", tmp_path, "--steps", 1, words=[f"{tmp_path}: cannot be written"])
+    refused(main, "--output", tmp_path / "x", "--steps", 0, words=["--steps is 0, expected 1"])
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.fixture
 def two_layers(tmp_path):
     """A file of two layers, two images each."""

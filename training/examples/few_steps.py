@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import nn
 from torch.nn import functional
@@ -35,16 +36,24 @@ def train(factory: Callable[[], nn.Module], steps: int, seed: int = 0) -> tuple[
 
 
 def main(factory: Callable[[], nn.Module]) -> int:
-    """The command of an example: trains it and writes its state dict."""
-    parser = argparse.ArgumentParser(description="Trains an example network for a few steps.")
+    """The command of an example, named as its factory: trains it and writes its state dict."""
+    parser = argparse.ArgumentParser(
+        prog=f"python -m training.examples.{factory.__name__}",
+        description="Trains an example network for a few steps on the shipped images.",
+    )
     parser.add_argument("--output", type=Path, required=True, help="safetensors file to write")
-    parser.add_argument("--steps", type=int, default=5)
+    parser.add_argument("--steps", type=int, default=5, help="of SGD; default 5")
     arguments = parser.parse_args()
     if arguments.steps < 1:
         raise InputError(f"--steps is {arguments.steps}, expected 1 or more")
     model, losses = train(factory, arguments.steps)
-    with replacing(arguments.output) as temporary:
-        save_file({n: t.contiguous() for n, t in model.state_dict().items()}, temporary)
+    try:
+        with replacing(arguments.output) as temporary:
+            save_file({n: t.contiguous() for n, t in model.state_dict().items()}, temporary)
+    except (OSError, SafetensorError) as error:
+        raise InputError(
+            f"{arguments.output}: cannot be written ({error}), expected a file name"
+        ) from None
     print(f"loss {losses[0]:.3f} → {losses[-1]:.3f} in {len(losses)} steps; "
           f"state dict: {arguments.output}")  # fmt: skip
     return 0
