@@ -31,6 +31,10 @@ def network() -> nn.Module:
     return model
 
 
+def double() -> nn.Module:
+    return network().double()
+
+
 def one_layer() -> nn.Module:
     layer = QuantConv2d(3, 2, bits=4, kernel_size=1)
     initialise_scales(layer, torch.rand(2, 3, 5, 5))
@@ -158,13 +162,10 @@ def test_chosen_layers_and_a_network_that_is_one(command, state, tmp_path):
     assert load_layers(output)["0"].activation_codes.shape == (2, 3, 5, 5)
 
 
-def test_weights_of_float64(command, state, tmp_path):
-    def double(tensors):
-        tensors.update({n: t.double() for n, t in tensors.items()})
-
+def test_network_of_float64(command, state, tmp_path):
     output = tmp_path / "layers.safetensors"
     code, _, err = command(
-        export.main, NETWORK, "--state", state(lambda: network().double(), double), "--all",
+        export.main, f"{__name__}:double", "--state", state(double), "--all", "--images", 1,
         "--output", output,
     )  # fmt: skip
     assert (code, err) == (0, "")

@@ -174,9 +174,10 @@ def test_linear_equals_codes_times_scales(shape):
 
 def test_linear_learns_and_can_be_float():
     torch.manual_seed(0)
-    layer = QuantLinear(6, 3, bits=4, bias=False)
+    layer = QuantLinear(6, 3, bits=8, bias=False)
     x = torch.rand(4, 6)
     layer.initialise_scales(x)
+    torch.testing.assert_close(layer(x), x @ layer.weight.T, atol=0.1, rtol=0)
     layer(x).square().sum().backward()
     assert all(parameter.grad.abs().sum() > 0 for parameter in layer.parameters())
     set_quantising(layer, False)
