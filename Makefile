@@ -4,7 +4,6 @@
 #   make test         everything under pytest, lint included
 #   make help         all targets
 
-LAYER ?= features.27
 DUT ?= tb/array.py
 MODEL ?= training/shipped/vgg16_w4a4.safetensors
 WAVES ?= 0
@@ -17,10 +16,10 @@ export PYTHON ?= python3
 .PHONY: layer check accuracy network scaling vectors replay test lint bench synth pnr registers train evaluate gtkwave clean help setup
 
 layer: SIM ?= icarus
-layer: IMAGES ?= 16
 layer: setup ## Run a trained layer on the array (DUT, SIM, IMAGES, LAYER, MODEL, WAVES=1)
-	@$(PY) -m tb.layer --sim "$(SIM)" --images "$(IMAGES)" --layer "$(LAYER)" --model "$(MODEL)" \
-	  --dut "$(DUT)" $(if $(filter-out 0,$(WAVES)),--waves)
+	@$(PY) -m tb.layer --sim "$(SIM)" --model "$(MODEL)" --dut "$(DUT)" \
+	  $(if $(IMAGES),--images "$(IMAGES)") $(if $(LAYER),--layer "$(LAYER)") \
+	  $(if $(filter-out 0,$(WAVES)),--waves) $(ARGS)
 
 check: SIM ?= icarus
 check: setup ## Try an array on random tiles, extremes and a reset in the middle (DUT, SIM)
@@ -44,7 +43,7 @@ scaling: setup ## How the sweep of make network scales: one worker, two, and an 
 	@$(PY) -m tb.scaling --sim "$(SIM)" --model "$(MODEL)" $(ARGS)
 
 vectors: setup ## Write a layer as tile text files (OUT=folder, LAYER, MODEL, ARGS="--image 3 --no-header")
-	@$(PY) -m tb.vectors --out "$(OUT)" --layer "$(LAYER)" --model "$(MODEL)" $(ARGS)
+	@$(PY) -m tb.vectors --out "$(OUT)" $(if $(LAYER),--layer "$(LAYER)") --model "$(MODEL)" $(ARGS)
 
 replay: SIM ?= icarus
 replay: setup ## Run a folder of tile text files on the array (DIR=folder, SIM, ARGS="--height 4")

@@ -26,7 +26,7 @@ class Capture:
 
 def find_layer(model: nn.Module, name: str) -> QuantConv2d:
     """The quantised convolution `name`; InputError with the names there are if it is not one."""
-    layers = quantised_layers(model)
+    layers = {n: m for n, m in quantised_layers(model).items() if isinstance(m, QuantConv2d)}
     if name in layers:
         return layers[name]
     modules = dict(model.named_modules())

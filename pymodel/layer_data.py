@@ -1,12 +1,15 @@
 """A quantised layer on some inputs: the integers for an array, the floats that judge its sums."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 
 from pymodel.capture import Capture
 from pymodel.reference import step
+
+MAX_ABS_ERROR = 1e-3  # of the recovered values, in the units of the reference
+MAX_ERROR_STEPS = 0.01  # of the recovered values, in units of one step of the integer sum
 
 
 @dataclass(frozen=True)
@@ -22,6 +25,12 @@ class LayerData:
     after: nn.Module  # what follows the convolution, up to where `reference` was captured
     reference: Tensor  # float32 [N, C_out, H', W']
     reference_name: str  # "input of features.29"
+
+    def first(self, count: int) -> "LayerData":
+        """The layer on the first `count` inputs."""
+        return replace(
+            self, activation_codes=self.activation_codes[:count], reference=self.reference[:count]
+        )
 
     @torch.no_grad()
     def recover(self, sums: Tensor) -> Tensor:

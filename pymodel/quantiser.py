@@ -24,6 +24,7 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 # A scale at or below zero would flip or erase its layer. The quantiser uses max(scale, SMALLEST),
 # and lets the gradient through to the parameter, so that a scale that fell below can climb back.
@@ -153,18 +154,45 @@ def code_range(bits: int, *, signed: bool) -> tuple[int, int]:
     return (1 - 2 ** (bits - 1), 2 ** (bits - 1) - 1) if signed else (0, 2**bits - 1)
 
 
-class QuantConv2d(nn.Conv2d):
-    """A convolution without bias whose weights and input activations are fake-quantised.
+class QuantLayer(nn.Module):
+    """What the quantised layers share: their weights and input activations are fake-quantised.
 
     The activation quantiser sits inside, so a pre-hook sees the float input. With `quantising`
-    False it is an ordinary convolution (the float phase of training).
+    False it is an ordinary layer (the float phase of training).
     """
+
+    weight: nn.Parameter
+
+    def _add_quantisers(self, bits: int) -> None:
+        self.weight_quantiser = Quantiser(bits, signed=True, per_channel=len(self.weight))
+        self.activation_quantiser = Quantiser(bits, signed=False)
+        self.quantising = True
+
+    @property
+    def kernels(self) -> Tensor:
+        """The weights, float [out_channels, in_channels, k, k]."""
+        return self.weight
+
+    def weight_codes(self) -> Tensor:
+        """int8 [out_channels, in_channels, k, k], −7..7 for 4 bits."""
+        return self.weight_quantiser.codes(self.kernels)
+
+    def activation_codes(self, x: Tensor) -> Tensor:
+        """int8 codes of a float input of any shape, 0..15 for 4 bits."""
+        return self.activation_quantiser.codes(x)
+
+    def initialise_scales(self, x: Tensor) -> None:
+        """Set both scales, from the weights and from the float input `x`."""
+        self.activation_quantiser.initialise(x)
+        self.weight_quantiser.initialise(self.kernels)
+
+
+class QuantConv2d(QuantLayer, nn.Conv2d):
+    """A convolution without bias whose weights and input activations are fake-quantised."""
 
     def __init__(self, in_channels: int, out_channels: int, *, bits: int, **convolution):
         super().__init__(in_channels, out_channels, bias=False, **convolution)
-        self.weight_quantiser = Quantiser(bits, signed=True, per_channel=out_channels)
-        self.activation_quantiser = Quantiser(bits, signed=False)
-        self.quantising = True
+        self._add_quantisers(bits)
 
     def forward(self, x: Tensor) -> Tensor:
         """`x`: [N, in_channels, H, W] float; returns [N, out_channels, H', W']."""
@@ -174,22 +202,37 @@ class QuantConv2d(nn.Conv2d):
             self.activation_quantiser(x), self.weight_quantiser(self.weight), None
         )
 
-    def weight_codes(self) -> Tensor:
-        """int8 [out_channels, in_channels, k, k], −7..7 for 4 bits."""
-        return self.weight_quantiser.codes(self.weight)
 
-    def activation_codes(self, x: Tensor) -> Tensor:
-        """int8 codes of a float input [N, in_channels, H, W], 0..15 for 4 bits."""
-        return self.activation_quantiser.codes(x)
+class QuantLinear(QuantLayer, nn.Linear):
+    """A linear layer whose weights and input are fake-quantised; its bias, if any, is float.
+
+    To an array it is a 1 × 1 convolution on maps of one pixel.
+    """
+
+    def __init__(self, in_features: int, out_features: int, *, bits: int, bias: bool = True):
+        super().__init__(in_features, out_features, bias=bias)
+        self._add_quantisers(bits)
+
+    @property
+    def kernels(self) -> Tensor:
+        """The weights, float [out_features, in_features, 1, 1]."""
+        return self.weight[:, :, None, None]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`x`: [N, …, in_features] float; returns [N, …, out_features]."""
+        if not self.quantising:
+            return super().forward(x)
+        weight = self.weight_quantiser(self.kernels).flatten(1)
+        return functional.linear(self.activation_quantiser(x), weight, self.bias)
 
 
-def quantised_layers(model: nn.Module) -> dict[str, QuantConv2d]:
-    """The quantised convolutions of `model` by name, in forward order."""
-    return {n: m for n, m in model.named_modules() if isinstance(m, QuantConv2d)}
+def quantised_layers(model: nn.Module) -> dict[str, QuantConv2d | QuantLinear]:
+    """The quantised layers of `model` by name, in the order in which it defines them."""
+    return {n: m for n, m in model.named_modules() if isinstance(m, QuantLayer)}
 
 
 def set_quantising(model: nn.Module, quantising: bool) -> None:
-    """Switch every quantised convolution between quantised and float; scales learn only when on."""
+    """Switch every quantised layer between quantised and float; scales learn only when on."""
     for layer in quantised_layers(model).values():
         layer.quantising = quantising
         for quantiser in (layer.weight_quantiser, layer.activation_quantiser):
@@ -200,16 +243,15 @@ def set_quantising(model: nn.Module, quantising: bool) -> None:
 def initialise_scales(model: nn.Module, images: Tensor) -> None:
     """Initialise all scales from the weights and from one float forward pass of `images`.
 
-    `images`: [N, 3, H, W] float, normalised. Leaves the model quantising.
+    `images`: what the model takes, for example float [N, 3, H, W]. Leaves the model quantising.
     """
     layers = quantised_layers(model).values()
 
-    def initialise(layer, inputs):
-        layer.activation_quantiser.initialise(inputs[0])
-        layer.weight_quantiser.initialise(layer.weight)
-
     set_quantising(model, False)
-    hooks = [layer.register_forward_pre_hook(initialise) for layer in layers]
+    hooks = [
+        layer.register_forward_pre_hook(lambda layer, inputs: layer.initialise_scales(inputs[0]))
+        for layer in layers
+    ]
     training = model.training
     model.eval()
     model(images)

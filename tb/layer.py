@@ -2,6 +2,7 @@
 
 python -m tb.layer                                # 16 images of features.27 under Icarus
 python -m tb.layer --sim verilator --images 100
+python -m tb.layer --model layers.safetensors     # a layer that pymodel/export.py wrote
 """
 
 import argparse
@@ -18,7 +19,8 @@ from pymodel.checkpoint import SHIPPED, load_checkpoint
 from pymodel.errors import InputError, run_command
 from pymodel.files import RESULTS
 from pymodel.images import load_images
-from pymodel.layer_data import LayerData, layer_data
+from pymodel.layer_data import MAX_ABS_ERROR, MAX_ERROR_STEPS, LayerData, layer_data
+from pymodel.layer_file import is_layer_file, load_layer
 from tb.adapter import OWN, adapter_class
 from tb.mismatch import explain
 from tb.scoreboard import BenchError
@@ -27,8 +29,7 @@ from tb.tile_run import Record
 from tb.waves import WAVEFORM, Watch, keep_waveform
 
 SETTINGS = "SYSTOLIC_LAYER_JOB"  # environment variable that carries a LayerJob into the simulator
-MAX_ABS_ERROR = 1e-3  # of the recovered output, in the units of the next layer's input
-MAX_ERROR_STEPS = 0.01  # of the recovered output, in units of one step of the integer sum
+DEFAULT_IMAGES = 16
 
 
 @dataclass(frozen=True)
@@ -37,8 +38,8 @@ class LayerJob:
 
     simulator: str
     layer: str = DEFAULT_LAYER
-    images: int = 16
-    checkpoint: str = str(SHIPPED)
+    images: int = DEFAULT_IMAGES
+    checkpoint: str = str(SHIPPED)  # or a file of exported layers
     results: str = str(RESULTS / "layer.json")
     dut: str = str(OWN)
 
@@ -52,17 +53,36 @@ class LayerJob:
         return Path(self.results).with_suffix(".npz")
 
     def read(self) -> LayerData:
-        """The layer on the images; InputError for a checkpoint or layer that will not do."""
+        """The layer on the images; InputError for a file or layer that will not do."""
+        if is_layer_file(self.checkpoint):
+            return load_layer(self.checkpoint, self.layer).first(self.images)
         model, _ = load_checkpoint(self.checkpoint)
         return layer_data(capture(model, load_images().first(self.images).images, self.layer))
+
+
+def choose_layer(path: str, name: str | None) -> tuple[str, int]:
+    """The layer's name, by default the usual or only one, and how many images there are for it.
+
+    Raises InputError for a checkpoint, a file of exported layers, or a layer that will not do.
+    """
+    if is_layer_file(path):
+        layer = load_layer(path, name)
+        return layer.name, len(layer.activation_codes)
+    model, _ = load_checkpoint(path)
+    name = DEFAULT_LAYER if name is None else name
+    find_layer(model, name)
+    find_next(model, name)
+    return name, len(load_images())
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tb.layer", description=__doc__.split("\n")[0])
     parser.add_argument("--sim", default="icarus", help="icarus or verilator")
-    parser.add_argument("--images", default="16", help="how many of the shipped images, 1 to 100")
-    parser.add_argument("--layer", default=DEFAULT_LAYER, help="a quantised convolution")
-    parser.add_argument("--model", default=str(SHIPPED), help="checkpoint")
+    parser.add_argument("--images", help=f"how many of those there are; default {DEFAULT_IMAGES}")
+    parser.add_argument(
+        "--layer", help=f"a quantised layer; default {DEFAULT_LAYER}, or the only one of a file"
+    )
+    parser.add_argument("--model", default=str(SHIPPED), help="checkpoint, or exported layers")
     parser.add_argument("--waves", action="store_true", help="write a waveform")
     parser.add_argument(
         "--dut", type=Path, default=OWN, help="adapter of the array, a Python file; default: ours"
@@ -79,18 +99,15 @@ def main() -> int:
     dut = adapter_class(arguments.dut)
     sources = check_sources(arguments.rtl) if arguments.rtl else list(dut.SOURCES)
     random_seed()
-    shipped = load_images()
-    if not arguments.images.isdecimal() or not 1 <= int(arguments.images) <= len(shipped):
-        raise InputError(
-            f"IMAGES is '{arguments.images}', expected a whole number from 1 to {len(shipped)}"
-        )
-    model, _ = load_checkpoint(arguments.model)
-    find_layer(model, arguments.layer)
-    find_next(model, arguments.layer)
+    layer, available = choose_layer(arguments.model, arguments.layer)
+    images = arguments.images
+    images = str(min(DEFAULT_IMAGES, available)) if images is None else images
+    if not images.isdecimal() or not 1 <= int(images) <= available:
+        raise InputError(f"IMAGES is '{images}', expected a whole number from 1 to {available}")
 
     results = arguments.results.absolute()
     job = LayerJob(
-        arguments.sim, arguments.layer, int(arguments.images),
+        arguments.sim, layer, int(images),
         str(Path(arguments.model).absolute()), str(results), dut=str(arguments.dut.absolute()),
     )  # fmt: skip
     for path in (results, job.record):  # so that what is there afterwards is of this run
@@ -151,12 +168,19 @@ def report(result: dict) -> str:
         ["MACs per cycle", f"{per_cycle:.2f} of {result['rows'] * result['cols']}"],
         ["utilisation", f"{result['utilisation']:.2%}"],
         ["simulated cycles per second", f"{result['cycles'] / result['seconds']:,.0f}"],
-        ["non-zero outputs per channel", " ".join(f"{s:.0%}" for s in result["nonzero_share"])],
+        ["non-zero outputs per channel", _shares(result["nonzero_share"])],
     ]
     dead = [str(c) for c, share in enumerate(result["nonzero_share"]) if share == 0]
     if dead:
         rows.append(["DEAD CHANNELS", f"{', '.join(dead)}: zero everywhere, so they prove nothing"])
     return "\n" + tabulate(rows, tablefmt="simple", disable_numparse=True) + "\n"
+
+
+def _shares(shares: list[float]) -> str:
+    """All of few, the smallest and the largest of many."""
+    if len(shares) > 8:
+        return f"{min(shares):.0%} to {max(shares):.0%}"
+    return " ".join(f"{share:.0%}" for share in shares)
 
 
 if __name__ == "__main__":

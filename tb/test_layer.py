@@ -91,6 +91,7 @@ def test_a_dead_channel_is_reported():
     result |= dict.fromkeys(numbers, 1)
     assert "DEAD" not in report(result | {"nonzero_share": [0.5, 0.1]})
     assert re.search(r"DEAD CHANNELS +1: zero", report(result | {"nonzero_share": [0.5, 0.0]}))
+    assert "per channel  20% to 50%\n" in report(result | {"nonzero_share": [0.5, 0.2, 0.3] * 3})
 
 
 # Verilator too, whatever SIM says: it starts registers from random values. features.24 is of many

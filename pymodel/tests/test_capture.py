@@ -9,7 +9,7 @@ from torch import nn
 from pymodel.capture import capture, find_layer, find_next
 from pymodel.errors import InputError
 from pymodel.images import normalise
-from pymodel.quantiser import QuantConv2d
+from pymodel.quantiser import QuantConv2d, QuantLinear
 
 
 def test_squeezed_layer(shipped, images):
@@ -53,6 +53,12 @@ def test_not_a_quantised_convolution(shipped, name, found):
         find_layer(shipped, name)
     assert "features.27" in str(error.value)  # the choices
     assert "\n" not in str(error.value)
+
+
+def test_a_quantised_linear_layer_is_no_convolution():
+    model = nn.Sequential(QuantConv2d(1, 1, bits=4, kernel_size=1), QuantLinear(1, 1, bits=4))
+    with pytest.raises(InputError, match=r"a QuantLinear, expected .* convolution: 0$"):
+        find_layer(model, "1")
 
 
 def test_any_sequential_will_do():

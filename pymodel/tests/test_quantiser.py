@@ -10,6 +10,7 @@ from pymodel.quantiser import (
     SMALLEST_SCALE,
     QuantConv2d,
     Quantiser,
+    QuantLinear,
     compiler_works,
     initialise_scales,
     quantise,
@@ -156,8 +157,36 @@ def test_convolution_equals_codes_times_scales():
     torch.testing.assert_close(layer(x), sums * scale)
 
 
+@pytest.mark.parametrize("shape", [(4, 6), (4, 5, 6)])
+def test_linear_equals_codes_times_scales(shape):
+    """And is the 1 × 1 convolution that its codes say."""
+    torch.manual_seed(0)
+    layer = QuantLinear(6, 3, bits=4)
+    x = torch.rand(shape)
+    layer.initialise_scales(x)
+    codes = layer.weight_codes()
+    assert codes.shape == (3, 6, 1, 1)
+    assert codes.abs().amax() > 1
+    sums = layer.activation_codes(x).float() @ codes[:, :, 0, 0].float().T
+    scale = layer.weight_quantiser.scale.flatten() * layer.activation_quantiser.scale
+    torch.testing.assert_close(layer(x), sums * scale + layer.bias)
+
+
+def test_linear_learns_and_can_be_float():
+    torch.manual_seed(0)
+    layer = QuantLinear(6, 3, bits=8, bias=False)
+    x = torch.rand(4, 6)
+    layer.initialise_scales(x)
+    torch.testing.assert_close(layer(x), x @ layer.weight.T, atol=0.1, rtol=0)
+    layer(x).square().sum().backward()
+    assert all(parameter.grad.abs().sum() > 0 for parameter in layer.parameters())
+    set_quantising(layer, False)
+    assert torch.equal(layer(x), x @ layer.weight.T)
+
+
 def test_switching_between_float_and_quantised():
-    model = VGG16()
+    model = torch.nn.Sequential(VGG16(), torch.nn.ReLU(), QuantLinear(10, 2, bits=4))
+    assert len(quantised_layers(model)) == 13
     set_quantising(model, False)
     for layer in quantised_layers(model).values():
         assert not layer.quantising

@@ -1,0 +1,59 @@
+"""Trains an example for a few steps on the shipped images: enough to move scales and weights."""
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import save_file
+from torch import nn
+from torch.nn import functional
+
+from pymodel.errors import InputError
+from pymodel.files import replacing
+from pymodel.images import load_images, normalise
+
+BATCH = 16
+
+
+def train(factory: Callable[[], nn.Module], steps: int, seed: int = 0) -> tuple[nn.Module, list]:
+    """A model of `factory` after `steps` steps of SGD, and the loss of each."""
+    torch.manual_seed(seed)
+    model = factory().train()
+    shipped = load_images()
+    optimiser = torch.optim.SGD(model.parameters(), lr=0.02, momentum=0.9)
+    losses = []
+    for _ in range(steps):
+        batch = torch.randperm(len(shipped))[:BATCH]
+        logits = model(normalise(shipped.images[batch]))
+        loss = functional.cross_entropy(logits, shipped.labels[batch])
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        losses.append(loss.item())
+    return model, losses
+
+
+def main(factory: Callable[[], nn.Module]) -> int:
+    """The command of an example, named as its factory: trains it and writes its state dict."""
+    parser = argparse.ArgumentParser(
+        prog=f"python -m training.examples.{factory.__name__}",
+        description="Trains an example network for a few steps on the shipped images.",
+    )
+    parser.add_argument("--output", type=Path, required=True, help="safetensors file to write")
+    parser.add_argument("--steps", type=int, default=5, help="of SGD; default 5")
+    arguments = parser.parse_args()
+    if arguments.steps < 1:
+        raise InputError(f"--steps is {arguments.steps}, expected 1 or more")
+    model, losses = train(factory, arguments.steps)
+    try:
+        with replacing(arguments.output) as temporary:
+            save_file({n: t.contiguous() for n, t in model.state_dict().items()}, temporary)
+    except (OSError, SafetensorError) as error:
+        raise InputError(
+            f"{arguments.output}: cannot be written ({error}), expected a file name"
+        ) from None
+    print(f"loss {losses[0]:.3f} → {losses[-1]:.3f} in {len(losses)} steps; "
+          f"state dict: {arguments.output}")  # fmt: skip
+    return 0

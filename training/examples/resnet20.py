@@ -1,0 +1,69 @@
+"""ResNet-20 for CIFAR-10 (He et al., 2016) with this project's quantisers.
+
+python -m training.examples.resnet20 --output resnet20.safetensors
+"""
+
+from torch import Tensor, nn
+
+from pymodel.errors import run_command
+from pymodel.images import load_images, normalise
+from pymodel.quantiser import QuantConv2d, QuantLinear, initialise_scales
+from training.examples.few_steps import main
+
+BITS = 4
+
+
+class Block(nn.Module):
+    """Two 3 × 3 convolutions and a shortcut, which is a 1 × 1 convolution where sizes change."""
+
+    def __init__(self, in_channels: int, channels: int, stride: int):
+        super().__init__()
+        self.conv1 = QuantConv2d(
+            in_channels, channels, bits=BITS, kernel_size=3, stride=stride, padding=1
+        )
+        self.bn1 = nn.BatchNorm2d(channels)
+        self.conv2 = QuantConv2d(channels, channels, bits=BITS, kernel_size=3, padding=1)
+        self.bn2 = nn.BatchNorm2d(channels)
+        self.downsample = nn.Sequential()
+        if stride != 1:
+            self.downsample = nn.Sequential(
+                QuantConv2d(in_channels, channels, bits=BITS, kernel_size=1, stride=stride),
+                nn.BatchNorm2d(channels),
+            )
+        self.relu = nn.ReLU(inplace=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out = self.relu(self.bn1(self.conv1(x)))
+        out = self.bn2(self.conv2(out))
+        return self.relu(out + self.downsample(x))
+
+
+class ResNet20(nn.Module):
+    """Three stages of three blocks. The first convolution, whose input is signed, stays float."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, 16, 3, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(16)
+        self.relu = nn.ReLU(inplace=True)
+        self.layer1 = nn.Sequential(Block(16, 16, 1), Block(16, 16, 1), Block(16, 16, 1))
+        self.layer2 = nn.Sequential(Block(16, 32, 2), Block(32, 32, 1), Block(32, 32, 1))
+        self.layer3 = nn.Sequential(Block(32, 64, 2), Block(64, 64, 1), Block(64, 64, 1))
+        self.fc = QuantLinear(64, 10, bits=BITS)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Normalised images [N, 3, 32, 32] → logits [N, 10]."""
+        x = self.relu(self.bn1(self.conv1(images)))
+        x = self.layer3(self.layer2(self.layer1(x)))
+        return self.fc(x.mean((2, 3)))
+
+
+def resnet20() -> nn.Module:
+    """The factory: the network, its scales set from some images, ready to be trained."""
+    model = ResNet20()
+    initialise_scales(model, normalise(load_images().first(16).images))
+    return model
+
+
+if __name__ == "__main__":
+    run_command(lambda: main(resnet20))
