@@ -7,6 +7,7 @@ import cocotb
 import pytest
 from vcd.gtkw import GTKWSave
 
+from pymodel.files import ROOT
 from tb import layer, waves
 from tb.simulator import run_bench
 from tb.testing import SIMULATORS, faulty_rtl
@@ -54,3 +55,17 @@ def test_main_job_keeps_the_waveform_of_a_failing_run_too(command, monkeypatch, 
     assert code == 1
     assert (tmp_path / "w.fst").stat().st_size > 0
     assert str(tmp_path / "w.fst") in (tmp_path / "w.gtkw").read_text()
+
+
+def test_another_arrays_waveform(command, monkeypatch, tmp_path):
+    """Copied, and its save file names the signals of that array's top module."""
+    monkeypatch.setattr(layer, "WAVEFORM", tmp_path / "w.fst")
+    monkeypatch.setattr(waves, "WAVEFORM", tmp_path / "w.fst")
+    dut = ROOT / "tb" / "examples" / "dot_engine.py"
+    code, _, _ = command(
+        layer.main, "--images", 1, "--waves", "--dut", dut, "--results", tmp_path / "r.json"
+    )  # fmt: skip
+    assert code == 0
+    assert (tmp_path / "w.fst").stat().st_size > 0
+    names = (tmp_path / "w.gtkw").read_text().splitlines()
+    assert {"dot_engine.clk", "dot_engine.rst_n", "dot_engine.p_data[127:0]"} <= {*names}
