@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from pymodel.checkpoint import load_checkpoint
-from pymodel.errors import run_command
+from pymodel.command import run_command
 from pymodel.images import load_images
 
 

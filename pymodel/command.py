@@ -3,10 +3,12 @@
 import argparse
 import logging
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 
 from rich.console import Console, RenderableType
+from rich.text import Text
 
 from pymodel.errors import InputError
 
@@ -22,11 +24,10 @@ class CommandParser(argparse.ArgumentParser):
     """
 
     def __init__(self, module: str, doc: str):
-        lines = doc.splitlines()
-        examples = [f"  {line.strip()}" for line in lines if "python -m" in line.strip()[:22]]
+        examples = re.findall(r"^ *((?:\w+=\w+ )?python -m(?:.*\\\n)*.*)$", doc, re.MULTILINE)
         super().__init__(
-            prog=f"python -m {module}", description=lines[0],
-            epilog="\n".join(["examples:", *examples]),
+            prog=f"python -m {module}", description=doc.splitlines()[0],
+            epilog="\n".join(["examples:", *(f"  {example}" for example in examples)]),
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )  # fmt: skip
         how_much = self.add_mutually_exclusive_group()
@@ -81,4 +82,4 @@ def run_command(main: Callable[[], int]) -> None:
 def _print(part: RenderableType, *, style: str | None = None, stderr: bool = False) -> None:
     """Through rich: colours only on a terminal, and none where NO_COLOR is set."""
     console = Console(stderr=stderr, highlight=False, markup=False, emoji=False)
-    console.print(part, style=style, soft_wrap=isinstance(part, str))
+    console.print(part, style=style, soft_wrap=isinstance(part, str | Text))

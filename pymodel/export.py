@@ -10,7 +10,6 @@ and linear layers may be quantised by pymodel/quantiser.py or by Brevitas. docs/
 examples. Run it in the folder that holds the package, or name that folder in PYTHONPATH.
 """
 
-import argparse
 import importlib
 import operator
 import shlex
@@ -25,7 +24,8 @@ from safetensors.torch import load_file
 from tabulate import tabulate
 from torch import Tensor, nn
 
-from pymodel.errors import InputError, run_command
+from pymodel.command import CommandParser, conclude, run_command, tell
+from pymodel.errors import InputError
 from pymodel.files import RESULTS, write_json
 from pymodel.fit import Fit, FitError, fit_layers, layers_of
 from pymodel.images import SHIPPED, normalise
@@ -154,10 +154,7 @@ def table(rows: list[dict]) -> str:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m pymodel.export", description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )  # fmt: skip
+    parser = CommandParser("pymodel.export", __doc__)
     parser.add_argument("factory", metavar="package.module:factory", help="gives the network")
     parser.add_argument(
         "--state", type=Path, required=True, help="its state dict, a safetensors file"
@@ -206,7 +203,7 @@ def main() -> int:
             raise InputError(f"layer '{name}' does not fit: {found[name]}")
     rows = report(layers, found)
     fitting = {name: fit.layer for name, fit in found.items() if isinstance(fit, Fit)}
-    print(table(rows))
+    tell(table(rows))
     if not arguments.list:
         if not fitting:
             raise InputError("no layer fits, expected one at least; the table says why")
@@ -217,11 +214,13 @@ def main() -> int:
             raise InputError(
                 f"{arguments.output}: cannot be written ({_words(error)}), expected a file name"
             ) from None
-        print(f"\n{len(fitting)} of {len(names)} layers on {len(inputs)} images: "
-              f"{arguments.output}; run one with:\n"
-              f"make LAYER={next(iter(fitting))} MODEL={arguments.output}")  # fmt: skip
     write_json(RESULTS_FILE, rows)
-    return 0
+    if arguments.list:
+        return conclude(f"\n{len(fitting)} of {len(names)} layers fit.")
+    return conclude(
+        f"\n{len(fitting)} of {len(names)} layers on {len(inputs)} images: {arguments.output}; run "
+        f"one with:\nmake LAYER={next(iter(fitting))} MODEL={arguments.output}"
+    )
 
 
 def _read(path: Path) -> dict[str, Tensor]:

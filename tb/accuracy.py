@@ -7,7 +7,6 @@ these. Every sum is compared with the integer convolution, every prediction with
 whose squeezed layer is computed on integers in software.
 """
 
-import argparse
 import os
 import time
 from pathlib import Path
@@ -20,7 +19,7 @@ from tqdm import tqdm
 
 from pymodel.capture import DEFAULT_LAYER, find_layer
 from pymodel.checkpoint import load_checkpoint
-from pymodel.errors import run_command
+from pymodel.command import CommandParser, conclude, quiet, run_command, tell
 from pymodel.files import RESULTS, write_json
 from pymodel.images import normalise
 from pymodel.integer import LastStage
@@ -67,7 +66,7 @@ def run_software(model: nn.Module, images: Tensor) -> tuple[Tensor, Tensor]:
         lambda module, given: codes.append(module.layer.activation_codes(given[0]))
     )
     try:
-        for batch in tqdm(images.split(BATCH), desc="before the layer", disable=None):
+        for batch in tqdm(images.split(BATCH), desc="before the layer", disable=quiet() or None):
             predictions.append(integer(normalise(batch)).argmax(1))
     finally:
         hook.remove()
@@ -86,9 +85,7 @@ def predict_from_sums(model: nn.Module, sums: Tensor) -> Tensor:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m tb.accuracy", description=__doc__.split("\n")[0]
-    )
+    parser = CommandParser("tb.accuracy", __doc__)
     parser.add_argument("--results", type=Path, default=RESULTS / "accuracy.json", help="JSON file")
     add_arguments(parser)
     arguments = parser.parse_args()
@@ -112,7 +109,7 @@ def main() -> int:
     kept, checked, wrong = 0, 0, 0
     with (
         cluster(arguments.scheduler, arguments.workers) as client,
-        tqdm(total=len(codes), unit="image", desc="on the core", disable=None) as bar,
+        tqdm(total=len(codes), unit="image", desc="on the core", disable=quiet() or None) as bar,
     ):
         began = time.monotonic()
         try:
@@ -129,8 +126,7 @@ def main() -> int:
                 bar.update(len(part))
                 bar.set_postfix(wrong_sums=wrong)
         except BenchError as error:
-            print(f"FAILED: {DEFAULT_LAYER}: {error}")
-            return 1
+            return conclude(f"FAILED: {DEFAULT_LAYER}: {error}", passed=False)
         elapsed = time.monotonic() - began
 
     predictions = predict_from_sums(model, sums)
@@ -144,16 +140,13 @@ def main() -> int:
         "shards": -(-len(codes) // SHARD[arguments.sim]), "shards_kept": kept,
     }  # fmt: skip
     write_json(arguments.results, result)
-    print(report(result))
+    tell(report(result))
     if place := first_difference(expected.numpy(), sums.numpy(), CORE):
-        print(f"FAILED: {DEFAULT_LAYER}: {place.describe(CORE)} of {sums.numel()}")
-        print(explain(stage, codes, place, arguments.rtl))
-        return 1
+        failed = f"FAILED: {DEFAULT_LAYER}: {place.describe(CORE)} of {sums.numel()}"
+        return conclude(f"{failed}\n{explain(stage, codes, place, arguments.rtl)}", passed=False)
     if result["predictions_differing"]:
-        print("FAILED: the RTL's sums give other predictions")
-        return 1
-    print(f"Every sum equals PyTorch's. Results: {os.path.relpath(arguments.results)}")
-    return 0
+        return conclude("FAILED: the RTL's sums give other predictions", passed=False)
+    return conclude(f"Every sum equals PyTorch's. Results: {os.path.relpath(arguments.results)}")
 
 
 def report(result: dict) -> str:

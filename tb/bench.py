@@ -4,7 +4,6 @@ python -m tb.bench                   # tables, build/results/core.json and bench
 python -m tb.bench --only cycles     # without the minutes that Icarus takes for a million cycles
 """
 
-import argparse
 import os
 import tempfile
 from pathlib import Path
@@ -14,9 +13,9 @@ from tabulate import tabulate
 from tqdm import tqdm
 
 from pymodel.checkpoint import SHIPPED, load_checkpoint
+from pymodel.command import CommandParser, conclude, quiet, run_command, tell
 from pymodel.core import Layer, words
 from pymodel.cycles import cycles, dense_limit_cycles, limit_cycles
-from pymodel.errors import run_command
 from pymodel.files import RESULTS, write_json
 from pymodel.images import load_images, normalise
 from pymodel.integer import IntegerNetwork, Stage, input_codes
@@ -32,7 +31,7 @@ STREAMS = ("act", "weight", "threshold", "result")
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m tb.bench", description=__doc__.split("\n")[0])
+    parser = CommandParser("tb.bench", __doc__)
     parser.add_argument("--model", default=str(SHIPPED), help="checkpoint")
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder of the JSON files")
     parser.add_argument("--only", choices=("cycles", "speed"), help="one of the two tables")
@@ -48,9 +47,9 @@ def main() -> int:
             missed += measure_speeds(arguments.results / "bench.json")
     except BenchError as error:
         missed = [str(error)]
-    for line in missed:
-        print(f"FAILED: {line}")
-    return 1 if missed else 0
+    if missed:
+        return conclude("\n".join(f"FAILED: {line}" for line in missed), passed=False)
+    return conclude(f"All limits are met. Results: {os.path.relpath(arguments.results)}")
 
 
 def measure_cycles(model: torch.nn.Module, path: Path) -> list[str]:
@@ -64,7 +63,7 @@ def measure_cycles(model: torch.nn.Module, path: Path) -> list[str]:
     runs += [(s, BATCH.get(s.name, DEFAULT_BATCH), 1) for s in stages if s != squeezed]
     inputs = [*captured(network, max(images for _, images, _ in runs)), None]
     rows = []
-    for stage, images, parts in tqdm(runs, unit="layer", disable=None):
+    for stage, images, parts in tqdm(runs, unit="layer", disable=quiet() or None):
         given, following = (
             None if codes is None else codes[:images] for codes in inputs[stages.index(stage) :][:2]
         )
@@ -73,19 +72,16 @@ def measure_cycles(model: torch.nn.Module, path: Path) -> list[str]:
         except BenchError as error:
             raise BenchError(f"{stage.name}: {error}") from None
     write_json(path, rows)
-    print(report(rows))
-    if not (missed := misses(rows)):
-        print(f"Every result equals PyTorch's. Results: {os.path.relpath(path)}")
-    return missed
+    tell(report(rows))
+    return misses(rows)
 
 
 def measure_speeds(path: Path) -> list[str]:
     """Each simulator with cocotb and without; the ratios that were missed."""
-    print("A million cycles with cocotb and without; on Icarus that takes minutes")
+    tell("A million cycles with cocotb and without; on Icarus that takes minutes")
     rows = [measure_speed(name) for name in ("verilator", "icarus")]
     write_json(path, rows)
-    print(speed_report(rows))
-    print(f"Results: {os.path.relpath(path)}")
+    tell(speed_report(rows))
     return [
         f"{row['simulator']}: {row['ratio']:.2f} of the speed alone, expected {LEAST_RATIO}"
         for row in rows

@@ -7,7 +7,7 @@ import doctest
 import io
 from contextlib import redirect_stdout
 
-from pymodel.errors import run_command
+from pymodel.command import CommandParser, conclude, run_command
 from pymodel.files import ROOT, replacing
 
 GUIDE = ROOT / "docs" / "guide.md"
@@ -31,11 +31,11 @@ def updated(text: str) -> str:
 
 
 def main() -> int:
+    CommandParser("tb.guide", __doc__).parse_args()
     text = updated(GUIDE.read_text())
     with replacing(GUIDE) as temporary:
         temporary.write_text(text)
-    print(f"Written: {GUIDE.relative_to(ROOT)}")
-    return 0
+    return conclude(f"Written: {GUIDE.relative_to(ROOT)}")
 
 
 if __name__ == "__main__":

@@ -5,7 +5,6 @@ python -m tb.layer --sim verilator --images 100
 python -m tb.layer --model layers.safetensors     # a layer that pymodel/export.py wrote
 """
 
-import argparse
 import json
 import os
 import tempfile
@@ -16,7 +15,8 @@ from tabulate import tabulate
 
 from pymodel.capture import DEFAULT_LAYER, capture, find_layer, find_next
 from pymodel.checkpoint import SHIPPED, load_checkpoint
-from pymodel.errors import InputError, run_command
+from pymodel.command import CommandParser, conclude, quiet, run_command, tell
+from pymodel.errors import InputError
 from pymodel.files import RESULTS
 from pymodel.images import load_images
 from pymodel.layer_data import MAX_ABS_ERROR, MAX_ERROR_STEPS, LayerData, layer_data
@@ -76,7 +76,7 @@ def choose_layer(path: str, name: str | None) -> tuple[str, int]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m tb.layer", description=__doc__.split("\n")[0])
+    parser = CommandParser("tb.layer", __doc__)
     parser.add_argument("--sim", default="icarus", help="icarus or verilator")
     parser.add_argument("--images", help=f"how many of those there are; default {DEFAULT_IMAGES}")
     parser.add_argument(
@@ -131,13 +131,13 @@ def main() -> int:
 
     waveform, failure = run(job, Watch(str(WAVEFORM)) if arguments.waves else None)
     if arguments.waves and waveform.exists():
-        print(f"Waveform: {os.path.relpath(keep_waveform(waveform))}; open it with: make gtkwave")
+        tell(f"Waveform: {os.path.relpath(keep_waveform(waveform))}; open it with: make gtkwave")
     if results.exists():
-        print(report(json.loads(results.read_text())))
+        tell(report(json.loads(results.read_text())))
     elif not failure:
         failure = "the simulation ended without results"
     if failure:
-        if job.record.exists():
+        if job.record.exists() and not quiet():
 
             def again(watch: Watch) -> Path:
                 with tempfile.TemporaryDirectory() as folder:
@@ -145,10 +145,8 @@ def main() -> int:
                     return run(elsewhere, watch)[0]
 
             explain(Record.load(job.record), again)
-        print(f"FAILED: {failure}")
-        return 1
-    print(f"Every psum equals PyTorch's. Results: {os.path.relpath(results)}")
-    return 0
+        return conclude(f"FAILED: {failure}", passed=False)
+    return conclude(f"Every psum equals PyTorch's. Results: {os.path.relpath(results)}")
 
 
 def report(result: dict) -> str:

@@ -10,10 +10,11 @@ from pathlib import Path
 
 from rich import box
 from rich.columns import Columns
-from rich.console import Console, RenderableType
+from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from pymodel.command import tell
 from pymodel.errors import InputError
 from pymodel.files import RESULTS, write_json
 from tb.diagnosis import Diagnosis, diagnose
@@ -37,9 +38,7 @@ def explain(record: Record, again: Callable[[Watch], Path]) -> None:
     found = diagnose(record)
     if not found:
         return
-    console = Console(highlight=False)
-    for part in screen(record, found):
-        console.print(part, soft_wrap=isinstance(part, Text))
+    tell(*screen(record, found))
     write_json(MISMATCH, summary(record, found))
     first, last = max(0, found.cycle - CYCLES_AROUND), found.cycle + CYCLES_AROUND
     WAVEFORM.unlink(missing_ok=True)
@@ -47,13 +46,10 @@ def explain(record: Record, again: Callable[[Watch], Path]) -> None:
         whole = again(Watch(str(WAVEFORM), last + 1, record.time(found.cycle)))
         cut_waveform(whole, WAVEFORM, record.time(first), record.time(last))
     except InputError as error:  # nothing to write one with
-        console.print(f"No waveform: {error}", soft_wrap=True)
+        tell(f"No waveform: {error}")
         return
     where = os.path.relpath(WAVEFORM)
-    console.print(
-        f"Waveform of cycles {first} to {last}: {where}; open it with: make gtkwave WAVE=mismatch",
-        soft_wrap=True,
-    )
+    tell(f"Waveform of cycles {first} to {last}: {where}; open it with: make gtkwave WAVE=mismatch")
 
 
 def screen(record: Record, found: Diagnosis) -> list[RenderableType]:

@@ -22,7 +22,8 @@ from tabulate import tabulate
 from tqdm import tqdm
 
 from pymodel.checkpoint import load_checkpoint
-from pymodel.errors import InputError, run_command
+from pymodel.command import CommandParser, conclude, quiet, run_command, tell
+from pymodel.errors import InputError
 from pymodel.files import RESULTS, write_json
 from pymodel.images import ImageSet
 from pymodel.integer import IntegerNetwork, compare_with_fake_quantised
@@ -118,9 +119,7 @@ def run_software(inputs: np.ndarray, checkpoint: str) -> dict[str, np.ndarray]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m tb.network", description=__doc__.split("\n")[0]
-    )
+    parser = CommandParser("tb.network", __doc__)
     parser.add_argument("--images", default="100", help="how many test images, the first ones")
     parser.add_argument("--results", type=Path, default=RESULTS / "network.json", help="JSON file")
     add_arguments(parser)
@@ -143,19 +142,17 @@ def main() -> int:
             hardware, reports = on_the_core(client, arguments, network, images)
             software = in_software(client, arguments, test_set)
     except BenchError as error:
-        print(f"FAILED: {error}")
-        return 1
+        return conclude(f"FAILED: {error}", passed=False)
     result = {"simulator": arguments.sim, **hardware, **software, "memory_mib": memory.mib}
     write_json(arguments.results, result)
-    print(report(result))
-    for line in (missed := misses(result)):
-        print(f"FAILED: {line}")
+    tell(report(result))
+    lines = [f"FAILED: {line}" for line in misses(result)]
     if wrong := first_mismatch(network, images, reports, arguments.rtl):
-        print(wrong)
-    if missed:
-        return 1
-    print(f"Every code equals the reference's. Results: {os.path.relpath(arguments.results)}")
-    return 0
+        lines.append(wrong)
+    if lines:
+        return conclude("\n".join(lines), passed=False)
+    where = os.path.relpath(arguments.results)
+    return conclude(f"Every code equals the reference's. Results: {where}")
 
 
 def on_the_core(
@@ -223,7 +220,7 @@ def collect(
     """What `spread` yields: predictions [2, N], results by first image, which were kept before."""
     predictions = np.full((2, len(images)), -1)
     results, kept, wrong = {}, set(), 0
-    with tqdm(total=len(images), unit="image", desc=title, disable=None) as bar:
+    with tqdm(total=len(images), unit="image", desc=title, disable=quiet() or None) as bar:
         for start, result, was_kept in parts:
             count = result["predictions"].shape[1]
             predictions[:, start : start + count] = result["predictions"]

@@ -10,6 +10,7 @@ import cocotb
 import numpy as np
 import torch
 
+from pymodel.command import tell
 from pymodel.core import Layer
 from pymodel.files import ROOT, replacing
 from pymodel.integer import InnerStage, Stage
@@ -61,7 +62,7 @@ def explain(stage: Stage, codes: torch.Tensor, place: Place, rtl: Path) -> str:
         part = Layer(**vars(layer) | {
             "images": len(codes[some]), "out_channels": len(weights), "mode": Mode(layer.mode)
         })  # fmt: skip
-        print(f"Running {name} again, fully observed, on Icarus: {part}")
+        tell(f"Running {name} again, fully observed, on Icarus: {part}")
         with tempfile.TemporaryDirectory() as folder:
             message = observe(Path(folder), part, codes[some].numpy(), weights, table, rtl)
         if message:

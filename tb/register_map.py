@@ -3,7 +3,6 @@
 python -m tb.register_map            # rtl/REGISTERS.md, rtl/core_registers.h, pymodel/registers.py
 """
 
-import argparse
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,7 +11,7 @@ from pathlib import Path
 from systemrdl import RDLCompiler
 from systemrdl.node import AddrmapNode, FieldNode, RegNode
 
-from pymodel.errors import run_command
+from pymodel.command import CommandParser, conclude, run_command
 from pymodel.files import ROOT, replacing
 
 SOURCE = "rtl/core.rdl"
@@ -97,12 +96,9 @@ def write(folder: Path) -> None:
 
 
 def main() -> int:
-    argparse.ArgumentParser(
-        prog="python -m tb.register_map", description=__doc__.split("\n")[0]
-    ).parse_args()
+    CommandParser("tb.register_map", __doc__).parse_args()
     write(ROOT)
-    print(f"Wrote {PYTHON}, {MARKDOWN}, {HEADER} from {SOURCE}")
-    return 0
+    return conclude(f"Wrote {PYTHON}, {MARKDOWN}, {HEADER} from {SOURCE}")
 
 
 if __name__ == "__main__":

@@ -4,7 +4,6 @@ python -m tb.replay --dir folder
 python -m tb.replay --dir folder --height 4 --sim verilator    # a map of 4 rows that is not square
 """
 
-import argparse
 import json
 import os
 import re
@@ -17,7 +16,8 @@ import numpy as np
 import torch
 from tabulate import tabulate
 
-from pymodel.errors import InputError, run_command
+from pymodel.command import CommandParser, conclude, quiet, run_command, tell
+from pymodel.errors import InputError
 from pymodel.files import RESULTS, write_json
 from pymodel.reference import integer_convolution, raster_psums
 from pymodel.tile_text import LANES, POSITIONS, TextFile, TileText, read_folder, sums
@@ -99,7 +99,7 @@ def raster_run(folder: TileText) -> TileRun:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m tb.replay", description=__doc__.split("\n")[0])
+    parser = CommandParser("tb.replay", __doc__)
     parser.add_argument("--dir", default="", help="folder of tile text files")
     parser.add_argument("--sim", default="icarus", help="icarus or verilator")
     parser.add_argument(
@@ -152,17 +152,14 @@ def main() -> int:
         result, differences = check(folder, record)
         result = {"simulator": arguments.sim, "folder": arguments.dir, **result}
         write_json(results, result)
-        print(report(result))
+        tell(report(result))
         failures += differences
-    if record and failure:
+    if record and failure and not quiet():
         explain(record, again)
-    for line in failures:
-        print(f"FAILED: {line}")
     if failures:
-        return 1
+        return conclude("\n".join(f"FAILED: {line}" for line in failures), passed=False)
     equal = "PyTorch's and the files'" if folder.psums or folder.outputs else "PyTorch's"
-    print(f"Every psum and sum equals {equal}. Results: {os.path.relpath(results)}")
-    return 0
+    return conclude(f"Every psum and sum equals {equal}. Results: {os.path.relpath(results)}")
 
 
 def check(folder: TileText, record: Record) -> tuple[dict, list[str]]:

@@ -6,7 +6,6 @@ The estimate plays a sweep of all 10,000 test images with what was measured here
 takes, how long a worker needs to load the network, and what lies between two shards.
 """
 
-import argparse
 import heapq
 import os
 import tempfile
@@ -18,7 +17,8 @@ from distributed import Client
 from tabulate import tabulate
 
 from pymodel.checkpoint import SHIPPED
-from pymodel.errors import InputError, run_command
+from pymodel.command import CommandParser, conclude, run_command, tell
+from pymodel.errors import InputError
 from pymodel.files import RESULTS, write_json
 from pymodel.images import load_images
 from tb.network import SHARD, load_network, on_the_core
@@ -60,9 +60,7 @@ def play(shards: int, workers: int, seconds: float, start: float, overhead: floa
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m tb.scaling", description=__doc__.split("\n")[0]
-    )
+    parser = CommandParser("tb.scaling", __doc__)
     parser.add_argument("--results", type=Path, default=RESULTS / "scaling.json", help="JSON file")
     parser.add_argument("--sim", default="verilator", help="verilator or icarus")
     parser.add_argument("--model", default=str(SHIPPED), help="checkpoint")
@@ -84,8 +82,7 @@ def main() -> int:
                 runs[workers], reports = on_the_core(client, arguments, network, images)
                 overhead = empty_shards(client)
     except BenchError as error:
-        print(f"FAILED: {error}")
-        return 1
+        return conclude(f"FAILED: {error}", passed=False)
     one, two = (runs[workers]["seconds"] for workers in (1, 2))
     shard = two * 2 / len(reports)
     shards = -(-WHOLE // SHARD)
@@ -102,12 +99,11 @@ def main() -> int:
         "estimate": estimate,
     }  # fmt: skip
     write_json(arguments.results, result)
-    print(report(result))
+    tell(report(result))
     if result["speedup"] < LEAST_SPEEDUP:
-        print(f"FAILED: two workers are {one / two:.2f} times as fast, expected {LEAST_SPEEDUP}")
-        return 1
-    print(f"Results: {os.path.relpath(arguments.results)}")
-    return 0
+        slow = f"FAILED: two workers are {one / two:.2f} times as fast, expected {LEAST_SPEEDUP}"
+        return conclude(slow, passed=False)
+    return conclude(f"Results: {os.path.relpath(arguments.results)}")
 
 
 def warm_up(client: Client, checkpoint: str) -> float:

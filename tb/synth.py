@@ -4,7 +4,6 @@ python -m tb.synth                   # cells, block RAMs and DSPs; build/results
 python -m tb.synth --pnr             # the clock it reaches, worst of three; build/results/pnr.json
 """
 
-import argparse
 import json
 import os
 import subprocess
@@ -14,8 +13,9 @@ from pathlib import Path
 
 from tabulate import tabulate
 
+from pymodel.command import CommandParser, conclude, run_command, tell
 from pymodel.core import Core
-from pymodel.errors import InputError, run_command
+from pymodel.errors import InputError
 from pymodel.files import RESULTS, ROOT, write_json
 from tb.simulator import RTL, check_sources
 
@@ -35,7 +35,7 @@ KINDS = {
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m tb.synth", description=__doc__.split("\n")[0])
+    parser = CommandParser("tb.synth", __doc__)
     parser.add_argument("--pnr", action="store_true", help="place and route, with three seeds")
     parser.add_argument("--rtl", type=Path, default=RTL, help="folder of the Verilog sources")
     arguments = parser.parse_args()
@@ -47,15 +47,14 @@ def main() -> int:
     save("synth", {"cells": cells, "total": sum(cells.values())})
     rows = [[kind, meaning, f"{cells.get(kind, 0):,}"] for kind, meaning in KINDS.items()]
     others = sum(count for kind, count in cells.items() if kind not in KINDS)
-    print(tabulate([*rows, ["others", "multiplexers", f"{others:,}"]], disable_numparse=True))
-    print("No latch, no net with two drivers. Results: build/results/synth.json")
-    return 0
+    tell(tabulate([*rows, ["others", "multiplexers", f"{others:,}"]], disable_numparse=True))
+    return conclude("No latch, no net with two drivers. Results: build/results/synth.json")
 
 
 def place_and_route(rtl: Path) -> int:
     """Print the clock of each seed; 1 if the worst misses the target."""
     synthesise(rtl, "core_pins")
-    print(f"Placing and routing with {len(SEEDS)} seeds (some minutes each)", flush=True)
+    tell(f"Placing and routing with {len(SEEDS)} seeds (some minutes each)")
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         clocks = dict(zip(SEEDS, pool.map(route, SEEDS), strict=True))
     worst = min(clocks.values())
@@ -64,12 +63,10 @@ def place_and_route(rtl: Path) -> int:
     save("pnr", {"mhz": worst, "seeds": clocks, "tops": tops})
     rows = [[f"seed {seed}", f"{mhz:.1f} MHz"] for seed, mhz in clocks.items()]
     rows += [["worst", f"{worst:.1f} MHz"], ["at 64 MACs a cycle", f"{tops:.4f} TOPS"]]
-    print(tabulate(rows, disable_numparse=True))
+    tell(tabulate(rows, disable_numparse=True))
     if worst < TARGET_MHZ:
-        print(f"FAILED: {worst:.1f} MHz, expected {TARGET_MHZ:g}")
-        return 1
-    print("Results: build/results/pnr.json")
-    return 0
+        return conclude(f"FAILED: {worst:.1f} MHz, expected {TARGET_MHZ:g}", passed=False)
+    return conclude("Results: build/results/pnr.json")
 
 
 def check(rtl: Path) -> None:

@@ -131,7 +131,7 @@ def test_identities(tmp_path):
 SCRIPT = """
 import sys
 import numpy as np
-from pymodel.errors import run_command
+from pymodel.command import run_command
 from tb.sweep import cluster, spread
 from tb.test_sweep import FIXED, square
 

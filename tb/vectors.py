@@ -4,7 +4,6 @@ python -m tb.vectors --out folder
 python -m tb.vectors --out folder --image 3 --no-header
 """
 
-import argparse
 from pathlib import Path
 
 from tabulate import tabulate
@@ -12,7 +11,8 @@ from torch.nn import functional
 
 from pymodel.capture import DEFAULT_LAYER, capture
 from pymodel.checkpoint import SHIPPED, load_checkpoint
-from pymodel.errors import InputError, run_command
+from pymodel.command import CommandParser, conclude, run_command, tell
+from pymodel.errors import InputError
 from pymodel.images import load_images
 from pymodel.layer_data import LayerData, layer_data
 from pymodel.reference import integer_convolution, raster_psums
@@ -20,9 +20,7 @@ from pymodel.tile_text import LANES, write_folder
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m tb.vectors", description=__doc__.split("\n")[0]
-    )
+    parser = CommandParser("tb.vectors", __doc__)
     parser.add_argument("--out", default="", help="folder to write to")
     parser.add_argument("--layer", default=DEFAULT_LAYER, help="a quantised convolution, 8 to 8")
     parser.add_argument("--model", default=str(SHIPPED), help="checkpoint")
@@ -51,9 +49,8 @@ def main() -> int:
         ["header", "none" if arguments.no_header else "3 lines"],
         ["files", len(names)],
     ]
-    print("\n" + tabulate(rows, tablefmt="simple", disable_numparse=True) + "\n")
-    print(f"Written: {folder}. Run them on the array with: make replay DIR={folder}")
-    return 0
+    tell("\n" + tabulate(rows, tablefmt="simple", disable_numparse=True) + "\n")
+    return conclude(f"Written: {folder}. Run them on the array with: make replay DIR={folder}")
 
 
 def write_layer(layer: LayerData, folder: Path, header: bool = True) -> list[str]:

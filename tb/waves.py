@@ -4,7 +4,6 @@ python -m tb.waves             # make gtkwave
 python -m tb.waves mismatch    # make gtkwave WAVE=mismatch
 """
 
-import argparse
 import json
 import os
 import shutil
@@ -16,7 +15,8 @@ from pathlib import Path
 from cocotb.handle import HierarchyObject, LogicObject, PackedObject
 from vcd.gtkw import GTKWSave
 
-from pymodel.errors import InputError, run_command
+from pymodel.command import CommandParser, run_command
+from pymodel.errors import InputError
 from pymodel.files import ROOT, replacing
 from tb.schedule import CLOCK_PERIOD_NS
 
@@ -124,7 +124,7 @@ def trace_array(save: GTKWSave, rows: int = 8, cols: int = 8) -> None:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m tb.waves", description=__doc__.split("\n")[0])
+    parser = CommandParser("tb.waves", __doc__)
     parser.add_argument(
         "wave", nargs="?", default="layer",
         help="layer (make WAVES=1 writes it), mismatch (a failing make), or core (a failing sweep)",

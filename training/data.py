@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from pymodel.command import tell
 from pymodel.errors import InputError
 from pymodel.files import ROOT
 from pymodel.images import ImageSet, load_images
@@ -60,7 +61,7 @@ def load_test_images(root: str | None) -> ImageSet:
         if problem := _problem(folder):
             raise InputError(f"{problem}; {_what_to_do(folder)}")
         return load_cifar10(str(folder), train=False)
-    print(
+    tell(
         "The 10,000 test images are not at hand, so the shipped 100 are used; "
         f"name their folder with DATA= or ${ROOT_VARIABLE}."
     )

@@ -4,8 +4,8 @@ CIFAR10_ROOT=FOLDER make evaluate
 python -m training.evaluate --data FOLDER
 """
 
-import argparse
 import copy
+import os
 
 import torch
 from tabulate import tabulate
@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from pymodel.capture import DEFAULT_LAYER, capture
 from pymodel.checkpoint import SHIPPED, load_checkpoint
-from pymodel.errors import run_command
+from pymodel.command import CommandParser, conclude, quiet, run_command, tell
 from pymodel.files import RESULTS, write_json
 from pymodel.images import ImageSet, normalise
 from pymodel.reference import IntegerConv2d
@@ -35,7 +35,9 @@ def predict(model: nn.Module, images: Tensor, progress: str | None = None) -> Te
     """Predicted classes, int64 [N], of uint8 images [N, 3, 32, 32]; float32, no autocast."""
     model.eval()
     device = next(model.parameters()).device
-    batches = tqdm(images.split(BATCH), desc=progress, disable=None if progress else True)
+    batches = tqdm(
+        images.split(BATCH), desc=progress, disable=None if progress and not quiet() else True
+    )
     with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
         return torch.cat([model(normalise(b.to(device))).argmax(1).cpu() for b in batches])
 
@@ -70,9 +72,7 @@ def edge_distance(model: nn.Module, images: Tensor, name: str = DEFAULT_LAYER) -
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m training.evaluate", description=__doc__.split("\n")[0]
-    )
+    parser = CommandParser("training.evaluate", __doc__)
     parser.add_argument(
         "--data", help="folder that holds cifar-10-batches-py; default $CIFAR10_ROOT"
     )
@@ -91,7 +91,7 @@ def main() -> int:
         "predictions_differing": int(differing.sum()),
     }
     write_json(RESULTS_FILE, result)
-    print(tabulate(
+    tell(tabulate(
         [
             ["test images", f"{result['images']:,}"],
             ["accuracy, fake-quantised", f"{result['accuracy']:.2%}"],
@@ -104,16 +104,16 @@ def main() -> int:
     for number in sorted({index // BATCH for index in torch.nonzero(differing)[:, 0].tolist()}):
         distance = edge_distance(model, test_set.images.split(BATCH)[number])
         if distance is None or distance > EDGE_STEPS:
-            print(
-                f"FAILED: batch {number}: no code within {EDGE_STEPS:g} step of an edge explains it"
+            return conclude(
+                f"FAILED: batch {number}: no code within {EDGE_STEPS:g} step of an edge explains "
+                "it",
+                passed=False,
             )
-            return 1
-        print(f"batch {number}: differing codes lie within {distance:.1e} step of an edge")
+        tell(f"batch {number}: differing codes lie within {distance:.1e} step of an edge")
     off = abs(result["accuracy"] - float(metadata["accuracy"]))
     if len(test_set) == TEST_IMAGES and off > ACCURACY_TOLERANCE:
-        print("FAILED: the checkpoint states another accuracy")
-        return 1
-    return 0
+        return conclude("FAILED: the checkpoint states another accuracy", passed=False)
+    return conclude(f"Results: {os.path.relpath(RESULTS_FILE)}")
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ that state is saved after every epoch. So a run that was interrupted and resumed
 weights as one that was not.
 """
 
-import argparse
 import csv
 import json
 import os
@@ -29,7 +28,8 @@ from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 
 from pymodel.checkpoint import save_checkpoint
-from pymodel.errors import InputError, run_command
+from pymodel.command import CommandParser, conclude, quiet, run_command, tell
+from pymodel.errors import InputError
 from pymodel.files import RESULTS, ROOT, replacing, write_json
 from pymodel.images import ImageSet, normalise
 from pymodel.quantiser import Quantiser, compiler_works, initialise_scales, set_quantising
@@ -135,7 +135,7 @@ def train(
     costs = [recipe.size(e) ** 2 / 32**2 * steps_per_epoch for e in range(recipe.epochs)]
     bar = tqdm(
         total=sum(costs), initial=sum(costs[: len(rows)]), unit="step",
-        disable=True if where.rank else None,
+        disable=True if where.rank or quiet() else None,
         bar_format="{l_bar}{bar}| {elapsed}, about {remaining} left{postfix}",
     )  # fmt: skip
     for epoch in range(len(rows), recipe.epochs):
@@ -157,11 +157,13 @@ def train(
             rows.append(dict(zip(CSV_COLUMNS, (*row, seconds), strict=True)))
             save_state(state, model, optimiser, rows, identity)
             write_log(log, rows)
-            tqdm.write(
-                f"epoch {epoch + 1:3}  {recipe.size(epoch)} px  {'4-bit' if quantised else 'float'}"
-                f"  lr {lr:.4f}  loss {loss:.3f}  train {correct:.2%}  test[:1000] {progress:.2%}"
-                f"  {seconds:.0f} s"
-            )
+            phase = "4-bit" if quantised else "float"
+            with tqdm.external_write_mode():
+                tell(
+                    f"epoch {epoch + 1:3}  {recipe.size(epoch)} px  {phase}  lr {lr:.4f}  "
+                    f"loss {loss:.3f}  train {correct:.2%}  test[:1000] {progress:.2%}  "
+                    f"{seconds:.0f} s"
+                )
             sys.stdout.flush()
     bar.close()
     return model.eval(), rows
@@ -262,9 +264,7 @@ def write_log(path: Path, rows: list[dict]) -> None:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m training.train", description=__doc__.split("\n")[0]
-    )
+    parser = CommandParser("training.train", __doc__)
     parser.add_argument(
         "--data", help="folder that holds cifar-10-batches-py; default $CIFAR10_ROOT"
     )
@@ -331,11 +331,12 @@ def main() -> int:
                 "checkpoint": os.path.relpath(output),
             }  # fmt: skip
             write_json(RESULTS_FILE, result)
-            print(tabulate(
+            tell(tabulate(
                 [["test accuracy", f"{share:.2%}"], ["epochs", recipe.epochs],
                  ["seed", arguments.seed], ["checkpoint", result["checkpoint"]]],
                 tablefmt="simple",
             ))  # fmt: skip
+            conclude(f"Results: {os.path.relpath(RESULTS_FILE)}")
     return 0
 
 

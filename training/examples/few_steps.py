@@ -1,6 +1,6 @@
 """Trains an example for a few steps on the shipped images: enough to move scales and weights."""
 
-import argparse
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +10,7 @@ from safetensors.torch import save_file
 from torch import nn
 from torch.nn import functional
 
+from pymodel.command import CommandParser, conclude
 from pymodel.errors import InputError
 from pymodel.files import replacing
 from pymodel.images import load_images, normalise
@@ -37,10 +38,8 @@ def train(factory: Callable[[], nn.Module], steps: int, seed: int = 0) -> tuple[
 
 def main(factory: Callable[[], nn.Module]) -> int:
     """The command of an example, named as its factory: trains it and writes its state dict."""
-    parser = argparse.ArgumentParser(
-        prog=f"python -m training.examples.{factory.__name__}",
-        description="Trains an example network for a few steps on the shipped images.",
-    )
+    doc = sys.modules[factory.__module__].__doc__
+    parser = CommandParser(f"training.examples.{factory.__name__}", doc)
     parser.add_argument("--output", type=Path, required=True, help="safetensors file to write")
     parser.add_argument("--steps", type=int, default=5, help="of SGD; default 5")
     arguments = parser.parse_args()
@@ -54,6 +53,7 @@ def main(factory: Callable[[], nn.Module]) -> int:
         raise InputError(
             f"{arguments.output}: cannot be written ({error}), expected a file name"
         ) from None
-    print(f"loss {losses[0]:.3f} → {losses[-1]:.3f} in {len(losses)} steps; "
-          f"state dict: {arguments.output}")  # fmt: skip
-    return 0
+    return conclude(
+        f"loss {losses[0]:.3f} → {losses[-1]:.3f} in {len(losses)} steps; state dict: "
+        f"{arguments.output}"
+    )

@@ -5,7 +5,7 @@ python -m training.examples.resnet20 --output resnet20.safetensors
 
 from torch import Tensor, nn
 
-from pymodel.errors import run_command
+from pymodel.command import run_command
 from pymodel.images import load_images, normalise
 from pymodel.quantiser import QuantConv2d, QuantLinear, initialise_scales
 from training.examples.few_steps import main
