@@ -13,7 +13,7 @@ PY := .venv/bin/python
 export PYTHON ?= python3
 
 .DEFAULT_GOAL := layer
-.PHONY: layer accuracy network scaling test lint bench synth pnr registers train evaluate gtkwave clean help setup
+.PHONY: layer accuracy network scaling report test lint bench synth pnr registers train evaluate gtkwave clean help setup
 
 layer: SIM ?= icarus
 layer: IMAGES ?= 16
@@ -37,7 +37,14 @@ scaling: SIM ?= verilator
 scaling: setup ## How the sweep of make network scales: one worker, two, and an estimate up to 1,000
 	@$(PY) -m tb.scaling --sim "$(SIM)" --model "$(MODEL)" $(ARGS)
 
+report: SIM ?= icarus
+report: IMAGES ?= 16
+report: IMAGE ?= 0
+report: setup ## Write build/report.html: the array cycle by cycle, charts, verification (IMAGES, IMAGE, SIM, LAYER, MODEL)
+	@$(PY) -m tb.report --sim "$(SIM)" --images "$(IMAGES)" --image "$(IMAGE)" --layer "$(LAYER)" --model "$(MODEL)"
+
 test: setup ## Run all tests and lint, in parallel (SIM for the simulator of the benches)
+	@./setup.sh browser
 	@$(PY) -m pytest -n auto -q
 
 lint: setup ## Run the linters alone: ruff, Verilator, Icarus, Yosys

@@ -28,18 +28,23 @@ class LayerData:
         """What `reference` should be, from the integer sums [N, C_out, H', W']; float32."""
         return self.after(sums.float() * self.step)
 
-    def error(self, sums: Tensor) -> tuple[float, float]:
-        """Largest difference between the recovered values and `reference`.
+    def difference(self, sums: Tensor) -> tuple[Tensor, Tensor]:
+        """Recovered values minus `reference`, float32 of its shape.
 
         In their own units, and in steps: the change that one unit of the integer sum makes there.
         """
-        difference = (self.recover(sums) - self.reference).abs()
+        difference = self.recover(sums) - self.reference
         gain = self.step
         for module in self.after.modules():
             if isinstance(module, nn.BatchNorm2d):
                 scale = module.weight.abs() / (module.running_var + module.eps).sqrt()
                 gain = gain * scale.detach()[:, None, None]
-        return difference.max().item(), (difference / gain).max().item()
+        return difference, difference / gain
+
+    def error(self, sums: Tensor) -> tuple[float, float]:
+        """The largest difference in both units, without its sign."""
+        difference, steps = self.difference(sums)
+        return difference.abs().max().item(), steps.abs().max().item()
 
 
 def layer_data(seen: Capture) -> LayerData:

@@ -14,7 +14,7 @@ from tabulate import tabulate
 
 from pymodel.capture import DEFAULT_LAYER, capture, find_layer, find_next
 from pymodel.checkpoint import SHIPPED, load_checkpoint
-from pymodel.errors import InputError, run_command
+from pymodel.errors import run_command, whole_number
 from pymodel.files import RESULTS
 from pymodel.images import load_images
 from pymodel.layer_data import LayerData, layer_data
@@ -77,17 +77,14 @@ def main() -> int:
     sources = check_sources(arguments.rtl) if arguments.rtl else list(dut.SOURCES)
     random_seed()
     shipped = load_images()
-    if not arguments.images.isdecimal() or not 1 <= int(arguments.images) <= len(shipped):
-        raise InputError(
-            f"IMAGES is '{arguments.images}', expected a whole number from 1 to {len(shipped)}"
-        )
+    images = whole_number("IMAGES", arguments.images, 1, len(shipped))
     model, _ = load_checkpoint(arguments.model)
     find_layer(model, arguments.layer)
     find_next(model, arguments.layer)
 
     results = arguments.results.absolute()
     job = LayerJob(
-        arguments.sim, arguments.layer, int(arguments.images),
+        arguments.sim, arguments.layer, images,
         str(Path(arguments.model).absolute()), str(results), dut=str(arguments.dut.absolute()),
     )  # fmt: skip
     for path in (results, job.record):  # so that what is there afterwards is of this run
