@@ -15,6 +15,8 @@ from tb.layer import MAX_ABS_ERROR, MAX_ERROR_STEPS
 
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'DejaVu Sans', sans-serif"
 
+MOST_POINTS = 4000  # of a curve
+
 
 class Palette(NamedTuple):
     """Colours of a theme."""
@@ -96,11 +98,14 @@ def utilisation(leaving: np.ndarray, total: int, rows: int, cols: int) -> go.Fig
     leaving: cycles in which a psum vector left the array, int [n]; total: cycles of the run.
     """
     busy = busy_pes(leaving, total, rows, cols) / (rows * cols)
+    together = -(-total // MOST_POINTS)  # cycles a point, of a long run
+    first = np.arange(0, total, together)
+    shown = np.add.reduceat(busy, first) / np.diff(first, append=total)
     so_far = np.cumsum(busy) / np.arange(1, total + 1)
-    cycles = np.arange(total)
+    name = "in the cycle" if together == 1 else f"mean of {together} cycles"
     figure = go.Figure()
-    figure.add_scatter(x=cycles, y=busy, name="in the cycle", line_shape="hv", fill="tozeroy")
-    figure.add_scatter(x=cycles, y=so_far, name="mean so far")
+    figure.add_scatter(x=first, y=shown, name=name, line_shape="hv", fill="tozeroy")
+    figure.add_scatter(x=first, y=so_far[first], name="mean so far")
     figure.update_layout(height=260, hovermode="x unified")
     figure.update_xaxes(title="cycle", range=[0, total])
     figure.update_yaxes(title="PEs at work", tickformat=".0%", range=[0, 1.05])

@@ -40,7 +40,9 @@ class Recording:
     cols: int
     psum_width: int  # bits
     image: int  # of the shipped ones
+    of_tiles: int  # that the layer has
     pixels: int  # activation vectors of a tile
+    of_pixels: int  # of the output map
     width: int  # of the output map, in pixels
     tiles: list[Tile]
     pe: dict[str, list[list[int | None]]]  # each of PE_SIGNALS: [T][ROWS · COLS], row by row
@@ -126,7 +128,8 @@ async def record_every_pe(dut):
     image = int(os.environ[IMAGE])
     torch.set_num_threads(1)
     array = ArrayBench(dut)
-    run = part(tile_run(job.read(), array.rows, array.cols), image, array.cols)
+    whole = tile_run(job.read(), array.rows, array.cols)
+    run = part(whole, image, array.cols)
     await array.start()
     recorder = Recorder(array)
     recording = cocotb.start_soon(recorder.watch())
@@ -141,8 +144,9 @@ async def record_every_pe(dut):
         for signals in (recorder.pe, recorder.control, recorder.bus)
     )
     write_json(job.results, vars(Recording(
-        array.rows, array.cols, array.psum_width, image, run.expected.shape[2],
-        run.tiles.output_size[1], run.tiles.tiles, pe, control, bus,
+        array.rows, array.cols, array.psum_width, image, whole.expected.shape[1],
+        run.expected.shape[2], whole.expected.shape[2], run.tiles.output_size[1],
+        run.tiles.tiles, pe, control, bus,
     )))  # fmt: skip
 
 

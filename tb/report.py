@@ -9,6 +9,7 @@ import base64
 import io
 import json
 import tempfile
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -106,6 +107,7 @@ def main() -> int:
     page = render(
         layer=layer_words(run),
         result=run.result,
+        images=f"{images} image{'s' * (images > 1)}",
         limits={"error": MAX_ABS_ERROR, "steps": MAX_ERROR_STEPS},
         accuracies=accuracies(float(metadata["accuracy"]), results),
         clock=results["pnr"]["mhz"] if "pnr" in results else None,
@@ -118,6 +120,7 @@ def main() -> int:
         checkpoint=shown(arguments.model),
         written=written,
         recording=recording,
+        extent=extent(recording),
         data={
             "recording": vars(recording) | {"captions": list(captions(recording))},
             "pictures": pictures(run),
@@ -270,9 +273,14 @@ def captions(recording: Recording) -> Iterator[dict[str, str]]:
             weights = f"those of column {column} for tile {tile} enter"
         if travelling := sum(hops > 0 for hops in recording.pe["weight_hops_i"][cycle]):
             weights += f"; {travelling} on their way"
-        if swapping := [pe for pe, token in enumerate(recording.pe["swap_i"][cycle]) if token]:
-            row, col = divmod(swapping[0], recording.cols)
-            swap = f"diagonal {row + col}: {len(swapping)} PEs take over their shadow weights"
+        waves = Counter(
+            sum(divmod(pe, recording.cols))
+            for pe, token in enumerate(recording.pe["swap_i"][cycle])
+            if token
+        )
+        if waves:
+            swap = " and ".join(f"{count} on diagonal {wave}" for wave, count in waves.items())
+            swap += " take over their shadow weights"
         if control["psum_valid_o"][cycle]:
             south = f"psums of {of_pixel(left[cycle])} leave"
         if entered[cycle + 1] == 0:
@@ -281,8 +289,18 @@ def captions(recording: Recording) -> Iterator[dict[str, str]]:
             where = "all activations are in"
         else:
             number = (entered[cycle + 1] - 1) // pixels
-            where = f"tile {number} of {len(tiles)}, {position(tiles[number], tiles)}"
+            where = f"tile {number} of {recording.of_tiles:,}, {position(tiles[number], tiles)}"
         yield {"where": where, "west": west, "weights": weights, "swap": swap, "south": south}
+
+
+def extent(recording: Recording) -> str:
+    """How much of its image was recorded."""
+    tiles, pixels = f"{len(recording.tiles)} tiles", f"{recording.pixels} pixels"
+    if len(recording.tiles) < recording.of_tiles:
+        tiles = f"the first {len(recording.tiles)} of {recording.of_tiles:,} tiles"
+    if recording.pixels < recording.of_pixels:
+        pixels = f"the first {recording.pixels} of {recording.of_pixels:,} pixels"
+    return f"{tiles}, in each {pixels}, {len(recording)} cycles"
 
 
 def position(tile: Tile, tiles: list[Tile]) -> str:

@@ -72,8 +72,11 @@ def recorded(data) -> dict[str, np.ndarray]:
 
 
 @pytest.fixture(scope="module")
-def browser(tmp_path_factory):
-    """A headless browser that can open our files; without one the tests are skipped."""
+def browser(page_file, tmp_path_factory):
+    """A headless browser that can open our files; without one the tests are skipped.
+
+    It starts after the page was made: beside its event loop no simulation can be started.
+    """
     probe = tmp_path_factory.mktemp("probe") / "probe.html"
     probe.write_text("<p>it opens</p>")
     arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
@@ -206,7 +209,7 @@ def test_array_shows_what_was_recorded(opened, recorded, data):
         for name, text in words.items():
             assert page.inner_text(f"#now-{name}") == text
     page.fill("#cycle", str(swap + 3))
-    assert "diagonal 3: 4 PEs" in page.inner_text("#now-swap")
+    assert "4 on diagonal 3 take" in page.inner_text("#now-swap")
     assert "tile 0 of 9, kernel position (0, 0)" in page.inner_text("#now-where")
     assert "activations of tile 0, pixel (0, 3) enter" in page.inner_text("#now-west")
 
