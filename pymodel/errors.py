@@ -16,7 +16,7 @@ def whole_number(name: str, text: str, low: int, high: int) -> int:
     """
     # The length first: int() refuses very long ones in words of its own.
     if not text.isascii() or not text.isdecimal() or len(text) > 9 or not low <= int(text) <= high:
-        raise InputError(f"{name} is '{text}', expected a whole number from {low} to {high}")
+        raise InputError(f"{name} is {text!r}, expected a whole number from {low} to {high}")
     return int(text)
 
 

@@ -28,7 +28,7 @@ from pymodel.capture import DEFAULT_LAYER, find_layer, find_next
 from pymodel.checkpoint import SHIPPED, load_checkpoint
 from pymodel.core import MAX_ACTIVATION, MIN_WEIGHT, Layer
 from pymodel.cycles import cycles, dense_limit_cycles, limit_cycles
-from pymodel.errors import run_command, whole_number
+from pymodel.errors import InputError, run_command, whole_number
 from pymodel.files import RESULTS, ROOT, replacing
 from pymodel.images import CLASS_NAMES, ImageSet, load_images
 from pymodel.integer import IntegerNetwork
@@ -77,6 +77,8 @@ def main() -> int:
 
     check_simulator(arguments.sim)
     random_seed()
+    if arguments.output.is_dir():
+        raise InputError(f"{arguments.output}: is a folder, expected an HTML file to write")
     images = whole_number("IMAGES", arguments.images, 1, len(load_images()))
     image = whole_number("IMAGE", arguments.image, 0, images - 1)
     model, metadata = load_checkpoint(arguments.model)

@@ -421,6 +421,10 @@ def test_image_outside_the_run(refused, image, images):
     )  # fmt: skip
 
 
+def test_a_folder_is_no_page(refused, tmp_path):
+    refused(report.main, "--output", tmp_path, words=[f"{tmp_path}: is a folder", "HTML file"])
+
+
 def test_a_failing_run_leaves_no_page(command, monkeypatch, tmp_path):
     """Not even the one of before, which would be of another run."""
 
@@ -443,6 +447,22 @@ def test_checks_know_their_commands(tmp_path):
     assert {"make layer", "make bench", "make accuracy", "make evaluate"} <= {
         r.command for r in rows
     }
+
+
+def test_what_is_not_proven_or_not_found_is_not_right(tmp_path):
+    formal = {"properties": 5, "proven": 5, "failed": 0, "unbounded": 3}
+    mutation = {"killed": 9, "survived": [], "equivalent": 1}
+    for changed, states in (
+        ({}, {"formal": "right", "mutation": "right"}),
+        ({"proven": 4}, {"formal": "wrong", "mutation": "right"}),
+        ({"failed": 1}, {"formal": "wrong", "mutation": "right"}),
+        ({"survived": ["pe.v:40"]}, {"formal": "right", "mutation": "wrong"}),
+    ):
+        for name, result in (("formal", formal), ("mutation", mutation)):
+            result = result | {key: value for key, value in changed.items() if key in result}
+            (tmp_path / f"{name}.json").write_text(json.dumps(result))
+        rows = table(tmp_path, read_all(tmp_path))
+        assert {r.command[5:]: r.state for r in rows if r.state != "missing"} == states
 
 
 def test_shipped_log():
