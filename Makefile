@@ -5,6 +5,7 @@
 #   make help         all targets
 
 LAYER ?= features.27
+DUT ?= tb/array.py
 MODEL ?= training/shipped/vgg16_w4a4.safetensors
 WAVES ?= 0
 DATA ?= $(CIFAR10_ROOT)
@@ -13,13 +14,18 @@ PY := .venv/bin/python
 export PYTHON ?= python3
 
 .DEFAULT_GOAL := layer
-.PHONY: layer accuracy network scaling report test lint bench synth pnr registers train evaluate gtkwave clean help setup
+.PHONY: layer check accuracy network scaling report vectors replay test lint bench synth pnr registers train evaluate gtkwave clean help setup
 
 layer: SIM ?= icarus
 layer: IMAGES ?= 16
-layer: setup ## Run a trained layer on the array (SIM, IMAGES, LAYER, MODEL, WAVES=1)
+layer: setup ## Run a trained layer on the array (DUT, SIM, IMAGES, LAYER, MODEL, WAVES=1)
 	@$(PY) -m tb.layer --sim "$(SIM)" --images "$(IMAGES)" --layer "$(LAYER)" --model "$(MODEL)" \
-	  $(if $(filter-out 0,$(WAVES)),--waves)
+	  --dut "$(DUT)" $(if $(filter-out 0,$(WAVES)),--waves)
+
+check: SIM ?= icarus
+check: setup ## Try an array on random tiles, extremes and a reset in the middle (DUT, SIM)
+	@DUT="$(DUT)" SIM="$(SIM)" $(PY) -m pytest -q --tb=line --show-capture=no -k test_array \
+	  tb/test_adapter.py
 
 # What the sweeps share: simulator, checkpoint, data set, and options (ARGS="--workers 1 --fresh")
 SWEEP = --sim "$(SIM)" --model "$(MODEL)" $(if $(DATA),--data "$(DATA)") $(ARGS)
@@ -42,6 +48,13 @@ report: IMAGES ?= 16
 report: IMAGE ?= 0
 report: setup ## Write build/report.html: the array cycle by cycle, charts, verification (IMAGES, IMAGE, SIM, LAYER, MODEL)
 	@$(PY) -m tb.report --sim "$(SIM)" --images "$(IMAGES)" --image "$(IMAGE)" --layer "$(LAYER)" --model "$(MODEL)"
+
+vectors: setup ## Write a layer as tile text files (OUT=folder, LAYER, MODEL, ARGS="--image 3 --no-header")
+	@$(PY) -m tb.vectors --out "$(OUT)" --layer "$(LAYER)" --model "$(MODEL)" $(ARGS)
+
+replay: SIM ?= icarus
+replay: setup ## Run a folder of tile text files on the array (DIR=folder, SIM, ARGS="--height 4")
+	@$(PY) -m tb.replay --dir "$(DIR)" --sim "$(SIM)" $(ARGS)
 
 test: setup ## Run all tests and lint, in parallel (SIM for the simulator of the benches)
 	@./setup.sh browser
@@ -68,8 +81,8 @@ train: setup ## Train the network (CIFAR10_ROOT or DATA, ARGS="--resume --epochs
 evaluate: setup ## Accuracy on the 10,000 test images, squeezed layer in float and in integers
 	@$(PY) -m training.evaluate $(if $(DATA),--data "$(DATA)") --model "$(MODEL)"
 
-gtkwave: setup ## Open the waveform that make WAVES=1 wrote
-	@$(PY) -m tb.waves
+gtkwave: setup ## Open the waveform that make WAVES=1 wrote (WAVE=mismatch: that of a failing run)
+	@$(PY) -m tb.waves $(WAVE)
 
 clean: ## Remove all that was built, state of a training included; .venv stays
 	@rm -rf build .pytest_cache .ruff_cache

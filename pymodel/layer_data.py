@@ -46,6 +46,11 @@ class LayerData:
         difference, steps = self.difference(sums)
         return difference.abs().max().item(), steps.abs().max().item()
 
+    def worst(self, sums: Tensor) -> tuple[int, int, int, int]:
+        """Where that difference is largest, in its own units: image, channel, y, x."""
+        difference = self.difference(sums)[0].abs()
+        return tuple(int(i) for i in torch.unravel_index(difference.argmax(), difference.shape))
+
 
 def layer_data(seen: Capture) -> LayerData:
     """Of a captured layer; judged by the input of the next convolution."""

@@ -41,6 +41,18 @@ def tile_psums(
     return psums.permute(0, 2, 3, 1).flatten(1, 2)
 
 
+def raster_psums(padded: Tensor, weights: Tensor) -> Tensor:
+    """The psums of each kernel position at every pixel of a padded map: its 1 × 1 convolution.
+
+    padded: integer [C_in, H, W]; weights: integer [C_out, C_in, k, k]. Returns int64
+    [k · k, H · W, C_out], kernel positions and pixels row by row.
+    """
+    out_channels, in_channels, kernel, _ = weights.shape
+    single = weights.permute(2, 3, 0, 1).reshape(-1, in_channels, 1, 1)
+    psums = integer_convolution(padded[None], single, 1, 0)
+    return psums.reshape(kernel * kernel, out_channels, -1).transpose(1, 2)
+
+
 def step(layer: QuantConv2d) -> Tensor:
     """The value of one unit of the integer sum, s_w[c] · s_x: float32 [C_out, 1, 1]."""
     return (layer.weight_quantiser.scale * layer.activation_quantiser.scale).detach()[:, 0]

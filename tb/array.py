@@ -6,11 +6,13 @@ import numpy as np
 from cocotb.handle import HierarchyObject
 from cocotb.triggers import ClockCycles, RisingEdge
 from cocotb.types import LogicArray
+from vcd.gtkw import GTKWSave
 
 from tb.adapter import ArrayAdapter
 from tb.packing import pack
 from tb.schedule import Stimulus, schedule
 from tb.simulator import RTL
+from tb.waves import trace_array
 
 
 class ArrayDriver:
@@ -81,6 +83,10 @@ class ArrayBench(ArrayAdapter):
     async def play(self, weights: np.ndarray, activations: Sequence[np.ndarray]) -> None:
         """The densest legal sequence."""
         await self.driver.play(schedule(weights, activations))
+
+    def trace(self, save: GTKWSave) -> None:
+        """By row and column."""
+        trace_array(save, self.rows, self.cols)
 
     def psums(self) -> LogicArray | None:
         """All columns, where valid is high."""

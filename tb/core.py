@@ -35,8 +35,8 @@ from pymodel.reference import integer_convolution
 from pymodel.register import Register
 from pymodel.registers import Error, Mode
 from pymodel.requantise import requantise
-from tb.array import CLOCK_PERIOD_NS
 from tb.packing import pack, unpack
+from tb.schedule import CLOCK_PERIOD_NS
 from tb.scoreboard import BenchError, compare
 
 STREAMS = ("act", "weight", "threshold")

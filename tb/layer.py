@@ -7,7 +7,8 @@ python -m tb.layer --sim verilator --images 100
 import argparse
 import json
 import os
-from dataclasses import asdict, dataclass
+import tempfile
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from tabulate import tabulate
@@ -19,9 +20,11 @@ from pymodel.files import RESULTS
 from pymodel.images import load_images
 from pymodel.layer_data import LayerData, layer_data
 from tb.adapter import OWN, adapter_class
+from tb.mismatch import explain
 from tb.scoreboard import BenchError
 from tb.simulator import check_simulator, check_sources, random_seed, run_bench
-from tb.waves import WAVEFORM, keep_waveform
+from tb.tile_run import Record
+from tb.waves import WAVEFORM, Watch, keep_waveform
 
 SETTINGS = "SYSTOLIC_LAYER_JOB"  # environment variable that carries a LayerJob into the simulator
 MAX_ABS_ERROR = 1e-3  # of the recovered output, in the units of the next layer's input
@@ -91,20 +94,37 @@ def main() -> int:
         path.unlink(missing_ok=True)
     if arguments.waves:
         WAVEFORM.unlink(missing_ok=True)
-    failure = None
-    try:
-        build = run_bench(
-            "tb.test_layer", dut.TOPLEVEL, simulator=arguments.sim, sources=sources,
-            settings=job.settings(), waves=arguments.waves,
-        )  # fmt: skip
-    except BenchError as error:
-        failure, build = error, error.build
-    waveform = build / f"{dut.TOPLEVEL}.fst"
+
+    def run(job: LayerJob, watch: Watch | None = None) -> tuple[Path, BenchError | None]:
+        """Where the waveform is, if one was written, and what went wrong."""
+        failure = None
+        try:
+            build = run_bench(
+                "tb.test_layer", dut.TOPLEVEL, simulator=job.simulator, sources=sources,
+                parameters=dict(dut.PARAMETERS), waves=watch is not None,
+                settings=job.settings() | (watch.settings() if watch else {}),
+                variant=arguments.dut.stem,
+            )  # fmt: skip
+        except BenchError as error:
+            failure, build = error, error.build
+        return build / f"{dut.TOPLEVEL}.fst", failure
+
+    waveform, failure = run(job, Watch(str(WAVEFORM)) if arguments.waves else None)
     if arguments.waves and waveform.exists():
         print(f"Waveform: {os.path.relpath(keep_waveform(waveform))}; open it with: make gtkwave")
     if results.exists():
         print(report(json.loads(results.read_text())))
+    elif not failure:
+        failure = "the simulation ended without results"
     if failure:
+        if job.record.exists():
+
+            def again(watch: Watch) -> Path:
+                with tempfile.TemporaryDirectory() as folder:
+                    elsewhere = replace(job, results=str(Path(folder) / "layer.json"))
+                    return run(elsewhere, watch)[0]
+
+            explain(Record.load(job.record), again)
         print(f"FAILED: {failure}")
         return 1
     print(f"Every psum equals PyTorch's. Results: {os.path.relpath(results)}")
@@ -116,6 +136,7 @@ def report(result: dict) -> str:
     per_cycle = result["macs"] / result["cycles"]
     rows = [
         ["simulator", result["simulator"]],
+        ["array", f"{result['array']}, {result['rows']} × {result['cols']}"],
         ["layer", result["layer"]],
         ["images", result["images"]],
         ["psums checked", f"{result['psums_checked']:,}"],
@@ -124,7 +145,7 @@ def report(result: dict) -> str:
         ["largest error", f"{result['max_abs_error']:.2e} (limit {MAX_ABS_ERROR:g})"],
         ["largest error in steps", f"{result['max_error_steps']:.2e} (limit {MAX_ERROR_STEPS:g})"],
         ["cycles", f"{result['cycles']:,}"],
-        ["MACs per cycle", f"{per_cycle:.2f} of 64"],
+        ["MACs per cycle", f"{per_cycle:.2f} of {result['rows'] * result['cols']}"],
         ["utilisation", f"{result['utilisation']:.2%}"],
         ["simulated cycles per second", f"{result['cycles'] / result['seconds']:,.0f}"],
         ["non-zero outputs per channel", " ".join(f"{s:.0%}" for s in result["nonzero_share"])],

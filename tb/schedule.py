@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+CLOCK_PERIOD_NS = 10
+
 
 @dataclass(frozen=True)
 class Stimulus:

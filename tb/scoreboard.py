@@ -1,6 +1,6 @@
 """Compares what came with what was expected, in order, and fails on everything else too."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
@@ -32,17 +32,28 @@ class Scoreboard:
         self.difference = difference
         self.received: list[int] = []
         self.cycles: list[int] = []  # in which they came
+        self.unknown: dict[int, list[int]] = {}  # word → columns with X or Z
         self.mismatches = 0
         self.first_mismatch = ""
 
-    def receive(self, cycle: int, word: int) -> None:
-        """Take the next word. Raises BenchError if no more were expected."""
+    def receive(self, cycle: int, word: int, unknown: Sequence[int] = ()) -> None:
+        """Take the next word; in columns `unknown` it had X or Z, and 0 stands for them.
+
+        Raises BenchError if no more were expected.
+        """
         index = len(self.received)
         if index == len(self.expected):
             self.fail(f"extra output at cycle {cycle}: all {index} expected ones had come")
         self.received.append(word)
         self.cycles.append(cycle)
-        if word != self.expected[index]:
+        if unknown:
+            self.unknown[index] = list(unknown)
+            self.mismatches += 1
+            self.first_mismatch = self.first_mismatch or (
+                f"X or Z at cycle {cycle}: {self.place(index)}, "
+                f"column{'s' * (len(unknown) > 1)} {', '.join(map(str, unknown))}"
+            )
+        elif word != self.expected[index]:
             self.mismatches += 1
             self.first_mismatch = self.first_mismatch or (
                 f"mismatch: {self.place(index)}, cycle {cycle}, "

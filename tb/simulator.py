@@ -3,6 +3,7 @@
 import functools
 import hashlib
 import importlib.metadata
+import logging
 import os
 import re
 import shutil
@@ -91,8 +92,9 @@ def run_bench(
     `sources` are Verilog files, by default all of `rtl/`; `settings` are environment variables for
     the bench. The usual cocotb variables work. Each combination of bench, `variant`, sources,
     parameters and simulator has a build folder of its own, which is returned, and is compiled once;
-    with `waves` (by default $WAVES) the waveform is there. Raises BenchError with the first
-    failure, or if no test ran.
+    with `waves` (by default $WAVES) the waveform is there. Sources find what they include in their
+    folders; 1 ns / 1 ps is the timescale of those that have none. Raises BenchError with the first
+    failure, or if no test ran, or with what the compiler said; InputError if that was the failure.
     """
     waves = os.environ.get("WAVES", "") not in ("", "0") if waves is None else waves
     check_simulator(simulator, waves)
@@ -106,8 +108,9 @@ def run_bench(
     (build / f"{toplevel}.fst").unlink(missing_ok=True)
     arguments = {}
     if simulator == "verilator":
-        # Two states only: random initial values are its way to show what was never set.
-        arguments["compile_args"] = ["--x-initial", "unique", "--x-assign", "unique"]
+        # Two states only: random initial values are its way to show what was never set. Warnings
+        # are test_lint's affair, and somebody else's array may have some.
+        arguments["compile_args"] = ["--x-initial", "unique", "--x-assign", "unique", "-Wno-fatal"]
         # The package was configured without g++'s flag for its precompiled header.
         arguments["make_args"] = ["CFG_CXXFLAGS_PCH_I=-include", "-j2"]
         own_seed = int(seed) % 2**31 or 1  # of 31 bits; 0 would mean one of its own choice
@@ -115,26 +118,43 @@ def run_bench(
         if waves:
             arguments["plus_args"] += ["--trace", "--trace-file", f"{toplevel}.fst"]
     message = None
+    said = _Errors()
+    logging.getLogger("cocotb").addHandler(said)
     try:
         variables = {"COCOTB_RESULTS_FILE": str(results), "COCOTB_RANDOM_SEED": seed}
         with _handlers_kept(), _environment(simulator, **variables | (settings or {})):
             cocotb_test.run(
                 simulator=simulator, module=module, toplevel=toplevel, verilog_sources=sources,
                 parameters=parameters, python_search=[str(ROOT)], sim_build=str(build),
-                waves=waves, **arguments,
+                includes=_folders(sources), timescale="1ns/1ps", waves=waves, **arguments,
             )  # fmt: skip
     except SystemExit as failure:
-        message = str(failure)
+        message = ": ".join([str(failure), *said.lines[:1]])
     except AssertionError as error:
         if "Exiting pid" in str(error):  # how cocotb-test reports Ctrl-C
             raise KeyboardInterrupt from None
         raise
+    finally:
+        logging.getLogger("cocotb").removeHandler(said)
     message = first_failure(results) or message
     if message:
         error = BenchError(message)
         error.build = build
         raise error
     return build
+
+
+class _Errors(logging.Handler):
+    """Keeps the lines in which a compiler reports an error; cocotb-test only logs them."""
+
+    def __init__(self):
+        super().__init__(logging.ERROR)
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        # Icarus is sorry about what it does not support.
+        if re.search("error|sorry", line := record.getMessage(), re.IGNORECASE):
+            self.lines.append(line)
 
 
 class _Private(cocotb_test.Verilator):
@@ -235,7 +255,10 @@ def _host_commands(
 
 
 def first_failure(results: Path) -> str | None:
-    """What went wrong, by the results file; None if at least one test ran and all passed."""
+    """What went wrong, by the results file; None if at least one test ran and all passed.
+
+    Raises InputError if a test did.
+    """
     if not results.exists():
         return None
     cases = list(ElementTree.parse(results).iter("testcase"))
@@ -244,17 +267,26 @@ def first_failure(results: Path) -> str | None:
     for case in cases:
         for failure in (*case.findall("failure"), *case.findall("error")):
             text = failure.get("message") or failure.text or "failed without a message"
-            return re.sub(r"^(BenchError|AssertionError): ", "", text.strip().splitlines()[0])
+            line = re.sub(r"^(BenchError|AssertionError): ", "", text.strip().splitlines()[0])
+            if failure.get("type") == InputError.__name__:
+                raise InputError(line)
+            return line
     return None
 
 
 def _build_name(bench, simulator, parameters, waves, sources) -> str:
     """A folder name that says what is built, and a hash of the sources and where they lie."""
     digest = hashlib.sha256(f"{simulator_version(simulator)} {OPTIMISED_MAKE} {OPTIMISED}".encode())
-    for source in sources:
+    included = [header for folder in _folders(sources) for header in sorted(folder.glob("*.*vh"))]
+    for source in (*sources, *included):
         digest.update(f"{source}\n{source.read_text()}".encode())
     words = [bench, simulator, *(f"{k}{v}" for k, v in parameters.items())]
     return "-".join(words + ["waves"] * waves + [digest.hexdigest()[:10]])
+
+
+def _folders(sources: list[Path]) -> list[Path]:
+    """Where they lie."""
+    return sorted({source.parent for source in sources})
 
 
 def _fails(*command: str, text: str = "") -> bool:

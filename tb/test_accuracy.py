@@ -1,13 +1,11 @@
 """make accuracy: the chip's predictions are those of the software, and a wrong chip is found."""
 
 import json
-import shutil
 
 import pytest
 
 from tb import accuracy
-from tb.simulator import RTL
-from tb.testing import SIMULATORS
+from tb.testing import SIMULATORS, faulty_rtl
 from training import data
 
 
@@ -41,14 +39,9 @@ def test_the_shipped_images(run):
 
 def test_a_wrong_chip(run, tmp_path):
     """The last channel's sums lose their lowest bit: counted, named, and seen again."""
-    rtl = tmp_path / "rtl"
-    shutil.copytree(RTL, rtl)
-    source = rtl / "accumulator.v"
-    text = source.read_text()
     right = "sum_o       <= sum;"
-    assert text.count(right) == 1
     wrong = "sum_o <= sum & ~({{COLS*SUM_WIDTH-1{1'b0}}, 1'b1} << (COLS-1)*SUM_WIDTH);"
-    source.write_text(text.replace(right, wrong))
+    rtl = faulty_rtl(tmp_path, "accumulator.v", (right, wrong))
     code, out, result = run("--rtl", rtl)
     assert code == 1
     assert result["sum_mismatches"] > 0

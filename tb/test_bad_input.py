@@ -82,5 +82,7 @@ def test_checkpoint_truncated(refused, tmp_path):
 
 
 def test_waveform_before_it_was_written(refused, monkeypatch, tmp_path):
-    monkeypatch.setattr(waves, "WAVEFORM", ROOT / "build" / "none.fst")
-    refused(waves.main, words=["none.fst: not found", "make WAVES=1"])
+    monkeypatch.setattr(waves, "WAVES", tmp_path)
+    refused(waves.main, words=["layer.fst: not found, there is none", "make WAVES=1"])
+    (tmp_path / "core.fst").touch()
+    refused(waves.main, "mismatch", words=["mismatch.fst: not found, there is core"])

@@ -13,14 +13,25 @@ from tb.simulator import RTL, run_bench
 from tb.testing import SIMULATORS
 
 ROWS, COLS = 2, 3
-INPUTS = ("weight_valid_i", "weight_col_i", "weight_i", "act_valid_i", "act_swap_i", "act_i")
-OUTPUTS = ("psum_valid_o", "psum_o")
+# Of each array: how many diagrams, and the signals in them.
+DIAGRAMS = {"systolic_array": 3, "load_first_array": 1}
+INPUTS = {
+    "systolic_array": (
+        "weight_valid_i", "weight_col_i", "weight_i", "act_valid_i", "act_swap_i", "act_i"
+    ),
+    "load_first_array": ("weight_valid_i", "weight_i", "act_valid_i", "act_i"),
+}  # fmt: skip
+OUTPUTS = {
+    "systolic_array": ("psum_valid_o", "psum_o"),
+    "load_first_array": ("idle_o", "psum_valid_o", "psum_o"),
+}
 LANE_WIDTHS = {"weight_i": 4, "act_i": 4, "psum_o": 16}
 
 
-def diagrams() -> list[dict[str, list[str]]]:
+def diagrams(top: str) -> list[dict[str, list[str]]]:
     """Each diagram: signal name → one word a cycle."""
-    blocks = re.findall(r"```timing\n(.*?)```", (RTL / "README.md").read_text(), re.DOTALL)
+    text = (RTL / "README.md").read_text()
+    blocks = re.findall(rf"```timing {top}\n(.*?)```", text, re.DOTALL)
     return [{line.split()[0]: line.split()[1:] for line in b.splitlines()} for b in blocks]
 
 
@@ -40,22 +51,23 @@ def value(signal: str, word: str) -> int:
 @cocotb.test()
 async def diagrams_hold(dut):
     """Drive each diagram's inputs and compare its outputs in every cycle."""
+    top = dut._name
     cocotb.start_soon(Clock(dut.clk_i, 10, unit="ns").start())
-    for number, diagram in enumerate(diagrams()):
-        for signal in INPUTS:
+    for number, diagram in enumerate(diagrams(top)):
+        for signal in INPUTS[top]:
             getattr(dut, signal).value = 0
         dut.rst_i.value = 1
         await ClockCycles(dut.clk_i, 2)
         dut.rst_i.value = 0
         for cycle in cycles(diagram):
-            for signal in INPUTS:
+            for signal in INPUTS[top]:
                 # Anything: all ones, so that data without valid would show.
                 handle = getattr(dut, signal)
                 anything = 2 ** len(handle) - 1
                 word = cycle[signal]
                 handle.value = anything if word == "." else value(signal, word)
             await ReadOnly()
-            for signal in OUTPUTS:
+            for signal in OUTPUTS[top]:
                 if cycle[signal] != ".":
                     got = int(getattr(dut, signal).value)
                     where = f"diagram {number}, cycle {cycle['cycle']}, {signal}"
@@ -63,20 +75,22 @@ async def diagrams_hold(dut):
             await RisingEdge(dut.clk_i)
 
 
-def test_diagrams_are_whole():
-    """Three of them, every signal in every cycle, outputs in each."""
-    found = diagrams()
-    assert len(found) == 3
+@pytest.mark.parametrize("top", DIAGRAMS)
+def test_diagrams_are_whole(top):
+    """As many as there should be, every signal in every cycle, outputs in each."""
+    found = diagrams(top)
+    assert len(found) == DIAGRAMS[top]
     for diagram in found:
-        assert list(diagram) == ["cycle", *INPUTS, *OUTPUTS]
+        assert list(diagram) == ["cycle", *INPUTS[top], *OUTPUTS[top]]
         assert [int(c) for c in diagram["cycle"]] == list(range(len(diagram["cycle"])))
         assert len(list(cycles(diagram))) > 10
         assert diagram["psum_valid_o"].count("1") == diagram["act_valid_i"].count("1") > 0
 
 
+@pytest.mark.parametrize("top", DIAGRAMS)
 @pytest.mark.parametrize("simulator", SIMULATORS)
-def test_contract(simulator):
+def test_contract(simulator, top):
     run_bench(
-        "tb.test_contract", "systolic_array", simulator=simulator,
+        "tb.test_contract", top, simulator=simulator, variant=top,
         parameters={"ROWS": ROWS, "COLS": COLS},
     )  # fmt: skip

@@ -12,8 +12,8 @@ from pymodel import registers
 from pymodel.core import Core, Layer, check, words
 from pymodel.cycles import cycles, limit_cycles
 from pymodel.registers import Error, Mode
-from tb.array import CLOCK_PERIOD_NS
 from tb.core import check_layer, random_data, random_layer, reference, started
+from tb.schedule import CLOCK_PERIOD_NS
 from tb.scoreboard import compare
 from tb.simulator import run_bench
 from tb.testing import CORES, SIMULATORS, random_generator

@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 from pathlib import Path
 
 import cocotb
@@ -15,10 +14,10 @@ from pymodel.registers import Mode
 from tb.core import check_layer, random_data, reference, started
 from tb.core_host import CORE, RESULT_BYTES, jobs_of, read_results, write_program
 from tb.scoreboard import BenchError
-from tb.simulator import RTL, prepare_host, run_bench
+from tb.simulator import prepare_host, run_bench
 from tb.speed import play
 from tb.sweep import PROGRAM, simulate, write_layers
-from tb.testing import SIMULATORS
+from tb.testing import SIMULATORS, faulty_rtl
 
 DATA = "SYSTOLIC_HOST_DATA"  # environment: folder with a layer's data, which takes the psums
 LAYERS = (
@@ -196,13 +195,7 @@ LATE = """
 )
 def test_a_faulty_core_fails(source, faults, words, tmp_path):
     """What only the host can see."""
-    rtl = tmp_path / "rtl"
-    shutil.copytree(RTL, rtl)
-    text = (rtl / source).read_text()
-    for old, new in faults:
-        assert text.count(old) == 1, "the fault no longer applies"
-        text = text.replace(old, new)
-    (rtl / source).write_text(text)
+    rtl = faulty_rtl(tmp_path, source, *faults)
     layer = Layer(4, 4, 8, 8)
     jobs = jobs_of(layer)
     codes, weights, _ = random_data(layer, np.random.default_rng(6))

@@ -5,8 +5,7 @@ import json
 import pytest
 
 from tb.layer import main
-from tb.simulator import RTL
-from tb.testing import SIMULATORS
+from tb.testing import SIMULATORS, faulty_rtl
 
 # Counts the outputs, for faults in one of them.
 COUNTER = """
@@ -22,14 +21,7 @@ def run(command, tmp_path):
     """Replace (old, new) in one source and run one image; exit code, output, results."""
 
     def run(source, *replacements, simulator="icarus"):
-        rtl = tmp_path / "rtl"
-        rtl.mkdir()
-        for path in RTL.glob("*.v"):
-            text = path.read_text()
-            for old, new in replacements if path.name == source else ():
-                assert text.count(old) == 1, "the fault no longer applies"
-                text = text.replace(old, new)
-            (rtl / path.name).write_text(text)
+        rtl = faulty_rtl(tmp_path, source, *replacements)
         results = tmp_path / "layer.json"
         code, out, _ = command(
             main, "--rtl", rtl, "--images", 1, "--sim", simulator, "--results", results

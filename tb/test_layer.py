@@ -10,14 +10,13 @@ import time
 from pathlib import Path
 
 import cocotb
-import numpy as np
 import pytest
 import torch
 
 from pymodel.files import write_json
 from pymodel.reference import integer_convolution
 from pymodel.tiling import gather
-from tb.adapter import adapter_class
+from tb.adapter import connect
 from tb.layer import MAX_ABS_ERROR, MAX_ERROR_STEPS, SETTINGS, LayerJob, report
 from tb.scoreboard import BenchError
 from tb.simulator import run_bench
@@ -29,19 +28,23 @@ from tb.tile_run import Record, tile_run
 async def every_psum_matches_pytorch(dut):
     """Each psum of each tile, each sum, and the next layer's input recovered from them."""
     job = LayerJob(**json.loads(os.environ[SETTINGS]))
-    array = adapter_class(Path(job.dut))(dut)
+    array = connect(Path(job.dut), dut)
     torch.set_num_threads(1)
     layer = job.read()
     run = tile_run(layer, array.rows, array.cols)
     await array.start()
     began = time.monotonic()
-    board, cycles = await run.on(array)
+    try:
+        board, cycles = await run.on(array)
+    finally:
+        if array.board:
+            Record.of(run, array, array.board).save(job.record)
     seconds = time.monotonic() - began
-    Record(run, array.vectors(board), np.array(board.cycles)).save(job.record)
     if len(board.received) < len(board.expected) or not board.expected:
         board.finish()
 
-    psums = array.vectors(board).reshape(run.expected.shape)
+    record = Record.of(run, array, board)
+    psums = record.received.reshape(run.expected.shape)
     sums = torch.from_numpy(gather(psums, run.tiles, len(layer.weight_codes)))
     whole = integer_convolution(
         layer.activation_codes, layer.weight_codes, layer.stride, layer.padding
@@ -50,10 +53,13 @@ async def every_psum_matches_pytorch(dut):
     macs = sums.numel() * layer.weight_codes[0].numel()
     result = {
         "simulator": job.simulator,
+        "array": array.TOPLEVEL,
+        "rows": array.rows,
+        "cols": array.cols,
         "layer": job.layer,
         "images": job.images,
         "psums_checked": psums.size,
-        "psum_mismatches": int((psums != run.expected).sum()),
+        "psum_mismatches": int(record.wrong().sum()),
         "outputs_checked": layer.reference.numel(),
         "max_abs_error": error,
         "max_error_steps": error_steps,
@@ -69,16 +75,20 @@ async def every_psum_matches_pytorch(dut):
     if not torch.equal(sums, whole):
         raise BenchError("the sums over the tiles differ from PyTorch's integer convolution")
     if not (error < MAX_ABS_ERROR and error_steps < MAX_ERROR_STEPS):
+        image, channel, y, x = layer.worst(sums)
         raise BenchError(
-            f"recovered {layer.reference_name} differs by {error:.3g} ({error_steps:.3g} steps) "
-            f"from the captured one, expected below {MAX_ABS_ERROR:g} ({MAX_ERROR_STEPS:g} steps)"
+            f"every psum is right, but the recovered {layer.reference_name} differs by {error:.3g} "
+            f"({error_steps:.3g} steps) from the captured one at image {image}, channel {channel}, "
+            f"pixel ({y}, {x}), expected below {MAX_ABS_ERROR:g} ({MAX_ERROR_STEPS:g} steps)"
         )
 
 
 def test_a_dead_channel_is_reported():
-    numbers = ("images", "psums_checked", "psum_mismatches", "outputs_checked", "max_abs_error",
-               "max_error_steps", "cycles", "macs", "utilisation", "seconds")  # fmt: skip
-    result = {"simulator": "icarus", "layer": "features.27", **dict.fromkeys(numbers, 1)}
+    numbers = ("rows", "cols", "images", "psums_checked", "psum_mismatches", "outputs_checked",
+               "max_abs_error", "max_error_steps", "cycles", "macs", "utilisation",
+               "seconds")  # fmt: skip
+    result = {"simulator": "icarus", "array": "a", "layer": "features.27"}
+    result |= dict.fromkeys(numbers, 1)
     assert "DEAD" not in report(result | {"nonzero_share": [0.5, 0.1]})
     assert re.search(r"DEAD CHANNELS +1: zero", report(result | {"nonzero_share": [0.5, 0.0]}))
 

@@ -1,5 +1,6 @@
 """Lint, and what every tool makes of the RTL: ruff, Verilator, Icarus, Yosys."""
 
+import itertools
 import os
 import subprocess
 import sys
@@ -12,8 +13,9 @@ from tb.simulator import RTL, VERILATOR_ROOT
 from tb.testing import CORES
 
 # Relative: Yosys comes as WebAssembly, which does not see all absolute paths.
-SOURCES = sorted(str(path.relative_to(ROOT)) for path in RTL.glob("*.v"))
-MODULES = sorted(path.stem for path in RTL.glob("*.v"))
+FILES = [*RTL.glob("*.v"), *(ROOT / "tb" / "examples").glob("*.v")]
+SOURCES = sorted(str(path.relative_to(ROOT)) for path in FILES)
+MODULES = sorted(path.stem for path in FILES)
 # Beside the defaults: a single PE, other shapes, other widths, the smallest psum.
 ARRAYS = [
     {},
@@ -23,8 +25,10 @@ ARRAYS = [
     {"ROWS": 16, "COLS": 16, "PSUM_WIDTH": 12},
     {"ACT_WIDTH": 2, "WEIGHT_WIDTH": 8},
 ]
-TOPS = [("systolic_array", array) for array in ARRAYS]
+ARRAY_TOPS = ("systolic_array", "load_first_array")
+TOPS = [(top, array) for top in ARRAY_TOPS for array in ARRAYS]
 TOPS += [("core", core.parameters()) for core in CORES.values()]
+TOPS += [("dot_engine", {})]
 ARRAY_MISTAKES = [
     ({"PSUM_WIDTH": 10}, "PSUM_WIDTH_cannot_hold_the_largest_psum"),
     ({"ROWS": 16, "PSUM_WIDTH": 11}, "PSUM_WIDTH_cannot_hold_the_largest_psum"),
@@ -39,7 +43,7 @@ CORE_MISTAKES = [
     ({"ACT_WORDS": 32769}, "at_most_32768_words"),
     ({"THRESHOLD_TILES": 48}, "THRESHOLD_TILES_must_be_a_power_of_two"),
 ]
-MISTAKES = [("systolic_array", *mistake) for mistake in ARRAY_MISTAKES]
+MISTAKES = [(top, *mistake) for top in ARRAY_TOPS for mistake in ARRAY_MISTAKES]
 MISTAKES += [("core", *mistake) for mistake in CORE_MISTAKES]
 
 
@@ -103,8 +107,8 @@ def test_wrong_parameters_stop_at_elaboration(top, parameters, words):
 
 def test_yosys_synthesises_and_stops_at_wrong_parameters():
     """One test for both: the first call of Yosys on a machine compiles it, for about a minute."""
-    for parameters in ARRAYS:
-        right = yosys("systolic_array", parameters, "proc" if parameters else "synth")
+    for top, parameters in itertools.product(ARRAY_TOPS, ARRAYS):
+        right = yosys(top, parameters, "proc" if parameters else "synth")
         assert right.returncode == 0, right.stderr
         assert "Warning" not in right.stderr
     parameters, words = ARRAY_MISTAKES[0]
@@ -114,7 +118,7 @@ def test_yosys_synthesises_and_stops_at_wrong_parameters():
 
 
 def test_files_are_named_after_their_module():
-    for path in RTL.glob("*.v"):
+    for path in FILES:
         text = path.read_text()
         assert f"\nmodule {path.stem} " in text
         assert text.startswith("`resetall\n`timescale 1ns / 1ps\n`default_nettype none\n")

@@ -8,7 +8,7 @@ from tb.array import ArrayBench
 from tb.schedule import schedule
 from tb.scoreboard import BenchError
 from tb.simulator import run_bench
-from tb.testing import SIMULATORS, random_generator
+from tb.testing import SIMULATORS, check_tiles, extremes, random_generator, random_tiles
 
 # Rows, columns, activation, weight and psum width. The psum widths are the least that these allow,
 # but for the defaults'.
@@ -23,33 +23,11 @@ SIZES = [
 ]
 
 
-def extremes(bench: ArrayBench) -> tuple[int, int, int]:
-    """Largest activation, smallest and largest weight."""
-    return (
-        2**bench.act_width - 1,
-        -(2 ** (bench.weight_width - 1)),
-        2 ** (bench.weight_width - 1) - 1,
-    )
-
-
 async def check(bench: ArrayBench, weights, activations, **options) -> int:
-    """Run tiles and compare every psum with NumPy's product; the cycles it took."""
-    expected = np.concatenate([a @ w for a, w in zip(activations, weights, strict=True)])
-    at = [(t, p) for t, tile in enumerate(activations) for p in range(len(tile))]
+    """Run tiles by their schedule and compare every psum; the cycles it took."""
     bits = (bench.weight_width, bench.act_width)
-    board, cycles = await bench.run(
-        bench.driver.play(schedule(weights, activations, bits=bits, **options)),
-        expected, lambda i: "tile {}, pixel {}".format(*at[i]),
-    )  # fmt: skip
-    board.finish()
-    return cycles
-
-
-def random_tiles(bench: ArrayBench, rng, lengths) -> tuple[np.ndarray, list[np.ndarray]]:
-    """A tile of random weights, and as many random activations as it says, for each length."""
-    act_max, low, high = extremes(bench)
-    weights = rng.integers(low, high + 1, (len(lengths), bench.rows, bench.cols))
-    return weights, [rng.integers(0, act_max + 1, (n, bench.rows)) for n in lengths]
+    playing = bench.driver.play(schedule(weights, activations, bits=bits, **options))
+    return await check_tiles(bench, playing, weights, activations)
 
 
 @cocotb.test()

@@ -1,25 +1,32 @@
-"""Every signal that the GTKWave save file names exists in the array, with the width it states."""
+"""Every signal that a GTKWave save file names exists in the array, with the width it states."""
 
 import io
 import re
-import shutil
 
 import cocotb
 import pytest
+from vcd.gtkw import GTKWSave
 
 from tb import layer, waves
-from tb.simulator import RTL, run_bench
-from tb.testing import SIMULATORS
-from tb.waves import write_save_file
+from tb.simulator import run_bench
+from tb.testing import SIMULATORS, faulty_rtl
+from tb.waves import trace_array, trace_top
+
+# Ours by row and column; another array's top module: 9 ports and 4 other signals.
+SIGNALS = {"systolic_array": 7 + 8 + 8 + 64 * 7, "load_first_array": 9 + 4}
 
 
 @cocotb.test()
 async def every_signal_exists(dut):
     """Walk the hierarchy to each name in the save file."""
+    top = dut._name
     file = io.StringIO()
-    write_save_file(file)
-    names = re.findall(r"^(?:\+\{.*\} )?systolic_array\.(\S+)$", file.getvalue(), re.MULTILINE)
-    assert len(names) == 7 + 8 + 8 + 64 * 7
+    if top == "systolic_array":
+        trace_array(GTKWSave(file))
+    else:
+        trace_top(GTKWSave(file), dut, "clk_i")
+    names = re.findall(rf"^(?:\+\{{.*\}} )?{top}\.(\S+)$", file.getvalue(), re.MULTILINE)
+    assert len(names) == SIGNALS[top]
     for name in names:
         handle = dut
         for part in name.split("."):
@@ -31,17 +38,16 @@ async def every_signal_exists(dut):
                 handle = handle[int(high)]
 
 
+@pytest.mark.parametrize("top", SIGNALS)
 @pytest.mark.parametrize("simulator", SIMULATORS)
-def test_save_file(simulator):
-    run_bench("tb.test_waves", "systolic_array", simulator=simulator)
+def test_save_file(simulator, top):
+    run_bench("tb.test_waves", top, simulator=simulator, variant=top)
 
 
 def test_main_job_keeps_the_waveform_of_a_failing_run_too(command, monkeypatch, tmp_path):
     monkeypatch.setattr(layer, "WAVEFORM", tmp_path / "w.fst")
     monkeypatch.setattr(waves, "WAVEFORM", tmp_path / "w.fst")
-    monkeypatch.setattr(waves, "SAVE_FILE", tmp_path / "w.gtkw")
-    rtl = shutil.copytree(RTL, tmp_path / "rtl")
-    (rtl / "pe.v").write_text((RTL / "pe.v").read_text().replace("psum_i + ", "psum_i - "))
+    rtl = faulty_rtl(tmp_path, "pe.v", ("<= psum_i + product", "<= psum_i - product"))
     code, _, _ = command(
         layer.main, "--images", 1, "--waves", "--rtl", rtl, "--results", tmp_path / "r.json"
     )  # fmt: skip

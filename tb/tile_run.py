@@ -33,28 +33,32 @@ class TileRun:
         y, x = divmod(int(pixel), self.tiles.output_size[1])
         return int(image), self.tiles.tiles[number], y, x
 
+    def tile_words(self, tile: Tile) -> str:
+        """Which tile it is; groups only where there are several."""
+        words = f"kernel position ({tile.ky}, {tile.kx})"
+        if any(t.input_group or t.output_group for t in self.tiles.tiles):
+            words += f", input group {tile.input_group}, output group {tile.output_group}"
+        return words
+
     def place(self, index: int) -> str:
-        """The same in words."""
+        """The psum vector at `index` in words."""
         image, tile, y, x = self.at(index)
-        groups = f", input group {tile.input_group}, output group {tile.output_group}"
-        several = any(t.input_group or t.output_group for t in self.tiles.tiles)
-        return (
-            f"image {image}, kernel position ({tile.ky}, {tile.kx})"
-            f"{groups if several else ''}, pixel ({y}, {x})"
-        )
+        return f"image {image}, {self.tile_words(tile)}, pixel ({y}, {x})"
 
     async def on(self, array: ArrayAdapter) -> tuple[Scoreboard, int]:
-        """Run it; the scoreboard, which the caller has still to finish, and the cycles it took."""
+        """Run it; the scoreboard, which the caller has still to finish, and the cycles it took.
+
+        Raises InputError if the array is too narrow for it, BenchError as `ArrayAdapter.run`.
+        """
         pixels = self.expected.shape[2]
+        weights = np.tile(self.tiles.weights, (self.images, 1, 1))
+        activations = list(self.tiles.activations.reshape(-1, pixels, array.rows))
+        expected = self.expected.reshape(-1, array.cols)
+        array.check_fit(weights, activations, expected)
         return await array.run(
-            array.play(
-                np.tile(self.tiles.weights, (self.images, 1, 1)),
-                list(self.tiles.activations.reshape(-1, pixels, array.rows)),
-            ),
-            self.expected.reshape(-1, array.cols),
-            self.place,
-            lambda index: self.at(index)[1].output_group * array.cols,
-        )
+            array.play(weights, activations), expected, self.place,
+            lambda index: self.at(index)[1].output_group * array.cols, longest=pixels,
+        )  # fmt: skip
 
 
 def tile_run(layer: LayerData, rows: int, cols: int) -> TileRun:
@@ -74,7 +78,36 @@ class Record:
 
     run: TileRun
     received: np.ndarray  # int64 [n, COLS]
+    unknown: np.ndarray  # bool [n, COLS]: X or Z in it
     cycles: np.ndarray  # int64 [n], in which they came; 0 is the first cycle of the stimulus
+    widths: tuple[int, int, int]  # bits of an activation, a weight, a psum
+    clock: tuple[int, int]  # time of the edge that ends cycle 0, and period, in simulator steps
+
+    def wrong(self) -> np.ndarray:
+        """Which of the received psums are: bool [n, COLS]."""
+        expected = self.run.expected.reshape(-1, self.received.shape[1])[: len(self.received)]
+        return (self.received != expected) | self.unknown
+
+    def time(self, cycle: int) -> int:
+        """When what left in `cycle` was read, in simulator steps."""
+        start, period = self.clock
+        return start + cycle * period
+
+    @classmethod
+    def of(cls, run: TileRun, array: ArrayAdapter, board: Scoreboard) -> "Record":
+        """What `board` received from `array`."""
+        widths = array.act_width, array.weight_width, array.psum_width
+        unknown = np.zeros((len(board.received), array.cols), bool)
+        for index, columns in board.unknown.items():
+            unknown[index, columns] = True
+        return cls(
+            run,
+            array.vectors(board),
+            unknown,
+            np.array(board.cycles, np.int64),
+            widths,
+            array.clock_steps,
+        )
 
     def save(self, path: Path) -> None:
         """Write it, whole or not at all."""
@@ -83,7 +116,8 @@ class Record:
             np.savez_compressed(
                 file, tiles=np.array(tiles.tiles), weights=tiles.weights,
                 activations=tiles.activations, output_size=np.array(tiles.output_size),
-                expected=self.run.expected, received=self.received, cycles=self.cycles,
+                expected=self.run.expected, received=self.received, unknown=self.unknown,
+                cycles=self.cycles, widths=np.array(self.widths), clock=np.array(self.clock),
             )  # fmt: skip
 
     @classmethod
@@ -96,4 +130,7 @@ class Record:
                 [Tile(*map(int, row)) for row in file["tiles"]], file["weights"],
                 file["activations"], tuple(map(int, file["output_size"])),
             )  # fmt: skip
-            return cls(TileRun(tiles, file["expected"]), file["received"], file["cycles"])
+            return cls(
+                TileRun(tiles, file["expected"]), file["received"], file["unknown"],
+                file["cycles"], tuple(map(int, file["widths"])), tuple(map(int, file["clock"])),
+            )  # fmt: skip

@@ -1,41 +1,89 @@
-"""The waveform of the main job: `make WAVES=1` writes it, `make gtkwave` opens it in GTKWave.
+"""Waveforms: `make WAVES=1` writes that of the main job, `make gtkwave` opens it in GTKWave.
 
-python -m tb.waves
+python -m tb.waves             # make gtkwave
+python -m tb.waves mismatch    # make gtkwave WAVE=mismatch
 """
 
+import argparse
+import json
+import os
 import shutil
 import subprocess
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TextIO
 
+from cocotb.handle import HierarchyObject, LogicObject, PackedObject
 from vcd.gtkw import GTKWSave
 
 from pymodel.errors import InputError, run_command
 from pymodel.files import ROOT, replacing
+from tb.schedule import CLOCK_PERIOD_NS
 
 WAVES = ROOT / "build" / "waves"
 WAVEFORM = WAVES / "layer.fst"
-SAVE_FILE = WAVES / "layer.gtkw"
+SETTINGS = "SYSTOLIC_WATCH"  # environment variable that carries a Watch into the simulator
+
+
+@dataclass(frozen=True)
+class Watch:
+    """A waveform of a run of an array: the array's adapter writes its save file."""
+
+    waveform: str  # where it will be; the save file goes beside it
+    stop: int = 0  # cycle after which the simulation ends, if not 0
+    marker: int = -1  # in the save file, in the simulator's time steps, −1 for none
+
+    def settings(self) -> dict[str, str]:
+        """Environment variables for the simulator."""
+        return {SETTINGS: json.dumps(asdict(self))}
+
+    @classmethod
+    def of_this_run(cls) -> "Watch | None":
+        """In the simulator: what the command asked for, if it did."""
+        text = os.environ.get(SETTINGS)
+        return cls(**json.loads(text)) if text else None
+
+    def write_save_file(self, trace: Callable[[GTKWSave], None]) -> None:
+        """`trace` names the signals."""
+        path = Path(self.waveform).with_suffix(".gtkw")
+        with replacing(path) as temporary, temporary.open("w") as file:
+            save = GTKWSave(file)
+            save.dumpfile(self.waveform)
+            save.zoom_markers(-16.3, self.marker)
+            save.size(1600, 1000)
+            save.signals_width(330)
+            trace(save)
+
+
+def time_ns(cycle: int) -> int:
+    """When `cycle` of the main job begins in its waveform, ns; two of reset come before cycle 0."""
+    return (2 + cycle) * CLOCK_PERIOD_NS
 
 
 def keep_waveform(waveform: Path) -> Path:
-    """Copy the waveform of a run out of its build folder and write the save file; its path."""
+    """Copy the waveform of a run out of its build folder; its path."""
     with replacing(WAVEFORM) as temporary:
         shutil.copy(waveform, temporary)
-    with replacing(SAVE_FILE) as temporary, temporary.open("w") as file:
-        write_save_file(file)
     return WAVEFORM
 
 
-def write_save_file(file: TextIO, rows: int = 8, cols: int = 8) -> None:
-    """Group the array's signals: inputs and outputs, then per row and column what each PE holds."""
+def trace_top(save: GTKWSave, dut: HierarchyObject, clock: str) -> None:
+    """The signals of the top module, its clock first."""
+    top = dut._name
+    save.treeopen(f"{top}.")
+    save.trace(f"{top}.{clock}")
+    signals = [h for h in dut if isinstance(h, LogicObject | PackedObject) and not h.is_const]
+    for handle in sorted(signals, key=lambda handle: handle._name):
+        if isinstance(handle, PackedObject):
+            save.trace(f"{top}.{handle._name}[{handle.range.left}:{handle.range.right}]")
+        elif handle._name != clock:
+            save.trace(f"{top}.{handle._name}")
+
+
+def trace_array(save: GTKWSave, rows: int = 8, cols: int = 8) -> None:
+    """Our array's, grouped: inputs and outputs, then per row and column what each PE holds."""
     top = "systolic_array"
     widths = {"act": 4, "weight": 4, "psum": 16}
-    save = GTKWSave(file)
-    save.dumpfile(str(WAVEFORM))
-    save.zoom_markers(-16.3)
-    save.size(1600, 1000)
-    save.signals_width(330)
     save.treeopen(f"{top}.")
 
     def pe(row: int, col: int) -> str:
@@ -76,14 +124,23 @@ def write_save_file(file: TextIO, rows: int = 8, cols: int = 8) -> None:
 
 
 def main() -> int:
-    if not WAVEFORM.exists():
+    parser = argparse.ArgumentParser(prog="python -m tb.waves", description=__doc__.split("\n")[0])
+    parser.add_argument(
+        "wave", nargs="?", default="layer",
+        help="layer (make WAVES=1 writes it), mismatch (a failing make), or core (a failing sweep)",
+    )  # fmt: skip
+    name = parser.parse_args().wave
+    waveform = WAVES / f"{name}.fst"
+    if not waveform.exists():
+        there = ", ".join(sorted(path.stem for path in WAVES.glob("*.fst"))) or "none"
         raise InputError(
-            f"{WAVEFORM.relative_to(ROOT)}: not found; write it first with: make WAVES=1"
+            f"{os.path.relpath(waveform)}: not found, there is {there}; make WAVES=1 writes 'layer'"
         )
     if shutil.which("gtkwave") is None:
         raise InputError("gtkwave is not installed; type: apt-get install gtkwave")
-    files = [path.relative_to(ROOT) for path in (WAVEFORM, SAVE_FILE)]  # short in its title
-    return subprocess.run(["gtkwave", *map(str, files)], cwd=ROOT).returncode
+    files = [path for path in (waveform, waveform.with_suffix(".gtkw")) if path.exists()]
+    short = [str(path.relative_to(ROOT)) for path in files]  # in its title
+    return subprocess.run(["gtkwave", *short], cwd=ROOT).returncode
 
 
 if __name__ == "__main__":

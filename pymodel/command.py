@@ -1,0 +1,84 @@
+"""What every command has in common: help with examples, how much it says, colours, exit codes."""
+
+import argparse
+import logging
+import os
+import sys
+from collections.abc import Callable, Sequence
+
+from rich.console import Console, RenderableType
+
+from pymodel.errors import InputError
+
+PASSED, FAILED, REFUSED, INTERRUPTED = 0, 1, 2, 130  # exit codes
+_quiet = False
+
+
+class CommandParser(argparse.ArgumentParser):
+    """The parser of one command, from its module's docstring.
+
+    The first line of `doc` is the description, its lines `python -m …` are the examples. Every
+    command takes --quiet and --verbose, which hold for the process once arguments are parsed.
+    """
+
+    def __init__(self, module: str, doc: str):
+        lines = doc.splitlines()
+        examples = [f"  {line.strip()}" for line in lines if "python -m" in line.strip()[:22]]
+        super().__init__(
+            prog=f"python -m {module}", description=lines[0],
+            epilog="\n".join(["examples:", *examples]),
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )  # fmt: skip
+        how_much = self.add_mutually_exclusive_group()
+        how_much.add_argument("-q", "--quiet", action="store_true", help="only the last line")
+        how_much.add_argument("-v", "--verbose", action="store_true", help="all that cocotb logs")
+
+    def parse_args(self, args: Sequence[str] | None = None, namespace=None) -> argparse.Namespace:
+        """As argparse does; sets how much this process says."""
+        arguments = super().parse_args(args, namespace)
+        global _quiet
+        _quiet = arguments.quiet
+        if _quiet:  # with a handler there already, cocotb-test adds none that prints
+            logging.getLogger().addHandler(logging.NullHandler())
+        if arguments.verbose:
+            os.environ["COCOTB_LOG_LEVEL"] = "DEBUG"
+        return arguments
+
+
+def quiet() -> bool:
+    """Whether this command was called with --quiet."""
+    return _quiet
+
+
+def tell(*parts: RenderableType) -> None:
+    """Print, but not with --quiet. Long lines are not broken."""
+    if not _quiet:
+        for part in parts:
+            _print(part)
+
+
+def conclude(text: str, *, passed: bool = True) -> int:
+    """Print the last line, in green or red on a terminal; the exit code."""
+    _print(text, style="green" if passed else "bold red")
+    return PASSED if passed else FAILED
+
+
+def run_command(main: Callable[[], int]) -> None:
+    """Run a command's `main` and exit with what it returns: 0 passed, 1 a check failed.
+
+    An InputError is one line and exit code 2, without traceback; Ctrl-C is 130, as a shell expects.
+    """
+    try:
+        sys.exit(main())
+    except InputError as error:
+        _print(f"error: {error}", style="bold red", stderr=True)
+        sys.exit(REFUSED)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        sys.exit(INTERRUPTED)
+
+
+def _print(part: RenderableType, *, style: str | None = None, stderr: bool = False) -> None:
+    """Through rich: colours only on a terminal, and none where NO_COLOR is set."""
+    console = Console(stderr=stderr, highlight=False, markup=False, emoji=False)
+    console.print(part, style=style, soft_wrap=isinstance(part, str))

@@ -1,0 +1,94 @@
+"""The second array: what all arrays must do, in sizes and widths; its own cycles and gaps."""
+
+from pathlib import Path
+
+import cocotb
+import numpy as np
+import pytest
+from cocotb.triggers import RisingEdge
+
+from tb import load_first_array
+from tb.load_first_array import LoadFirstArray
+from tb.packing import pack
+from tb.simulator import run_bench
+from tb.test_adapter import FILE
+from tb.test_systolic_array import SIZES
+from tb.testing import SIMULATORS, check_tiles, extremes, random_generator, random_tiles
+
+
+class Gapped(LoadFirstArray):
+    """Idle cycles anywhere, with random bits on the idle buses."""
+
+    async def idle(self, rng: np.random.Generator):
+        """No cycle or a few."""
+        for _ in range(rng.integers(0, 3)):
+            for bus in (self.dut.weight_i, self.dut.act_i):
+                bus.value = int.from_bytes(rng.bytes(32), "little") % 2 ** len(bus)
+            await RisingEdge(self.clock)
+
+    async def play(self, weights, activations):
+        rng = random_generator()
+        for tile, vectors in zip(weights, activations, strict=True):
+            for row in tile[::-1]:
+                await self.idle(rng)
+                await super().load(row[None])
+            for vector in vectors[:-1]:
+                await self.idle(rng)
+                self.dut.act_valid_i.value = 1
+                self.dut.act_i.value = pack(vector[None], self.act_width)[0]
+                await RisingEdge(self.clock)
+                self.dut.act_valid_i.value = 0
+            await super().stream(vectors[-1:])
+
+
+@cocotb.test()
+async def cycles_of_a_tile(dut):
+    """ROWS to load, one a pixel, then the latency, and a cycle until the next may load."""
+    array = LoadFirstArray(dut)
+    await array.start()
+    weights, activations = random_tiles(array, random_generator(), [5, 1, 9])
+    cycles = await check_tiles(array, array.play(weights, activations), weights, activations)
+    assert cycles == 3 * array.rows + 15 + 3 * array.latency + 2
+
+
+@cocotb.test()
+async def gaps_anywhere_lose_nothing(dut):
+    """And weights stay for activations that come later."""
+    array = Gapped(dut)
+    await array.start()
+    rng = random_generator()
+    lengths = rng.integers(1, 2 * array.cols + 1, 8).tolist()
+    weights, activations = random_tiles(array, rng, lengths)
+    await check_tiles(array, array.play(weights, activations), weights, activations)
+
+
+@cocotb.test()
+async def reset_stops_what_is_under_way(dut):
+    """No psum of an activation from before the reset leaves, and idle is high at once."""
+    array = LoadFirstArray(dut)
+    await array.start()
+    await array.load(np.full((array.rows, array.cols), extremes(array)[1]))
+    dut.act_i.value = 2 ** len(dut.act_i) - 1
+    dut.act_valid_i.value = 1
+    await RisingEdge(dut.clk_i)
+    dut.act_valid_i.value = 0
+    dut.rst_i.value = 1
+    await RisingEdge(dut.clk_i)
+    assert not int(dut.idle_o.value)
+    dut.rst_i.value = 0
+    for _ in range(2 * array.latency):
+        await RisingEdge(dut.clk_i)
+        assert int(dut.idle_o.value)
+        assert not int(dut.psum_valid_o.value)
+
+
+@pytest.mark.parametrize("simulator", SIMULATORS)
+@pytest.mark.parametrize("bench", ["tb.test_adapter", "tb.test_load_first_array"])
+@pytest.mark.parametrize("size", SIZES, ids=lambda s: "{}x{}-a{}w{}p{}".format(*s))
+def test_load_first_array(size, bench, simulator):
+    names = ("ROWS", "COLS", "ACT_WIDTH", "WEIGHT_WIDTH", "PSUM_WIDTH")
+    run_bench(
+        bench, "load_first_array", simulator=simulator, variant="load_first_array",
+        parameters=dict(zip(names, size, strict=True)),
+        settings={FILE: str(Path(load_first_array.__file__))},
+    )  # fmt: skip

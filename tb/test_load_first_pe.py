@@ -1,0 +1,68 @@
+"""The second array's PE, exhaustively: every weight × activation, psums at their extremes."""
+
+import cocotb
+import pytest
+from cocotb.clock import Clock
+from cocotb.triggers import ClockCycles, RisingEdge
+
+from tb.simulator import run_bench
+from tb.testing import SIMULATORS
+
+
+async def step(dut, load=0, weight=0, act=0, psum=0) -> None:
+    """Offer these for one cycle."""
+    dut.load_i.value = load
+    dut.weight_i.value = weight
+    dut.act_i.value = act
+    dut.psum_i.value = psum
+    await RisingEdge(dut.clk_i)
+
+
+async def result(dut) -> tuple[int, int, int]:
+    """Weight, activation and psum that the last step left at the outputs."""
+    dut.load_i.value = 0
+    await RisingEdge(dut.clk_i)
+    return dut.weight_o.value.to_signed(), int(dut.act_o.value), dut.psum_o.value.to_signed()
+
+
+@cocotb.test()
+async def every_product_with_psums_at_the_extremes(dut):
+    """All weights × all activations, on the largest and smallest psum that do not overflow."""
+    cocotb.start_soon(Clock(dut.clk_i, 10, unit="ns").start())
+    act_bits, weight_bits, psum_bits = (
+        int(dut.ACT_WIDTH.value), int(dut.WEIGHT_WIDTH.value), int(dut.PSUM_WIDTH.value)
+    )  # fmt: skip
+    top = 2 ** (psum_bits - 1) - 1
+    for weight in range(-(2 ** (weight_bits - 1)), 2 ** (weight_bits - 1)):
+        await step(dut, load=1, weight=weight)
+        for act in range(2**act_bits):
+            product = weight * act
+            for psum in (0, -1, top - max(product, 0), -top - 1 - min(product, 0)):
+                await step(dut, act=act, psum=psum)
+                assert await result(dut) == (weight, act, psum + product), (weight, act, psum)
+
+
+@cocotb.test()
+async def the_weight_changes_only_while_load_is_high(dut):
+    """What lies at the input without load is ignored; a load counts from the next cycle on."""
+    cocotb.start_soon(Clock(dut.clk_i, 10, unit="ns").start())
+    await step(dut, load=1, weight=-1)
+    await step(dut, weight=1, act=1)
+    assert await result(dut) == (-1, 1, -1)
+    await step(dut, load=1, weight=1, act=1, psum=5)
+    assert await result(dut) == (1, 1, 4)
+    await ClockCycles(dut.clk_i, 3)
+    await step(dut, act=1, psum=5)
+    assert await result(dut) == (1, 1, 6)
+
+
+@pytest.mark.parametrize("simulator", SIMULATORS)
+@pytest.mark.parametrize(
+    "widths", [(4, 4, 16), (4, 4, 8), (2, 8, 13), (8, 2, 12)], ids=lambda w: "a{}w{}p{}".format(*w)
+)
+def test_load_first_pe(widths, simulator):
+    names = ("ACT_WIDTH", "WEIGHT_WIDTH", "PSUM_WIDTH")
+    run_bench(
+        "tb.test_load_first_pe", "load_first_pe", simulator=simulator,
+        parameters=dict(zip(names, widths, strict=True)),
+    )  # fmt: skip
