@@ -13,7 +13,7 @@ PY := .venv/bin/python
 export PYTHON ?= python3
 
 .DEFAULT_GOAL := layer
-.PHONY: layer check accuracy network scaling vectors replay test lint bench synth pnr registers train evaluate gtkwave clean help setup
+.PHONY: layer check accuracy network scaling report vectors replay test lint bench synth pnr registers train evaluate gtkwave clean help setup
 
 layer: SIM ?= icarus
 layer: setup ## Run a trained layer on the array (DUT, SIM, IMAGES, LAYER, MODEL, WAVES=1)
@@ -42,6 +42,13 @@ scaling: SIM ?= verilator
 scaling: setup ## How the sweep of make network scales: one worker, two, and an estimate up to 1,000
 	@$(PY) -m tb.scaling --sim "$(SIM)" --model "$(MODEL)" $(ARGS)
 
+report: SIM ?= icarus
+report: IMAGES ?= 16
+report: IMAGE ?= 0
+report: setup ## Write build/report.html: the array cycle by cycle, charts, verification (IMAGES, IMAGE, SIM, LAYER, MODEL)
+	@$(PY) -m tb.report --sim "$(SIM)" --images "$(IMAGES)" --image "$(IMAGE)" --model "$(MODEL)" \
+	  $(if $(LAYER),--layer "$(LAYER)") $(ARGS)
+
 vectors: setup ## Write a layer as tile text files (OUT=folder, LAYER, MODEL, ARGS="--image 3 --no-header")
 	@$(PY) -m tb.vectors --out "$(OUT)" $(if $(LAYER),--layer "$(LAYER)") --model "$(MODEL)" $(ARGS)
 
@@ -50,6 +57,7 @@ replay: setup ## Run a folder of tile text files on the array (DIR=folder, SIM, 
 	@$(PY) -m tb.replay --dir "$(DIR)" --sim "$(SIM)" $(ARGS)
 
 test: setup ## Run all tests and lint, in parallel (SIM for the simulator of the benches)
+	@./setup.sh browser
 	@$(PY) -m pytest -n auto -q
 
 lint: setup ## Run the linters alone: ruff, Verilator, Icarus, Yosys

@@ -1,6 +1,7 @@
 #!/bin/sh
 # Installs what is missing, and says so: .venv with the pinned packages, and from the distribution
-# Icarus Verilog and the parts of Python that Debian ships apart. Called by the Makefile.
+# Icarus Verilog and the parts of Python that Debian ships apart. Called by the Makefile;
+# with the argument "browser" also Chromium, which only the test of the report's page needs.
 set -eu
 cd "$(dirname "$0")"
 PYTHON=${PYTHON:-python3}
@@ -28,6 +29,19 @@ command -v "$PYTHON" >/dev/null 2>&1 || install python3
 }
 "$PYTHON" -c 'import ensurepip, venv' 2>/dev/null || install python3-venv
 command -v iverilog >/dev/null 2>&1 || install iverilog
+browser() {
+  for name in chromium chromium-browser google-chrome; do
+    if command -v "$name" >/dev/null 2>&1; then return; fi
+  done
+  return 1
+}
+if [ "${1:-}" = browser ] && ! browser; then
+  # Ubuntu's package is a snap, which cannot open our files. Without a browser that test is skipped.
+  if grep -q '^ID=debian$' /etc/os-release 2>/dev/null; then
+    (install chromium) || echo "Going on: the test of the report's page will be skipped" >&2
+  else echo "No Chromium or Chrome found: the test of the report's page will be skipped" >&2
+  fi
+fi
 
 if [ ! -e .venv/installed ] || [ requirements.txt -nt .venv/installed ]; then
   echo "Installing the pinned Python packages into .venv (a few minutes, torch is large)"

@@ -46,6 +46,18 @@ class CommandParser(argparse.ArgumentParser):
         return arguments
 
 
+def whole_number(name: str, text: str, low: int, high: int) -> int:
+    """`text` as an integer from `low` to `high`; InputError, which calls it `name`, if it is none.
+
+    >>> whole_number("IMAGES", "16", 1, 100)
+    16
+    """
+    # The length first: int() refuses very long ones in words of its own.
+    if not text.isascii() or not text.isdecimal() or len(text) > 9 or not low <= int(text) <= high:
+        raise InputError(f"{name} is {text!r}, expected a whole number from {low} to {high}")
+    return int(text)
+
+
 def quiet() -> bool:
     """Whether this command was called with --quiet."""
     return _quiet

@@ -37,26 +37,28 @@ class LayerData:
         """What `reference` should be, from the integer sums [N, C_out, H', W']; float32."""
         return self.after(sums.float() * self.step)
 
-    def error(self, sums: Tensor) -> tuple[float, float]:
-        """Largest difference between the recovered values and `reference`.
+    def difference(self, sums: Tensor) -> tuple[Tensor, Tensor]:
+        """Recovered values minus `reference`, float32 of its shape.
 
         In their own units, and in steps: the change that one unit of the integer sum makes there.
         """
-        difference = self._difference(sums)
+        difference = self.recover(sums) - self.reference
         gain = self.step
         for module in self.after.modules():
             if isinstance(module, nn.BatchNorm2d):
                 scale = module.weight.abs() / (module.running_var + module.eps).sqrt()
                 gain = gain * scale.detach()[:, None, None]
-        return difference.max().item(), (difference / gain).max().item()
+        return difference, difference / gain
+
+    def error(self, sums: Tensor) -> tuple[float, float]:
+        """The largest difference in both units, without its sign."""
+        difference, steps = self.difference(sums)
+        return difference.abs().max().item(), steps.abs().max().item()
 
     def worst(self, sums: Tensor) -> tuple[int, int, int, int]:
         """Where that difference is largest, in its own units: image, channel, y, x."""
-        difference = self._difference(sums)
+        difference = self.difference(sums)[0].abs()
         return tuple(int(i) for i in torch.unravel_index(difference.argmax(), difference.shape))
-
-    def _difference(self, sums: Tensor) -> Tensor:
-        return (self.recover(sums) - self.reference).abs()
 
 
 def layer_data(seen: Capture) -> LayerData:

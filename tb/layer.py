@@ -15,8 +15,7 @@ from tabulate import tabulate
 
 from pymodel.capture import DEFAULT_LAYER, capture, find_layer, find_next
 from pymodel.checkpoint import SHIPPED, load_checkpoint
-from pymodel.command import CommandParser, conclude, quiet, run_command, tell
-from pymodel.errors import InputError
+from pymodel.command import CommandParser, conclude, quiet, run_command, tell, whole_number
 from pymodel.files import RESULTS
 from pymodel.images import load_images
 from pymodel.layer_data import MAX_ABS_ERROR, MAX_ERROR_STEPS, LayerData, layer_data
@@ -100,14 +99,13 @@ def main() -> int:
     sources = check_sources(arguments.rtl) if arguments.rtl else list(dut.SOURCES)
     random_seed()
     layer, available = choose_layer(arguments.model, arguments.layer)
-    images = arguments.images
-    images = str(min(DEFAULT_IMAGES, available)) if images is None else images
-    if not images.isdecimal() or not 1 <= int(images) <= available:
-        raise InputError(f"IMAGES is '{images}', expected a whole number from 1 to {available}")
+    images = min(DEFAULT_IMAGES, available)
+    if arguments.images is not None:
+        images = whole_number("IMAGES", arguments.images, 1, available)
 
     results = arguments.results.absolute()
     job = LayerJob(
-        arguments.sim, layer, int(images),
+        arguments.sim, layer, images,
         str(Path(arguments.model).absolute()), str(results), dut=str(arguments.dut.absolute()),
     )  # fmt: skip
     for path in (results, job.record):  # so that what is there afterwards is of this run

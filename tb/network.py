@@ -22,8 +22,7 @@ from tabulate import tabulate
 from tqdm import tqdm
 
 from pymodel.checkpoint import load_checkpoint
-from pymodel.command import CommandParser, conclude, quiet, run_command, tell
-from pymodel.errors import InputError
+from pymodel.command import CommandParser, conclude, quiet, run_command, tell, whole_number
 from pymodel.files import RESULTS, write_json
 from pymodel.images import ImageSet
 from pymodel.integer import IntegerNetwork, compare_with_fake_quantised
@@ -127,11 +126,7 @@ def main() -> int:
     check_arguments(arguments)
     network = load_network(str(Path(arguments.model).absolute()))
     test_set = load_test_images(arguments.data)
-    if not arguments.images.isdecimal() or not 1 <= int(arguments.images) <= len(test_set):
-        raise InputError(
-            f"IMAGES is '{arguments.images}', expected a whole number from 1 to {len(test_set)}"
-        )
-    images = test_set.first(int(arguments.images))
+    images = test_set.first(whole_number("IMAGES", arguments.images, 1, len(test_set)))
     prepare_host(arguments.sim, PROGRAM, arguments.rtl)
     arguments.results.unlink(missing_ok=True)  # so that what is there afterwards is of this run
     try:
