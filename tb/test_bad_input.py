@@ -1,5 +1,6 @@
 """A user's mistake gets one line, exit code 2, and leaves no results behind."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -9,7 +10,7 @@ import pytest
 
 from pymodel.checkpoint import SHIPPED
 from pymodel.files import ROOT
-from tb import layer, waves
+from tb import accuracy, layer, waves
 
 
 @pytest.mark.parametrize("count", ["0", "-1", "101", "abc", "", "1.5", "1e1"])
@@ -41,6 +42,39 @@ def test_set_up_without_the_right_to_install(tmp_path):
     assert result.stderr.count("\n") == 1
     assert "type: sudo apt-get install iverilog" in result.stderr
     assert not (tmp_path / ".venv").exists()
+
+
+@pytest.mark.parametrize(("name", "missing"), [("questa", "vsim"), ("xcelium", "xrun")])
+def test_simulator_that_is_passed_on_is_not_there(refused, name, missing):
+    words = [f"SIM={name} needs '{missing}'", "icarus and verilator are free"]
+    refused(layer.main, "--sim", name, words=words)
+
+
+def test_sweeps_take_no_simulator_that_they_are_untested_with(refused):
+    refused(accuracy.main, "--sim", "questa", words=["SIM is 'questa', expected icarus or veri"])
+
+
+def test_questa_is_passed_on_to_cocotb(command, monkeypatch, tmp_path):
+    """With commands that only write down how they were called: a run, but never a pass."""
+    calls = tmp_path / "calls"
+    for name in ("vlib", "vlog", "vsim"):
+        script = tmp_path / name
+        script.write_text(f'#!/bin/sh\necho {name} "$@" >> {calls}\n')
+        script.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    results = tmp_path / "layer.json"
+    code, out, _ = command(layer.main, "--sim", "questa", "--images", 1, "--results", results)
+    assert code == 1
+    assert "SIM=questa is passed on to cocotb; this project is untested with it" in out
+    assert "FAILED: " in out
+    assert not results.exists()
+    compiled, run = (
+        next(line for line in calls.read_text().splitlines() if line.startswith(name))
+        for name in ("vlog", "vsim")
+    )
+    assert str(ROOT / "rtl" / "systolic_array.v") in compiled
+    assert " systolic_array.systolic_array " in run
+    assert "libcocotbvpi_modelsim" in run
 
 
 def test_unknown_simulator(refused):

@@ -1,6 +1,7 @@
 """The main job fails when it should: one fault at a time in the RTL, its exit code and words."""
 
 import json
+from xml.etree import ElementTree
 
 import pytest
 
@@ -31,12 +32,16 @@ def run(command, tmp_path):
     return run
 
 
-def test_mismatch_names_the_place(run):
+def test_mismatch_names_the_place(run, tmp_path):
     width = "PSUM_WIDTH - WEIGHT_WIDTH"
     right, wrong = f"{{({width}){{weight[WEIGHT_WIDTH-1]}}}}", f"{{({width}){{1'b0}}}}"
     code, out, result = run("pe.v", (right, wrong))
     assert code == 1
     assert result["psum_mismatches"] > 0
+    # As JUnit, for continuous integration
+    (case,) = ElementTree.parse(tmp_path / "results.xml").iter("testcase")
+    assert case.get("name") == "every_psum_matches_pytorch"
+    assert "mismatch: image 0" in case.find("failure").get("message")
     for word in ("mismatch: image 0", "kernel position (0, ", "pixel (", "channel ", "cycle ",
                  "expected ", "got "):  # fmt: skip
         assert word in out

@@ -15,6 +15,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from pymodel.capture import capture
 from pymodel.errors import InputError
+from pymodel.files import ROOT
 from pymodel.layer_data import layer_data
 from tb import report
 from tb.charts import PALETTES, busy_pes
@@ -32,12 +33,16 @@ CORE_ROW = {
     "codes": 128, "codes_differing": 0,
 }  # fmt: skip
 MOTION = "getComputedStyle(document.querySelector('.work .act')).animationName"
+LOAD_FIRST = ROOT / "tb" / "load_first_array.py"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 
 @pytest.fixture(scope="module")
 def page_file(tmp_path_factory, worker_id) -> Path:
-    """One page for all tests, whichever process of pytest -n they run in."""
+    """One page for all tests, whichever process of pytest -n they run in.
+
+    Beside it foreign.html, of the second array.
+    """
     base = tmp_path_factory.getbasetemp()
     folder = (base if worker_id == "master" else base.parent) / "report"
     folder.mkdir(exist_ok=True)
@@ -49,8 +54,11 @@ def page_file(tmp_path_factory, worker_id) -> Path:
             arguments = ["--images", IMAGES, "--image", IMAGE, "--sim", SIMULATORS[0],
                          "--results", folder, "--output", page]  # fmt: skip
             with pytest.MonkeyPatch.context() as patch:
-                patch.setattr("sys.argv", ["report", *map(str, arguments)])
-                assert report.main() == 0
+                foreign = ["--images", 1, "--dut", LOAD_FIRST, "--sim", SIMULATORS[0],
+                           "--results", folder, "--output", folder / "foreign.html"]  # fmt: skip
+                for line in (foreign, arguments):
+                    patch.setattr("sys.argv", ["report", *map(str, line)])
+                    assert report.main() == 0
     return page
 
 
@@ -97,7 +105,7 @@ def opened(browser: Browser, page_file):
     """Open the page; it must not complain, and load nothing but itself."""
     contexts = []
 
-    def open_page(width: int = 1200, height: int = 900, **settings) -> Page:
+    def open_page(width: int = 1200, height: int = 900, file: Path = page_file, **settings) -> Page:
         context = browser.new_context(viewport={"width": width, "height": height}, **settings)
         page = context.new_page()
         complaints: list[str] = []
@@ -105,15 +113,15 @@ def opened(browser: Browser, page_file):
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.on("dialog", lambda dialog: (complaints.append(dialog.message), dialog.dismiss()))
         page.on("request", lambda request: complaints.append(request.url))
-        contexts.append((context, complaints))
-        page.goto(page_file.as_uri())
+        contexts.append((context, complaints, file.as_uri()))
+        page.goto(file.as_uri())
         return page
 
     yield open_page
-    for context, complaints in contexts:
+    for context, complaints, address in contexts:
         context.close()
         asked = [text for text in complaints if not text.startswith("data:image/png")]
-        assert asked == [page_file.as_uri()]
+        assert asked == [address]
 
 
 def at(page: Page) -> int:
@@ -469,3 +477,15 @@ def test_shipped_log():
     log = read_log(report.SHIPPED.with_name("log.csv"))
     assert [row["epoch"] for row in log] == list(range(1, 19))
     assert log[-1]["test_accuracy_1000"] == pytest.approx(0.911)
+
+
+def test_the_page_of_another_array(opened, page_file):
+    """All but the array cycle by cycle, which needs our PEs; the page's own controls work."""
+    page = opened(file=page_file.with_name("foreign.html"))
+    assert page.locator("#array").count() == 0
+    assert "load_first_array, 8 × 8" in page.inner_text("header")
+    assert "0\nof 1,152, from PyTorch's" in page.inner_text("dl.cards")
+    before = page.inner_text("#theme")
+    page.click("#theme")
+    assert page.inner_text("#theme") != before
+    assert page.locator("[data-chart] .main-svg").count() > 5
