@@ -67,22 +67,22 @@ bench: setup ## Cycles of the core on every layer; speed with cocotb and without
 	@$(PY) -m tb.bench --model "$(MODEL)" $(ARGS)
 
 synth: setup ## Synthesise the core for a Lattice ECP5: cells, block RAMs, DSPs
-	@$(PY) -m tb.synth
+	@$(PY) -m tb.synth $(ARGS)
 
 pnr: setup ## Place and route it with three seeds: the clock it reaches
-	@$(PY) -m tb.synth --pnr
+	@$(PY) -m tb.synth --pnr $(ARGS)
 
 registers: setup ## Write what follows from rtl/core.rdl: documentation, C header, Python constants
-	@$(PY) -m tb.register_map
+	@$(PY) -m tb.register_map $(ARGS)
 
 train: setup ## Train the network (CIFAR10_ROOT or DATA, ARGS="--resume --epochs 30 …")
 	@$(PY) -m training.train $(if $(DATA),--data "$(DATA)") $(ARGS)
 
 evaluate: setup ## Accuracy on the 10,000 test images, squeezed layer in float and in integers
-	@$(PY) -m training.evaluate $(if $(DATA),--data "$(DATA)") --model "$(MODEL)"
+	@$(PY) -m training.evaluate $(if $(DATA),--data "$(DATA)") --model "$(MODEL)" $(ARGS)
 
 gtkwave: setup ## Open the waveform that make WAVES=1 wrote (WAVE=mismatch: that of a failing run)
-	@$(PY) -m tb.waves $(WAVE)
+	@$(PY) -m tb.waves $(WAVE) $(ARGS)
 
 clean: ## Remove all that was built, state of a training included; .venv stays
 	@rm -rf build .pytest_cache .ruff_cache
