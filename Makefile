@@ -23,8 +23,7 @@ layer: setup ## Run a trained layer on the array (DUT, SIM, IMAGES, LAYER, MODEL
 
 check: SIM ?= icarus
 check: setup ## Try an array on random tiles, extremes and a reset in the middle (DUT, SIM)
-	@DUT="$(DUT)" SIM="$(SIM)" $(PY) -m pytest -q --tb=line --show-capture=no -k test_array \
-	  tb/test_adapter.py
+	@$(PY) -m tb.check --dut "$(DUT)" --sim "$(SIM)" $(ARGS)
 
 # What the sweeps share: simulator, checkpoint, data set, and options (ARGS="--workers 1 --fresh")
 SWEEP = --sim "$(SIM)" --model "$(MODEL)" $(if $(DATA),--data "$(DATA)") $(ARGS)

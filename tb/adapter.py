@@ -117,7 +117,7 @@ class ArrayAdapter(ABC):
         if self.watch:
             self.watch.write_save_file(self.trace)
         cocotb.start_soon(Clock(self.clock, CLOCK_PERIOD_NS, unit="ns").start())
-        limit = self._limit(1)
+        limit = self.limit(1)
         try:
             with _blaming(type(self)):
                 await with_timeout(self.reset(), limit * CLOCK_PERIOD_NS, "ns")
@@ -165,7 +165,7 @@ class ArrayAdapter(ABC):
         board = self.board = Scoreboard(pack(expected, self.psum_width), place, difference)
         player = cocotb.start_soon(self._blamed(playing))  # starts when `_watch` awaits its edge
         try:
-            await self._watch(board, player, self._limit(longest))
+            await self._watch(board, player, self.limit(longest))
         finally:
             player.cancel()
         return board, board.cycles[-1] + 1 if board.cycles else 0
@@ -176,7 +176,7 @@ class ArrayAdapter(ABC):
             return np.zeros((0, self.cols), np.int64)
         return unpack(board.received, self.cols, self.psum_width)
 
-    def _limit(self, longest: int) -> int:
+    def limit(self, longest: int) -> int:
         """Cycles without a psum after which a run is given up."""
         return self.patience * (self.rows * self.cols + longest + self.latency)
 

@@ -5,6 +5,7 @@ sign dropped, bits cut off, …) in all PEs, one row, one column, or one PE. Eac
 of a run. The one whose prediction is what came is the hint.
 """
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -12,9 +13,15 @@ import numpy as np
 
 from tb.tile_run import Record
 
-WINDOW = 4096  # psum vectors that are looked at, from shortly before the first wrong one
+WINDOW = 4096  # psum vectors of an 8 × 8 array that are looked at, around the first wrong one
 BEFORE = 512  # of them, before it
 LEAST_AGREEMENT = 0.6  # of a hint
+MOST_COLUMNS = 3  # that are looked at one by one
+VALID = {  # which cannot be told from
+    "psums one cycle late": " (or valid one cycle early)",
+    "psums one cycle early": " (or valid one cycle late)",
+}
+TAKING = ", so it takes weights meant for other columns"
 FEW = 10  # so few wrong psums may agree with a suspect by chance
 
 
@@ -65,21 +72,34 @@ def diagnose(record: Record) -> Diagnosis | None:
         return None
     index, column = map(int, np.argwhere(wrong)[0])
     start = max(0, index - BEFORE)
-    window = slice(start, min(count, start + WINDOW))
+    rows = record.run.tiles.weights.shape[1]
+    window = slice(start, min(count, start + max(2 * BEFORE, WINDOW * 64 // (rows * cols))))
     got, known = record.received[window], ~record.unknown[window]
     evidence = _Evidence(record, window, wrong[window])
 
-    suspects = []
+    here, first = wrong[window] & known, (index - start, column)
+    suspects: list[Suspect] = []
+    exact: dict[int, tuple[str, int]] = {}  # column → what explains all of it, and its value there
     for words, predicted in evidence.suspects():
         predicted = np.broadcast_to(predicted, got.shape)
-        right = wrong[window] & known & (predicted == got)
-        if explained := int(right.sum()):
+        same = predicted == got
+        if explained := int((here & same).sum()):
             claimed = int(((predicted != evidence.psums) & known).sum())
-            recall = explained / int((wrong[window] & known).sum())
-            value = int(predicted[index - start, column])
+            recall, value = explained / int(here.sum()), int(predicted[first])
             suspects.append(Suspect(words, explained, recall, explained / claimed, value))
-    # Sorting is stable: of equals the first listed, which is the simplest.
-    suspects.sort(key=lambda s: -round(s.agreement, 3))
+        for c in evidence.columns:
+            if (
+                re.search(rf"column {c}\b(?! on)", words)
+                and c not in exact
+                and (same | ~known)[:, c].all()
+            ):
+                exact[c] = words, int(predicted[first])
+    # Of equals the one that claims less; sorting is stable, so then the first, which is simplest.
+    suspects.sort(key=lambda s: (-round(s.agreement, 3), -round(s.precision, 3)))
+    explained = suspects and suspects[0].recall == 1
+    if not explained and len(exact) > 1 and exact.keys() == set(np.flatnonzero(here.any(0))):
+        both = "; ".join(words for words, _ in exact.values())
+        suspects.insert(0, Suspect(both, int(here.sum()), 1.0, 1.0, exact[column][1]))
     return Diagnosis(
         index, column, int(expected[index, column]),
         None if record.unknown[index, column] else int(record.received[index, column]),
@@ -126,12 +146,17 @@ class _Evidence:
         self.pixels = pixels
         self.act_width, self.weight_width, self.psum_width = record.widths
         self.first_wrong = int(wrong.any(1).argmax())
-        # A fault in one column or PE is looked for where most of the wrong psums are.
+        # A fault in one column or PE is looked for where most of the wrong psums are, or in each of
+        # a few columns.
         per_column = wrong.sum(0)
         worst = int(per_column.argmax())
         self.got, self.known = record.received[window], ~record.unknown[window]
         share = per_column[worst] / per_column.sum()
-        self.columns = [worst] if share >= LEAST_AGREEMENT else []
+        few = np.flatnonzero(per_column).tolist()
+        self.columns = few
+        if len(few) > MOST_COLUMNS:
+            self.columns = [worst] if share >= LEAST_AGREEMENT else []
+        self.first_column = few[0] if few else 0
         weights = tiles.weights.astype(np.int64)
         self.weights = weights[run % count]  # [v, r, c]
         # In the very first tile there is none before.
@@ -152,7 +177,7 @@ class _Evidence:
     def suspects(self) -> Iterator[tuple[str, np.ndarray]]:
         """Words and the psums [v, c] that would come; of similar ones the simplest first."""
         for words, psums in self._of_psums():
-            yield f"{words}, in all columns", psums
+            yield f"{words}, in all columns{VALID.get(words, '')}", psums
         products = list(self._of_products())
         for words, product in products:
             yield f"{words}, in all PEs", product.sum(1)
@@ -160,6 +185,10 @@ class _Evidence:
             changed = product - self.products
             for row in range(changed.shape[1]):
                 yield f"{words}, in row {row}", self.psums + changed[:, row]
+            if east := self.first_column:
+                for row in range(changed.shape[1]):
+                    one = np.where(np.arange(changed.shape[2]) < east, 0, changed[:, row])
+                    yield f"{words}, in row {row} from column {east} on", self.psums + one
         for column in self.columns:
             for words, psums in self._of_psums():
                 yield f"{words}, in column {column}", self._only(column, psums)
@@ -174,6 +203,7 @@ class _Evidence:
         words, best = self._mixed_columns()
         yield words, self.psums[:, best]
         yield from self._of_order()
+        yield from self._of_constant_weights()
 
     def _only(self, column: int, psums: np.ndarray) -> np.ndarray:
         """`psums` in one column, the right ones elsewhere."""
@@ -202,15 +232,20 @@ class _Evidence:
             acts = _shifted(acts, 1)
         return acts[:, :, None] * weights
 
-    def _constant_weights(self) -> np.ndarray:
-        """The one tile of weights [r, c] that would give what came, if any would."""
+    def _of_constant_weights(self) -> Iterator[tuple[str, np.ndarray]]:
+        """The one set of weights that would give what came: a fit, so the last to be believed."""
+        rows = self.weights.shape[1]
         weights = np.zeros(self.weights.shape[1:], np.int64)
         for column, known in enumerate(self.known.T):
-            if known.any():
-                acts = self.acts[known].astype(float)
-                fit = np.linalg.lstsq(acts, self.got[known, column].astype(float))[0]
-                weights[:, column] = fit.round()
-        return np.broadcast_to(weights, self.weights.shape)
+            acts = self.acts[known].astype(float)
+            if len(acts) < 4 * rows or np.linalg.matrix_rank(acts) < rows:
+                return
+            fit = np.linalg.lstsq(acts, self.got[known, column].astype(float))[0]
+            weights[:, column] = fit.round()
+        psums = self.acts @ weights
+        yield "the same weights in all tiles, in all PEs", psums
+        for column in self.columns:
+            yield f"the same weights in all tiles, in column {column}", self._only(column, psums)
 
     def _of_products(self) -> Iterator[tuple[str, np.ndarray]]:
         """Faults in weights and activations: words, products [v, r, c]."""
@@ -234,7 +269,10 @@ class _Evidence:
             held = with_weights(np.where(first[:, None, None], self.before, weights))
             yield f"the swap of weights {cycles} late", held
             passing = with_weights(self._passing(np.full(weights.shape[1:], late)))
-            yield f"the swap of weights {cycles} late, when others pass through", passing
+            yield (
+                f"the swap of weights {cycles} late{TAKING}",
+                passing,
+            )
             yield f"activations and their swap {cycles} late", self._with_swap_late(late)
         for words, place in zip(("row", "column"), np.indices(weights.shape[1:]), strict=True):
             for lag in (place, place + 1):
@@ -242,9 +280,10 @@ class _Evidence:
                 late += " from the first on" if lag.all() else ""
                 held = np.where(self.pixel[:, None, None] < lag, self.before, weights)
                 yield late, with_weights(held)
-                yield f"{late}, when others pass through", with_weights(self._passing(lag))
-        same = with_weights(self._constant_weights())
-        yield "the same weights in all tiles (those after the first never arrive)", same
+                yield (
+                    f"{late}{TAKING}",
+                    with_weights(self._passing(lag)),
+                )
         yield (
             "the rows reversed (the weights against the activations)",
             with_weights(weights[:, ::-1]),
@@ -269,6 +308,8 @@ class _Evidence:
         for kept in range(2, act_width + weight_width):
             yield f"products truncated to {kept} bits", _wrapped(self.products, kept)
             yield f"products truncated to {kept} bits, unsigned", self.products & (1 << kept) - 1
+        whole = (1 << act_width + weight_width) - 1
+        yield "the sign of products dropped", self.products & whole
         for kept in range(1, weight_width):
             yield f"weights truncated to {kept} bits", with_weights(_wrapped(weights, kept))
         for kept in range(1, act_width):

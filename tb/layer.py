@@ -22,7 +22,7 @@ from pymodel.images import load_images
 from pymodel.layer_data import MAX_ABS_ERROR, MAX_ERROR_STEPS, LayerData, layer_data
 from pymodel.layer_file import is_layer_file, load_layer
 from tb.adapter import OWN, adapter_class
-from tb.mismatch import explain
+from tb.mismatch import explain, forget
 from tb.scoreboard import BenchError
 from tb.simulator import check_simulator, check_sources, random_seed, run_bench
 from tb.tile_run import Record
@@ -111,6 +111,7 @@ def main() -> int:
     )  # fmt: skip
     for path in (results, job.record):  # so that what is there afterwards is of this run
         path.unlink(missing_ok=True)
+    forget()
     if arguments.waves:
         WAVEFORM.unlink(missing_ok=True)
 

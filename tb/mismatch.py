@@ -17,7 +17,7 @@ from rich.text import Text
 from pymodel.command import tell
 from pymodel.errors import InputError
 from pymodel.files import RESULTS, write_json
-from tb.diagnosis import Diagnosis, diagnose
+from tb.diagnosis import LEAST_AGREEMENT, Diagnosis, diagnose
 from tb.tile_run import Record
 from tb.wave_window import cut_waveform
 from tb.waves import WAVES, Watch
@@ -29,21 +29,27 @@ WAVEFORM = WAVES / "mismatch.fst"
 MISMATCH = RESULTS / "mismatch.json"
 
 
+def forget() -> None:
+    """Remove what an earlier run left, so that what is there afterwards is of this one."""
+    for path in (MISMATCH, WAVEFORM, WAVEFORM.with_suffix(".gtkw")):
+        path.unlink(missing_ok=True)
+
+
 def explain(record: Record, again: Callable[[Watch], Path]) -> None:
     """Print the screen, cut a waveform, and write `build/results/mismatch.json`.
 
     `again` runs the same once more with a waveform, and returns where that is.
-    Does nothing if what came was right: then it came too late, or what follows from it is wrong.
     """
-    found = diagnose(record)
-    if not found:
-        return
-    tell(*screen(record, found))
-    write_json(MISMATCH, summary(record, found))
-    first, last = max(0, found.cycle - CYCLES_AROUND), found.cycle + CYCLES_AROUND
-    WAVEFORM.unlink(missing_ok=True)
+    if found := diagnose(record):
+        tell(*screen(record, found))
+        write_json(MISMATCH, summary(record, found))
+        cycle = found.cycle
+    else:  # what came was right: too little came, or too much, or what follows from it is wrong
+        cycle = int(record.cycles[-1]) if len(record.cycles) else 0
+        tell(f"All {len(record.received):,} psum vectors that came are right, up to cycle {cycle}.")
+    first, last = max(0, cycle - CYCLES_AROUND), cycle + CYCLES_AROUND
     try:
-        whole = again(Watch(str(WAVEFORM), last + 1, record.time(found.cycle)))
+        whole = again(Watch(str(WAVEFORM), last + 1, record.before_edge(cycle)))
         cut_waveform(whole, WAVEFORM, record.time(first), record.time(last))
     except InputError as error:  # nothing to write one with
         tell(f"No waveform: {error}")
@@ -68,8 +74,10 @@ def screen(record: Record, found: Diagnosis) -> list[RenderableType]:
 def hint(record: Record, found: Diagnosis) -> str:
     """The likely cause in one sentence, or that there is none."""
     if found.hint:
-        exactly = f"explains {found.hint.explained:,} of {found.wrong:,} wrong psums"
-        return f"{found.hint.words} ({exactly})."
+        how = f"explains {found.hint.explained:,} of {found.wrong:,} wrong psums"
+        if found.hint.precision < LEAST_AGREEMENT:
+            how += f"; at times only, {found.hint.precision:.0%} of what it predicts"
+        return f"{found.hint.words} ({how})."
     if found.unknown:
         return f"{found.unknown}."
     return "none of the usual suspects explains it."
@@ -93,7 +101,10 @@ def _map(record: Record, found: Diagnosis, side: str) -> Table:
     columns = _around(found.column, cols)
     expected = record.run.expected.reshape(-1, cols)
     table = Table(title=side, box=None, padding=(0, 0, 0, 1), show_edge=False)
+    several = "group" in record.run.tile_words(record.run.tiles.tiles[0])
     table.add_column("tile", no_wrap=True)
+    if several:
+        table.add_column("groups", no_wrap=True)
     table.add_column("pixel", no_wrap=True)
     for column in columns:
         table.add_column(f"{column} ", justify="right", no_wrap=True)
@@ -110,14 +121,15 @@ def _map(record: Record, found: Diagnosis, side: str) -> Table:
             first = (row, column) == (found.index, found.column)
             style = "bold red reverse" if first else "red" if wrong else ""
             cells.append(Text(f"{value}{'*' if wrong else ' '}", style))
-        table.add_row(f"({tile.ky},{tile.kx})", f"({y},{x})", *cells)
+        groups = [f"{tile.input_group}→{tile.output_group}"] if several else []
+        table.add_row(f"({tile.ky},{tile.kx})", *groups, f"({y},{x})", *cells)
     return table
 
 
 def _suspects(found: Diagnosis) -> Table:
     """What the psum would be under each, and how much of the rest that would explain."""
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
-    table.add_column("suspect")
+    table.add_column("suspect", min_width=34)
     table.add_column("psum there", justify="right")
     table.add_column("explains, of the wrong", justify="right")
     table.add_column("came, of what it predicts", justify="right")

@@ -23,7 +23,7 @@ from pymodel.reference import integer_convolution, raster_psums
 from pymodel.tile_text import LANES, POSITIONS, TextFile, TileText, read_folder, sums
 from pymodel.tiling import Tile, Tiles
 from tb.adapter import OWN, adapter_class
-from tb.mismatch import explain
+from tb.mismatch import explain, forget
 from tb.scoreboard import BenchError
 from tb.simulator import check_simulator, random_seed, run_bench
 from tb.tile_run import Record, TileRun
@@ -74,7 +74,9 @@ class Comparison:
         at = line, channel
         expected, got, truth = self.file.values[at], self.got[at], self.truth[at]
         if got == truth:
-            verdict = "the RTL agrees with PyTorch: the file is wrong there"
+            verdict = (
+                "the RTL agrees with PyTorch: this file is wrong there, or one of the inputs is"
+            )
         elif expected == truth:
             verdict = "the file agrees with PyTorch: the RTL is wrong there"
         else:
@@ -127,6 +129,7 @@ def main() -> int:
 
     for path in (results, job.record):  # so that what is there afterwards is of this run
         path.unlink(missing_ok=True)
+    forget()
 
     def run(job: ReplayJob, watch: Watch | None = None) -> tuple[Path, BenchError | None]:
         """Where the waveform is, if one was written, and what went wrong."""

@@ -70,7 +70,7 @@ class Scoreboard:
             raise BenchError("empty comparison: nothing was expected, so nothing was checked")
         if self.mismatches:
             more = self.mismatches - 1
-            raise BenchError(self.first_mismatch + (f" (and {more} more words)" if more else ""))
+            raise BenchError(self.first_mismatch + (f" (and {more} more vectors)" if more else ""))
         missing = len(self.expected) - len(self.received)
         if missing:
             raise BenchError(

@@ -1,6 +1,6 @@
 """What every array must do, driven through its adapter alone; and what every adapter gets told.
 
-make check DUT=my_adapter.py     # on somebody else's array
+make check DUT=my_adapter.py runs it on somebody else's array (tb/check.py)
 """
 
 import json
@@ -16,16 +16,15 @@ import pytest
 from cocotb.types import LogicArray
 
 from pymodel.files import ROOT
-from tb.adapter import OWN, SIZES, ArrayAdapter, adapter_class, connect
+from tb import check as tb_check
+from tb.adapter import OWN, SIZES, ArrayAdapter, connect
+from tb.check import FILE
 from tb.layer import main
 from tb.scoreboard import BenchError
-from tb.simulator import run_bench
 from tb.testing import SIMULATORS, check_tiles, extremes, random_generator, random_tiles
 
 SHIPPED = [OWN, ROOT / "tb" / "load_first_array.py", ROOT / "tb" / "examples" / "dot_engine.py"]
-ADAPTERS = [Path(os.environ["DUT"])] if os.environ.get("DUT") else SHIPPED
 GUIDE = ROOT / "docs" / "own-array.md"
-FILE = "SYSTOLIC_DUT"  # environment variable that carries the adapter's file into the simulator
 
 
 async def started(dut) -> ArrayAdapter:
@@ -87,10 +86,14 @@ async def reset_in_the_middle_leaves_nothing_behind(dut):
     rng = random_generator()
     lengths = [2 * array.cols] * 3
     playing = cocotb.start_soon(array.play(*random_tiles(array, rng, lengths, bounds(array))))
-    edges = 0
-    while edges < array.cols:  # psum vectors, so the middle of a tile
+    seen = 0
+    for _ in range(array.limit(2 * array.cols)):
         await array.clock.rising_edge
-        edges += array.psums() is not None
+        seen += array.psums() is not None
+        if seen == array.cols:  # psum vectors, so the middle of a tile
+            break
+    else:
+        raise BenchError(f"only {seen} psum vectors came, expected {array.cols} before the reset")
     playing.cancel()
     await array.reset()
     await check(array, *random_tiles(array, rng, lengths, bounds(array)))
@@ -168,14 +171,22 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("simulator", SIMULATORS)
-@pytest.mark.parametrize("path", ADAPTERS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
 def test_array(path, simulator):
-    array = adapter_class(path)
-    run_bench(
-        "tb.test_adapter", array.TOPLEVEL, simulator=simulator, sources=list(array.SOURCES),
-        parameters=dict(array.PARAMETERS), settings={FILE: str(path.absolute())},
-        variant=path.stem,
-    )  # fmt: skip
+    tb_check.check(path, simulator)
+
+
+def test_check_says_which_test_failed(command, tmp_path):
+    """An array of which no psum ever comes is given up, and not waited for."""
+    path = tmp_path / "mute.py"
+    text = SHIPPED[1].read_text().replace('"../rtl/', f'"{ROOT}/rtl/')
+    body = text[text.index("    def psums(") :]
+    path.write_text(text.replace(body, "    def psums(self):\n        return None\n"))
+    code, out, _ = command(tb_check.main, "--dut", path)
+    assert code == 1
+    assert re.search(r"reset in the middle leaves nothing behind +FAILED", out)
+    assert "FAILED: missing output: " in out
+    assert "mute.py IMAGES=1" in out
 
 
 def test_the_guide_shows_the_adapter_that_is_tested():

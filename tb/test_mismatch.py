@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 
 import numpy as np
 import pytest
@@ -135,10 +136,43 @@ def vector_lost(rng):
     return ARRAY, [(VALID, fault)], "one psum vector lost"
 
 
+def product_sign_dropped_in_one_pe(rng):
+    row, column = rng.integers(0, 8, 2).tolist()
+    north = "reg [PSUM_WIDTH-1:0] north;\nalways @(posedge clk_i) north <= psum_north;\n"
+    fault = (
+        f"wire [PSUM_WIDTH-1:0] sum;\n{north}wire [PSUM_WIDTH-1:0] product = sum - north;\n"
+        f"assign psum_south = r == {row} && c == {column} ? north + (product & 16'hff) : sum;\n"
+        "        pe #("
+    )
+    words = f"sign of products dropped, in PE (row {row}, column {column})"
+    return ARRAY, [("        pe #(", fault), (".psum_o       (psum_south)", ".psum_o(sum)")], words
+
+
+def activations_stop(rng):
+    """What a PE hands on is 0, and so the columns east of it add nothing in that row."""
+    row, column = int(rng.integers(0, 8)), int(rng.integers(1, 8))
+    fault = f".act_i(r == {row} && c == {column} ? 4'd0 : act_west)"
+    words = f"nothing added, in row {row} from column {column} on"
+    if column == 7:
+        words = f"nothing added, in PE (row {row}, column 7)"
+    return ARRAY, [(".act_i        (act_west)", fault)], words
+
+
+def two_columns(rng):
+    """One late, one without its lowest bit."""
+    late, cut = rng.choice(8, 2, replace=False).tolist()
+    south = "g_row[ROWS-1].g_col[c].psum_south"
+    fault = (
+        f"reg [PSUM_WIDTH-1:0] late; always @(posedge clk_i) late <= {south};\n"
+        + SOUTH.replace(south, f"(c == {late} ? late : c == {cut} ? {south} & ~16'd1 : {south})")
+    )
+    return ARRAY, [(SOUTH, fault)], f"bit 0 of psums stuck at 0, in column {cut}"
+
+
 FAULTS = [
     sign_dropped, products_truncated, psum_truncated, rows_reversed, columns_reversed, row_late,
     column_late, swap_late, weights_of_the_tile_before, columns_without_weights, weight_bit_stuck,
-    vector_lost,
+    vector_lost, product_sign_dropped_in_one_pe, activations_stop, two_columns,
 ]  # fmt: skip
 
 
@@ -178,9 +212,10 @@ def test_the_waveform_is_cut_around_the_first_wrong_psum(command, tmp_path):
             assert unpack([int(seen[max(before)], 2)], 8, 16)[0].tolist() == word.tolist()
             checked += 1
     assert checked > 50
-    assert f"*-16.300000 {record.time(found['cycle'])} " in (
-        (tmp_path / "mismatch.gtkw").read_text()
-    )
+    # At the marker stands what came.
+    (marker,) = re.findall(r"\*-16.300000 (\d+) ", (tmp_path / "mismatch.gtkw").read_text())
+    there = seen[max(time for time in seen if time <= int(marker))]
+    assert unpack([int(there, 2)], 8, 16)[0, found["column"]] == found["got"]
 
 
 def waveform_values(path, name: str) -> dict[int, str]:
@@ -202,3 +237,20 @@ def test_a_file_that_is_no_waveform(tmp_path):
     with pytest.raises(InputError, match=r"no.fst: is no waveform"):
         cut_waveform(tmp_path / "no.fst", tmp_path / "cut.fst", 0, 1)
     assert not (tmp_path / "cut.fst").exists()
+
+
+def test_too_little_came_and_all_of_it_is_right(command, tmp_path):
+    """No screen, but a waveform around the last psum; what an earlier run left is gone."""
+    mismatch.MISMATCH.write_text("of before")
+    fault = (
+        "reg [31:0] count = 0;\n"
+        "always @(posedge clk_i) count <= rst_i ? 0 : count + valid_taps[LATENCY];\n"
+        f"{VALID} count < 90 && "
+    )
+    rtl = faulty_rtl(tmp_path, ARRAY, (VALID, fault))
+    code, out, _ = command(main, "--rtl", rtl, "--images", 1, "--results", tmp_path / "layer.json")
+    assert code == 1
+    assert "FAILED: missing output: 54 of 144" in out
+    assert "All 90 psum vectors that came are right, up to cycle 112." in out
+    assert (tmp_path / "mismatch.fst").exists()
+    assert not mismatch.MISMATCH.exists()

@@ -93,6 +93,10 @@ class Record:
         start, period = self.clock
         return start + cycle * period
 
+    def before_edge(self, cycle: int) -> int:
+        """When what leaves in `cycle` stands on the outputs: half a period before it is read."""
+        return self.time(cycle) - self.clock[1] // 2
+
     @classmethod
     def of(cls, run: TileRun, array: ArrayAdapter, board: Scoreboard) -> "Record":
         """What `board` received from `array`."""

@@ -1,0 +1,64 @@
+"""Tries an array through its adapter: random tiles, extremes, a reset in the middle.
+
+python -m tb.check --dut my_adapter.py
+python -m tb.check --dut my_adapter.py --sim verilator
+"""
+
+import os
+from pathlib import Path
+from xml.etree import ElementTree
+
+from tabulate import tabulate
+
+from pymodel.command import CommandParser, conclude, run_command, tell
+from tb.adapter import OWN, adapter_class
+from tb.scoreboard import BenchError
+from tb.simulator import check_simulator, random_seed, run_bench
+
+FILE = "SYSTOLIC_DUT"  # environment variable that carries the adapter's file into the simulator
+BENCH = "tb.test_adapter"
+
+
+def check(path: Path, simulator: str) -> Path:
+    """Run the bench on the adapter in file `path`; the build folder. BenchError if a test fails."""
+    dut = adapter_class(path)
+    return run_bench(
+        BENCH, dut.TOPLEVEL, simulator=simulator, sources=list(dut.SOURCES),
+        parameters=dict(dut.PARAMETERS), settings={FILE: str(path.absolute())},
+        variant=path.stem,
+    )  # fmt: skip
+
+
+def main() -> int:
+    parser = CommandParser("tb.check", __doc__)
+    parser.add_argument("--dut", type=Path, default=OWN, help="adapter, a Python file")
+    parser.add_argument("--sim", default="icarus", help="icarus or verilator")
+    arguments = parser.parse_args()
+
+    check_simulator(arguments.sim)
+    random_seed()
+    failure = None
+    try:
+        build = check(arguments.dut, arguments.sim)
+    except BenchError as error:
+        failure, build = error, error.build
+    results = build / f"{BENCH}.xml"
+    if results.exists():
+        tell("\n" + report(results) + "\n")
+    if failure:
+        tell(f"For a hint and a waveform: make DUT={os.path.relpath(arguments.dut)} IMAGES=1")
+        return conclude(f"FAILED: {failure}", passed=False)
+    return conclude("All checks passed. Now the trained layer: make DUT=" + str(arguments.dut))
+
+
+def report(results: Path) -> str:
+    """A line for each test of the bench, from cocotb's results file."""
+    rows = []
+    for case in ElementTree.parse(results).iter("testcase"):
+        wrong = case.find("failure") is not None or case.find("error") is not None
+        rows.append([case.get("name").replace("_", " "), "FAILED" if wrong else "right"])
+    return tabulate(rows, tablefmt="simple")
+
+
+if __name__ == "__main__":
+    run_command(main)
