@@ -96,10 +96,12 @@ def diagnose(record: Record) -> Diagnosis | None:
                 exact[c] = words, int(predicted[first])
     # Of equals the one that claims less; sorting is stable, so then the first, which is simplest.
     suspects.sort(key=lambda s: (-round(s.agreement, 3), -round(s.precision, 3)))
-    explained = suspects and suspects[0].recall == 1
-    if not explained and len(exact) > 1 and exact.keys() == set(np.flatnonzero(here.any(0))):
-        both = "; ".join(words for words, _ in exact.values())
-        suspects.insert(0, Suspect(both, int(here.sum()), 1.0, 1.0, exact[column][1]))
+    one_does = suspects and suspects[0].recall == 1
+    if not one_does and len(exact) > 1 and exact.keys() == set(np.flatnonzero(here.any(0))):
+        words, values = zip(*exact.values(), strict=True)
+        # Where the very first is an X, its column may not be among these.
+        value = exact[column][1] if column in exact else values[0]
+        suspects.insert(0, Suspect("; ".join(words), int(here.sum()), 1.0, 1.0, value))
     return Diagnosis(
         index, column, int(expected[index, column]),
         None if record.unknown[index, column] else int(record.received[index, column]),
