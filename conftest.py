@@ -5,6 +5,7 @@ import sys
 import pytest
 import torch
 
+import pymodel.command
 from pymodel.checkpoint import load_checkpoint
 from pymodel.command import run_command
 from pymodel.images import load_images
@@ -31,6 +32,8 @@ def images():
 @pytest.fixture
 def command(monkeypatch, capsys):
     """Run a command's `main` with arguments; its exit code, standard output and standard error."""
+
+    monkeypatch.setattr(pymodel.command, "_quiet", False)  # and back after the test
 
     def run(main, *arguments):
         monkeypatch.setattr(sys, "argv", ["command", *map(str, arguments)])

@@ -37,7 +37,7 @@ def fails(command, arguments, tmp_path):
 
     def run(body, *words, code=1):
         indented = "".join(f"    {line}\n" for line in body.strip().splitlines())
-        found, out, err = command(layer.main, *arguments(GOOD + indented))
+        found, out, err = command(layer.main, "--quiet", *arguments(GOOD + indented))
         if code == 1:
             line = out.strip().splitlines()[-1]
             assert line.startswith("FAILED: ")

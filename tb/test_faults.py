@@ -25,7 +25,7 @@ def run(command, tmp_path):
         rtl = faulty_rtl(tmp_path, source, *replacements)
         results = tmp_path / "layer.json"
         code, out, _ = command(
-            main, "--rtl", rtl, "--images", 1, "--sim", simulator, "--results", results
+            main, "--quiet", "--rtl", rtl, "--images", 1, "--sim", simulator, "--results", results
         )
         return code, out, json.loads(results.read_text()) if results.exists() else None
 
