@@ -63,12 +63,18 @@ def screen(record: Record, found: Diagnosis) -> list[RenderableType]:
     image, tile, y, x = record.run.at(found.index)
     title = (
         f"First wrong psum: image {image}, {record.run.tile_words(tile)}, pixel ({y}, {x}), "
-        f"column {found.column}, cycle {found.cycle}"
+        f"channel {_channel(record, found)} (column {found.column}), cycle {found.cycle}"
     )
     maps = Columns([_map(record, found, "expected"), _map(record, found, "got")], padding=(0, 3))
     last = Text(f"Hint: {hint(record, found)}", "bold")
     between = Text("")
     return [between, Text(title, "bold"), maps, between, _suspects(found), between, last]
+
+
+def _channel(record: Record, found: Diagnosis) -> int:
+    """The output channel of the first wrong psum."""
+    _, tile, _, _ = record.run.at(found.index)
+    return tile.output_group * record.received.shape[1] + found.column
 
 
 def hint(record: Record, found: Diagnosis) -> str:
@@ -89,6 +95,7 @@ def summary(record: Record, found: Diagnosis) -> dict:
     return {
         "image": image, "kernel_position": [tile.ky, tile.kx], "input_group": tile.input_group,
         "output_group": tile.output_group, "pixel": [y, x], "column": found.column,
+        "channel": _channel(record, found),
         "cycle": found.cycle, "expected": found.expected, "got": found.got, "wrong": found.wrong,
         "hint": hint(record, found),
         "suspects": [asdict(suspect) for suspect in found.suspects[:SUSPECTS]],

@@ -192,6 +192,9 @@ def test_the_hint_is_right(fault, command, tmp_path):
     found = json.loads((tmp_path / "mismatch.json").read_text())
     assert words in found["hint"]
     assert found["hint"] in out
+    y, x = found["pixel"]
+    place = f"pixel ({y}, {x}), channel {found['channel']} (column {found['column']}), cycle "
+    assert f"{place}{found['cycle']}\n" in out
 
 
 def test_the_waveform_is_cut_around_the_first_wrong_psum(command, tmp_path):
