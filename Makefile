@@ -13,7 +13,7 @@ PY := .venv/bin/python
 export PYTHON ?= python3
 
 .DEFAULT_GOAL := layer
-.PHONY: layer check accuracy network scaling report vectors replay test lint bench synth pnr registers train evaluate gtkwave clean help setup
+.PHONY: layer check accuracy network scaling report vectors replay test lint bench formal synth pnr registers train evaluate gtkwave clean help setup
 
 layer: SIM ?= icarus
 layer: setup ## Run a trained layer on the array (DUT, SIM, IMAGES, LAYER, MODEL, WAVES=1)
@@ -64,6 +64,9 @@ lint: setup ## Run the linters alone: ruff, Verilator, Icarus, Yosys
 
 bench: setup ## Cycles of the core on every layer; speed with cocotb and without (MODEL, ARGS="--only cycles")
 	@$(PY) -m tb.bench --model "$(MODEL)" $(ARGS)
+
+formal: setup ## Prove the RTL's properties, and refute the mutants that break them (ARGS="pe output_fifo")
+	@$(PY) -m tb.formal $(ARGS)
 
 synth: setup ## Synthesise the core for a Lattice ECP5: cells, block RAMs, DSPs
 	@$(PY) -m tb.synth $(ARGS)
