@@ -286,8 +286,13 @@ def _task(
     if "ram" in texts and READ[0] in texts["ram"]:
         texts["ram"] = _insert(texts["ram"].replace(*READ), COLLISION)
     chosen = "".join(f"chparam -set {k} {v} {proof.module}\n" for k, v in proof.parameters.items())
-    kept = " ".join(f"c:{label} c:*.{label}" for label in labels)
+    kept = " ".join(f"c:{label}" for label in labels)
+    if mode == "prove" and proof.bind:
+        kept += " c:*.lemma_*"  # those of the modules inside
     kind = "cover" if mode == "cover" else "assert"
+    if proof.see:  # hierarchical names, which Yosys does not read
+        links = "".join(f"connect -set {wire} {inside}\n" for wire, inside in proof.see.items())
+        chosen += f"hierarchy -check -top {proof.module}\nproc\nflatten\n{links}"
     script = f"""\
 read_verilog -sv -formal {" ".join(f"{name}.sv" for name in texts)}
 {chosen}prep -top {proof.module}

@@ -31,6 +31,7 @@ class Proof:
     bounded: tuple[str, ...] = ()  # properties shown for `steps` cycles only
     without: tuple[str, ...] = ()  # labels that mean nothing with these parameters
     bind: tuple[str, ...] = ()  # modules inside whose properties are lemmas here
+    see: dict[str, str] = field(default_factory=dict)  # wire → what it sees inside an instance
     variant: str = ""
 
     @property
@@ -79,4 +80,117 @@ OUTPUT_FIFO = Proof("output_fifo", 2, 12, {"WIDTH": 8, "DEPTH": 4}, (
     Mutant("holds_while_stalled", "the output does not wait", "valid_o && ready_i", "valid_o"),
 ))  # fmt: skip
 
-PROOFS = (PE, *DELAYS, OUTPUT_FIFO)
+REVERSED = {0: "LANES - 1 - lane : lane", 1: "LANES - lane : lane"}
+SKEWS = tuple(
+    Proof("skew", 9, 12, {"LANES": 8, "WIDTH": 4, "REVERSE": reverse}, (
+        Mutant("delayed", "the wrong edge", "REVERSE ? LANES - 1 - lane", f"{1 - reverse} ? LANES - 1 - lane"),
+        Mutant("delayed", "a cycle too early", "taps[DELAY*WIDTH +: WIDTH]", "taps[(DELAY-1)*WIDTH +: WIDTH]"),
+        Mutant("reset_clears", "only the first stage is cleared",
+               "rst_i ? {DELAY * WIDTH{1'b0}}", "rst_i ? {taps[DELAY*WIDTH-1:WIDTH], {WIDTH{1'b0}}}"),
+    ), variant=name)
+    for reverse, name in enumerate(("", "reversed"))
+)  # fmt: skip
+TAP_RANGE = Proof("tap_range", 2, 4, {}, (
+    Mutant("exactly_those_reached", "rounded down above the map",
+           "above[1:0] - {1'b0, above[1]}", "{1'b0, above[1]}"),
+    Mutant("exactly_those_reached", "the map is a pixel longer", "- 11'sd1 +", "+"),
+    Mutant("first_uses_origin", "as if the first output were 0", "{1'b0, first}}) - above", "{1'b0, first}})"),
+    Mutant("any_means_some", "outputs beyond the last are reached", " && {7'd0, first_q} < out_side_i", ""),
+))  # fmt: skip
+RAM = Proof("ram", 2, 8, {"WIDTH": 4, "DEPTH": 8}, (
+    Mutant("reads_what_was_written", "every second word is shared",
+           "words[write_address_i] <=", "words[write_address_i & ~1] <="),
+))  # fmt: skip
+BANKED_RAM = Proof("banked_ram", 2, 8, {"WIDTH": 4, "WORDS": 5}, (
+    Mutant("reads_what_was_written", "the banks overlap", "write_bank_i ? write_address + SECOND",
+           "write_bank_i ? write_address + SECOND - 1'b1"),
+    Mutant("reads_what_was_written", "the other bank is read", "read_bank_i ? read_address + SECOND",
+           "!read_bank_i ? read_address + SECOND"),
+), bind=("ram",), see={"seen_watched": "ram.watched", "seen_written": "ram.written", "seen_word": "ram.word"})  # fmt: skip
+LOADER_MUTANTS = (
+    Mutant("columns_in_order", "the last column is left out", "col <= LAST[COL_WIDTH-1:0]",
+           "col <= LAST[COL_WIDTH-1:0] - 1'b1"),
+    Mutant("one_a_cycle", "hold_i is ignored", "active && !hold_i", "active"),
+    Mutant("ready_at_the_end", "ready a column early", "valid_o && col == 0)", "valid_o && col == 1)"),
+    Mutant("holds_while_stalled", "the column goes on while it waits",
+           "else if (valid_o) col <=", "else if (active) col <="),
+)  # fmt: skip
+LOADERS = (
+    Proof("weight_loader", 2, 24, {"COLS": 8}, (
+        Mutant("address_of_column", "the tile's address loses a bit",
+               "{address_i[15:COL_WIDTH], col}", "{address_i[15:COL_WIDTH] & ~1, col}"),
+        *LOADER_MUTANTS,
+    )),
+    Proof("weight_loader", 2, 24, {"COLS": 6}, (
+        Mutant("address_of_column", "the next tile's", "address_i + {{", "address_i + COLS + {{"),
+    ), variant="6"),
+)  # fmt: skip
+BANK_CONTROL = Proof("bank_control", 2, 16, {"WORDS": 4}, (
+    Mutant("in_order", "both lengths are one", "read_bank ? length_1 : length_0", "length_0"),
+    Mutant("none_lost_none_twice", "a release is lost",
+           "full[read_bank] <= 1'b0;", "full[read_bank] <= beat;"),
+    Mutant("waits_while_full", "one bank is enough to wait", "!full[fill_bank]", "full == 0"),
+    Mutant("beat_to_its_word", "the bank is cut a word early", "beats < LIMIT", "beats < LIMIT - 1"),
+    Mutant("one_bank", "the bank changes on the way", "full[fill_bank] <= 1'b1;\n        fill_bank       <= !fill_bank;",
+           "full[fill_bank] <= 1'b1; end if (tlast_i || beats == 2) begin fill_bank <= !fill_bank;"),
+    Mutant("never_overwrites", "it does not wait", "!full[fill_bank]", "1'b1"),
+    Mutant("holds_until_release", "the length goes on counting",
+           "if (fill_bank) length_1 <= beats_next;\n        else           length_0", "length_1 <= beats_next;\n length_0"),
+))  # fmt: skip
+REGISTERS = Proof("registers", 2, 8, {}, (
+    Mutant("address_with_data", "data is taken without address", "assign s_axil_wready  = write",
+           "assign s_axil_wready = s_axil_wvalid"),
+    Mutant("one_answer_a_write", "an answer is lost",
+           "else if (write)         s_axil_bvalid", "else if (write && !s_axil_bvalid) s_axil_bvalid"),
+    Mutant("one_answer_a_read", "an answer comes twice", "else if (s_axil_rready) s_axil_rvalid <= 1'b0",
+           "else if (s_axil_rready && !s_axil_bvalid) s_axil_rvalid <= 1'b0"),
+    Mutant("write_answer_holds", "a write does not wait for the answer before",
+           "(!s_axil_bvalid || s_axil_bready)", "1'b1"),
+    Mutant("read_answer_holds", "a read does not wait for the answer before",
+           "!s_axil_rvalid || s_axil_rready", "1'b1"),
+    Mutant("refuses_writes", "OUTPUT is refused", "write_word <= OUTPUT", "write_word < OUTPUT"),
+    Mutant("refuses_reads", "nothing is refused", "s_axil_rresp <= SLVERR", "s_axil_rresp <= OKAY"),
+    Mutant("reads_what_was_written", "strobes are ignored in TILES",
+           "(tiles & ~mask) | set", "s_axil_wdata"),
+    Mutant("status_is_now", "busy and done change places", "done_i, busy_i}", "busy_i, done_i}"),
+    Mutant("core_sees_it", "width and height change places", "{width_o, height_o} = map", "{height_o, width_o} = map"),
+    Mutant("control_waits", "hold_i is ignored", "!(write_control && hold_i)", "1'b1"),
+    Mutant("starts_once", "any write of CONTROL starts", "write && write_control && set[0]", "write && write_control"),
+    Mutant("clears_once", "a clear survives a reset", "set[1] && !rst_i", "set[1]"),
+    Mutant("tells_changes", "a change of the images is not told", "write && write_layer;", "write && write_layer && write_word != IMAGES;"),
+))  # fmt: skip
+
+SEE_SUMS = {f"seen_{name}": f"sums.{name}" for name in ("watched", "written", "word")}
+ACCUMULATOR = Proof("accumulator", 5, 24, {"COLS": 2, "PSUM_WIDTH": 4, "SUM_WIDTH": 7, "PIXELS": 6}, (
+    Mutant("sum_of_its_psums", "the psum's sign is lost", "{psum[PSUM_WIDTH-1]}}, psum}", "{1'b0}}, psum}"),
+    Mutant("sum_of_its_psums", "the pixel right before is not seen", "(valid_3 && same_2_3) ? written_3 :", ""),
+    Mutant("sum_of_its_psums", "the pixel of two cycles ago is not seen",
+           "use_newer_2 <= (valid_3 && same_1_3) ||", "use_newer_2 <="),
+    Mutant("sum_of_its_psums", "the pixel of three cycles ago is not seen",
+           "|| (valid_4 && same_1_4)", ""),
+    Mutant("sum_of_its_psums", "a finished place is not cleared", "final_2 || clearing || rst_i", "clearing || rst_i"),
+    Mutant("sum_of_its_psums", "psums are added without being there", " & {PSUM_WIDTH{psum_valid_i}}", ""),
+    Mutant("sum_of_its_psums", "the last place is not cleared",
+           "address_3    <= next_cleared[PIXEL_WIDTH-1:0]", "address_3 <= next_cleared[PIXEL_WIDTH-1:0] - 1'b1"),
+    Mutant("only_finished_leave", "every pixel leaves", "valid_2 && final_2 && !rst_i", "valid_2 && !rst_i"),
+    Mutant("ready_in_time", "ready at once", "!clearing && !rst_i", "!rst_i"),
+), bind=("ram",), see=SEE_SUMS)  # fmt: skip
+SEQUENCER = Proof("sequencer", 6, 28, {}, (
+    Mutant("starts_with_the_first", "it starts with the lowest tap",
+           "ky                <= following(row_taps_i, {1'b0, padding_i})", "ky <= lowest(row_taps_i)"),
+    Mutant("successor_follows", "taps that do not reach the map are visited",
+           "above     = taps & (7'h7e << tap)", "above = 7'h7e << tap"),
+    Mutant("ends_with_the_last", "the last input tile is left out", "input_tiles_left == 8'd1", "input_tiles_left <= 8'd2"),
+    Mutant("less_is_left", "the kernel row is not counted", "if (last_kx) begin", "if (1'b0) begin"),
+    Mutant("weights_of_index", "kernel rows and columns change places", "ky * kernel_i + {3'd0, kx}", "kx * kernel_i + {3'd0, ky}"),
+    Mutant("activation_of_index", "the next input tile follows too early",
+           "act_base         <= last_input_tile ? 16'd0 : next_act_base", "act_base <= next_act_base"),
+    Mutant("pixel_of_index", "the first pixel is the map's", "{5'd0, row_pixel} + {14'd0, col_first_q}", "{14'd0, col_first_q}"),
+    Mutant("rows_of_index", "the side is the width", "(height_i)", "(width_i)"),
+    Mutant("cols_of_index", "columns outside count as inside", "final_q ? out_width_i - col_count_q : 9'd0", "9'd0"),
+    Mutant("final_visits_all", "each input tile is final", "last_tap && last_input_tile;", "last_tap;"),
+))  # fmt: skip
+
+PROOFS = (
+    PE, *SKEWS, *DELAYS, OUTPUT_FIFO, SEQUENCER, TAP_RANGE, ACCUMULATOR, BANK_CONTROL, REGISTERS, *LOADERS, RAM, BANKED_RAM,
+)
