@@ -125,8 +125,10 @@ def bound(module: str, rtl: Path = RTL) -> str:
 def jobs(proof: Proof, rtl: Path = RTL) -> list[Job]:
     """All that is run for a proof: asserts, bounded asserts, covers, mutants."""
     found = statements(proof.module)
-    covers = tuple(s.label for s in found if s.kind == "cover" and s.label not in proof.without)
-    asserts = [s.label for s in found if s.kind == "assert" and s.label not in proof.without]
+    if proof.only:
+        found = [statement for statement in found if statement.label in proof.only]
+    covers = tuple(s.label for s in found if s.kind == "cover")
+    asserts = [s.label for s in found if s.kind == "assert"]
     unbounded = tuple(label for label in asserts if label not in proof.bounded)
     made = []
     for mode, labels in (("prove", unbounded), ("bmc", proof.bounded), ("cover", covers)):

@@ -29,7 +29,7 @@ class Proof:
     parameters: dict[str, int] = field(default_factory=dict)
     mutants: tuple[Mutant, ...] = ()
     bounded: tuple[str, ...] = ()  # properties shown for `steps` cycles only
-    without: tuple[str, ...] = ()  # labels that mean nothing with these parameters
+    only: tuple[str, ...] = ()  # asserts and covers of this proof; (): all
     bind: tuple[str, ...] = ()  # modules inside whose properties are lemmas here
     see: dict[str, str] = field(default_factory=dict)  # wire → what it sees inside an instance
     variant: str = ""
@@ -175,22 +175,43 @@ ACCUMULATOR = Proof("accumulator", 5, 24, {"COLS": 2, "PSUM_WIDTH": 4, "SUM_WIDT
     Mutant("only_finished_leave", "every pixel leaves", "valid_2 && final_2 && !rst_i", "valid_2 && !rst_i"),
     Mutant("ready_in_time", "ready at once", "!clearing && !rst_i", "!rst_i"),
 ), bind=("ram",), see=SEE_SUMS)  # fmt: skip
-SEQUENCER = Proof("sequencer", 6, 28, {}, (
-    Mutant("starts_with_the_first", "it starts with the lowest tap",
-           "ky                <= following(row_taps_i, {1'b0, padding_i})", "ky <= lowest(row_taps_i)"),
-    Mutant("successor_follows", "taps that do not reach the map are visited",
-           "above     = taps & (7'h7e << tap)", "above = 7'h7e << tap"),
-    Mutant("ends_with_the_last", "the last input tile is left out", "input_tiles_left == 8'd1", "input_tiles_left <= 8'd2"),
-    Mutant("less_is_left", "the kernel row is not counted", "if (last_kx) begin", "if (1'b0) begin"),
-    Mutant("weights_of_index", "kernel rows and columns change places", "ky * kernel_i + {3'd0, kx}", "kx * kernel_i + {3'd0, ky}"),
-    Mutant("activation_of_index", "the next input tile follows too early",
-           "act_base         <= last_input_tile ? 16'd0 : next_act_base", "act_base <= next_act_base"),
-    Mutant("pixel_of_index", "the first pixel is the map's", "{5'd0, row_pixel} + {14'd0, col_first_q}", "{14'd0, col_first_q}"),
-    Mutant("rows_of_index", "the side is the width", "(height_i)", "(width_i)"),
-    Mutant("cols_of_index", "columns outside count as inside", "final_q ? out_width_i - col_count_q : 9'd0", "9'd0"),
-    Mutant("final_visits_all", "each input tile is final", "last_tap && last_input_tile;", "last_tap;"),
+SEQUENCERS = (
+    Proof("sequencer", 2, 28, {}, (
+        Mutant("starts_with_the_first", "it starts with the lowest tap",
+               "ky                <= following(row_taps_i, {1'b0, padding_i})", "ky <= lowest(row_taps_i)"),
+        Mutant("successor_follows", "taps that do not reach the map are visited",
+               "above     = taps & (7'h7e << tap)", "above = 7'h7e << tap"),
+        Mutant("ends_with_the_last", "the last input tile is left out", "input_tiles_left == 8'd1", "input_tiles_left <= 8'd2"),
+        Mutant("less_is_left", "the kernel row is not counted", "if (last_kx) begin", "if (1'b0) begin"),
+    ), only=("lemma_next", "lemma_here", "starts_with_the_first", "successor_follows", "ends_with_the_last",
+             "less_is_left", "second_output_tile", "ends")),
+    Proof("sequencer", 5, 16, {}, (
+        Mutant("weights_of_index", "kernel rows and columns change places", "ky * kernel_i + {3'd0, kx}", "kx * kernel_i + {3'd0, ky}"),
+        Mutant("activation_of_index", "the next input tile follows too early",
+               "act_base         <= last_input_tile ? 16'd0 : next_act_base", "act_base <= next_act_base"),
+        Mutant("pixel_of_index", "the first pixel is the map's", "{5'd0, row_pixel} + {14'd0, col_first_q}", "{14'd0, col_first_q}"),
+    ), only=("lemma_next", "lemma_here", "lemma_bases", "weights_of_index", "activation_of_index", "pixel_of_index"),
+       variant="addresses"),
+    Proof("sequencer", 5, 16, {}, (
+        Mutant("rows_of_index", "the side is the width", "(height_i)", "(width_i)"),
+        Mutant("cols_of_index", "columns outside count as inside", "final_q ? out_width_i - col_count_q : 9'd0", "9'd0"),
+        Mutant("final_visits_all", "each input tile is final", "last_tap && last_input_tile;", "last_tap;"),
+    ), only=("lemma_next", "lemma_here", "rows_of_index", "cols_of_index", "final_visits_all"), variant="ranges"),
+)  # fmt: skip
+ADDRESS_GENERATOR = Proof("address_generator", 1, 12, {}, (
+    Mutant("walks_in_order", "the second map starts at the second row", "act_map     <= next_act_map", "act_map <= next_act_row"),
+    Mutant("walks_in_order", "rows are a pixel apart at stride 2", "{7'd0, width_i, 1'b0} : {8'd0, width_i}", "{8'd0, width_i} : {8'd0, width_i}"),
+    Mutant("activation_in_memory", "an image too many", "images_left == 16'd2", "images_left == 16'd1"),
+    Mutant("activation_in_memory", "columns outside count as inside", " && cols_left > cols_outside", ""),
+    Mutant("pixel_in_memory", "a row too many", "rows_left == 9'd2", "rows_left == 9'd1"),
+    Mutant("ends_with_the_last", "the last image is left out", "images_left == 16'd2", "images_left == 16'd3"),
+    Mutant("one_a_cycle", "every tile waits for the output", "active && final_tile && !reservable_i", "active && !reservable_i"),
+    Mutant("reserves_for_finished", "every pixel reserves", "valid_o && final_tile", "valid_o"),
+    Mutant("swaps_with_the_first", "every pixel swaps", "first <= 1'b0", "first <= 1'b1"),
+    Mutant("inside_are_the_first", "rows outside count as inside", "rows_left > rows_outside && ", ""),
+    Mutant("holds_while_stalled", "a pixel goes on while it waits", "end else if (valid_o) begin", "end else if (active) begin"),
 ))  # fmt: skip
 
 PROOFS = (
-    PE, *SKEWS, *DELAYS, OUTPUT_FIFO, SEQUENCER, TAP_RANGE, ACCUMULATOR, BANK_CONTROL, REGISTERS, *LOADERS, RAM, BANKED_RAM,
+    PE, *SKEWS, *DELAYS, OUTPUT_FIFO, *SEQUENCERS, ADDRESS_GENERATOR, TAP_RANGE, ACCUMULATOR, BANK_CONTROL, REGISTERS, *LOADERS, RAM, BANKED_RAM,
 )

@@ -54,17 +54,27 @@
     after = taps[of] && rank(of) > rank(before) && !(taps[tap] && rank(tap) < rank(of) && rank(tap) > rank(before));
   endfunction
 
-  wire last_kx_before = kx_before == padding_i;
-  wire last_ky_before = ky_before == padding_i;
-  wire last_i_before = i_before == input_tiles_i - 1;
-  wire last_o_before = o_before == output_tiles_i - 1;
-  wire last_before = last_kx_before && last_ky_before && last_i_before && last_o_before;
-  wire successor =
-    !last_kx_before ? after(col_taps_i, kx_here, kx_before) && ky_here == ky_before && i_here == i_before && o_here == o_before :
-    !first(col_taps_i, kx_here) ? 1'b0 :
-    !last_ky_before ? after(row_taps_i, ky_here, ky_before) && i_here == i_before && o_here == o_before :
-    !first(row_taps_i, ky_here) ? 1'b0 :
-    !last_i_before ? i_here == i_before + 1 && o_here == o_before : i_here == 0 && o_here == o_before + 1;
+  // Whether one index (output tile, input tile, kernel row, kernel column) is the last, or follows another
+  function is_last(input [21:0] index);
+    is_last = index == {output_tiles_i - 8'd1, input_tiles_i - 8'd1, 1'b0, padding_i, 1'b0, padding_i};
+  endfunction
+  function follows(input [21:0] index, input [21:0] of);
+    reg [7:0] o, i, o_of, i_of;
+    reg [2:0] y, x, y_of, x_of;
+    begin
+      {o, i, y, x} = index;
+      {o_of, i_of, y_of, x_of} = of;
+      if (x_of != padding_i)             follows = after(col_taps_i, x, x_of) && {o, i, y} == {o_of, i_of, y_of};
+      else if (!first(col_taps_i, x))    follows = 1'b0;
+      else if (y_of != padding_i)        follows = after(row_taps_i, y, y_of) && {o, i} == {o_of, i_of};
+      else if (!first(row_taps_i, y))    follows = 1'b0;
+      else if (i_of != input_tiles_i - 1) follows = i == i_of + 1 && o == o_of;
+      else                               follows = i == 0 && o == o_of + 1;
+    end
+  endfunction
+  wire [21:0] index_here = {o_here, i_here, ky_here, kx_here};
+  wire [21:0] index_before = {o_before, i_before, ky_before, kx_before};
+  wire [21:0] index_next = {output_tiles_i - output_tiles_left, input_tiles_i - input_tiles_left, ky, kx};
   wire [21:0] left_here = {output_tiles_i - o_here, input_tiles_i - i_here, 3'd6 - rank(ky_here), 3'd6 - rank(kx_here)};
   wire [21:0] left_before =
     {output_tiles_i - o_before, input_tiles_i - i_before, 3'd6 - rank(ky_before), 3'd6 - rank(kx_before)};
@@ -73,7 +83,7 @@
   function [1:0] first_output(input [2:0] of);
     first_output = (of >= padding_i) ? 3'd0 : stride2_i ? (padding_i - of + 3'd1) >> 1 : padding_i - of;
   endfunction
-  function [3:0] first_input(input [2:0] of);
+  function [2:0] first_input(input [2:0] of);
     first_input = (stride2_i ? {first_output(of), 1'b0} : first_output(of)) + of - padding_i;
   endfunction
   function reaches(input [2:0] of, input [7:0] side, input [8:0] out_side);
@@ -88,6 +98,9 @@
   wire col_reached = out < out_width_i && col_used >= 0 && col_used < $signed({8'd0, width_i});
   wire [1:0] first_row = first_output(ky_here);
   wire [1:0] first_col = first_output(kx_here);
+  wire [5:0] tap_here = ky_here * kernel_i + {3'd0, kx_here};
+  wire [10:0] row_start = first_input(ky_here) * width_i;
+  wire [10:0] row_pixels = first_row * out_width_i;
   wire is_final = ky_here == padding_i && kx_here == padding_i && i_here == input_tiles_i - 1;
 
   wire here = primed && tile_valid_o && !restart_i;
@@ -106,8 +119,9 @@
     // Only taps that reach an output row, or column, are among them.
     taps_reach: assume ((!row_taps_i[tap] || reaches(tap, height_i, out_height_i)) &&
                         (!col_taps_i[tap] || reaches(tap, width_i, out_width_i)));
-    // So does the one of the tile that is at the outputs.
-    taps_here_reach: assume (!primed || restart_i || (reaches(ky_here, height_i, out_height_i) && reaches(kx_here, width_i, out_width_i)));
+    // So do those of the tile at the outputs, if they are among them.
+    taps_here_reach: assume ((!row_taps_i[ky_here] || reaches(ky_here, height_i, out_height_i)) &&
+                             (!col_taps_i[kx_here] || reaches(kx_here, width_i, out_width_i)));
     // Steps come at least four cycles after another or a restart.
     steps_apart: assume (!started || !step || age >= 4);
     // After a restart comes one prime, then takes of valid tiles.
@@ -115,28 +129,34 @@
     // Every tap, and every output
     any_tap: assume (tap <= 6);
     if (started) begin
-      // The next indices are the layer's, and there is something left before the last.
-      lemma_next: assert (restart_i || (exhausted || output_tiles_left != 0) && output_tiles_left <= output_tiles_i &&
-                          input_tiles_left != 0 && input_tiles_left <= input_tiles_i && row_taps_i[ky] && col_taps_i[kx]);
-      // So are those of the tile at the outputs, which has the next as successor.
-      lemma_here: assert (!primed || restart_i || (o_here < output_tiles_i && i_here < input_tiles_i && row_taps_i[ky_here] && col_taps_i[kx_here]));
+      // The next indices are the layer's: the first ones, then those that follow the tile at the outputs.
+      lemma_next: assert (restart_i || primed && !tile_valid_o || input_tiles_left != 0 && input_tiles_left <= input_tiles_i && output_tiles_left <= output_tiles_i &&
+                          row_taps_i[ky] && col_taps_i[kx] && exhausted == (output_tiles_left == 0) &&
+                          (primed || (index_next[21:6] == 0 && !exhausted && first(row_taps_i, ky) && first(col_taps_i, kx))));
+      // The next index follows the one at the outputs, unless that is the last.
+      lemma_here: assert (!here || (o_here < output_tiles_i && i_here < input_tiles_i && row_taps_i[ky_here] && col_taps_i[kx_here] &&
+                          exhausted == is_last(index_here) && (exhausted || follows(index_next, index_here))));
+      // The base addresses are those of the next index.
+      lemma_bases: assert (restart_i || !primed && weight_base == 0 && act_base == 0 || primed && (!tile_valid_o || exhausted ||
+        weight_base == 16'(weights_here + (ky_here == padding_i && kx_here == padding_i ? tile_weights_i : 0)) &&
+        act_base == 16'(ky_here != padding_i || kx_here != padding_i ? acts_here : i_here == input_tiles_i - 1 ? 0 : acts_here + tile_pixels_i)));
       // After a prime comes the first index of all: the first taps of the first tiles.
       starts_with_the_first: assert (!first_tile || restart_i || (tile_valid_o && o_here == 0 && i_here == 0 &&
                                      first(row_taps_i, ky_here) && first(col_taps_i, kx_here)));
       // After a take comes the lexicographic successor: kernel column, kernel row, input tile, output tile.
-      successor_follows: assert (!next_tile || restart_i || !tile_valid_o || successor);
+      successor_follows: assert (!next_tile || restart_i || !tile_valid_o || follows(index_here, index_before));
       // It ends with the last index, no sooner and no later.
-      ends_with_the_last: assert (!next_tile || restart_i || tile_valid_o == !last_before);
+      ends_with_the_last: assert (!next_tile || restart_i || tile_valid_o == !is_last(index_before));
       // Each step lowers what is left: it ends.
       less_is_left: assert (!next_tile || restart_i || !tile_valid_o || left_here < left_before);
       // The weights' address is that of the index.
       weights_of_index: assert (!here ||
-        weight_address_o == 16'(weights_here + (ky_here * kernel_i + kx_here) * COLS));
+        weight_address_o == 16'(weights_here + tap_here * COLS));
       // The first activation is the first that the tap uses in the input tile.
       activation_of_index: assert (!here ||
-        act_address_o == 16'(acts_here + first_input(ky_here) * width_i + first_input(kx_here)));
+        act_address_o == 16'(acts_here + row_start + first_input(kx_here)));
       // The first pixel is the first that the tap reaches.
-      pixel_of_index: assert (!here || pixel_o == 16'(first_row * out_width_i + first_col));
+      pixel_of_index: assert (!here || pixel_o == 16'(row_pixels + first_col));
       // The tile's rows inside the map are exactly those that the tap reaches.
       rows_of_index: assert (!here ||
         row_reached == (out >= first_row && out < first_row + rows_o - rows_outside_o));
