@@ -14,11 +14,10 @@ from pymodel.errors import InputError
 def first_failure(results: Path, module: str) -> str | None:
     """What went wrong, by cocotb's results file; None if the tests of `module` ran and passed.
 
-    That is all that $COCOTB_TEST_FILTER leaves, at least one; or there is no file. Raises
-    InputError if a test did.
+    That is all that $COCOTB_TEST_FILTER leaves, at least one. Raises InputError if a test did.
     """
     if not results.exists():
-        return None
+        return "the simulation ended without results"
     try:
         cases = list(ElementTree.parse(results).iter("testcase"))
     except ElementTree.ParseError as error:

@@ -166,16 +166,17 @@ def run_bench(
         run = folder or stack.enter_context(temporary_folder(label, BUILD))
         variables = {"COCOTB_RESULTS_FILE": str(run / RESULTS_XML), "COCOTB_RANDOM_SEED": seed}
         with _environment(simulator, **variables | (settings or {})):
-            if simulator in UNTESTED:
-                simulation = Simulation(*_prepared(commands, run))
-            else:
-                simulation = _compiled(label, simulator, sources, commands, heard)
             failure = None
             try:
+                if simulator in UNTESTED:
+                    simulation = Simulation(*_prepared(commands, run))
+                else:
+                    simulation = _compiled(label, simulator, sources, commands, heard)
                 simulation.run(run, heard)
             except BenchError as error:
                 failure = ": ".join([str(error), *said[:1]])
-            failure = first_failure(run / RESULTS_XML, module) or failure
+            if not failure or (run / RESULTS_XML).exists():
+                failure = first_failure(run / RESULTS_XML, module) or failure
         if waves and not folder and (waveform := run / f"{toplevel}.fst").exists():
             WAVES.mkdir(parents=True, exist_ok=True)
             waveform.replace(WAVES / f"{label}.fst")

@@ -138,7 +138,8 @@ def simulate(
             simulation.run(folder, said.append, COCOTB_RESULTS_FILE=str(report))
         except BenchError as error:
             failure = str(error)
-        failure = first_failure(report, PROGRAM) or failure
+        if not failure or report.exists():
+            failure = first_failure(report, PROGRAM) or failure
         counts = folder / "counts.json"
         results = []
         for number in range(len(layers)):
