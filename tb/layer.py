@@ -24,6 +24,7 @@ from tb.mismatch import explain, forget
 from tb.scoreboard import BenchError
 from tb.simulator import RESULTS_XML, check_simulator, check_sources, random_seed, run_bench
 from tb.tile_run import Record
+from tb.wave_window import check_waveform
 from tb.waves import WAVEFORM, Watch
 
 SETTINGS = "SYSTOLIC_LAYER_JOB"  # environment variable that carries a LayerJob into the simulator
@@ -130,6 +131,8 @@ def main() -> int:
         publish(folder / RESULTS_XML, results.with_name("results.xml"))
         publish(job.record, results.with_suffix(".npz"))
         if arguments.waves:
+            if (folder / waveform).exists():
+                check_waveform(folder / waveform)
             publish(folder / waveform, WAVEFORM)
             if WAVEFORM.exists():
                 tell(f"Waveform: {os.path.relpath(WAVEFORM)}; open it with: make gtkwave")

@@ -298,6 +298,8 @@ def _compiled(
             for command in compiling:
                 logging.getLogger("cocotb").info("Running command: %s", " ".join(command))
                 succeed(command, folder, environment, heard)
+            if not all(Path(w).exists() for w in running if w.startswith(str(folder))):
+                raise BenchError(f"Process {command[0]} left nothing to run")
             for file, when in _changed(files).items():
                 if when != before[file]:
                     raise InputError(f"{file}: changed while it was compiled; run again")
