@@ -29,7 +29,6 @@ CORE = Core()  # the host is made for this one
 # What the host's memories hold
 MAX_BEATS = {"act": 2**18, "weight": 2**19, "threshold": 2**12}
 MAX_JOBS = 8192
-PARENT = "SYSTOLIC_PARENT"  # environment: process number of whoever started the simulator
 RESULT_BYTES = 28  # of a beat in results.bin: 24 of data, and a word that marks the last one
 
 

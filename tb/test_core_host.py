@@ -73,9 +73,8 @@ def test_both_benches_see_the_same_psums(layer, tmp_path):
     settings = {name: getattr(layer, name) for name in ("out_channels", "kernel", "stride")}
     settings |= {"padding": layer.padding, "mode": int(layer.mode), "pools": 0}
     write_layers(tmp_path, [settings], codes, [weights], [table])
-    results = str(tmp_path / "results.xml")
     simulation = prepare_host(SIMULATORS[0], PROGRAM)
-    assert simulation.start(tmp_path, "+psums", COCOTB_RESULTS_FILE=results).wait() == 0
+    simulation.run(tmp_path, print, "+psums", COCOTB_RESULTS_FILE=str(tmp_path / "results.xml"))
     fast = np.fromfile(tmp_path / "psums.bin", np.uint8).reshape(-1, 12)
     assert len(observed) > 0
     assert np.array_equal(observed, fast)
@@ -157,8 +156,7 @@ def test_a_hang_fails(tmp_path):
     codes, weights, _ = random_data(layer, np.random.default_rng(5))
     write_program(tmp_path, jobs, codes, weights)
     (tmp_path / "weight.bin").write_bytes(b"")
-    process = prepare_host("icarus").start(tmp_path, "+patience=500")
-    process.communicate()
+    prepare_host("icarus").run(tmp_path, print, "+patience=500")
     with pytest.raises(BenchError, match="hangs in job 1 of 1"):
         read_results(tmp_path, jobs)
 
