@@ -16,19 +16,22 @@ import logging
 import os
 import re
 import signal
+import sys
 import tempfile
 import time
-from collections.abc import Mapping
+import warnings
+from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 from tabulate import tabulate
 from tqdm import tqdm
 
-from pymodel.command import CommandParser, conclude, quiet, run_command, tell
+from pymodel.command import INTERRUPTED, CommandParser, conclude, quiet, run_command, tell
 from pymodel.core import Core
 from pymodel.errors import InputError
 from pymodel.files import RESULTS, ROOT, write_json
@@ -160,21 +163,21 @@ def run_all(
     """Each design as a netlist; each of its benches on that. In `workers` processes."""
     netlists, found = {}, {}
     total = sum(1 + len(design.benches) for design in designs)
-    # Ctrl-C is for this process; a simulation, which has a handler of its own, ends too.
     with (
-        ProcessPoolExecutor(workers, initializer=signal.signal,
-                            initargs=(signal.SIGINT, signal.SIG_IGN)) as pool,
+        ProcessPoolExecutor(workers, initializer=_prepare_worker) as pool,
         tqdm(total=total, unit="step", desc="gates", disable=quiet() or None) as bar,
-    ):  # fmt: skip
+    ):
         try:
-            making = {pool.submit(synthesise, design, rtl): design for design in designs}
+            making = {pool.submit(_work, synthesise, design, rtl): design for design in designs}
             running = {}
             for future in as_completed(making):
                 design = making[future]
                 netlists[design.name] = future.result()
                 bar.update()
                 for bench in design.benches:
-                    work = pool.submit(run, design, netlists[design.name], bench, fresh=fresh)
+                    work = pool.submit(
+                        _work, run, design, netlists[design.name], bench, fresh=fresh
+                    )
                     running[work] = design.name, bench
             for future in as_completed(running):
                 found[running[future]] = future.result()
@@ -311,6 +314,20 @@ def report(
     align = ("left", "right", "left", "right", "right", "right", "right")
     table = tabulate(rows, columns, tablefmt="simple", disable_numparse=True, colalign=align)
     return f"\n{table}\n"
+
+
+def _prepare_worker() -> None:
+    """Ctrl-C, which Yosys and simulations get too, ends a worker, and without a word."""
+    signal.signal(signal.SIGINT, lambda *_: sys.exit(INTERRUPTED))
+    warnings.simplefilter("ignore", RuntimeWarning)  # cocotb-test's, about what it leaves undone
+
+
+def _work(function: Callable[..., Any], *given: Any, **named: Any) -> Any:
+    """In a worker: call it. Interrupted, the worker takes no more work."""
+    try:
+        return function(*given, **named)
+    except (KeyboardInterrupt, SystemExit):
+        os._exit(INTERRUPTED)
 
 
 def _count(results: Path) -> tuple[int, int]:
