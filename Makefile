@@ -13,7 +13,7 @@ PY := .venv/bin/python
 export PYTHON ?= python3
 
 .DEFAULT_GOAL := layer
-.PHONY: layer check accuracy network scaling report vectors replay test lint bench formal synth pnr registers train evaluate gtkwave clean help setup
+.PHONY: layer check accuracy network scaling report vectors replay test lint bench formal synth pnr registers train evaluate gtkwave clean help setup netlist
 
 layer: SIM ?= icarus
 layer: setup ## Run a trained layer on the array (DUT, SIM, IMAGES, LAYER, MODEL, WAVES=1)
@@ -70,6 +70,9 @@ formal: setup ## Prove the RTL's properties, and refute the mutants that break t
 
 synth: setup ## Synthesise the core for a Lattice ECP5: cells, block RAMs, DSPs
 	@$(PY) -m tb.synth $(ARGS)
+
+netlist: setup ## Synthesise arrays and core to gates, and run their benches on the gates (ARGS="--only core")
+	@$(PY) -m tb.netlist $(ARGS)
 
 pnr: setup ## Place and route it with three seeds: the clock it reaches
 	@$(PY) -m tb.synth --pnr $(ARGS)

@@ -120,13 +120,14 @@ def good_run(tmp_path_factory):
 @pytest.mark.parametrize(
     ("damage", "words"),
     [
-        (lambda beats: beats[:-1], "1599 results in 1 packets"),
-        (lambda beats: np.concatenate((beats, beats[-1:])), "1601 results in 3 packets"),
-        (lambda beats: np.concatenate((beats[:5], beats[4:])), "1601 results"),
+        (lambda beats: beats[:-1], r"1599 .* in 1 packets .*: 0 .* job 2 \(images 64 to 99, out"),
+        (lambda beats: np.concatenate((beats, beats[-1:])), "1601 .* in 3 packets .* after the la"),
+        (lambda beats: np.concatenate((beats[:5], beats[4:])), r"1025 .* of job 1 \(images 0 to"),
+        (lambda beats: np.delete(beats, 1500, 0), r"575 came in the packet of job 2 \(images 64"),
         (lambda beats: beats[:0], "0 results in 0 packets"),
         (lambda beats: np.roll(beats, 1, axis=0), "1600 results in 2 packets"),
     ],
-    ids=["dropped", "after the end", "duplicated", "nothing", "out of its packet"],
+    ids=["last dropped", "after the end", "duplicated", "dropped", "nothing", "out of its packet"],
 )
 def test_other_beats_fail(good_run, damage, words, tmp_path):
     """A result lost, sent twice, or in the wrong packet."""
@@ -178,7 +179,7 @@ LATE = """
         (
             "accumulator.v",
             [("sum_o       <= sum;", "sum_o <= sum_valid_o ? sum : {COLS*SUM_WIDTH{1'bx}};")],
-            "results have X or Z bits",
+            r"results have X or Z bits, the first is image 0, pixel \(0, 0\), channel 0",
         ),
         (
             "core.v",
