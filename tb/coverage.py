@@ -1,7 +1,7 @@
 """Measures how much of the RTL the benches exercise: lines, branches, toggles, functional points.
 
-python -m tb.coverage                     # tables, build/coverage/index.html, build/results/coverage.json
-python -m tb.coverage --only delay pe     # these benches and modules, build/coverage/part/index.html
+python -m tb.coverage               # tables, build/coverage/index.html, build/results/coverage.json
+python -m tb.coverage --only delay pe   # these benches and modules, build/coverage/part/index.html
 """
 
 import argparse
@@ -17,7 +17,7 @@ import re
 import time
 import tomllib
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -132,7 +132,9 @@ def share(part: int, whole: int) -> float:
 
 def main() -> int:
     parser = CommandParser("tb.coverage", __doc__)
-    parser.add_argument("--only", nargs="+", metavar="BENCH", default=[], help="of tb/test_BENCH.py")
+    parser.add_argument(
+        "--only", nargs="+", metavar="BENCH", default=[], help="of tb/test_BENCH.py"
+    )
     parser.add_argument("--fresh", action="store_true", help="forget the runs that are there")
     parser.add_argument(
         "--exclusions", type=Path, default=EXCLUSIONS, help="points that need not be reached, TOML"
@@ -363,16 +365,24 @@ def read_exclusions(path: Path) -> list[Exclusion]:
         if kind not in KINDS or not isinstance(entries, list):
             raise InputError(f"{path}: '{kind}', expected tables [[{']], [['.join(KINDS)}]]")
         for entry in entries:
-            try:
-                exclusions.append(Exclusion(kind, **entry))
-                assert entry["reason"].strip() and entry["points"]
-                assert all(isinstance(point, str) for point in entry["points"])
-            except (TypeError, AttributeError, AssertionError):
+            if not _is_exclusion(entry):
                 raise InputError(
                     f"{path}: [[{kind}]] {entry}, expected module, points (a list of texts) "
                     "and reason"
-                ) from None
+                )
+            exclusions.append(Exclusion(kind, **entry))
     return exclusions
+
+
+def _is_exclusion(entry: object) -> bool:
+    if not isinstance(entry, dict) or {*entry} != {"module", "points", "reason"}:
+        return False
+    points, texts = entry["points"], [entry["module"], entry["reason"]]
+    return (
+        isinstance(points, list)
+        and len(points) > 0
+        and all(isinstance(text, str) and text.strip() for text in texts + points)
+    )
 
 
 def exclude(coverage: Coverage, exclusions: Sequence[Exclusion]) -> None:
@@ -429,9 +439,7 @@ def source_lines(module: str) -> list[str]:
 # Reporting
 
 
-def summary(
-    coverage: Coverage, modules: Sequence[str], exclusions: Sequence[Exclusion]
-) -> dict:
+def summary(coverage: Coverage, modules: Sequence[str], exclusions: Sequence[Exclusion]) -> dict:
     """What coverage.json holds."""
     rows = []
     for module in modules:
@@ -482,11 +490,13 @@ def report(result: dict, most: int = 40) -> str:
     def cell(value: float | None) -> str:
         return "" if value is None else f"{value:.2f}"
 
-    rows = [[row["module"], *(cell(row[kind]) for kind in KINDS),
-             row["toggle_points"], row["toggle_excluded"]] for row in result["modules"]]  # fmt: skip
-    rows.append(["all", *(cell(result[kind]) for kind in KINDS),
-                 *(sum(row[f"toggle_{n}"] for row in result["modules"])
-                   for n in ("points", "excluded"))])  # fmt: skip
+    counts = ("toggle_points", "toggle_excluded")
+    rows = [
+        [row["module"], *(cell(row[kind]) for kind in KINDS), *(row[name] for name in counts)]
+        for row in result["modules"]
+    ]
+    totals = (sum(row[name] for row in result["modules"]) for name in counts)
+    rows.append(["all", *(cell(result[kind]) for kind in KINDS), *totals])
     parts = [tabulate(
         rows, ("module", "line %", "branch %", "toggle %", "toggles", "excluded"),
         tablefmt="simple", disable_numparse=True, colalign=("left", *["right"] * 5),

@@ -1,7 +1,7 @@
 """Functional coverage with cocotb-coverage: what happened on the DUT's signals, not what was meant.
 
-A bench calls `watch` once; the monitor then looks at every cycle after the clock has fallen, where
-inputs and outputs are settled. Nothing is watched unless run_bench measures coverage (tb/coverage.py).
+A bench calls `watch` once; the monitor then looks at every cycle after the clock has fallen, when
+inputs and outputs are settled. Nothing is watched unless coverage is measured (tb/coverage.py).
 """
 
 import itertools
@@ -21,9 +21,9 @@ CORNERS = {"north-west": (0, 0), "north-east": (0, -1), "south-west": (-1, 0),
            "south-east": (-1, -1)}  # fmt: skip
 STREAMS = ("act", "weight", "threshold")
 
-# What the core does in a cycle, see control.v and core.v: the registers have just changed; a start may
-# come; packets are missing. Then while it runs: a tile's weights are loaded, its pixels walked, the
-# pixels of an output tile's last tap, which leave; one of them has no place; nothing is left to walk.
+# What the core does in a cycle, see control.v and core.v: the registers have just changed; a start
+# may come; packets are missing. Then, while it runs: a tile's weights are loaded; its pixels are
+# walked; those of an output tile's last tap, which leave; one has no place; no tile is left.
 RUNNING = ("load", "walk", "finish", "blocked", "drain")
 STATES = ("settle", "idle", "wait", *RUNNING)
 

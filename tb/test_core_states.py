@@ -4,16 +4,22 @@ What these tests are for they bring about on purpose; tb/functional.py sees to i
 """
 
 import itertools
+import math
 from dataclasses import replace
 
 import cocotb
-import numpy as np
 import pytest
 from cocotb.triggers import ClockCycles, FallingEdge
 from cocotb.utils import get_sim_time
+from cocotbext.axi import AxiResp
+from cocotbext.axi.axil_channels import (
+    AxiLiteARTransaction,
+    AxiLiteAWTransaction,
+    AxiLiteWTransaction,
+)
 
 from pymodel import registers
-from pymodel.core import Core, Layer
+from pymodel.core import Core, Layer, check
 from pymodel.cycles import cycles
 from pymodel.registers import Mode
 from tb import functional
@@ -41,6 +47,81 @@ async def every_kernel_stride_and_padding(dut):
             height, width, rows, cols, kernel, stride, padding, mode=Mode(number % len(Mode))
         )
         await check_layer(bench, layer, random_data(layer, rng))
+    await bench.quiet()
+
+
+@cocotb.test()
+async def memories_to_the_last_word(dut):
+    """As many activations, pixels, weights and thresholds as fit, and as many output tiles."""
+    bench = await started(dut)
+    rng = random_generator()
+    core = bench.core
+    side = math.isqrt(core.pixels)
+    inputs = core.weight_words // (core.cols * core.threshold_tiles)
+    outputs = min(core.weight_words // core.cols, 255)
+    for layer in (
+        Layer(side, side, core.act_words // side**2 * core.rows, core.cols),
+        Layer(1, 1, inputs * core.rows, core.threshold_tiles * core.cols, mode=Mode.CODES),
+        Layer(1, 1, core.rows, outputs * core.cols),
+    ):
+        layer = replace(layer, kernel=1, padding=0)
+        await check_layer(bench, layer, random_data(layer, rng))
+    await bench.quiet()
+
+
+@cocotb.test()
+async def any_words_in_the_registers(dut):
+    """A layer of random numbers is refused as the definition says; what was written is read."""
+    bench = await started(dut)
+    rng = random_generator()
+    core = bench.core
+    refused = 0
+
+    def number(width: int) -> int:
+        """All sizes alike, and zeros and all ones."""
+        return int(rng.choice([rng.integers(2 ** rng.integers(1, width + 1)), 0, 2**width - 1]))
+
+    for _ in range(100):
+        layer = Layer(
+            number(16), number(16), number(16) * core.rows, number(16) * core.cols, number(8),
+            number(8), number(8), number(32), number(2),
+        )  # fmt: skip
+        await bench.configure(layer, keep_acts=number(1), keep_weights=number(1))
+        assert (await bench.read(registers.MAP))["width"] == layer.width
+        assert (await bench.read(registers.IMAGES))["count"] == layer.images
+        error = check(layer, core)
+        if error:
+            await bench.start()
+            assert await bench.idle() == error, layer
+            refused += 1
+    assert refused > 90
+    await bench.write(registers.CONTROL, clear=1)
+    await bench.quiet()
+
+
+@cocotb.test()
+async def any_address_and_privilege(dut):
+    """Bytes of an address and protection bits do not count; without a register it is SLVERR."""
+    bench = await started(dut)
+    write_if, read_if = bench.registers.write_if, bench.registers.read_if
+    word = 0x1234_5678
+    for low, prot in itertools.product(range(4), range(8)):
+        for address, answer in (
+            (registers.MAP.address, AxiResp.OKAY), (registers.SUM.address, AxiResp.SLVERR),
+            (0x7C, AxiResp.SLVERR),
+        ):  # fmt: skip
+            sent = AxiLiteAWTransaction(awaddr=address + low, awprot=prot)
+            await write_if.aw_channel.send(sent)
+            await write_if.w_channel.send(AxiLiteWTransaction(wdata=word, wstrb=15))
+            assert (await write_if.b_channel.recv()).bresp == answer
+        for address, answer in (
+            (registers.MAP.address, (word, AxiResp.OKAY)), (0x7C, (0, AxiResp.SLVERR)),
+            (registers.SUM.address, (bench.core.sum_width, AxiResp.OKAY)),
+        ):  # fmt: skip
+            await read_if.ar_channel.send(AxiLiteARTransaction(araddr=address + low, arprot=prot))
+            got = await read_if.r_channel.recv()
+            assert (int(got.rdata), got.rresp) == answer
+        word ^= 0xFFFF_FFFF
     await bench.quiet()
 
 
@@ -87,9 +168,7 @@ async def stalls_in_every_state(dut):
         for channel in channels:
             channel.pause = held
 
-    for layer, late, times in itertools.product(
-        shapes(bench.core), functional.STREAMS, (1, 3)
-    ):
+    for layer, late, times in itertools.product(shapes(bench.core), functional.STREAMS, (1, 3)):
         data = random_data(layer, rng)
         load(bench, data, times, {*functional.STREAMS} - {late})
         await ClockCycles(dut.clk_i, 220 * (times > 1))  # the banks are full
@@ -100,7 +179,7 @@ async def stalls_in_every_state(dut):
         write = bench.registers.init_write(registers.IMAGES.address, word)
         read = bench.registers.init_read(registers.STATUS.address, 4)
         await ClockCycles(dut.clk_i, 30)
-        assert not write.is_set() and not read.is_set()
+        assert (write.is_set(), read.is_set()) == (False, False)
         answers(held=False)
         await write.wait()
         await read.wait()
@@ -117,7 +196,7 @@ async def stalls_in_every_state(dut):
         bench.sink.pause = False
         while not int(dut.interrupt_o.value):
             await ClockCycles(dut.clk_i, 1)
-        assert not write.is_set() and not read.is_set()
+        assert (write.is_set(), read.is_set()) == (False, False)
         answers(held=False)
         await write.wait()
         await read.wait()
@@ -140,11 +219,14 @@ async def reset_in_every_state(dut):
     def bank(stream: str, name: str):
         return lambda: functional.bank_state(dut, stream) == name
 
+    def thing(name: str):
+        return lambda: functional.pending(dut)[name]
+
     conditions = {
         **{name: state(name) for name in functional.STATES},
         **{f"{s} {name}": bank(s, name) for s in functional.STREAMS for name in functional.BANKS},
-        **{name: lambda name=name: functional.pending(dut)[name] for name in functional.pending(dut)},
-    }  # fmt: skip
+        **{name: thing(name) for name in functional.pending(dut)},
+    }
     assert list(conditions) == functional.RESETS
     for name, condition in conditions.items():
         layer = shapes(bench.core)[name in ("load", "drain")]
