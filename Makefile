@@ -13,7 +13,7 @@ PY := .venv/bin/python
 export PYTHON ?= python3
 
 .DEFAULT_GOAL := layer
-.PHONY: layer check accuracy network scaling report vectors replay test lint bench formal synth pnr registers train evaluate gtkwave clean help setup netlist
+.PHONY: layer check accuracy network scaling report vectors replay test lint bench formal synth pnr registers train evaluate gtkwave clean help setup netlist coverage
 
 layer: SIM ?= icarus
 layer: setup ## Run a trained layer on the array (DUT, SIM, IMAGES, LAYER, MODEL, WAVES=1)
@@ -61,6 +61,9 @@ test: setup ## Run all tests and lint, in parallel (SIM for the simulator of the
 
 lint: setup ## Run the linters alone: ruff, Verilator, Icarus, Yosys
 	@$(PY) -m pytest -q tb/test_lint.py
+
+coverage: setup ## Lines, branches, toggles and functional points that the benches reach, on Verilator (ARGS="--only pe")
+	@$(PY) -m tb.coverage $(ARGS)
 
 bench: setup ## Cycles of the core on every layer; speed with cocotb and without (MODEL, ARGS="--only cycles")
 	@$(PY) -m tb.bench --model "$(MODEL)" $(ARGS)

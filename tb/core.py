@@ -38,6 +38,7 @@ from pymodel.reference import integer_convolution
 from pymodel.register import Register
 from pymodel.registers import Error, Mode
 from pymodel.requantise import requantise
+from tb import functional
 from tb.packing import pack, unpack
 from tb.schedule import CLOCK_PERIOD_NS
 from tb.scoreboard import EMPTY, BenchError, beat_words, compare
@@ -79,6 +80,7 @@ class CoreBench:
             cocotb.start_soon(self.hold_while_stalled(prefix, payload))
         for channel in (master.write_if, master.read_if, *self.sources.values(), self.sink):
             channel.log.setLevel(logging.WARNING)
+        functional.watch(functional.core, dut)
 
     async def hold_while_stalled(self, prefix: str, payload: tuple[str, ...]) -> None:
         """For ever: BenchError if valid falls, or its payload changes, while ready is low (AXI).

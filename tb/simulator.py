@@ -13,9 +13,10 @@ import re
 import shutil
 import signal
 import subprocess
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,6 +41,10 @@ EXECUTABLES = {"icarus": ("iverilog", "vvp"), "verilator": ("verilator", "g++", 
 # cocotb drives these too. Nobody has run this project on them yet.
 UNTESTED = {"questa": "vsim", "xcelium": "xrun", "vcs": "vcs", "riviera": "vsimsa"}
 INSTALL = {"icarus": "apt-get install iverilog", "verilator": "apt-get install g++ make perl"}
+# Environment: a path without suffix; beside it lies what a run of run_bench covers (tb/coverage.py)
+COVERAGE = "SYSTOLIC_COVERAGE"
+# The widest vector of the design has 576 bits. Memories have more: their words are data.
+COVERAGE_ARGUMENTS = ["--coverage-line", "--coverage-toggle", "--coverage-max-width", "640"]
 
 
 def check_simulator(simulator: str, waves: bool = False, *, tested: bool = False) -> None:
@@ -142,6 +147,12 @@ def run_bench(
         if waves:
             arguments["plus_args"] += ["--trace", "--trace-file", f"{toplevel}.fst"]
 
+    coverage = os.environ.get(COVERAGE)
+    if coverage:  # from zeros, so that no toggle is owed to a random initial value
+        arguments["compile_args"] += COVERAGE_ARGUMENTS
+        arguments["make_args"] += runtime_arguments()
+        arguments["plus_args"] = [f"+verilator+coverage+file+{coverage}.dat"]
+
     def commands(build: Path) -> tuple[list[list[str]], dict[str, str]]:
         kind = getattr(cocotb_test, simulator.capitalize())
         runner = kind(
@@ -153,6 +164,8 @@ def run_bench(
         return runner.build_command(), runner.env
 
     words = [module.rpartition("test_")[2], variant, simulator]
+    if coverage:  # one build for all benches of a module
+        words = [toplevel, "coverage"]
     words += [f"{k}{v}" for k, v in parameters.items()]
     label = "-".join(filter(None, words))
     said = []
@@ -182,6 +195,35 @@ def run_bench(
             waveform.replace(WAVES / f"{label}.fst")
     if failure:
         raise BenchError(failure)
+
+
+def runtime_arguments() -> list[str]:
+    """For make: Verilator's run-time library, compiled once for all builds with coverage.
+
+    It is four fifths of what a small module takes to compile.
+    """
+    digest = hashlib.sha256(f"{VERILATOR_ROOT} {simulator_version('verilator')}".encode())
+    runtime = BUILD / f"runtime-coverage-{digest.hexdigest()[:10]}"
+    if not runtime.exists():
+        BUILD.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{runtime.name}-", dir=BUILD) as temporary:
+            building = Path(temporary) / "build"
+            verilate = [
+                "perl", str(VERILATOR_ROOT / "bin" / "verilator"), "-cc", "--vpi", "-Mdir",
+                str(building), "--prefix", "Vtop", *COVERAGE_ARGUMENTS, str(RTL / "delay.v"),
+            ]  # fmt: skip
+            make = ["make", "-j2", "-C", str(building), "-f", "Vtop.mk", "-f", "-", "runtime"]
+            objects = "runtime: $(VK_GLOBAL_OBJS)\n"
+            with _environment("verilator"):
+                for command in (verilate, [*make, "CFG_CXXFLAGS_PCH_I=-include"]):
+                    done = subprocess.run(command, input=objects, capture_output=True, text=True)
+                    if done.returncode:
+                        reason = (done.stderr or done.stdout).strip().splitlines()[0]
+                        raise InputError(f"Verilator's run-time library: {reason}")
+            with suppress(OSError):  # another process was faster
+                building.rename(runtime)
+    objects = " ".join(map(str, sorted(runtime.glob("verilated*.o"))))
+    return ["VM_GLOBAL_FAST=", "VM_GLOBAL_SLOW=", f"LOADLIBES={objects}"]
 
 
 @dataclass(frozen=True)

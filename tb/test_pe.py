@@ -7,6 +7,7 @@ import pytest
 from cocotb.clock import Clock
 from cocotb.triggers import ReadOnly, RisingEdge
 
+from tb import functional
 from tb.simulator import run_bench
 from tb.testing import SIMULATORS
 
@@ -31,6 +32,7 @@ class PE:
         self.dut.rst_i.value = 1
         await RisingEdge(self.dut.clk_i)
         self.dut.rst_i.value = 0
+        functional.watch(functional.pe, self.dut)
 
     async def load(self, weight, hops=1):
         """Offer a weight for one cycle."""

@@ -234,8 +234,13 @@ class RegistersBench:
 
     async def send_write(self, address: int, word: int, strobes: int) -> None:
         """Queue a write with any strobes; take its answer from the channel."""
-        await self.write_if.aw_channel.send(AxiLiteAWTransaction(awaddr=address, awprot=0))
+        sent = AxiLiteAWTransaction(awaddr=address, awprot=self.privilege())
+        await self.write_if.aw_channel.send(sent)
         await self.write_if.w_channel.send(AxiLiteWTransaction(wdata=word, wstrb=strobes))
+
+    def privilege(self) -> int:
+        """Any: nobody is refused by it."""
+        return int(self.rng.integers(8))
 
     def random_word(self) -> int:
         """32 bits."""
@@ -391,7 +396,8 @@ async def random_traffic(dut):
     async def read():
         for _ in range(count):
             address = bench.random_address()
-            await bench.read_if.ar_channel.send(AxiLiteARTransaction(araddr=address, arprot=0))
+            sent = AxiLiteARTransaction(araddr=address, arprot=bench.privilege())
+            await bench.read_if.ar_channel.send(sent)
 
     async def write():
         for _ in range(count):

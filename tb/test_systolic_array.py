@@ -4,6 +4,7 @@ import cocotb
 import numpy as np
 import pytest
 
+from tb import functional
 from tb.array import ArrayBench
 from tb.schedule import schedule
 from tb.scoreboard import BenchError
@@ -25,6 +26,7 @@ SIZES = [
 
 async def check(bench: ArrayBench, weights, activations, **options) -> int:
     """Run tiles by their schedule and compare every psum; the cycles it took."""
+    functional.watch(functional.array, bench.dut)
     bits = (bench.weight_width, bench.act_width)
     playing = bench.driver.play(schedule(weights, activations, bits=bits, **options))
     return await check_tiles(bench, playing, weights, activations)

@@ -1,0 +1,316 @@
+"""The core in every state: every kernel, stride and padding; stalls, resets, layers back to back.
+
+What these tests are for they bring about on purpose; tb/functional.py sees to it that they do.
+"""
+
+import itertools
+import math
+from dataclasses import replace
+
+import cocotb
+import pytest
+from cocotb.triggers import ClockCycles, FallingEdge
+from cocotb.utils import get_sim_time
+from cocotbext.axi import AxiResp
+from cocotbext.axi.axil_channels import (
+    AxiLiteARTransaction,
+    AxiLiteAWTransaction,
+    AxiLiteWTransaction,
+)
+
+from pymodel import registers
+from pymodel.core import Core, Layer, check
+from pymodel.cycles import cycles
+from pymodel.registers import Mode
+from tb import functional
+from tb.core import CoreBench, check_layer, random_data, reference, started
+from tb.schedule import CLOCK_PERIOD_NS
+from tb.scoreboard import compare
+from tb.simulator import run_bench
+from tb.testing import SIMULATORS, random_generator
+
+# Small, for resets: the accumulator is clear after 50 cycles. A kernel of 7 × 7 fits.
+SMALL = Core(4, 4, 16, act_words=128, weight_words=256, threshold_tiles=2, pixels=50)
+PATIENCE = 3000  # cycles within which every state comes
+
+
+@cocotb.test()
+async def every_kernel_stride_and_padding(dut):
+    """Each on the smallest map that it fits, or one more; cycles as the model says."""
+    bench = await started(dut)
+    rng = random_generator()
+    rows, cols = bench.core.rows, bench.core.cols
+    for number, (kernel, stride, padding) in enumerate(functional.LAYERS):
+        least = max(kernel - 2 * padding, 1)
+        height, width = least + number % 2, least + number % 3
+        layer = Layer(
+            height, width, rows, cols, kernel, stride, padding, mode=Mode(number % len(Mode))
+        )
+        await check_layer(bench, layer, random_data(layer, rng))
+    await bench.quiet()
+
+
+@cocotb.test()
+async def memories_to_the_last_word(dut):
+    """As many activations, pixels, weights and thresholds as fit, and as many output tiles."""
+    bench = await started(dut)
+    rng = random_generator()
+    core = bench.core
+    side = math.isqrt(core.pixels)
+    inputs = core.weight_words // (core.cols * core.threshold_tiles)
+    outputs = min(core.weight_words // core.cols, 255)
+    for layer in (
+        Layer(side, side, core.act_words // side**2 * core.rows, core.cols),
+        Layer(1, 1, inputs * core.rows, core.threshold_tiles * core.cols, mode=Mode.CODES),
+        Layer(1, 1, core.rows, outputs * core.cols),
+    ):
+        layer = replace(layer, kernel=1, padding=0)
+        await check_layer(bench, layer, random_data(layer, rng))
+    await bench.quiet()
+
+
+@cocotb.test()
+async def any_words_in_the_registers(dut):
+    """A layer of random numbers is refused as the definition says; what was written is read."""
+    bench = await started(dut)
+    rng = random_generator()
+    core = bench.core
+    refused = 0
+
+    def number(width: int) -> int:
+        """All sizes alike, and zeros and all ones."""
+        return int(rng.choice([rng.integers(2 ** rng.integers(1, width + 1)), 0, 2**width - 1]))
+
+    for _ in range(100):
+        layer = Layer(
+            number(16), number(16), number(16) * core.rows, number(16) * core.cols, number(8),
+            number(8), number(8), number(32), number(2),
+        )  # fmt: skip
+        await bench.configure(layer, keep_acts=number(1), keep_weights=number(1))
+        assert (await bench.read(registers.MAP))["width"] == layer.width
+        assert (await bench.read(registers.IMAGES))["count"] == layer.images
+        error = check(layer, core)
+        if error:
+            await bench.start()
+            assert await bench.idle() == error, layer
+            refused += 1
+    assert refused > 90
+    await bench.write(registers.CONTROL, clear=1)
+    await bench.quiet()
+
+
+@cocotb.test()
+async def any_address_and_privilege(dut):
+    """Bytes of an address and protection bits do not count; without a register it is SLVERR."""
+    bench = await started(dut)
+    write_if, read_if = bench.registers.write_if, bench.registers.read_if
+    word = 0x1234_5678
+    for low, prot in itertools.product(range(4), range(8)):
+        for address, answer in (
+            (registers.MAP.address, AxiResp.OKAY), (registers.SUM.address, AxiResp.SLVERR),
+            (0x7C, AxiResp.SLVERR),
+        ):  # fmt: skip
+            sent = AxiLiteAWTransaction(awaddr=address + low, awprot=prot)
+            await write_if.aw_channel.send(sent)
+            await write_if.w_channel.send(AxiLiteWTransaction(wdata=word, wstrb=15))
+            assert (await write_if.b_channel.recv()).bresp == answer
+        for address, answer in (
+            (registers.MAP.address, (word, AxiResp.OKAY)), (0x7C, (0, AxiResp.SLVERR)),
+            (registers.SUM.address, (bench.core.sum_width, AxiResp.OKAY)),
+        ):  # fmt: skip
+            await read_if.ar_channel.send(AxiLiteARTransaction(araddr=address + low, arprot=prot))
+            got = await read_if.r_channel.recv()
+            assert (int(got.rdata), got.rresp) == answer
+        word ^= 0xFFFF_FFFF
+    await bench.quiet()
+
+
+def tiled(core: Core, side: tuple[int, int], **changes) -> Layer:
+    """Two input and two output tiles of a 1 × 1 kernel, in mode CODES."""
+    layer = Layer(*side, 2 * core.rows, 2 * core.cols, 1, padding=0, mode=Mode.CODES)
+    return replace(layer, **changes)
+
+
+def shapes(core: Core) -> tuple[Layer, ...]:
+    """A layer that the FIFO cannot hold; and one of many tiles so short that the array waits."""
+    short = tiled(core, (1, 2), out_channels=8 * core.cols, mode=Mode.SUMS)
+    return tiled(core, (7, 7)), short
+
+
+async def until(dut, condition) -> None:
+    """Wait until `condition()` holds where the clock falls."""
+    for _ in range(PATIENCE):
+        await FallingEdge(dut.clk_i)
+        if condition():
+            return
+    raise AssertionError("the core never came into this state")
+
+
+def load(bench: CoreBench, data, times: int, streams=functional.STREAMS) -> None:
+    """Queue the packets of a layer for these streams, so many times."""
+    for _ in range(times):
+        bench.load(*(part if s in streams else None
+                     for s, part in zip(functional.STREAMS, data, strict=True)))  # fmt: skip
+
+
+@cocotb.test()
+async def stalls_in_every_state(dut):
+    """Input streams that wait or are waited for, a slow output and answers nobody takes.
+
+    Three packets of each stream: two fill the banks, the third one waits. Whichever stream comes
+    last, the layers are right.
+    """
+    bench = await started(dut)
+    rng = random_generator()
+    channels = (bench.registers.write_if.b_channel, bench.registers.read_if.r_channel)
+
+    def answers(held: bool) -> None:
+        for channel in channels:
+            channel.pause = held
+
+    for layer, late, times in itertools.product(shapes(bench.core), functional.STREAMS, (1, 3)):
+        data = random_data(layer, rng)
+        load(bench, data, times, {*functional.STREAMS} - {late})
+        await ClockCycles(dut.clk_i, 220 * (times > 1))  # the banks are full
+        await bench.configure(layer)
+        # A write and a read whose answers stay while the registers settle and the core is idle
+        answers(held=True)
+        word = registers.IMAGES.pack(count=layer.images).to_bytes(4, "little")
+        write = bench.registers.init_write(registers.IMAGES.address, word)
+        read = bench.registers.init_read(registers.STATUS.address, 4)
+        await ClockCycles(dut.clk_i, 30)
+        assert (write.is_set(), read.is_set()) == (False, False)
+        answers(held=False)
+        await write.wait()
+        await read.wait()
+        # A start whose answer stays until the layer is done, as does that of a read
+        answers(held=True)
+        word = registers.CONTROL.pack(start=1).to_bytes(4, "little")
+        write = bench.registers.init_write(registers.CONTROL.address, word)
+        read = bench.registers.init_read(registers.STATUS.address, 4)
+        bench.sink.pause = True
+        await ClockCycles(dut.clk_i, 40)
+        load(bench, data, times, {late})
+        await ClockCycles(dut.clk_i, cycles(layer, bench.core) + 100)
+        assert not int(dut.interrupt_o.value)
+        bench.sink.pause = False
+        while not int(dut.interrupt_o.value):
+            await ClockCycles(dut.clk_i, 1)
+        assert (write.is_set(), read.is_set()) == (False, False)
+        answers(held=False)
+        await write.wait()
+        await read.wait()
+        compare(reference(layer, *data), await bench.finish(layer), layer, bench.core)
+        for _ in range(times - 1):  # the packets that waited
+            await bench.start()
+            compare(reference(layer, *data), await bench.finish(layer), layer, bench.core)
+    await bench.quiet()
+
+
+@cocotb.test()
+async def reset_in_every_state(dut):
+    """Whatever the core does, and whatever waits in it: the next layer is right."""
+    bench = await started(dut)
+    rng = random_generator()
+
+    def state(name: str):
+        return lambda: functional.core_state(dut) == name
+
+    def bank(stream: str, name: str):
+        return lambda: functional.bank_state(dut, stream) == name
+
+    def thing(name: str):
+        return lambda: functional.pending(dut)[name]
+
+    conditions = {
+        **{name: state(name) for name in functional.STATES},
+        **{f"{s} {name}": bank(s, name) for s in functional.STREAMS for name in functional.BANKS},
+        **{name: thing(name) for name in functional.pending(dut)},
+    }
+    assert list(conditions) == functional.RESETS
+    for name, condition in conditions.items():
+        layer = shapes(bench.core)[name in ("load", "drain")]
+        data = random_data(layer, rng)
+        start = name in (*functional.RUNNING, "wait", "result pending")
+        bench.sink.pause = name in ("blocked", "result pending")
+        bench.registers.write_if.b_channel.pause = name == "write answer pending"
+        bench.registers.read_if.r_channel.pause = name == "read answer pending"
+        if name == "accumulator cleared":
+            await bench.reset()
+        elif start:
+            load(bench, data, 1, {"act"} if name == "wait" else functional.STREAMS)
+        elif name.split()[0] in functional.STREAMS and not name.endswith("empty"):
+            load(bench, data, 2, {name.split()[0]})
+        if start or name in ("settle", "idle"):
+            await bench.configure(layer)
+        if start:
+            word = registers.CONTROL.pack(start=1).to_bytes(4, "little")
+            bench.registers.init_write(registers.CONTROL.address, word)
+        if name.endswith("answer pending"):
+            bench.registers.init_write(registers.IMAGES.address, bytes(4))
+            bench.registers.init_read(registers.STATUS.address, 4)
+        await until(dut, condition)
+        await bench.reset()
+        bench.calm()
+        assert not int(dut.interrupt_o.value)
+        assert not any((await bench.read(registers.STATUS)).values())
+        compare(reference(layer, *data), await bench.run(layer, *data), layer, bench.core)
+    await bench.quiet()
+
+
+@cocotb.test()
+async def layers_back_to_back(dut):
+    """Every mode after every mode; the next layer's packets and registers come while one runs."""
+    bench = await started(dut)
+    rng = random_generator()
+    modes = [Mode(n) for n in (0, 0, 1, 0, 2, 1, 1, 2, 2, 0)]
+    assert len(set(itertools.pairwise(modes))) == len(Mode) ** 2
+    layers = [tiled(bench.core, (2, 3), mode=mode) for mode in modes]
+    batches = [random_data(layer, rng) for layer in layers]
+    bench.load(*batches[0])
+    await bench.loaded()
+    await bench.configure(layers[0])
+    began = get_sim_time("ns")
+    for number, (layer, data) in enumerate(zip(layers, batches, strict=True)):
+        await bench.start()
+        if number + 1 < len(layers):
+            bench.load(*batches[number + 1])
+            await bench.configure(layers[number + 1])
+        compare(reference(layer, *data), await bench.finish(layer), layer, bench.core)
+    taken = (bench.ended - began) / CLOCK_PERIOD_NS
+    assert taken <= sum(cycles(layer, bench.core) + functional.NEXT for layer in layers)
+    await bench.quiet()
+
+
+@cocotb.test()
+async def packets_kept_in_every_combination(dut):
+    """What is kept serves the next layer, what is not is replaced, all eight times."""
+    bench = await started(dut)
+    rng = random_generator()
+    layer = tiled(bench.core, (1, 2))
+    data = random_data(layer, rng)
+    bench.load(*data)
+    for keep in itertools.product((0, 1), repeat=3):
+        flags = {f"keep_{s}s": k for s, k in zip(functional.STREAMS, keep, strict=True)}
+        await bench.configure(layer, **flags)
+        await bench.start()
+        compare(reference(layer, *data), await bench.finish(layer), layer, bench.core)
+        fresh = random_data(layer, rng)
+        bench.load(*(None if k else part for k, part in zip(keep, fresh, strict=True)))
+        data = [old if k else new for k, old, new in zip(keep, data, fresh, strict=True)]
+    await bench.configure(layer)
+    await bench.start()
+    compare(reference(layer, *data), await bench.finish(layer), layer, bench.core)
+    await bench.quiet()
+
+
+# On Icarus the small core alone: its control is that of the large one.
+BUILDS = {"4x4": SMALL} | ({"8x8": Core()} if SIMULATORS == ["verilator"] else {})
+
+
+@pytest.mark.parametrize("simulator", SIMULATORS)
+@pytest.mark.parametrize("core", BUILDS)
+def test_core_states(core, simulator):
+    run_bench(
+        "tb.test_core_states", "core", simulator=simulator, parameters=BUILDS[core].parameters()
+    )
