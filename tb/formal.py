@@ -119,7 +119,8 @@ def statements(module: str) -> list[Statement]:
 
 def bound(module: str, rtl: Path = RTL) -> str:
     """The source of a module with its properties at its end (SystemVerilog, as Yosys reads it)."""
-    return _insert(_source(module, rtl), (PROPERTIES / f"{module}.sv").read_text(encoding="utf-8"))
+    path = PROPERTIES / f"{module}.sv"
+    return _insert(_source(module, rtl), path.read_text(encoding="utf-8") if path.exists() else "")
 
 
 def jobs(proof: Proof, rtl: Path = RTL) -> list[Job]:

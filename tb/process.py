@@ -29,22 +29,25 @@ def silence_limit() -> float:
 
 
 def succeed(
-    command: Sequence[str], folder: Path, environment: dict[str, str], heard: Callable[[str], None]
-) -> None:
+    command: Sequence[str], folder: Path, environment: dict[str, str],
+    heard: Callable[[str], None], limit: float | None = None,
+) -> None:  # fmt: skip
     """As `execute`; BenchError also if it ends with an error."""
-    if code := execute(command, folder, environment, heard):
+    if code := execute(command, folder, environment, heard, limit):
         raise BenchError(f"Process {command[0]} terminated with error {code}")
 
 
 def execute(
-    command: Sequence[str], folder: Path, environment: dict[str, str], heard: Callable[[str], None]
-) -> int:
+    command: Sequence[str], folder: Path, environment: dict[str, str],
+    heard: Callable[[str], None], limit: float | None = None,
+) -> int:  # fmt: skip
     """Run a command in `folder`, each line it says to `heard`; its exit code.
 
-    BenchError if it dies by a signal, or says nothing for `silence_limit()`. It ends with this
+    BenchError if it dies by a signal, or says nothing for `limit` seconds, by default
+    `silence_limit()`; what `heard` raises stops it. It ends with this
     process, however that ends (Linux).
     """
-    limit, name = silence_limit(), Path(command[0]).name
+    limit, name = limit or silence_limit(), Path(command[0]).name
     try:
         process = subprocess.Popen(
             command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, process_group=0,

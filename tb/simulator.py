@@ -153,15 +153,9 @@ def run_bench(
         arguments["make_args"] += runtime_arguments()
         arguments["plus_args"] = [f"+verilator+coverage+file+{coverage}.dat"]
 
-    def commands(build: Path) -> tuple[list[list[str]], dict[str, str]]:
-        kind = getattr(cocotb_test, simulator.capitalize())
-        runner = kind(
-            module=module, toplevel=toplevel, verilog_sources=sources, parameters=parameters,
-            python_search=[str(ROOT)], sim_build=str(build), includes=_folders(sources),
-            timescale="1ns/1ps", waves=waves, **arguments,
-        )  # fmt: skip
-        runner.set_env()
-        return runner.build_command(), runner.env
+    commands = _bench_commands(
+        simulator, module, toplevel, sources, parameters, waves=waves, **arguments
+    )
 
     words = [module.rpartition("test_")[2], variant, simulator]
     if coverage:  # one build for all benches of a module
@@ -234,12 +228,47 @@ class Simulation:
     environment: dict[str, str]
 
     def run(
-        self, folder: Path, heard: Callable[[str], None], *plusargs: str, **variables: str
-    ) -> None:
-        """Run it in `folder`; each line it says goes to `heard`. BenchError as `execute`."""
+        self, folder: Path, heard: Callable[[str], None], *plusargs: str,
+        limit: float | None = None, **variables: str,
+    ) -> None:  # fmt: skip
+        """Run it in `folder`; `heard` and `limit` as of `execute`, and its BenchError."""
         *before, last = self.commands
         for command in (*before, [*last, *plusargs]):
-            succeed(command, folder, self.environment | variables, heard)
+            succeed(command, folder, self.environment | variables, heard, limit)
+
+
+def prepare_bench(
+    module: str, toplevel: str, sources: list[Path], parameters: dict[str, int], label: str
+) -> Simulation:
+    """The cocotb tests of `module` on `toplevel`, compiled for Icarus, for many runs.
+
+    Other tests of `toplevel` run with it, too: $COCOTB_TEST_MODULES says which. Its build is kept
+    under `label` and a hash. InputError with what the compiler said. Not for several threads.
+    """
+    said = []
+    with _environment("icarus"):
+        try:
+            commands = _bench_commands("icarus", module, toplevel, sources, parameters)
+            return _compiled(label, "icarus", sources, commands, said.append)
+        except BenchError as error:
+            raise InputError(f"{toplevel} does not compile: {said[0] if said else error}") from None
+
+
+def _bench_commands(
+    simulator: str, module: str, toplevel: str, sources: list[Path], parameters: dict[str, int],
+    **options,
+) -> "Commands":  # fmt: skip
+    def commands(build: Path) -> tuple[list[list[str]], dict[str, str]]:
+        kind = getattr(cocotb_test, simulator.capitalize())
+        runner = kind(
+            module=module, toplevel=toplevel, verilog_sources=sources, parameters=parameters,
+            python_search=[str(ROOT)], sim_build=str(build), includes=_folders(sources),
+            timescale="1ns/1ps", **options,
+        )  # fmt: skip
+        runner.set_env()
+        return runner.build_command(), runner.env
+
+    return commands
 
 
 class _Private(cocotb_test.Verilator):

@@ -101,7 +101,7 @@ class ControlBench:
 
     async def start(self) -> None:
         """Start the clock and reset."""
-        cocotb.start_soon(Clock(self.dut.clk_i, 10, unit="ns").start())
+        cocotb.start_soon(Clock(self.dut.clk_i, 10, unit="ns").start(False))
         for name in INPUTS:
             getattr(self.dut, name).value = int(name == "rst_i")
         await RisingEdge(self.dut.clk_i)

@@ -1,0 +1,75 @@
+"""Whether a netlist mutant changes anything: a formal check of the mutant against the module.
+
+Both have the same registers. If, from any state that the module can be in and for any inputs that
+it may get, all outputs and all next states are the same, the mutant is equivalent. The inputs are
+those that the assumptions in tb/properties allow; the states, those for which the properties and
+lemmas there hold, which `make formal` proves. What is not shown counts as different: a solver that
+gives up, or a register that differs where it does not matter.
+"""
+
+import json
+import re
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+
+from pymodel.files import ROOT
+from tb.mutants import BUILD, Mutant, Target, read, yosys
+
+SECONDS = 60  # for one mutant, then it counts as different
+
+
+def equivalent(target: Target, mutants: Iterable[Mutant]) -> set[int]:
+    """The numbers of those among `mutants` of `target` that are proven to be equivalent."""
+    mutants = list(mutants)
+    if not mutants:
+        return set()
+    BUILD.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".equivalence-", dir=BUILD) as name:
+        folder = Path(name)
+        at = folder.relative_to(ROOT)
+        script = [
+            *read(target),
+            "chformal -cover -remove",
+            "chformal -lower",
+            "design -save module",
+        ]
+        script += ["chformal -assert2assume", "dffunmap", f"write_json {at}/gold.json"]
+        for mutant in mutants:
+            script += ["design -load module", mutant.change, "chformal -remove", "dffunmap"]
+            script += [f"write_json {at}/{mutant.number}.json"]
+        yosys(*script)
+        script = []
+        for path in sorted(folder.iterdir()):
+            path.write_text(cut(path.read_text(), target.module))
+        for mutant in mutants:
+            for side, stem in (("gold", "gold"), ("gate", mutant.number)):
+                script += [f"read_json {at}/{stem}.json", f"rename {target.module} {side}"]
+            script += ["miter -equiv -flatten gold gate miter", f"log MUTANT {mutant.number}"]
+            script += [
+                f"sat -set-assumes -prove trigger 0 -timeout {SECONDS} miter",
+                "design -reset",
+            ]
+        output = yosys(*script)
+    found = re.findall(r"MUTANT (\d+)\n(.*?)(?=MUTANT \d|\Z)", output, re.DOTALL)
+    return {int(number) for number, words in found if "no model found: SUCCESS" in words}
+
+
+def cut(netlist: str, module: str) -> str:
+    """Yosys' JSON of `module` with its registers, and the modules inside, cut out.
+
+    What went into them leaves the module, what came out of them enters it, by names of their own.
+    A constant of the properties ($anyconst) enters it too: it may be anything.
+    """
+    found = json.loads(netlist)["modules"][module]
+    for name, cell in list(found["cells"].items()):
+        kind = cell["type"]
+        if kind.startswith("$") and kind not in ("$dff", "$anyconst", "$anyseq"):
+            continue
+        del found["cells"][name]
+        for port, bits in cell["connections"].items():
+            inside = cell["port_directions"][port] == "input"
+            wires = found["ports"].setdefault(f"{name}.{port}", {"direction": "", "bits": bits})
+            wires["direction"] = "output" if inside else "input"
+    found["netnames"] = {}
+    return json.dumps({"creator": "tb.equivalence", "modules": {module: found}})
