@@ -96,7 +96,7 @@ TARGETS = (
     _target("address_generator"),
     _target("geometry", **Core().parameters()),
     _target("registers", **Core().parameters()),
-    _target("control"),
+    _target("control", COUNTER_WIDTH=10),
     _target(
         "core", Bench("tb.test_core"), Bench("tb.test_core_random", {"SYSTOLIC_CORE_PART": "5"}),
         **_OF_CORE,
