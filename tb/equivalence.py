@@ -3,7 +3,8 @@
 Both have the same registers. If, from any state that the module can be in and for any inputs that
 it may get, all outputs and all next states are the same, the mutant is equivalent. The inputs are
 those that the assumptions in tb/properties allow; the states, those for which the properties and
-lemmas there hold, which `make formal` proves. What is not shown counts as different: a solver that
+lemmas there hold, which `make formal` proves. They hold from the first reset on; what a module does
+before, from states that nobody knows, is for the benches, which start there. What is not shown counts as different: a solver that
 gives up, or a register that differs where it does not matter.
 """
 
@@ -59,7 +60,8 @@ def cut(netlist: str, module: str) -> str:
     """Yosys' JSON of `module` with its registers, and the modules inside, cut out.
 
     What went into them leaves the module, what came out of them enters it, by names of their own.
-    A constant of the properties ($anyconst) enters it too: it may be anything.
+    A constant of the properties ($anyconst) enters it too: it may be anything. "started", which the
+    properties set with the first reset, holds.
     """
     found = json.loads(netlist)["modules"][module]
     for name, cell in list(found["cells"].items()):
@@ -71,5 +73,11 @@ def cut(netlist: str, module: str) -> str:
             inside = cell["port_directions"][port] == "input"
             wires = found["ports"].setdefault(f"{name}.{port}", {"direction": "", "bits": bits})
             wires["direction"] = "output" if inside else "input"
+    if started := found["netnames"].get("started"):
+        found["cells"]["running"] = {
+            "type": "$assume", "parameters": {}, "attributes": {},
+            "port_directions": {"A": "input", "EN": "input"},
+            "connections": {"A": started["bits"], "EN": ["1"]},
+        }  # fmt: skip
     found["netnames"] = {}
     return json.dumps({"creator": "tb.equivalence", "modules": {module: found}})
