@@ -13,7 +13,7 @@ PY := .venv/bin/python
 export PYTHON ?= python3
 
 .DEFAULT_GOAL := layer
-.PHONY: layer check accuracy network scaling report vectors replay test lint bench formal synth pnr registers train evaluate gtkwave clean help setup netlist coverage
+.PHONY: layer check accuracy network scaling report vectors replay test lint bench formal mutate synth pnr registers train evaluate gtkwave clean help setup netlist coverage
 
 layer: SIM ?= icarus
 layer: setup ## Run a trained layer on the array (DUT, SIM, IMAGES, LAYER, MODEL, WAVES=1)
@@ -70,6 +70,11 @@ bench: setup ## Cycles of the core on every layer; speed with cocotb and without
 
 formal: setup ## Prove the RTL's properties, and refute the mutants that break them (ARGS="pe output_fifo")
 	@$(PY) -m tb.formal $(ARGS)
+
+mutate: N ?= 500
+mutate: SEED ?= 1
+mutate: setup ## Put faults into the RTL, see that the benches find each (N, SEED=number or random, JOBS)
+	@$(PY) -m tb.mutate --number "$(N)" --seed "$(SEED)" $(if $(JOBS),--jobs "$(JOBS)") $(ARGS)
 
 synth: setup ## Synthesise the core for a Lattice ECP5: cells, block RAMs, DSPs
 	@$(PY) -m tb.synth $(ARGS)

@@ -4,8 +4,8 @@ Both have the same registers. If, from any state that the module can be in and f
 it may get, all outputs and all next states are the same, the mutant is equivalent. The inputs are
 those that the assumptions in tb/properties allow; the states, those for which the properties and
 lemmas there hold, which `make formal` proves. They hold from the first reset on; what a module does
-before, from states that nobody knows, is for the benches, which start there. What is not shown counts as different: a solver that
-gives up, or a register that differs where it does not matter.
+before, from states that nobody knows, is for the benches, which start there. What is not shown
+counts as different: a solver that gives up, or a register that differs where it does not matter.
 """
 
 import json

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 
 class Fault(NamedTuple):
-    """In rtl/<module>.v, `old` (once there) becomes `new`. The module's own bench has to find it."""
+    """In rtl/<module>.v, `old` (there once) becomes `new`. The module's own bench must find it."""
 
     name: str
     module: str
@@ -108,8 +108,10 @@ FAULTS = (
         "activations of row 1 a cycle late",
         "systolic_array",
         "assign {swap_west, act_west} = act_skewed[r*ACT_LANE +: ACT_LANE];",
-        "reg [ACT_LANE-1:0] late; always @(posedge clk_i) late <= act_skewed[r*ACT_LANE +: ACT_LANE];\n"
-        "          assign {swap_west, act_west} = (r == 1) ? late : act_skewed[r*ACT_LANE +: ACT_LANE];",
+        "wire [ACT_LANE-1:0] now = act_skewed[r*ACT_LANE +: ACT_LANE];\n"
+        "          reg [ACT_LANE-1:0] late;\n"
+        "          always @(posedge clk_i) late <= now;\n"
+        "          assign {swap_west, act_west} = (r == 1) ? late : now;",
     ),
     Fault(
         "valid one cycle early",

@@ -12,13 +12,14 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
 from pymodel.core import Core
 from pymodel.errors import InputError
-from pymodel.files import ROOT, replacing
+from pymodel.files import ROOT, replacing, temporary_folder
 from tb.cocotb_results import first_failure
 from tb.faults import Fault
 from tb.formal import bound
@@ -237,7 +238,7 @@ def _with_parameters(text: str, target: Target) -> str:
 
 
 class Verdict(NamedTuple):
-    """What became of a mutant: killed, survived, equivalent, or broken (it does not compile); how."""
+    """What became of a mutant, and how: killed, survived, equivalent or broken (no compiler)."""
 
     state: str
     how: str
@@ -248,8 +249,9 @@ def compile_netlist(netlist: Netlist) -> Simulation:
     """All mutants of a netlist, the other modules as they are. Not for several threads."""
     target = netlist.target
     written = BUILD / "netlists" / digest(netlist.text.encode())[:16] / f"{target.module}.v"
-    with replacing(written) as temporary:
-        temporary.write_text(netlist.text)
+    if not written.exists():
+        with replacing(written) as temporary:
+            temporary.write_text(netlist.text)
     others = [source for source in check_sources(RTL) if source.stem != target.module]
     label = f"mutants-{target.label}"
     return prepare_bench(target.benches[0].module, target.module, [*others, written], {}, label)
@@ -260,10 +262,16 @@ def compile_fault(fault: Fault, target: Target) -> Simulation:
 
     Not for several threads.
     """
-    folder = faulty_rtl(BUILD / "faults" / digest(fault.name.encode())[:16], f"{fault.module}.v",
-                        (fault.old, fault.new))  # fmt: skip
+    sources = b"".join(source.read_bytes() for source in check_sources(RTL))
+    folder = BUILD / "faults" / digest(repr(fault).encode(), sources)[:16]
+    if not folder.exists():
+        with temporary_folder("fault", BUILD) as temporary:
+            faulty_rtl(temporary, f"{fault.module}.v", (fault.old, fault.new))
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            with suppress(OSError):  # another process was faster
+                temporary.rename(folder)
     return prepare_bench(
-        target.benches[0].module, target.module, check_sources(folder), target.parameters,
+        target.benches[0].module, target.module, check_sources(folder / "rtl"), target.parameters,
         f"fault-{target.label}",
     )  # fmt: skip
 

@@ -9,6 +9,7 @@ proven to be equivalent (tb/equivalence.py). Verdicts are kept: an interrupted r
 """
 
 import json
+import logging
 import os
 import random
 import threading
@@ -77,9 +78,8 @@ def main() -> int:
         seed = whole_number("--seed", arguments.seed, 0, 10**9 - 1)
     check_simulator("icarus")
     tell(f"Seed {seed}, {jobs} at a time")
-    begun = time.monotonic()
-    results = run(FAULTS, number, seed, jobs, arguments.fresh)
-    return report(results, seed, time.monotonic() - begun)
+    logging.getLogger("cocotb").setLevel(logging.WARNING)  # commands of compilers
+    return report(run(FAULTS, number, seed, jobs, arguments.fresh), seed)
 
 
 def run(
@@ -87,7 +87,7 @@ def run(
 ) -> list[Result]:
     """Try all `faults` and `number` netlist mutants drawn with `seed`, `jobs` at a time.
 
-    The benches draw their stimuli with $COCOTB_RANDOM_SEED. InputError if one fails without a fault.
+    $COCOTB_RANDOM_SEED is the benches' own seed. InputError if one fails without a fault.
     """
     faults, store = tuple(faults), Store(fresh)
     begin = {target: share for target, share in shares(number).items() if share}
@@ -200,11 +200,12 @@ def prove(survivors: list[tuple[Mutant, Verdict]], store: Store) -> list[Result]
     whole = json.dumps([mutant.change for mutant, _ in survivors])
     properties = bound(target.module)
     begun = time.monotonic()
-    found = store.verdict(
-        target, f"{properties} {whole}",
-        lambda: Verdict("equivalent", json.dumps(sorted(equivalent(target, [m for m, _ in survivors]))),
-                        time.monotonic() - begun),
-    )  # fmt: skip
+
+    def find() -> Verdict:
+        numbers = sorted(equivalent(target, [mutant for mutant, _ in survivors]))
+        return Verdict("equivalent", json.dumps(numbers), time.monotonic() - begun)
+
+    found = store.verdict(target, f"{properties} {whole}", find)
     same = json.loads(found.how)
     share = found.seconds / len(survivors)
     return [
@@ -222,7 +223,7 @@ def _result(fault: Fault | Mutant, verdict: Verdict) -> Result:
     return Result(fault.module, "named", where, fault.name, verdict)
 
 
-def report(results: list[Result], seed: int, seconds: float) -> int:
+def report(results: list[Result], seed: int) -> int:
     """Print the table, write build/results/mutation.json; 1 if a fault survived or is broken."""
 
     def count(state: str, among: Iterable[Result] = results) -> int:
@@ -249,8 +250,8 @@ def report(results: list[Result], seed: int, seconds: float) -> int:
         "survivors": survivors, "seconds_per_mutant": round(spent, 2),
     })  # fmt: skip
     words = (
-        f"{len(results)} faults, seed {seed}: {count('killed')} killed, {count('equivalent')} change "
-        f"nothing, {spent:.1f} s each. Results: build/results/mutation.json"
+        f"{len(results)} faults, seed {seed}: {count('killed')} killed, {count('equivalent')} "
+        f"change nothing, {spent:.1f} s each. Results: build/results/mutation.json"
     )
     if survivors:
         return conclude(f"FAILED: {len(survivors)} survived; {words}", passed=False)
