@@ -82,7 +82,7 @@ class WalkerBench:
 
     async def start(self) -> None:
         """Start the clock and reset."""
-        cocotb.start_soon(Clock(self.dut.clk_i, 10, unit="ns").start())
+        cocotb.start_soon(Clock(self.dut.clk_i, 10, unit="ns").start(False))
         self.dut.take_i.value = 0
         self.dut.rst_i.value = 1
         await RisingEdge(self.dut.clk_i)

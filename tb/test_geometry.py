@@ -86,7 +86,7 @@ class GeometryBench:
 
     async def start(self) -> None:
         """Start the clock."""
-        cocotb.start_soon(Clock(self.dut.clk_i, 10, unit="ns").start())
+        cocotb.start_soon(Clock(self.dut.clk_i, 10, unit="ns").start(False))
         await RisingEdge(self.dut.clk_i)
 
     def offer(self, layer: Layer, load: int) -> None:

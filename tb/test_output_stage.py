@@ -56,7 +56,7 @@ class Stage:
 
     async def start(self) -> None:
         """The clock, and a reset."""
-        cocotb.start_soon(Clock(self.dut.clk_i, 10, unit="ns").start())
+        cocotb.start_soon(Clock(self.dut.clk_i, 10, unit="ns").start(False))
         self.dut.write_i.value = 0
         self.tell(Layer(SUMS, 1, 1))
         await self.reset()

@@ -25,7 +25,7 @@ class PE:
 
     async def start(self):
         """Clock, reset, nothing on the inputs."""
-        cocotb.start_soon(Clock(self.dut.clk_i, 10, unit="ns").start())
+        cocotb.start_soon(Clock(self.dut.clk_i, 10, unit="ns").start(False))
         for handle in (self.dut.weight_hops_i, self.dut.weight_i, self.dut.swap_i, self.dut.act_i,
                        self.dut.psum_i):  # fmt: skip
             handle.value = 0
