@@ -30,6 +30,8 @@ class Proof:
     mutants: tuple[Mutant, ...] = ()
     bounded: tuple[str, ...] = ()  # properties shown for `steps` cycles only
     only: tuple[str, ...] = ()  # asserts and covers of this proof; (): all
+    given: tuple[str, ...] = ()  # lemmas that another proof of the module has shown
+    without: tuple[str, ...] = ()  # assumptions that it does not need
     bind: tuple[str, ...] = ()  # modules inside whose properties are lemmas here
     see: dict[str, str] = field(default_factory=dict)  # wire → what it sees inside an instance
     variant: str = ""
@@ -185,18 +187,100 @@ SEQUENCERS = (
         Mutant("less_is_left", "the kernel row is not counted", "if (last_kx) begin", "if (1'b0) begin"),
     ), only=("lemma_next", "lemma_here", "starts_with_the_first", "successor_follows", "ends_with_the_last",
              "less_is_left", "second_output_tile", "ends")),
-    Proof("sequencer", 5, 16, {}, (
+    Proof("sequencer", 4, 16, {}, (
         Mutant("weights_of_index", "kernel rows and columns change places", "ky * kernel_i + {3'd0, kx}", "kx * kernel_i + {3'd0, ky}"),
         Mutant("activation_of_index", "the next input tile follows too early",
                "act_base         <= last_input_tile ? 16'd0 : next_act_base", "act_base <= next_act_base"),
         Mutant("pixel_of_index", "the first pixel is the map's", "{5'd0, row_pixel} + {14'd0, col_first_q}", "{14'd0, col_first_q}"),
-    ), only=("lemma_next", "lemma_here", "lemma_bases", "weights_of_index", "activation_of_index", "pixel_of_index"),
+    ), given=("lemma_next", "lemma_here"), only=("lemma_bases", "weights_of_index", "activation_of_index", "pixel_of_index"),
        variant="addresses"),
-    Proof("sequencer", 5, 16, {}, (
+    Proof("sequencer", 4, 16, {}, (
         Mutant("rows_of_index", "the side is the width", "(height_i)", "(width_i)"),
         Mutant("cols_of_index", "columns outside count as inside", "final_q ? out_width_i - col_count_q : 9'd0", "9'd0"),
         Mutant("final_visits_all", "each input tile is final", "last_tap && last_input_tile;", "last_tap;"),
-    ), only=("lemma_next", "lemma_here", "rows_of_index", "cols_of_index", "final_visits_all"), variant="ranges"),
+    ), given=("lemma_next", "lemma_here"), only=("rows_of_index", "cols_of_index", "final_visits_all"), variant="ranges"),
+)  # fmt: skip
+ADDRESS_GENERATORS = (
+    Proof("address_generator", 1, 12, {}, (
+    ), only=("lemma_walk", "lemma_address", "walks_in_order", "ends_with_the_last", "one_a_cycle", "reserves_for_finished",
+             "swaps_with_the_first", "inside_are_the_first", "holds_while_stalled", "next_tile", "last_word"),
+       without=("small_sizes",)),
+    Proof("address_generator", 1, 12, {}, (
+    ), given=("lemma_walk", "lemma_address"), only=("lemma_maps_left", "lemma_rows_left", "lemma_fits", "activation_in_memory",
+             "pixel_in_memory"), variant="memory"),
+)  # fmt: skip
+CONTROL = Proof("bank_control", 2, 16, {"WORDS": 4}, (
+    Mutant("in_order", "both lengths are one", "read_bank ? length_1 : length_0", "length_0"),
+    Mutant("none_lost_none_twice", "a release is lost",
+           "full[read_bank] <= 1'b0;", "full[read_bank] <= beat;"),
+    Mutant("waits_while_full", "one bank is enough to wait", "!full[fill_bank]", "full == 0"),
+    Mutant("beat_to_its_word", "the bank is cut a word early", "beats < LIMIT", "beats < LIMIT - 1"),
+    Mutant("one_bank", "the bank changes on the way", "full[fill_bank] <= 1'b1;\n        fill_bank       <= !fill_bank;",
+           "full[fill_bank] <= 1'b1; end if (tlast_i || beats == 2) begin fill_bank <= !fill_bank;"),
+    Mutant("never_overwrites", "it does not wait", "!full[fill_bank]", "1'b1"),
+    Mutant("holds_until_release", "the length goes on counting",
+           "if (fill_bank) length_1 <= beats_next;\n        else           length_0", "length_1 <= beats_next;\n length_0"),
+))  # fmt: skip
+REGISTERS = Proof("registers", 2, 8, {}, (
+    Mutant("address_with_data", "data is taken without address", "assign s_axil_wready  = write",
+           "assign s_axil_wready = s_axil_wvalid"),
+    Mutant("one_answer_a_write", "an answer is lost",
+           "else if (write)         s_axil_bvalid", "else if (write && !s_axil_bvalid) s_axil_bvalid"),
+    Mutant("one_answer_a_read", "an answer comes twice", "else if (s_axil_rready) s_axil_rvalid <= 1'b0",
+           "else if (s_axil_rready && !s_axil_bvalid) s_axil_rvalid <= 1'b0"),
+    Mutant("write_answer_holds", "a write does not wait for the answer before",
+           "(!s_axil_bvalid || s_axil_bready)", "1'b1"),
+    Mutant("read_answer_holds", "a read does not wait for the answer before",
+           "!s_axil_rvalid || s_axil_rready", "1'b1"),
+    Mutant("refuses_writes", "OUTPUT is refused", "write_word <= OUTPUT", "write_word < OUTPUT"),
+    Mutant("refuses_reads", "nothing is refused", "s_axil_rresp <= SLVERR", "s_axil_rresp <= OKAY"),
+    Mutant("reads_what_was_written", "strobes are ignored in TILES",
+           "(tiles & ~mask) | set", "s_axil_wdata"),
+    Mutant("status_is_now", "busy and done change places", "done_i, busy_i}", "busy_i, done_i}"),
+    Mutant("core_sees_it", "width and height change places", "{width_o, height_o} = map", "{height_o, width_o} = map"),
+    Mutant("control_waits", "hold_i is ignored", "!(write_control && hold_i)", "1'b1"),
+    Mutant("starts_once", "any write of CONTROL starts", "write && write_control && set[0]", "write && write_control"),
+    Mutant("clears_once", "a clear survives a reset", "set[1] && !rst_i", "set[1]"),
+    Mutant("tells_changes", "a change of the images is not told", "write && write_layer;", "write && write_layer && write_word != IMAGES;"),
+))  # fmt: skip
+
+SEE_SUMS = {f"seen_{name}": f"sums.{name}" for name in ("watched", "written", "word")}
+ACCUMULATOR = Proof("accumulator", 5, 24, {"COLS": 2, "PSUM_WIDTH": 4, "SUM_WIDTH": 7, "PIXELS": 6}, (
+    Mutant("sum_of_its_psums", "the psum's sign is lost", "{psum[PSUM_WIDTH-1]}}, psum}", "{1'b0}}, psum}"),
+    Mutant("sum_of_its_psums", "the pixel right before is not seen", "(valid_3 && same_2_3) ? written_3 :", ""),
+    Mutant("sum_of_its_psums", "the pixel of two cycles ago is not seen",
+           "use_newer_2 <= (valid_3 && same_1_3) ||", "use_newer_2 <="),
+    Mutant("sum_of_its_psums", "the pixel of three cycles ago is not seen",
+           "|| (valid_4 && same_1_4)", ""),
+    Mutant("sum_of_its_psums", "a finished place is not cleared", "final_2 || clearing || rst_i", "clearing || rst_i"),
+    Mutant("sum_of_its_psums", "psums are added without being there", " & {PSUM_WIDTH{psum_valid_i}}", ""),
+    Mutant("sum_of_its_psums", "the last place is not cleared",
+           "address_3    <= next_cleared[PIXEL_WIDTH-1:0]", "address_3 <= next_cleared[PIXEL_WIDTH-1:0] - 1'b1"),
+    Mutant("only_finished_leave", "every pixel leaves", "valid_2 && final_2 && !rst_i", "valid_2 && !rst_i"),
+    Mutant("ready_in_time", "ready at once", "!clearing && !rst_i", "!rst_i"),
+), bind=("ram",), see=SEE_SUMS)  # fmt: skip
+SEQUENCERS = (
+    Proof("sequencer", 2, 28, {}, (
+        Mutant("starts_with_the_first", "it starts with the lowest tap",
+               "ky                <= following(row_taps_i, {1'b0, padding_i})", "ky <= lowest(row_taps_i)"),
+        Mutant("successor_follows", "taps that do not reach the map are visited",
+               "above     = taps & (7'h7e << tap)", "above = 7'h7e << tap"),
+        Mutant("ends_with_the_last", "the last input tile is left out", "input_tiles_left == 8'd1", "input_tiles_left <= 8'd2"),
+        Mutant("less_is_left", "the kernel row is not counted", "if (last_kx) begin", "if (1'b0) begin"),
+    ), only=("lemma_next", "lemma_here", "starts_with_the_first", "successor_follows", "ends_with_the_last",
+             "less_is_left", "second_output_tile", "ends")),
+    Proof("sequencer", 4, 16, {}, (
+        Mutant("weights_of_index", "kernel rows and columns change places", "ky * kernel_i + {3'd0, kx}", "kx * kernel_i + {3'd0, ky}"),
+        Mutant("activation_of_index", "the next input tile follows too early",
+               "act_base         <= last_input_tile ? 16'd0 : next_act_base", "act_base <= next_act_base"),
+        Mutant("pixel_of_index", "the first pixel is the map's", "{5'd0, row_pixel} + {14'd0, col_first_q}", "{14'd0, col_first_q}"),
+    ), given=("lemma_next", "lemma_here"), only=("lemma_bases", "weights_of_index", "activation_of_index", "pixel_of_index"),
+       variant="addresses"),
+    Proof("sequencer", 4, 16, {}, (
+        Mutant("rows_of_index", "the side is the width", "(height_i)", "(width_i)"),
+        Mutant("cols_of_index", "columns outside count as inside", "final_q ? out_width_i - col_count_q : 9'd0", "9'd0"),
+        Mutant("final_visits_all", "each input tile is final", "last_tap && last_input_tile;", "last_tap;"),
+    ), given=("lemma_next", "lemma_here"), only=("rows_of_index", "cols_of_index", "final_visits_all"), variant="ranges"),
 )  # fmt: skip
 ADDRESS_GENERATOR = Proof("address_generator", 1, 12, {}, (
     Mutant("walks_in_order", "the second map starts at the second row", "act_map     <= next_act_map", "act_map <= next_act_row"),
@@ -211,7 +295,20 @@ ADDRESS_GENERATOR = Proof("address_generator", 1, 12, {}, (
     Mutant("inside_are_the_first", "rows outside count as inside", "rows_left > rows_outside && ", ""),
     Mutant("holds_while_stalled", "a pixel goes on while it waits", "end else if (valid_o) begin", "end else if (active) begin"),
 ))  # fmt: skip
+CONTROL = Proof("control", 2, 24, {}, (
+    Mutant("primes_once", "the sequencer is primed at once", "PRIME = 4'd8", "PRIME = 4'd6"),
+    Mutant("runs_primed", "it starts unsettled", "idle && settled;", "idle;"),
+    Mutant("layer_stays_while_busy", "registers change the layer that runs", "assign load_o    = idle", "assign load_o = state != RUN"),
+    Mutant("ends_with_last_beat", "the last beat does not count", "finish_o  = state == RUN && last_beat_i", "finish_o  = state == RUN && last_beat_i && !waiting_i"),
+    Mutant("starts_when_asked", "a layer with an error starts", "start_i && error_i == 0", "start_i"),
+    Mutant("done_until_next", "a clear is ignored", "clear_i || accept", "accept"),
+    Mutant("start_while_busy", "it says nothing", "START_WHILE_BUSY;\n", "error_o;\n"),
+    Mutant("error_is_told", "another error is told", "error_o <= error_i", "error_o <= START_WHILE_BUSY"),
+    Mutant("dropped_is_told", "nothing is told", "error_o <= PACKET_LENGTH", "error_o <= 4'd0"),
+    Mutant("cycles_count", "waiting does not count", "else if (!idle) begin\n      cycles_o", "else if (state == RUN) begin\n      cycles_o"),
+    Mutant("stalls_count", "the count of the layer before goes on", "stalls_o <= {31'd0, !run_o}", "stalls_o <= stalls_o + 1'b1"),
+))  # fmt: skip
 
 PROOFS = (
-    PE, *SKEWS, *DELAYS, OUTPUT_FIFO, *SEQUENCERS, ADDRESS_GENERATOR, TAP_RANGE, ACCUMULATOR, BANK_CONTROL, REGISTERS, *LOADERS, RAM, BANKED_RAM,
+    PE, *SKEWS, *DELAYS, OUTPUT_FIFO, *SEQUENCERS, *ADDRESS_GENERATORS, TAP_RANGE, ACCUMULATOR, BANK_CONTROL, REGISTERS, CONTROL, *LOADERS, RAM, BANKED_RAM,
 )
