@@ -30,7 +30,8 @@ module output_stage #(
   input  wire [  COLS*SUM_WIDTH-1:0] write_data_i,
   input  wire                        read_bank_i,
 
-  // Sums of one output pixel; the last ones of two tiles are not in neighbouring cycles
+  // Sums of one output pixel, not in the cycle after a reset; the last ones of two tiles are not in
+  // neighbouring cycles
   input  wire                        sum_valid_i,
   input  wire [  COLS*SUM_WIDTH-1:0] sum_i,
 

@@ -31,7 +31,7 @@ from tb.sweep import digest
 
 PROPERTIES = ROOT / "tb" / "properties"
 BUILD = ROOT / "build" / "formal"
-SECONDS = 400  # after which a solver is stopped
+SECONDS = 900  # after which a solver is stopped
 BINARIES = Path(sys.executable).parent
 STATEMENT = re.compile(r"^( *// .*\n)? *(\w+): (assert|assume|cover) \(", re.MULTILINE)
 # What a read gives while its own address is written is undefined: here, anything.

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, field
 
+from pymodel.errors import InputError
+
 
 @dataclass(frozen=True)
 class Mutant:
@@ -15,7 +17,11 @@ class Mutant:
 
     def of(self, text: str) -> str:
         """The faulty source."""
-        assert text.count(self.old) == 1, f"the mutant no longer applies: {self.old}"
+        if text.count(self.old) != 1:
+            raise InputError(
+                f"the mutant '{self.name}' finds its place {text.count(self.old)} times, expected "
+                f"once: {' '.join(self.old.split())}"
+            )
         return text.replace(self.old, self.new)
 
 
@@ -206,8 +212,10 @@ ADDRESS_GENERATORS = (
              "swaps_with_the_first", "inside_are_the_first", "holds_while_stalled", "next_tile", "last_word"),
        without=("small_sizes",)),
     Proof("address_generator", 1, 12, {}, (
-    ), given=("lemma_walk", "lemma_address"), only=("lemma_maps_left", "lemma_rows_left", "lemma_fits", "activation_in_memory",
-             "pixel_in_memory"), variant="memory"),
+    ), given=("lemma_walk", "lemma_address", "lemma_maps_left", "lemma_rows_left"),
+       only=("lemma_starts", "lemma_fits", "activation_in_memory", "pixel_in_memory"), variant="memory"),
+    Proof("address_generator", 1, 12, given=("lemma_walk",), only=("lemma_maps_left",), variant="maps"),
+    Proof("address_generator", 1, 12, given=("lemma_walk",), only=("lemma_rows_left",), variant="rows"),
 )  # fmt: skip
 CONTROL = Proof("bank_control", 2, 16, {"WORDS": 4}, (
     Mutant("in_order", "both lengths are one", "read_bank ? length_1 : length_0", "length_0"),
@@ -308,7 +316,27 @@ CONTROL = Proof("control", 2, 24, {}, (
     Mutant("cycles_count", "waiting does not count", "else if (!idle) begin\n      cycles_o", "else if (state == RUN) begin\n      cycles_o"),
     Mutant("stalls_count", "the count of the layer before goes on", "stalls_o <= {31'd0, !run_o}", "stalls_o <= stalls_o + 1'b1"),
 ))  # fmt: skip
+# The RAMs of lane 0: which code falls, thresholds 4, 8, 12, and those between
+THRESHOLD_RAMS = ("inverted_ram", *(f"g_coarse[{k}].coarse_ram" for k in (1, 2, 3)),
+                  *(f"g_lane[0].g_threshold[{k}].fine_ram" for k in (1, 2, 3)))  # fmt: skip
+# Its parameters: one lane, sums of 5 bits, two tiles
+SEE_THRESHOLDS = {f"seen_written[{n}]": f"{ram}.ram.written" for n, ram in enumerate(THRESHOLD_RAMS)}
+SEE_THRESHOLDS |= {"seen_inverted": "inverted_ram.ram.word"}
+for n in range(4):
+    SEE_THRESHOLDS[f"seen_tiles[{2 * n + 1}:{2 * n}]"] = f"{THRESHOLD_RAMS[n]}.ram.watched"
+for n in range(3):
+    SEE_THRESHOLDS[f"seen_coarse[{5 * n + 4}:{5 * n}]"] = f"{THRESHOLD_RAMS[n + 1]}.ram.word"
+    SEE_THRESHOLDS[f"seen_fine[{5 * n + 4}:{5 * n}]"] = f"{THRESHOLD_RAMS[n + 4]}.ram.word"
+    SEE_THRESHOLDS[f"seen_fine_places[{4 * n + 3}:{4 * n}]"] = f"{THRESHOLD_RAMS[n + 4]}.ram.watched"
+OUTPUT_STAGE = Proof("output_stage", 7, 26, {"COLS": 1, "SUM_WIDTH": 5, "TILES": 2}, (
+    Mutant("six_cycles", "a reset lets results through", "{valid, sum_valid_i} & {6{!rst_i}}", "{valid, sum_valid_i}"),
+    Mutant("sums_stay", "a sum leaves a cycle early", "sum_5  <= sum_4", "sum_5 <= sum_3"),
+    Mutant("relu_is_maximum", "the sign is ignored", "relu && given_1[SUM_WIDTH-1]", "relu"),
+    Mutant("code_counts_thresholds", "a threshold must be exceeded", "given_5 >= fine_5", "given_5 > fine_5"),
+    Mutant("code_counts_thresholds", "no code falls", "codes && inverted[c]", "1'b0"),
+    Mutant("last_with_the_last", "each tile has a last pixel", "last_pixel && last_tile}", "last_pixel}"),
+), bind=("ram",), see=SEE_THRESHOLDS)  # fmt: skip
 
 PROOFS = (
-    PE, *SKEWS, *DELAYS, OUTPUT_FIFO, *SEQUENCERS, *ADDRESS_GENERATORS, TAP_RANGE, ACCUMULATOR, BANK_CONTROL, REGISTERS, CONTROL, *LOADERS, RAM, BANKED_RAM,
+    PE, *SKEWS, *DELAYS, OUTPUT_FIFO, *SEQUENCERS, *ADDRESS_GENERATORS, TAP_RANGE, ACCUMULATOR, OUTPUT_STAGE, BANK_CONTROL, REGISTERS, CONTROL, *LOADERS, RAM, BANKED_RAM,
 )

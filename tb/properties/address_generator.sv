@@ -21,6 +21,10 @@
   reg [15:0] image;
   reg [8:0] row;
   reg [8:0] col;
+  reg [15:0] map_at;
+  reg [15:0] row_at;
+  reg [15:0] pixel_map_at;
+  reg [15:0] pixel_row_at;
   reg [15:0] map_start;
   reg [15:0] row_start;
   reg [15:0] map_pixel;
@@ -35,17 +39,21 @@
       {walking, final_of} <= {1'b1, final_i};
       {rows_of, cols_of, rows_outside_of, cols_outside_of} <= {rows_i, cols_i, rows_outside_i, cols_outside_i};
       {act_of, pixel_of} <= {act_address_i, pixel_i};
+      {map_at, row_at, pixel_map_at, pixel_row_at} <= {{2{act_address_i}}, {2{pixel_i}}};
       {image, row, col, map_start, row_start, map_pixel, row_pixel} <= 0;
     end else if (valid_o) begin
       if (at_end) walking <= 1'b0;
       col <= at_last_col ? 0 : col + 1'b1;
       if (at_last_col) begin
+        row_at       <= (at_last_row ? map_at + map_pixels_i : row_at + row_step);
+        pixel_row_at <= (at_last_row ? pixel_map_at + out_map_pixels_i : pixel_row_at + out_width_i);
         row       <= at_last_row ? 0 : row + 1'b1;
         row_start <= at_last_row ? 0 : row_start + row_step;
         row_pixel <= at_last_row ? 0 : row_pixel + out_width_i;
       end
       if (at_last_col && at_last_row) begin
         image     <= image + 1'b1;
+        {map_at, pixel_map_at} <= {map_at + map_pixels_i, pixel_map_at + out_map_pixels_i};
         map_start <= map_start + map_pixels_i;
         map_pixel <= map_pixel + out_map_pixels_i;
       end
@@ -105,7 +113,7 @@
     // A tile has rows, columns and images, and in each image an activation.
     tile_is_something: assume (!take_i || (images_i != 0 && rows_i > rows_outside_i && cols_i > cols_outside_i));
     // Only for the proof that addresses stay in the memories, which multiplies: small factors.
-    small_sizes: assume (!take_i || (images_i < 8 && map_pixels_i < 256 && out_map_pixels_i < 256 && rows_i < 16 && width_i < 32 && out_width_i < 32));
+    small_sizes: assume (images_i < 8 && map_pixels_i < 256 && out_map_pixels_i < 256 && width_i < 32 && out_width_i < 32 && (!take_i || rows_i < 16));
     // The layer fits in the memories, and so do the tile's last activation and pixel; see geometry.v.
     tile_fits: assume (!take_i || (last_act < ACT_WORDS && last_pixel < PIXELS));
     if (started) begin
@@ -115,11 +123,12 @@
         last_image == at_last_image && last_row == at_last_row && last_col == at_last_col &&
         rows == rows_of && cols == cols_of && rows_outside == rows_outside_of && cols_outside == cols_outside_of &&
         rows_outside < rows && cols_outside < cols && final_tile == final_of && first == (image == 0 && row == 0 && col == 0))));
-      // The addresses add up.
-      lemma_address: assert (!walking || (act_address_o == 16'(act_of + map_start + row_start + col_offset) &&
-                             act_row == 16'(act_of + map_start + row_start) && act_map == 16'(act_of + map_start) &&
-                             pixel_row == 16'(pixel_of + map_pixel + row_pixel) && pixel_map == 16'(pixel_of + map_pixel) &&
-                             pixel_o == 16'(pixel_of + map_pixel + row_pixel + col)));
+      // The registers are the starts of the map and of the row.
+      lemma_address: assert (!walking || (act_row == row_at && act_map == map_at && pixel_row == pixel_row_at && pixel_map == pixel_map_at &&
+                             act == 16'(row_at + col_offset) && pixel == 16'(pixel_row_at + col)));
+      // How far those are from the tile's first
+      lemma_starts: assert (!walking || (map_at == 16'(act_of + map_start) && row_at == 16'(map_at + row_start) &&
+                            pixel_map_at == 16'(pixel_of + map_pixel) && pixel_row_at == 16'(pixel_map_at + row_pixel)));
       // How far it is over maps
       lemma_maps_left: assert (!walking || (images_i < 8 && maps_act_left == maps(images_left[2:0], map_pixels_i[7:0]) &&
                                maps_pixel_left == maps(images_left[2:0], out_map_pixels_i[7:0]) &&
@@ -134,10 +143,8 @@
                                                               rows_act_left <= rows_act_of))));
       // The last activation and pixel lie in the memories.
       lemma_fits: assert (!walking || (last_act_of < ACT_WORDS && last_pixel_of < PIXELS));
-      // In each image the rows are walked in order, in each row the columns; the walk takes the tile's first activation
-      // and pixel, and adds the strides of columns, rows and images.
-      walks_in_order: assert (!walking || (act_address_o == 16'(act_of + map_start + row_start + col_offset) &&
-                              pixel_o == 16'(pixel_of + map_pixel + row_pixel + col)));
+      // The walk adds the strides of columns, rows and images to the tile's first activation and pixel, in this order.
+      walks_in_order: assert (!walking || (act_address_o == 16'(row_at + col_offset) && pixel_o == 16'(pixel_row_at + col)));
       // An activation that is used never lies outside the memory.
       activation_in_memory: assert (!valid_o || !inside_o || act_address_o < ACT_WORDS);
       // A pixel never lies outside the accumulator's memory.

@@ -4,14 +4,13 @@
   // The RAMs' watched words, see ram.sv: which code falls, coarse thresholds 4, 8, 12, and of the fine ones
   // three neighbours; of lane 0 (there is one lane here)
   wire [6:0] seen_written;
-  wire [TILE_WIDTH:0] seen_tile;
   wire [4*(TILE_WIDTH+1)-1:0] seen_tiles;
   wire [3*(TILE_WIDTH+3)-1:0] seen_fine_places;
   wire seen_inverted;
   wire [3*SUM_WIDTH-1:0] seen_coarse;
   wire [3*SUM_WIDTH-1:0] seen_fine;
 
-  // Any bank and tile, and the thresholds written for it: (0) whether the code falls, 1 to 15; any group of them
+  // Any bank and tile, any group of four codes, and the thresholds written for it: (0) whether the code falls, 1 to 15
   (* anyconst *) reg bank;
   (* anyconst *) reg [TILE_WIDTH-1:0] place;
   (* anyconst *) reg [1:0] group;
@@ -66,13 +65,18 @@
                                       written[4*SUM_WIDTH +: SUM_WIDTH] ^ sign};
   wire [3*SUM_WIDTH-1:0] fine_of = written[(4*group+1)*SUM_WIDTH +: 3*SUM_WIDTH] ^ {3{sign}};
 
+  // The coarse thresholds that are reached say in which group the fine ones are.
+  wire [1:0] high_of = (compared >= $signed(written[4*SUM_WIDTH +: SUM_WIDTH]) ? 1 : 0) +
+                       (compared >= $signed(written[8*SUM_WIDTH +: SUM_WIDTH]) ? 1 : 0) +
+                       (compared >= $signed(written[12*SUM_WIDTH +: SUM_WIDTH]) ? 1 : 0);
+
   wire busy = sum_valid_i || there != 0;
   wire [27:0] layer = {mode_i, output_tiles_i, out_tile_pixels_i, read_bank_i};
   reg [27:0] past_layer;
-  reg past_busy = 1'b0;
   reg past_sum = 1'b0;
   reg past_ends_tile;
-  always @(posedge clk_i) {past_layer, past_busy, past_sum, past_ends_tile} <= {layer, busy, sum_valid_i, ends_tile};
+  reg past_reset = 1'b0;
+  always @(posedge clk_i) {past_layer, past_sum, past_ends_tile, past_reset} <= {layer, sum_valid_i, ends_tile, rst_i};
   wire in_layer = busy || pixel_of != 0 || tile_of != 0;
 
   always @* begin
@@ -84,11 +88,41 @@
     layer_sizes: assume (output_tiles_i != 0 && output_tiles_i <= TILES && out_tile_pixels_i != 0);
     // The last sums of two tiles are not in neighbouring cycles.
     tiles_apart: assume (!(past_sum && past_ends_tile && sum_valid_i && ends_tile));
+    // There are none in the cycle after a reset.
+    none_after_reset: assume (!past_reset || !sum_valid_i);
     // The bank that is used is not written.
     bank_not_written: assume (!(write_i && write_bank_i == read_bank_i && in_layer));
     // Thresholds ascend.
     thresholds_ascend: assume (!codes_known || ascending);
     // The RAMs' words that are watched are those.
-    same_words: assume (seen_tiles == {4{seen_tile}} && seen_tile == place + (bank ? TILES : 0) &&
-                        seen_fine_places == {3{{1'b0, place, group} + (bank ? 4 * TILES : 0)}});
+    same_words: assume (seen_tiles == {4{bank, place}} &&
+                        seen_fine_places == {3{bank, place, group}});
+    if (started) begin
+      // The stages are where they should be, and the counts are the registers'.
+      lemma_stages: assert (valid == there[5:1] && tile == tile_of && first_pixel == (pixel_of == 0) &&
+                            (!in_layer || (pixel_of < out_tile_pixels_i && tile_of < output_tiles_i)) &&
+                            (first_pixel || (pixels_left == out_tile_pixels_i - pixel_of && last_later == ends_tile)));
+      // The RAMs hold what was written.
+      lemma_rams: assert ((!known[0] || seen_written[0] && seen_inverted == written[0]) &&
+                          (!known[4] || seen_written[1] && seen_coarse[0*SUM_WIDTH +: SUM_WIDTH] == coarse_of[0*SUM_WIDTH +: SUM_WIDTH]) &&
+                          (!known[8] || seen_written[2] && seen_coarse[1*SUM_WIDTH +: SUM_WIDTH] == coarse_of[1*SUM_WIDTH +: SUM_WIDTH]) &&
+                          (!known[12] || seen_written[3] && seen_coarse[2*SUM_WIDTH +: SUM_WIDTH] == coarse_of[2*SUM_WIDTH +: SUM_WIDTH]) &&
+                          (!known[4*group+1] || seen_written[4] && seen_fine[0*SUM_WIDTH +: SUM_WIDTH] == fine_of[0*SUM_WIDTH +: SUM_WIDTH]) &&
+                          (!known[4*group+2] || seen_written[5] && seen_fine[1*SUM_WIDTH +: SUM_WIDTH] == fine_of[1*SUM_WIDTH +: SUM_WIDTH]) &&
+                          (!known[4*group+3] || seen_written[6] && seen_fine[2*SUM_WIDTH +: SUM_WIDTH] == fine_of[2*SUM_WIDTH +: SUM_WIDTH]));
+      // A result comes six cycles after each sum, and only then.
+      six_cycles: assert (valid_o == there[6]);
+      // Mode SUMS: the sum itself
+      sums_stay: assert (!valid_o || mode_i != 0 || data_o == sum_6);
+      // Mode RELU: the sum, or zero for a negative one
+      relu_is_maximum: assert (!valid_o || mode_i != RELU || data_o == (sum_6 < 0 ? 0 : sum_6));
+      // Mode CODES: how many of the channel's thresholds the sum reaches, or its complement if the code falls
+      code_counts_thresholds: assert (!codes_known || mode_i != CODES || high_of != group || data_o == reached);
+      // last_o comes with the layer's last pixel, and with no other.
+      last_with_the_last: assert (!valid_o || last_o == ends[6]);
+      // The highest code that falls
+      falling: cover (codes_known && mode_i == CODES && written[0] && data_o == 4'd15 && high_of == group);
+      // A second tile ends.
+      second_tile: cover (valid_o && last_o && output_tiles_i == 2);
+    end
   end
