@@ -35,8 +35,11 @@ SECONDS = 900  # after which a solver is stopped
 BINARIES = Path(sys.executable).parent
 STATEMENT = re.compile(r"^( *// .*\n)? *(\w+): (assert|assume|cover) \(", re.MULTILINE)
 # What a read gives while its own address is written is undefined: here, anything.
-READ = ("read_data_o <= words[read_address_i];", """\
-read_data_o <= (write_i && write_address_i == read_address_i) ? collision : words[read_address_i];""")
+READ = (
+    "read_data_o <= words[read_address_i];",
+    """\
+read_data_o <= (write_i && write_address_i == read_address_i) ? collision : words[read_address_i];""",
+)
 COLLISION = "  (* anyseq *) wire [WIDTH-1:0] collision;\n"
 
 
