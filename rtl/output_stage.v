@@ -17,7 +17,8 @@ module output_stage #(
   input  wire                        clk_i,
   input  wire                        rst_i,
 
-  // The layer, see geometry.v. With read_bank_i from the cycle before its first sums to its last output
+  // The layer, see geometry.v. With read_bank_i from the cycle before its first sums to its last output;
+  // meanwhile that bank is not written
   input  wire [                 1:0] mode_i,
   input  wire [                 7:0] output_tiles_i,
   input  wire [                15:0] out_tile_pixels_i,

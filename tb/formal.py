@@ -35,10 +35,10 @@ SECONDS = 900  # after which a solver is stopped
 BINARIES = Path(sys.executable).parent
 STATEMENT = re.compile(r"^( *// .*\n)? *(\w+): (assert|assume|cover) \(", re.MULTILINE)
 # What a read gives while its own address is written is undefined: here, anything.
+COLLIDES = "write_i && write_address_i == read_address_i"
 READ = (
-    "read_data_o <= words[read_address_i];",
-    """\
-read_data_o <= (write_i && write_address_i == read_address_i) ? collision : words[read_address_i];""",
+    "read_data_o <= words[read_address_i]",
+    f"read_data_o <= ({COLLIDES}) ? collision : words[read_address_i]",
 )
 COLLISION = "  (* anyseq *) wire [WIDTH-1:0] collision;\n"
 
@@ -298,7 +298,7 @@ def _task(
     links = "".join(f"connect -set {wire} {inside}\n" for wire, inside in proof.see.items())
     given = "".join(f"chformal -assert2assume c:{label}\n" for label in proof.given)
     unneeded = "".join(f"chformal -assume -remove c:{label}\n" for label in proof.without)
-    # Links are hierarchical names, which Yosys does not read. What no assert depends on is left out.
+    # Links are hierarchical names, which Yosys does not read. What no assert needs is left out.
     script = f"""\
 read_verilog -sv -formal {" ".join(f"{name}.sv" for name in texts)}
 {chosen}hierarchy -check -top {proof.module}

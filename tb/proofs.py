@@ -94,7 +94,6 @@ OUTPUT_FIFO = Proof("output_fifo", 2, 12, {"WIDTH": 8, "DEPTH": 4}, (
     Mutant("holds_while_stalled", "the output does not wait", "valid_o && ready_i", "valid_o"),
 ))  # fmt: skip
 
-REVERSED = {0: "LANES - 1 - lane : lane", 1: "LANES - lane : lane"}
 SKEWS = tuple(
     Proof("skew", 9, 12, {"LANES": 8, "WIDTH": 4, "REVERSE": reverse}, (
         Mutant("delayed", "the wrong edge", "REVERSE ? LANES - 1 - lane",
@@ -119,13 +118,13 @@ RAM = Proof("ram", 2, 8, {"WIDTH": 4, "DEPTH": 8}, (
     Mutant("reads_what_was_written", "every second word is shared", "words[write_address_i] <=",
         "words[write_address_i & ~1] <="),
 ))  # fmt: skip
+SEE_RAM = {f"seen_{name}": f"ram.{name}" for name in ("watched", "written", "word")}
 BANKED_RAM = Proof("banked_ram", 2, 8, {"WIDTH": 4, "WORDS": 5}, (
     Mutant("reads_what_was_written", "the banks overlap", "write_bank_i ? write_address + SECOND",
         "write_bank_i ? write_address + SECOND - 1'b1"),
     Mutant("reads_what_was_written", "the other bank is read",
         "read_bank_i ? read_address + SECOND", "!read_bank_i ? read_address + SECOND"),
-), bind=("ram",),
-    see={"seen_watched": "ram.watched", "seen_written": "ram.written", "seen_word": "ram.word"})  # fmt: skip
+), bind=("ram",), see=SEE_RAM)  # fmt: skip
 LOADER_MUTANTS = (
     Mutant("columns_in_order", "the last column is left out", "col <= LAST[COL_WIDTH-1:0]",
         "col <= LAST[COL_WIDTH-1:0] - 1'b1"),
@@ -188,7 +187,8 @@ REGISTERS = Proof("registers", 2, 8, {}, (
 ))  # fmt: skip
 
 SEE_SUMS = {f"seen_{name}": f"sums.{name}" for name in ("watched", "written", "word")}
-ACCUMULATOR = Proof("accumulator", 5, 24, {"COLS": 2, "PSUM_WIDTH": 4, "SUM_WIDTH": 7, "PIXELS": 6}, (
+SMALL_SUMS = {"COLS": 2, "PSUM_WIDTH": 4, "SUM_WIDTH": 7, "PIXELS": 6}
+ACCUMULATOR = Proof("accumulator", 5, 24, SMALL_SUMS, (
     Mutant("sum_of_its_psums", "the psum's sign is lost", "{psum[PSUM_WIDTH-1]}}, psum}",
         "{1'b0}}, psum}"),
     Mutant("sum_of_its_psums", "the pixel right before is not seen",
@@ -220,7 +220,8 @@ SEQUENCERS = (
         Mutant("less_is_left", "the kernel row is not counted", "if (last_kx) begin",
             "if (1'b0) begin"),
     ),
-        only=("lemma_next", "lemma_here", "starts_with_the_first", "successor_follows", "ends_with_the_last", "less_is_left", "second_output_tile", "ends")),
+        only=("lemma_next", "lemma_here", "starts_with_the_first", "successor_follows",
+              "ends_with_the_last", "less_is_left", "second_output_tile", "ends")),
     Proof("sequencer", 4, 16, {}, (
         Mutant("weights_of_index", "kernel rows and columns change places",
             "ky * kernel_i + {3'd0, kx}", "kx * kernel_i + {3'd0, ky}"),
@@ -232,14 +233,17 @@ SEQUENCERS = (
     ), given=("lemma_next", "lemma_here"),
         only=("lemma_bases", "weights_of_index", "activation_of_index", "pixel_of_index"),
         variant="addresses"),
-    Proof("sequencer", 4, 16, {}, (
+    Proof("sequencer", 3, 16, {}, (
         Mutant("rows_of_index", "the side is the width", "(height_i)", "(width_i)"),
+    ), given=("lemma_next", "lemma_here"), only=("rows_of_index",), variant="rows"),
+    Proof("sequencer", 3, 16, {}, (
         Mutant("cols_of_index", "columns outside count as inside",
             "final_q ? out_width_i - col_count_q : 9'd0", "9'd0"),
+    ), given=("lemma_next", "lemma_here"), only=("cols_of_index",), variant="cols"),
+    Proof("sequencer", 3, 16, {}, (
         Mutant("final_visits_all", "each input tile is final", "last_tap && last_input_tile;",
             "last_tap;"),
-    ), given=("lemma_next", "lemma_here"),
-        only=("rows_of_index", "cols_of_index", "final_visits_all"), variant="ranges"),
+    ), given=("lemma_next", "lemma_here"), only=("final_visits_all",), variant="final"),
 )  # fmt: skip
 ADDRESS_GENERATORS = (
     Proof("address_generator", 1, 12, {}, (
@@ -258,7 +262,9 @@ ADDRESS_GENERATORS = (
         Mutant("holds_while_stalled", "a pixel goes on while it waits",
             "end else if (valid_o) begin", "end else if (active) begin"),
     ),
-        only=("lemma_walk", "lemma_address", "walks_in_order", "ends_with_the_last", "one_a_cycle", "reserves_for_finished", "swaps_with_the_first", "inside_are_the_first", "holds_while_stalled", "next_tile", "last_word"),
+        only=("lemma_walk", "lemma_address", "walks_in_order", "ends_with_the_last",
+              "one_a_cycle", "reserves_for_finished", "swaps_with_the_first",
+              "inside_are_the_first", "holds_while_stalled", "next_tile", "last_word"),
         without=("small_sizes",)),
     Proof("address_generator", 1, 12, {}, (
         Mutant("activation_in_memory", "an image too many", "images_left == 16'd2",
@@ -267,7 +273,8 @@ ADDRESS_GENERATORS = (
             " && cols_left > cols_outside", ""),
         Mutant("pixel_in_memory", "a row too many", "rows_left == 9'd2", "rows_left == 9'd1"),
     ),
-        given=("lemma_walk", "lemma_address", "lemma_starts", "lemma_maps_left", "lemma_rows_left", "lemma_fits"),
+        given=("lemma_walk", "lemma_address", "lemma_starts", "lemma_maps_left",
+               "lemma_rows_left", "lemma_fits"),
         only=("activation_in_memory", "pixel_in_memory"), variant="memory"),
     *(
         Proof(
