@@ -19,7 +19,7 @@ module control #(
 
   // The layer cannot run, and why (0: it can)
   input  wire [ 3:0] error_i,
-  // All its packets are there and the accumulator is clear; a packet is of another length
+  // All its packets are there and the accumulator is clear; a packet is of another length. Never both
   input  wire        ready_i,
   input  wire        wrong_length_i,
   // The output has no place for a finished pixel; the last beat leaves

@@ -31,12 +31,15 @@ from tb.sweep import digest
 
 PROPERTIES = ROOT / "tb" / "properties"
 BUILD = ROOT / "build" / "formal"
-SECONDS = 400  # after which a solver is stopped
+SECONDS = 900  # after which a solver is stopped
 BINARIES = Path(sys.executable).parent
 STATEMENT = re.compile(r"^( *// .*\n)? *(\w+): (assert|assume|cover) \(", re.MULTILINE)
 # What a read gives while its own address is written is undefined: here, anything.
-READ = ("read_data_o <= words[read_address_i];", """\
-read_data_o <= (write_i && write_address_i == read_address_i) ? collision : words[read_address_i];""")
+COLLIDES = "write_i && write_address_i == read_address_i"
+READ = (
+    "read_data_o <= words[read_address_i]",
+    f"read_data_o <= ({COLLIDES}) ? collision : words[read_address_i]",
+)
 COLLISION = "  (* anyseq *) wire [WIDTH-1:0] collision;\n"
 
 
@@ -293,15 +296,22 @@ def _task(
     if mode == "prove" and proof.bind:
         kept += " c:*.lemma_*"  # those of the modules inside
     kind = "cover" if mode == "cover" else "assert"
-    if proof.see:  # hierarchical names, which Yosys does not read
-        links = "".join(f"connect -set {wire} {inside}\n" for wire, inside in proof.see.items())
-        chosen += f"hierarchy -check -top {proof.module}\nproc\nflatten\n{links}"
+    links = "".join(f"connect -set {wire} {inside}\n" for wire, inside in proof.see.items())
+    given = "".join(f"chformal -assert2assume c:{label}\n" for label in proof.given)
+    unneeded = "".join(f"chformal -assume -remove c:{label}\n" for label in proof.without)
+    # Links are hierarchical names, which Yosys does not read. What no assert needs is left out.
     script = f"""\
 read_verilog -sv -formal {" ".join(f"{name}.sv" for name in texts)}
-{chosen}prep -top {proof.module}
+{chosen}hierarchy -check -top {proof.module}
+proc
+flatten
+{links}{given if mode == "prove" else ""}{unneeded}\
 select -set kept {kept}
 select -clear
 chformal -{kind} -remove c:* @kept %d
+delete -port o:*
+opt_clean -purge
+prep -top {proof.module}
 """
     depth = proof.k if mode == "prove" else proof.steps
     files = "".join(f"\n[file {name}.sv]\n{text}" for name, text in texts.items())
