@@ -8,6 +8,7 @@ import math
 from dataclasses import replace
 
 import cocotb
+import numpy as np
 import pytest
 from cocotb.triggers import ClockCycles, FallingEdge
 from cocotb.utils import get_sim_time
@@ -21,7 +22,7 @@ from cocotbext.axi.axil_channels import (
 from pymodel import registers
 from pymodel.core import Core, Layer, check
 from pymodel.cycles import cycles
-from pymodel.registers import Mode
+from pymodel.registers import Error, Mode
 from tb import functional
 from tb.core import CoreBench, check_layer, random_data, reference, started
 from tb.schedule import CLOCK_PERIOD_NS
@@ -34,7 +35,18 @@ SMALL = Core(4, 4, 16, act_words=128, weight_words=256, threshold_tiles=2, pixel
 PATIENCE = 3000  # cycles within which every state comes
 
 
-@cocotb.test()
+def tiled(core: Core, side: tuple[int, int], **changes) -> Layer:
+    """Two input and two output tiles of a 1 × 1 kernel, in mode CODES."""
+    layer = Layer(*side, 2 * core.rows, 2 * core.cols, 1, padding=0, mode=Mode.CODES)
+    return replace(layer, **changes)
+
+
+def short_test(function):
+    """A cocotb test that fails when the core hangs."""
+    return cocotb.test(timeout_time=1, timeout_unit="ms")(function)
+
+
+@short_test
 async def every_kernel_stride_and_padding(dut):
     """Each on the smallest map that it fits, or one more; cycles as the model says."""
     bench = await started(dut)
@@ -50,17 +62,30 @@ async def every_kernel_stride_and_padding(dut):
     await bench.quiet()
 
 
-@cocotb.test()
+@short_test
 async def memories_to_the_last_word(dut):
-    """As many activations, pixels, weights and thresholds as fit, and as many output tiles."""
+    """As many activations, pixels, weights and thresholds as fit, and as many output tiles.
+
+    Before them, in both banks, packets that are a word shorter, all of which are dropped.
+    """
     bench = await started(dut)
     rng = random_generator()
     core = bench.core
-    side = math.isqrt(core.pixels)
+    side, shorter = math.isqrt(core.pixels), math.isqrt(core.act_words // 15)
     inputs = core.weight_words // (core.cols * core.threshold_tiles)
     outputs = min(core.weight_words // core.cols, 255)
+    for _ in range(2):
+        bench.send("act", np.ones((core.act_words - 1, core.rows), int))
+        bench.send("weight", np.ones((core.weight_words - 1, core.rows), int))
+        bench.send("threshold", np.ones((16 * core.threshold_tiles - 1, core.cols), int))
+    await bench.loaded()
+    await bench.configure(tiled(core, (1, 2)))
+    for _ in range(2):
+        await bench.start()
+        assert await bench.idle() == Error.PACKET_LENGTH
     for layer in (
         Layer(side, side, core.act_words // side**2 * core.rows, core.cols),
+        Layer(shorter, shorter, 15 * core.rows, core.cols),
         Layer(1, 1, inputs * core.rows, core.threshold_tiles * core.cols, mode=Mode.CODES),
         Layer(1, 1, core.rows, outputs * core.cols),
     ):
@@ -69,7 +94,7 @@ async def memories_to_the_last_word(dut):
     await bench.quiet()
 
 
-@cocotb.test()
+@short_test
 async def any_words_in_the_registers(dut):
     """A layer of random numbers is refused as the definition says; what was written is read."""
     bench = await started(dut)
@@ -99,7 +124,7 @@ async def any_words_in_the_registers(dut):
     await bench.quiet()
 
 
-@cocotb.test()
+@short_test
 async def any_address_and_privilege(dut):
     """Bytes of an address and protection bits do not count; without a register it is SLVERR."""
     bench = await started(dut)
@@ -125,12 +150,6 @@ async def any_address_and_privilege(dut):
     await bench.quiet()
 
 
-def tiled(core: Core, side: tuple[int, int], **changes) -> Layer:
-    """Two input and two output tiles of a 1 × 1 kernel, in mode CODES."""
-    layer = Layer(*side, 2 * core.rows, 2 * core.cols, 1, padding=0, mode=Mode.CODES)
-    return replace(layer, **changes)
-
-
 def shapes(core: Core) -> tuple[Layer, ...]:
     """A layer that the FIFO cannot hold; and one of many tiles so short that the array waits."""
     short = tiled(core, (1, 2), out_channels=8 * core.cols, mode=Mode.SUMS)
@@ -153,7 +172,7 @@ def load(bench: CoreBench, data, times: int, streams=functional.STREAMS) -> None
                      for s, part in zip(functional.STREAMS, data, strict=True)))  # fmt: skip
 
 
-@cocotb.test()
+@short_test
 async def stalls_in_every_state(dut):
     """Input streams that wait or are waited for, a slow output and answers nobody takes.
 
@@ -207,7 +226,7 @@ async def stalls_in_every_state(dut):
     await bench.quiet()
 
 
-@cocotb.test()
+@short_test
 async def reset_in_every_state(dut):
     """Whatever the core does, and whatever waits in it: the next layer is right."""
     bench = await started(dut)
@@ -258,7 +277,7 @@ async def reset_in_every_state(dut):
     await bench.quiet()
 
 
-@cocotb.test()
+@short_test
 async def layers_back_to_back(dut):
     """Every mode after every mode; the next layer's packets and registers come while one runs."""
     bench = await started(dut)
@@ -282,7 +301,7 @@ async def layers_back_to_back(dut):
     await bench.quiet()
 
 
-@cocotb.test()
+@short_test
 async def packets_kept_in_every_combination(dut):
     """What is kept serves the next layer, what is not is replaced, all eight times."""
     bench = await started(dut)
