@@ -503,8 +503,8 @@ def holes(coverage: Coverage) -> Iterator[dict]:
                 yield {"kind": "functional", "where": name, "what": bin_}
 
 
-def report(result: dict, most: int = 40) -> str:
-    """The tables, with the first holes."""
+def report(result: dict, most: int = 20) -> str:
+    """The tables, with the first holes of each kind."""
 
     def cell(value: float | None) -> str:
         return "" if value is None else f"{value:.2f}"
@@ -527,12 +527,12 @@ def report(result: dict, most: int = 40) -> str:
             points, ("functional", "%", "bins"), tablefmt="simple", disable_numparse=True,
             colalign=("left", "right", "right"),
         ))  # fmt: skip
-    found = result["holes"]
-    if found:
-        lines = [f"{h['kind']:<10} {h['where']}: {h['what']}" for h in found[:most]]
+    for kind in GOALS:
+        found = [f"{h['where']}: {h['what']}" for h in result["holes"] if h["kind"] == kind]
         if len(found) > most:
-            lines.append(f"and {len(found) - most} more, in the report")
-        parts.append("Holes:\n" + "\n".join(lines))
+            found[most:] = [f"and {len(found) - most} more, in the report"]
+        if found:
+            parts.append(f"Holes, {kind}:\n" + "\n".join(found))
     return "\n\n".join(parts)
 
 
