@@ -14,6 +14,7 @@ import math
 import multiprocessing
 import os
 import re
+import signal
 import time
 import tomllib
 from collections import Counter, defaultdict
@@ -259,8 +260,7 @@ def run_all(runs: Sequence[Run], arguments: argparse.Namespace) -> list[Path]:
         runtime_arguments()
     workers = os.cpu_count() or 1
     pool = ProcessPoolExecutor(
-        workers, multiprocessing.get_context("spawn"),
-        None if arguments.verbose else be_quiet,
+        workers, multiprocessing.get_context("spawn"), prepare_worker, [arguments.verbose]
     )  # fmt: skip
     try:
         waiting = [
@@ -274,9 +274,11 @@ def run_all(runs: Sequence[Run], arguments: argparse.Namespace) -> list[Path]:
     return list(stems)
 
 
-def be_quiet() -> None:
-    """In a worker: nothing of what cocotb and the compilers say."""
-    logging.getLogger().addHandler(logging.NullHandler())
+def prepare_worker(verbose: bool) -> None:
+    """Ctrl-C ends its simulation, or nothing; cocotb and the compilers are silent."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if not verbose:
+        logging.getLogger().addHandler(logging.NullHandler())
 
 
 def measure(runs: Sequence[tuple[Path, Run]]) -> int:

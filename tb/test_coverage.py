@@ -42,7 +42,7 @@ def test_the_whole_way(command, small, monkeypatch):
     _, branches, toggles, functional_holes = re.split("Holes, .*:", out)[-4:]
     assert "rtl/pe.v:66: cond_else: weight_hops_o <=" in branches
     assert "rtl/pe.v:23: weight_hops_i[0]:1->0" in toggles
-    assert "pe.weight_activation: (-8, 0)" in functional_holes
+    assert "pe.weight_activation: (-1, 0)" in functional_holes
 
 
 def test_a_failing_bench_is_no_coverage(command, small, monkeypatch):
