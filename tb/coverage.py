@@ -14,6 +14,7 @@ import math
 import multiprocessing
 import os
 import re
+import signal
 import time
 import tomllib
 from collections import Counter, defaultdict
@@ -50,6 +51,11 @@ BUILD = ROOT / "build" / "coverage"
 EXCLUSIONS = ROOT / "tb" / "coverage_exclusions.toml"
 # Each module of rtl/ has its bench; the core has these besides.
 MORE_BENCHES = ("core_random", "core_states")
+# What they hold is data: nothing has to toggle.
+MEMORIES = (("ram", "words["), ("output_fifo", "entries["))
+# Arrays of more PEs take minutes to compile, and have no line that these lack.
+LARGEST = 64
+ARRAYS = ("core", "systolic_array", "load_first_array")
 # What functional.py watches
 FUNCTIONAL = ("array.corners", "core.back_to_back", "core.kept_packets",
               "core.kernel_stride_padding", "core.resets", "core.stalls",
@@ -71,12 +77,20 @@ class Run(NamedTuple):
     def name(self) -> str:
         """Without what could not stand in a file name."""
         values = (f"{name}{value}" for name, value in self.parameters.items())
-        return "-".join([self.module.rpartition("test_")[2], self.variant, *values]).strip("-")
+        words = (self.module.rpartition("test_")[2], self.variant, *values)
+        return "-".join(filter(None, words))
 
     @property
     def build(self) -> str:
         """What is compiled for it; runs with the same share it."""
         return f"{self.toplevel} {self.parameters}"
+
+    @property
+    def size(self) -> int:
+        """PEs."""
+        if self.toplevel not in ARRAYS:
+            return 0
+        return self.parameters.get("ROWS", 8) * self.parameters.get("COLS", 8)
 
     @property
     def key(self) -> str:
@@ -180,13 +194,17 @@ def main() -> int:
 
 
 def suite(only: Sequence[str] = ()) -> list[Run]:
-    """All runs of the benches of rtl/, or of the benches named. InputError for an unknown name."""
+    """All runs of the benches of rtl/, or of those named, but for arrays that are too large.
+
+    InputError for an unknown name.
+    """
     names = [source.stem for source in check_sources(RTL)] + list(MORE_BENCHES)
     for name in only:
         if name not in names:
             raise InputError(f"--only {name}: expected some of {', '.join(names)}")
     with patch.dict(os.environ, SIM=SIMULATOR):  # benches may have more to do where it is fast
-        return [run for name in names if name in (only or names) for run in runs_of(name)]
+        runs = [run for name in names if name in (only or names) for run in runs_of(name)]
+    return [run for run in runs if run.size <= LARGEST]
 
 
 def runs_of(bench: str) -> list[Run]:
@@ -242,8 +260,7 @@ def run_all(runs: Sequence[Run], arguments: argparse.Namespace) -> list[Path]:
         runtime_arguments()
     workers = os.cpu_count() or 1
     pool = ProcessPoolExecutor(
-        workers, multiprocessing.get_context("spawn"),
-        None if arguments.verbose else be_quiet,
+        workers, multiprocessing.get_context("spawn"), prepare_worker, [arguments.verbose]
     )  # fmt: skip
     try:
         waiting = [
@@ -257,9 +274,11 @@ def run_all(runs: Sequence[Run], arguments: argparse.Namespace) -> list[Path]:
     return list(stems)
 
 
-def be_quiet() -> None:
-    """In a worker: nothing of what cocotb and the compilers say."""
-    logging.getLogger().addHandler(logging.NullHandler())
+def prepare_worker(verbose: bool) -> None:
+    """Ctrl-C ends its simulation, or nothing; cocotb and the compilers are silent."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if not verbose:
+        logging.getLogger().addHandler(logging.NullHandler())
 
 
 def measure(runs: Sequence[tuple[Path, Run]]) -> int:
@@ -321,6 +340,8 @@ def read_points(text: str) -> Counter[Point]:
             continue  # a bench's own Verilog
         hits, what, line = int(count), found["o"], int(found["l"])
         kind = "toggle" if found["t"] == "toggle" else "branch"
+        if (file.stem, what[: what.find("[") + 1]) in MEMORIES:
+            continue
         if what != "block":
             points[Point(kind, file.stem, line, int(found["n"]), what)] += hits
         if kind == "branch" and not what.startswith("cond_"):
@@ -484,8 +505,8 @@ def holes(coverage: Coverage) -> Iterator[dict]:
                 yield {"kind": "functional", "where": name, "what": bin_}
 
 
-def report(result: dict, most: int = 40) -> str:
-    """The tables, with the first holes."""
+def report(result: dict, most: int = 20) -> str:
+    """The tables, with the first holes of each kind."""
 
     def cell(value: float | None) -> str:
         return "" if value is None else f"{value:.2f}"
@@ -508,12 +529,12 @@ def report(result: dict, most: int = 40) -> str:
             points, ("functional", "%", "bins"), tablefmt="simple", disable_numparse=True,
             colalign=("left", "right", "right"),
         ))  # fmt: skip
-    found = result["holes"]
-    if found:
-        lines = [f"{h['kind']:<10} {h['where']}: {h['what']}" for h in found[:most]]
+    for kind in GOALS:
+        found = [f"{h['where']}: {h['what']}" for h in result["holes"] if h["kind"] == kind]
         if len(found) > most:
-            lines.append(f"and {len(found) - most} more, in the report")
-        parts.append("Holes:\n" + "\n".join(lines))
+            found[most:] = [f"and {len(found) - most} more, in the report"]
+        if found:
+            parts.append(f"Holes, {kind}:\n" + "\n".join(found))
     return "\n\n".join(parts)
 
 

@@ -238,6 +238,17 @@ async def sizes_that_are_powers_of_two(dut):
 
 
 @cocotb.test()
+async def the_largest_layer(dut):
+    """All sizes at their limits: no product of them is cut."""
+    bench = GeometryBench(dut)
+    await bench.start()
+    layer = job(bench.core, 255, 255, height=255, width=255, kernel=7, padding=3, images=65535)
+    assert await bench.check(layer) in (Error.OVERFLOW, Error.WEIGHT_MEMORY)
+    layer = replace(layer, in_channels=bench.core.rows, kernel=4)
+    assert await bench.check(layer) in (Error.WEIGHT_MEMORY, Error.ACT_MEMORY)
+
+
+@cocotb.test()
 async def maps_of_the_longest_sides(dut):
     """255 pixels, and 258 of the output."""
     bench = GeometryBench(dut)
