@@ -216,7 +216,7 @@ def still_there(session: int, patience: float = 10.0) -> list[psutil.Process]:
 # Each fault: harms `checkout`, and says in a few words how that ended. Raises HarmError.
 
 
-def two_at_once(checkout: Checkout, rng: Random) -> str:
+def two_at_once(checkout: Checkout, rng: Random, number: int) -> str:
     """Two runs, of 1 and of 2 images, in some of the tries with nothing built."""
     if rng.random() < 0.5:
         checkout.forget_builds()
@@ -239,23 +239,23 @@ def two_at_once(checkout: Checkout, rng: Random) -> str:
     return "both passed"
 
 
-def killed(checkout: Checkout, rng: Random) -> str:
+def killed(checkout: Checkout, rng: Random, number: int) -> str:
     """Kill a run at any time, all of it or a part; nothing is lost, and the next one passes."""
     if rng.random() < 0.5:
         checkout.forget_builds()
     before = checkout.figures()
-    number = rng.choice([signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+    kind = rng.choice([signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
     part = rng.choice(["all", "all", "python", "vvp"])
     process = checkout.start("make", "IMAGES=2", "WAVES=1")
     time.sleep(rng.uniform(0, 1.2 * checkout.seconds))
     if part == "all":
         with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, number)
+            os.killpg(process.pid, kind)
     else:
         with contextlib.suppress(psutil.Error):
             for one in psutil.Process(process.pid).children(recursive=True):
                 if one.name().startswith(part):
-                    one.send_signal(number)
+                    one.send_signal(kind)
     ended = checkout.end(process)
     if ended.code == 0:
         checkout.earned(ended, 2)
@@ -267,16 +267,17 @@ def killed(checkout: Checkout, rng: Random) -> str:
     checkout.good_run()
     checkout.check_whole()
     checkout.check_no_leftovers()
-    return f"{part}: {number.name}" if ended.code else "had ended before"
+    return f"{part}: {kind.name}" if ended.code else "had ended before"
 
 
-def write_fails(checkout: Checkout, rng: Random) -> str:
+def write_fails(checkout: Checkout, rng: Random, number: int) -> str:
     """Files may not be larger than so much, or the disk is full after so much (tmpfs)."""
-    checkout.good_run()
-    before = {path.name: path.read_bytes() for path in checkout.results.iterdir()}
+    if not checkout.figures():
+        checkout.good_run()
+    before = (checkout.results / "layer.json").read_bytes()
     if rng.random() < 0.5:
         checkout.forget_builds()
-    room = int(2 ** rng.uniform(6, 21))
+    room = int(2 ** rng.uniform(8, 20))
     command = ("make", "--no-print-directory", "IMAGES=2", f"WAVES={rng.randrange(2)}")
     if rng.random() < 0.5 or not (alone := private_mounts()):
 
@@ -287,7 +288,7 @@ def write_fails(checkout: Checkout, rng: Random) -> str:
         ended = checkout.end(checkout.start(*command, limits=limits))
     else:
         what = "disk"
-        used = int(subprocess.check_output(["du", "-sk", checkout.build]).split()[0]) + 64
+        used = int(subprocess.check_output(["du", "-sk", checkout.build]).split()[0])
         saved = checkout.folder / "saved"
         checkout.build.rename(saved)
         checkout.build.mkdir()
@@ -303,23 +304,26 @@ def write_fails(checkout: Checkout, rng: Random) -> str:
     if ended.code == 0:
         checkout.earned(ended, 2)
         return f"{what}: there was room"
-    ended.refused()
+    line = ended.refused()
     if "FAILED" not in ended.output:
         layer = checkout.results / "layer.json"
-        if not layer.exists() or layer.read_bytes() != before["layer.json"]:
+        if not layer.exists() or layer.read_bytes() != before:
             raise HarmError("lost", "the results of the run before")
     checkout.good_run()
     checkout.check_no_leftovers()
-    return f"{what}: refused"
+    reason = re.search(r"\(([^()]+)\)$|(crashed|cut short|whole waveform|without results)|$", line)
+    return f"{what}: refused, {reason[1] or reason[2] or line[:60]}"
 
 
-def read_only(checkout: Checkout, rng: Random) -> str:
+READERS = (
+    "make IMAGES=1", ".venv/bin/python -m tb.layer", "make vectors OUT=build/x", "make test",
+    ".venv/bin/python -m tb.check",
+)  # fmt: skip
+
+
+def read_only(checkout: Checkout, rng: Random, number: int) -> str:
     """No right to write: mounted read-only for root, by its permissions for others."""
-    command = rng.choice([
-        ["make", "IMAGES=1"], ["make", "check"], [".venv/bin/python", "-m", "tb.layer"],
-        ["make", "vectors", "OUT=build/x"], [".venv/bin/python", "-m", "tb.vectors", "--out", "x"],
-        [".venv/bin/python", "-m", "tb.check"], ["make", "test"],
-    ])  # fmt: skip
+    command = shlex.split(READERS[number % len(READERS)])
     if rng.random() < 0.5:
         shutil.rmtree(checkout.build, ignore_errors=True)
     if os.geteuid():
@@ -357,9 +361,9 @@ class Mine(LoadFirstArray):
 """
 
 
-def stale(checkout: Checkout, rng: Random) -> str:
+def stale(checkout: Checkout, rng: Random, number: int) -> str:
     """Edit what was built and run, also within its time stamp, and undo it: both must count."""
-    name, text, fault, arguments = rng.choice(EDITS)
+    name, text, fault, arguments = EDITS[number % len(EDITS)]
     own = checkout.folder / "own"
     own.mkdir(exist_ok=True)
     (own / "mine.py").write_text(MINE)
@@ -413,9 +417,9 @@ FAKES = (
 )  # fmt: skip
 
 
-def fake_simulator(checkout: Checkout, rng: Random) -> str:
+def fake_simulator(checkout: Checkout, rng: Random, number: int) -> str:
     """A simulator that crashes, hangs, does nothing, or writes half of its results."""
-    name, script, words, arguments = rng.choice(FAKES)
+    name, script, words, arguments = FAKES[number % len(FAKES)]
     if name == "iverilog":
         checkout.forget_builds()
     fakes = checkout.folder / "fakes"
@@ -428,8 +432,10 @@ def fake_simulator(checkout: Checkout, rng: Random) -> str:
         script = script.replace(word, value)
     (fakes / name).write_text(f"#!/bin/sh\n{script}\n")
     (fakes / name).chmod(0o755)
-    path = f"{fakes}{os.pathsep}{os.environ['PATH']}"
-    ended = checkout.make(*(arguments or ("IMAGES=1",)), PATH=path, SIM_TIMEOUT="4")
+    variables = {"PATH": f"{fakes}{os.pathsep}{os.environ['PATH']}"}
+    if "sleep" in script:
+        variables["SIM_TIMEOUT"] = "4"
+    ended = checkout.make(*(arguments or ("IMAGES=1",)), **variables)
     if words not in (line := ended.refused()):
         raise HarmError("unclear", f"expected {words!r}: {line}")
     checkout.check_whole()
@@ -467,16 +473,16 @@ class Fault:
 
     name: str
     tries: int
-    provoke: Callable[[Checkout, Random], str]
+    provoke: Callable[[Checkout, Random, int], str]  # the last: which of the tries it is
 
 
 FAULTS = (
     Fault("two runs at once", 6, two_at_once),
     Fault("a run killed at any point, and started again", 24, killed),
     Fault("a write that fails", 12, write_fails),
-    Fault("a read-only checkout", 6, read_only),
-    Fault("a stale build", 8, stale),
-    Fault("a simulator that crashes or hangs", 18, fake_simulator),
+    Fault("a read-only checkout", len(READERS), read_only),
+    Fault("a stale build", 2 * len(EDITS), stale),
+    Fault("a simulator that crashes or hangs", len(FAKES), fake_simulator),
 )
 CHECKPOINTS = "a damaged checkpoint"
 
@@ -527,7 +533,7 @@ def soak(seed: str, wanted: Callable[[str], bool]) -> list[Row]:
         def attempt(fault: Fault, number: int) -> str | HarmError:
             checkout = copies.get()
             try:
-                return fault.provoke(checkout, Random(f"{seed} {fault.name} {number}"))
+                return fault.provoke(checkout, Random(f"{seed} {fault.name} {number}"), number)
             except HarmError as harm:
                 harm.add_note(f"{fault.name}, try {number}")
                 return harm
