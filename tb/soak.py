@@ -42,6 +42,7 @@ from tb.wave_window import check_waveform
 
 AT_ONCE = 2  # tries, each in a copy of its own
 PATIENCE = 300.0  # seconds after which a command hangs
+FOLLOW = 10.0  # seconds in which what a run started ends after it
 FIGURES = ("images", "psums_checked", "psum_mismatches", "outputs_checked", "cycles", "macs")
 PSUMS = 9 * 16 * 8  # of an image of the squeezed layer
 DAMAGED = 1000  # checkpoint files
@@ -122,7 +123,7 @@ class Checkout:
         except subprocess.TimeoutExpired:
             raise HarmError("unclear", f"still runs after {PATIENCE:g} s") from None
         finally:
-            orphans = still_there(process.pid)
+            orphans = still_there(process.pid, FOLLOW)
             for orphan in orphans:
                 with contextlib.suppress(psutil.Error):
                     orphan.kill()
@@ -199,7 +200,7 @@ class Checkout:
         shutil.rmtree(self.build / "sim", ignore_errors=True)
 
 
-def still_there(session: int, patience: float = 10.0) -> list[psutil.Process]:
+def still_there(session: int, patience: float) -> list[psutil.Process]:
     """Processes of a session whose leader has ended; they have some seconds to follow it."""
     deadline = time.monotonic() + patience
     while True:
@@ -585,19 +586,20 @@ def main() -> int:
     seed = random_seed()
     names = [*(fault.name for fault in FAULTS), CHECKPOINTS]
     chosen = {n for n in names if not arguments.only or any(w in n for w in arguments.only)}
-    if not chosen:
-        raise InputError(f"--only: no fault holds {arguments.only}, expected {', '.join(names)}")
+    for word in arguments.only:
+        if not any(word in name for name in names):
+            raise InputError(f"--only: no fault holds '{word}', expected of {', '.join(names)}")
     tell(f"COCOTB_RANDOM_SEED={seed}")
     rows = soak(seed, chosen.__contains__)
     refused = sum(row.tries - len(row.harms) for row in rows if row.name == CHECKPOINTS)
-    failed = sum(len(row.harms) for row in rows)
+    tries, failed = sum(row.tries for row in rows), sum(len(row.harms) for row in rows)
     write_json(arguments.results, {
         "faults": [
             {"name": row.name, "tries": row.tries, "failed": len(row.harms),
              "ends": dict(row.ends), "harms": [str(harm) for harm in row.harms]}
             for row in rows
         ],
-        "tries": sum(row.tries for row in rows), "failed": failed, "seed": int(seed),
+        "tries": tries, "failed": failed, "seed": int(seed),
         "checkpoints_refused": refused,
     })  # fmt: skip
     tell(report(rows))
@@ -607,7 +609,9 @@ def main() -> int:
                 f"{' '.join(harm.__notes__) if hasattr(harm, '__notes__') else row.name}: {harm}\n"
             )
     if failed:
-        return conclude(f"FAILED: {failed} tries did harm, with seed {seed}", passed=False)
+        return conclude(
+            f"FAILED: {failed} of {tries} tries did harm, with seed {seed}", passed=False
+        )
     where = os.path.relpath(arguments.results)
     return conclude(f"Nothing lost, nothing half-written, no unearned pass. Results: {where}")
 
