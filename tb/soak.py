@@ -106,7 +106,8 @@ class Checkout:
         kept = {
             name: value for name, value in os.environ.items()
             if not name.startswith(("COCOTB", "SYSTOLIC", "MAKE", "MFLAGS", "PYTEST", "VERILATOR"))
-            and name not in ("SIM", "WAVES", "IMAGES", "LAYER", "MODEL", "DUT", "PYTHONPATH")
+            and name not in ("SIM", "WAVES", "IMAGES", "LAYER", "MODEL", "DUT", "PYTHONPATH",
+                            "PYTHONDONTWRITEBYTECODE")
         }  # fmt: skip
         process = subprocess.Popen(
             command, cwd=self.folder, env=kept | variables, text=True, stdin=subprocess.DEVNULL,

@@ -2,10 +2,13 @@
 
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
+from pathlib import Path
 
 import pytest
 import torch
@@ -110,10 +113,13 @@ def test_publish(tmp_path):
 
 def test_an_edit_within_the_same_second_counts(tmp_path):
     """Of the same size, too: Python would take its .pyc file for the source's."""
-    room = ROOT / "build" / "tmp" / "edited"
-    room.mkdir(parents=True, exist_ok=True)
-    source = room / "edited_module.py"
-    code = "import sys, edited_module; print(edited_module.VALUE)"
+    (ROOT / "build" / "tmp").mkdir(parents=True, exist_ok=True)
+    room = Path(tempfile.mkdtemp(dir=ROOT / "build" / "tmp"))
+    (room / "edited").mkdir()
+    source = room / "edited" / "module.py"
+    code = "from edited.module import VALUE; print(VALUE)"
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join((str(ROOT), str(room)))}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
     seen = []
     try:
         for value in (1, 2):
@@ -121,8 +127,8 @@ def test_an_edit_within_the_same_second_counts(tmp_path):
             os.utime(source, (time.time() - 100, 1_700_000_000))
             seen.append(subprocess.check_output(
                 [sys.executable, "-c", f"import pymodel; {code}"], text=True,
-                env=os.environ | {"PYTHONPATH": os.pathsep.join((str(ROOT), str(room)))},
+                env=environment,
             ))  # fmt: skip
     finally:
-        source.unlink()
+        shutil.rmtree(room)
     assert seen == ["1\n", "2\n"]
