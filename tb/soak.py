@@ -70,8 +70,9 @@ class Ended:
         """That it failed with one clear line; which one. Raises HarmError."""
         if self.code == 0:
             raise HarmError("unearned pass", self.output[-300:])
-        if "Traceback" in self.output:
-            raise HarmError("unclear", self.output[self.output.index("Traceback") :][:1500])
+        # At the beginning of a line: cocotb's log has those of failed tests, after its name.
+        if found := re.search(r"^Traceback.*", self.output, re.MULTILINE | re.DOTALL):
+            raise HarmError("unclear", found[0][:1500])
         lines = re.findall(r"^(?:error|FAILED): .*", self.output, re.MULTILINE)
         if len(lines) != 1:
             raise HarmError(
