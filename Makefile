@@ -13,7 +13,7 @@ PY := .venv/bin/python
 export PYTHON ?= python3
 
 .DEFAULT_GOAL := layer
-.PHONY: layer check accuracy network scaling report vectors replay test lint bench formal mutate synth pnr registers train evaluate gtkwave clean help setup netlist coverage
+.PHONY: layer check accuracy network scaling report vectors replay test lint bench formal mutate synth pnr registers train evaluate gtkwave clean help setup netlist coverage soak
 
 layer: SIM ?= icarus
 layer: setup ## Run a trained layer on the array (DUT, SIM, IMAGES, LAYER, MODEL, WAVES=1)
@@ -58,6 +58,9 @@ replay: setup ## Run a folder of tile text files on the array (DIR=folder, SIM, 
 test: setup ## Run all tests and lint, in parallel (SIM for the simulator of the benches)
 	@./setup.sh browser
 	@$(PY) -m pytest -n auto -q --junitxml build/results/tests.xml
+
+soak: setup ## Two runs at once, kills, full disks, stale builds, dead simulators, damaged files: 10 minutes (ARGS="--only kill")
+	@$(PY) -m tb.soak $(ARGS)
 
 lint: setup ## Run the linters alone: ruff, Verilator, Icarus, Yosys
 	@$(PY) -m pytest -q tb/test_lint.py

@@ -72,8 +72,12 @@ def execute(
         raise
     finally:
         process.stdout.close()
-    if code < 0:
-        raise BenchError(f"{name} crashed: it died by {signal.Signals(-code).name}")
+    number = -code if code < 0 else code - 128  # a shell's way to say it of its own child
+    if number in set(signal.Signals):
+        reason = signal.Signals(number).name
+        if number == signal.SIGXFSZ:
+            reason += ", a file was larger than `ulimit -f` allows"
+        raise BenchError(f"{name} crashed: it died by {reason}")
     return code
 
 

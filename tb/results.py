@@ -186,6 +186,13 @@ CHECKS = (
         {"line": PERCENT, "branch": PERCENT, "toggle": PERCENT, "functional": PERCENT}, _percents,
     ),
     Check(
+        "soak", "soak", "Faults around the bench",
+        {"tries": POSITIVE, "failed": NUMBER, "checkpoints_refused": NUMBER},
+        lambda r: f"{r['failed']:,} of {r['tries']:,} tries did harm, "
+                  f"{r['checkpoints_refused']:,} damaged checkpoints refused",
+        lambda r: r["failed"] > 0,
+    ),
+    Check(
         "bench", "bench", "Speed with cocotb, of the same host without it",
         {"simulator": TEXT, "ratio": POSITIVE},
         lambda rows: ", ".join(f"{row['simulator']} {row['ratio']:.2f}" for row in rows),

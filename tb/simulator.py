@@ -371,6 +371,8 @@ def _compiled(
                 succeed(command, folder, environment, heard)
             if not all(Path(w).exists() for w in running if w.startswith(str(folder))):
                 raise BenchError(f"Process {command[0]} left nothing to run")
+            for program in folder.glob("*.vvp"):
+                check_program(program)
             for file, when in _changed(files).items():
                 if when != before[file]:
                     raise InputError(f"{file}: changed while it was compiled; run again")
@@ -396,6 +398,18 @@ def _prepared(commands: Commands, folder: Path) -> tuple[list[list[str]], dict[s
         if threading.current_thread() is threading.main_thread():
             for number, handler in handlers.items():
                 signal.signal(number, handler)
+
+
+def check_program(path: Path) -> None:
+    """Raise InputError unless what iverilog wrote is whole; it ignores a full disk.
+
+    A list of files, which says how many there are, is the last that it writes.
+    """
+    last = re.search(rb'^:file_names (\d+);\n((?:    ".*";\n)*)\Z', path.read_bytes(), re.MULTILINE)
+    if not last or last[2].count(b"\n") != int(last[1]):
+        raise InputError(
+            f"{path.parent.parent}: what iverilog wrote is cut short; is the disk full?"
+        )
 
 
 def _with_included(sources: list[Path]) -> list[Path]:

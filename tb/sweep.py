@@ -333,9 +333,12 @@ def _run(
         check_identity(shard)
         arrays = work(**shard.arguments)
         check_identity(shard)
+    except OSError as error:
+        raise InputError(f"a worker on {platform.node()} failed: {error}") from None
+    try:
         with replacing(store / f"{shard.key}.npz") as temporary, temporary.open("wb") as file:
             np.savez(file, identity=np.array(json.dumps(shard.identity, sort_keys=True)), **arrays)
-    except OSError as error:
+    except InputError as error:
         raise InputError(f"a worker on {platform.node()} failed: {error}") from None
 
 
