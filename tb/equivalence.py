@@ -14,8 +14,11 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
+from pymodel.errors import InputError
 from pymodel.files import ROOT
-from tb.mutants import BUILD, Mutant, Target, read, yosys
+from tb.formal import PROPERTIES, statements
+from tb.mutants import BUILD, Mutant, Target, parameters, read, yosys
+from tb.proofs import PROOFS
 
 SECONDS = 60  # for one mutant, then it counts as different
 
@@ -29,31 +32,53 @@ def equivalent(target: Target, mutants: Iterable[Mutant]) -> set[int]:
     with tempfile.TemporaryDirectory(prefix=".equivalence-", dir=BUILD) as name:
         folder = Path(name)
         at = folder.relative_to(ROOT)
+        unknown = " ".join(f"c:{label}" for label in sorted(asserted(target) - proven(target)))
         script = [
             *read(target),
             "chformal -cover -remove",
             "chformal -lower",
             "design -save module",
         ]
+        script += [f"delete {unknown}"] if unknown else []
         script += ["chformal -assert2assume", "dffunmap", f"write_json {at}/gold.json"]
         for mutant in mutants:
             script += ["design -load module", mutant.change, "chformal -remove", "dffunmap"]
             script += [f"write_json {at}/{mutant.number}.json"]
         yosys(*script)
-        script = []
+        # Assumptions that contradict each other would show anything.
+        script = [f"read_json {at}/gold.json", "log MUTANT 0", "sat -set-assumes", "design -reset"]
         for path in sorted(folder.iterdir()):
             path.write_text(cut(path.read_text(), target.module))
         for mutant in mutants:
             for side, stem in (("gold", "gold"), ("gate", mutant.number)):
                 script += [f"read_json {at}/{stem}.json", f"rename {target.module} {side}"]
             script += ["miter -equiv -flatten gold gate miter", f"log MUTANT {mutant.number}"]
-            script += [
-                f"sat -set-assumes -prove trigger 0 -timeout {SECONDS} miter",
-                "design -reset",
-            ]
+            script += [f"sat -set-assumes -prove trigger 0 -timeout {SECONDS} miter"]
+            script += ["design -reset"]
         output = yosys(*script)
     found = re.findall(r"MUTANT (\d+)\n(.*?)(?=MUTANT \d|\Z)", output, re.DOTALL)
+    possible = next(words for number, words in found if number == "0")
+    if "model found:" not in possible or "no model found" in possible:
+        raise InputError(f"tb/properties/{target.module}.sv: no state and inputs satisfy all of it")
     return {int(number) for number, words in found if "no model found: SUCCESS" in words}
+
+
+def asserted(target: Target) -> set[str]:
+    """The labels of the asserts of its module."""
+    if not (PROPERTIES / f"{target.module}.sv").exists():
+        return set()
+    return {s.label for s in statements(target.module) if s.kind == "assert"}
+
+
+def proven(target: Target) -> set[str]:
+    """Those that are proven, unbounded, for these very parameters."""
+    module = target.module
+    labels = set()
+    for proof in PROOFS:
+        same = parameters(module, proof.parameters) == parameters(module, target.parameters)
+        if proof.module == module and same:
+            labels |= (set(proof.only) & asserted(target) or asserted(target)) - set(proof.bounded)
+    return labels
 
 
 def cut(netlist: str, module: str) -> str:

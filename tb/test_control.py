@@ -118,7 +118,8 @@ class ControlBench:
             text = f"{name}: expected {int(expected[name])}, got {found[name]}"
             high = [name for name, value in values.items() if value]
             width = len(getattr(self.dut, name))
-            assert found[name] == expected[name] % 2**width, f"{text}, {self.model.state}, inputs {high}"
+            text += f", {self.model.state}, inputs {high}"
+            assert found[name] == expected[name] % 2**width, text
         await RisingEdge(self.dut.clk_i)
         self.seen.update(events)
         self.model.step(values)
