@@ -78,7 +78,7 @@ def main() -> int:
         seed = whole_number("--seed", arguments.seed, 0, 10**9 - 1)
     check_simulator("icarus")
     tell(f"Seed {seed}, {jobs} at a time")
-    logging.getLogger("cocotb").setLevel(logging.WARNING)  # commands of compilers
+    logging.disable(logging.INFO)  # the compilers' commands
     return report(run(FAULTS, number, seed, jobs, arguments.fresh), seed)
 
 

@@ -338,9 +338,21 @@ OUTPUT_STAGE = Proof("output_stage", 7, 26, {"COLS": 1, "SUM_WIDTH": 5, "TILES":
     Mutant("last_with_the_last", "each tile has a last pixel", "last_pixel && last_tile}",
         "last_pixel}"),
 ), bind=("ram",), see=SEE_THRESHOLDS)  # fmt: skip
+# Weights of a tile travel through the skew: k covers its depth.
+SYSTOLIC_ARRAY = Proof(
+    "systolic_array", 6, 20,
+    {"ROWS": 4, "COLS": 8, "ACT_WIDTH": 4, "WEIGHT_WIDTH": 4, "PSUM_WIDTH": 10}, (
+        Mutant("weights_end_in_the_array", "the hops are not counted", "weight_hops_i - 1'b1",
+            "weight_hops_i", "pe"),
+        Mutant("valid_is_late", "psums are valid a cycle early", "valid_taps[LATENCY];",
+            "valid_taps[LATENCY-1];"),
+        Mutant("valid_is_late", "a reset lets valid through",
+            "rst_i ? {LATENCY{1'b0}} : valid_taps[LATENCY-1:0]", "valid_taps[LATENCY-1:0]"),
+    ))  # fmt: skip
 
 PROOFS = (
     PE,
+    SYSTOLIC_ARRAY,
     *SKEWS,
     *DELAYS,
     OUTPUT_FIFO,
