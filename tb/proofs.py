@@ -338,21 +338,22 @@ OUTPUT_STAGE = Proof("output_stage", 7, 26, {"COLS": 1, "SUM_WIDTH": 5, "TILES":
     Mutant("last_with_the_last", "each tile has a last pixel", "last_pixel && last_tile}",
         "last_pixel}"),
 ), bind=("ram",), see=SEE_THRESHOLDS)  # fmt: skip
+LOAD_FIRST_PE = Proof("load_first_pe", 2, 6, {"PSUM_WIDTH": 11}, (
+    Mutant("weight_stays", "every weight is taken", "if (load_i) begin", "if (1'b1) begin"),
+    Mutant("exact_sum", "weights lose their sign",
+        "{{(PSUM_WIDTH - WEIGHT_WIDTH){weight_o[WEIGHT_WIDTH-1]}}, weight_o}",
+        "{{(PSUM_WIDTH - WEIGHT_WIDTH){1'b0}}, weight_o}"),
+    Mutant("no_overflow", "the product is subtracted", "psum_i + product", "psum_i - product"),
+    Mutant("act_passes", "the activation loses a bit", "act_o  <= act_i", "act_o <= act_i & ~1"),
+))  # fmt: skip
+SYSTOLIC_ARRAY = Proof("systolic_array", 17, 20, {"PSUM_WIDTH": 11}, (
+    Mutant("exact_latency", "a cycle early", "= valid_taps[LATENCY]", "= valid_taps[LATENCY-1]"),
+    Mutant("exact_latency", "a reset lets psums through",
+        "valid_stages <= rst_i ? {LATENCY{1'b0}} : valid_taps", "valid_stages <= valid_taps"),
+))  # fmt: skip
 
 PROOFS = (
-    PE,
-    *SKEWS,
-    *DELAYS,
-    OUTPUT_FIFO,
-    *SEQUENCERS,
-    *ADDRESS_GENERATORS,
-    TAP_RANGE,
-    ACCUMULATOR,
-    OUTPUT_STAGE,
-    BANK_CONTROL,
-    REGISTERS,
-    CONTROL,
-    *LOADERS,
-    RAM,
-    BANKED_RAM,
-)
+    PE, *SKEWS, *DELAYS, OUTPUT_FIFO, *SEQUENCERS, *ADDRESS_GENERATORS, TAP_RANGE, ACCUMULATOR,
+    OUTPUT_STAGE, BANK_CONTROL, REGISTERS, CONTROL, *LOADERS, RAM, BANKED_RAM, SYSTOLIC_ARRAY,
+    LOAD_FIRST_PE,
+)  # fmt: skip
