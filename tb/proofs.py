@@ -118,7 +118,7 @@ RAM = Proof("ram", 2, 8, {"WIDTH": 4, "DEPTH": 8}, (
     Mutant("reads_what_was_written", "every second word is shared", "words[write_address_i] <=",
         "words[write_address_i & ~1] <="),
 ))  # fmt: skip
-SEE_RAM = {f"seen_{name}": f"ram.{name}" for name in ("watched", "written", "word")}
+SEE_RAM = {f"seen_{name}": f"ram.{name}" for name in ("watched", "word")}
 BANKED_RAM = Proof("banked_ram", 2, 8, {"WIDTH": 4, "WORDS": 5}, (
     Mutant("reads_what_was_written", "the banks overlap", "write_bank_i ? write_address + SECOND",
         "write_bank_i ? write_address + SECOND - 1'b1"),
@@ -186,9 +186,9 @@ REGISTERS = Proof("registers", 2, 8, {}, (
         "write && write_layer && write_word != IMAGES;"),
 ))  # fmt: skip
 
-SEE_SUMS = {f"seen_{name}": f"sums.{name}" for name in ("watched", "written", "word")}
+SEE_SUMS = {f"seen_{name}": f"sums.{name}" for name in ("watched", "word")}
 SMALL_SUMS = {"COLS": 2, "PSUM_WIDTH": 4, "SUM_WIDTH": 7, "PIXELS": 6}
-ACCUMULATOR = Proof("accumulator", 5, 24, SMALL_SUMS, (
+ACCUMULATOR = Proof("accumulator", 5, 16, SMALL_SUMS, (
     Mutant("sum_of_its_psums", "the psum's sign is lost", "{psum[PSUM_WIDTH-1]}}, psum}",
         "{1'b0}}, psum}"),
     Mutant("sum_of_its_psums", "the pixel right before is not seen",
@@ -315,10 +315,7 @@ THRESHOLD_RAMS = (
     *(f"g_lane[0].g_threshold[{k}].fine_ram" for k in (1, 2, 3)),
 )
 # Its parameters: one lane, sums of 5 bits, two tiles
-SEE_THRESHOLDS = {
-    f"seen_written[{n}]": f"{ram}.ram.written" for n, ram in enumerate(THRESHOLD_RAMS)
-}
-SEE_THRESHOLDS |= {"seen_inverted": "inverted_ram.ram.word"}
+SEE_THRESHOLDS = {"seen_inverted": "inverted_ram.ram.word"}
 for n in range(4):
     SEE_THRESHOLDS[f"seen_tiles[{2 * n + 1}:{2 * n}]"] = f"{THRESHOLD_RAMS[n]}.ram.watched"
 for n in range(3):
@@ -327,7 +324,7 @@ for n in range(3):
     SEE_THRESHOLDS[f"seen_fine_places[{4 * n + 3}:{4 * n}]"] = (
         f"{THRESHOLD_RAMS[n + 4]}.ram.watched"
     )
-OUTPUT_STAGE = Proof("output_stage", 7, 26, {"COLS": 1, "SUM_WIDTH": 5, "TILES": 2}, (
+OUTPUT_STAGE = Proof("output_stage", 7, 14, {"COLS": 1, "SUM_WIDTH": 5, "TILES": 2}, (
     Mutant("six_cycles", "a reset lets results through", "{valid, sum_valid_i} & {6{!rst_i}}",
         "{valid, sum_valid_i}"),
     Mutant("sums_stay", "a sum leaves a cycle early", "sum_5  <= sum_4", "sum_5 <= sum_3"),
@@ -349,22 +346,17 @@ SYSTOLIC_ARRAY = Proof(
         Mutant("valid_is_late", "a reset lets valid through",
             "rst_i ? {LATENCY{1'b0}} : valid_taps[LATENCY-1:0]", "valid_taps[LATENCY-1:0]"),
     ))  # fmt: skip
+LOAD_FIRST_PE = Proof("load_first_pe", 2, 6, {"PSUM_WIDTH": 11}, (
+    Mutant("weight_stays", "every weight is taken", "if (load_i) begin", "if (1'b1) begin"),
+    Mutant("exact_sum", "weights lose their sign",
+        "{{(PSUM_WIDTH - WEIGHT_WIDTH){weight_o[WEIGHT_WIDTH-1]}}, weight_o}",
+        "{{(PSUM_WIDTH - WEIGHT_WIDTH){1'b0}}, weight_o}"),
+    Mutant("no_overflow", "the product is subtracted", "psum_i + product", "psum_i - product"),
+    Mutant("act_passes", "the activation loses a bit", "act_o  <= act_i", "act_o <= act_i & ~1"),
+))  # fmt: skip
 
 PROOFS = (
-    PE,
-    SYSTOLIC_ARRAY,
-    *SKEWS,
-    *DELAYS,
-    OUTPUT_FIFO,
-    *SEQUENCERS,
-    *ADDRESS_GENERATORS,
-    TAP_RANGE,
-    ACCUMULATOR,
-    OUTPUT_STAGE,
-    BANK_CONTROL,
-    REGISTERS,
-    CONTROL,
-    *LOADERS,
-    RAM,
-    BANKED_RAM,
-)
+    PE, *SKEWS, *DELAYS, OUTPUT_FIFO, *SEQUENCERS, *ADDRESS_GENERATORS, TAP_RANGE, ACCUMULATOR,
+    OUTPUT_STAGE, BANK_CONTROL, REGISTERS, CONTROL, *LOADERS, RAM, BANKED_RAM, SYSTOLIC_ARRAY,
+    LOAD_FIRST_PE,
+)  # fmt: skip

@@ -1,6 +1,8 @@
 """The proofs: a part of them that is quick, what they must not let pass, and that none is empty."""
 
+import os
 import re
+import shutil
 
 import pytest
 
@@ -17,8 +19,10 @@ MODULES = sorted({proof.module for proof in PROOFS})
 @pytest.fixture
 def kept_apart(monkeypatch, tmp_path):
     """Results of a test go elsewhere, and nothing is known from before."""
-    monkeypatch.setattr(formal, "BUILD", formal.ROOT / "build" / "formal" / tmp_path.name)
-    monkeypatch.setattr(formal, "RESULTS", tmp_path)
+    folder = formal.BUILD / f"test-{os.getpid()}"  # inside the root, where Yosys sees it
+    monkeypatch.setattr(formal, "BUILD", folder)
+    yield
+    shutil.rmtree(folder)
 
 
 def test_quick_proofs_hold_and_their_mutants_do_not(command):

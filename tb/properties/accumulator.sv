@@ -1,6 +1,5 @@
   // The memory's watched word, see ram.sv
   wire [PIXEL_WIDTH-1:0] seen_watched;
-  wire seen_written;
   wire [COLS*SUM_WIDTH-1:0] seen_word;
 
   // Any pixel and any lane, and the sum of its psums so far
@@ -60,7 +59,7 @@
                               (ready_o || any == 0) &&
                               (ready_o || (write_3 && zero_3 && address_3 == next_cleared - 1)));
       // The sum so far is in the memory, or on its way there.
-      lemma_memory: assert (place >= next_cleared || (coming ? lane_written == total : seen_written && lane_seen == total));
+      lemma_memory: assert (place >= next_cleared || (coming ? lane_written == total : lane_seen == total));
       // While the memory is cleared there are no sums.
       lemma_none: assert (ready_o || total == 0);
       // A finished pixel's sum is that of all its psums since it was finished last, or since the reset.

@@ -3,24 +3,20 @@
 
   // The RAMs' watched words, see ram.sv: which code falls, coarse thresholds 4, 8, 12, and of the fine ones
   // three neighbours; of lane 0 (there is one lane here)
-  wire [6:0] seen_written;
   wire [4*(TILE_WIDTH+1)-1:0] seen_tiles;
   wire [3*(TILE_WIDTH+3)-1:0] seen_fine_places;
   wire seen_inverted;
   wire [3*SUM_WIDTH-1:0] seen_coarse;
   wire [3*SUM_WIDTH-1:0] seen_fine;
 
-  // Any bank and tile, any group of four codes, and the thresholds written for it: (0) whether the code falls, 1 to 15
+  // Any bank and tile, any group of four codes, and the thresholds written for it last: (0) whether the code falls, 1 to 15
   (* anyconst *) reg bank;
   (* anyconst *) reg [TILE_WIDTH-1:0] place;
   (* anyconst *) reg [1:0] group;
-  reg [15:0] known;
   reg [16*SUM_WIDTH-1:0] written;
   wire [SUM_WIDTH-1:0] sign = {1'b1, {(SUM_WIDTH - 1){1'b0}}};
   always @(posedge clk_i) begin
-    if (!started) known <= 16'd0;
-    else if (write_i && write_bank_i == bank && write_address_i[TILE_WIDTH+3:4] == place) begin
-      known[write_address_i[3:0]] <= 1'b1;
+    if (write_i && write_bank_i == bank && write_address_i[TILE_WIDTH+3:4] == place) begin
       written[write_address_i[3:0]*SUM_WIDTH +: SUM_WIDTH] <= write_data_i;
     end
   end
@@ -59,11 +55,13 @@
       if (n > 1 && $signed(written[n*SUM_WIDTH +: SUM_WIDTH]) < $signed(written[(n-1)*SUM_WIDTH +: SUM_WIDTH])) ascending = 1'b0;
     end
   end
-  wire codes_known = there[6] && of_place[6] && known == 16'hffff;
+  wire codes_known = there[6] && of_place[6];
   // Thresholds of the group, coarse or fine, as they are kept: with the sign inverted
   wire [3*SUM_WIDTH-1:0] coarse_of = {written[12*SUM_WIDTH +: SUM_WIDTH] ^ sign, written[8*SUM_WIDTH +: SUM_WIDTH] ^ sign,
                                       written[4*SUM_WIDTH +: SUM_WIDTH] ^ sign};
   wire [3*SUM_WIDTH-1:0] fine_of = written[(4*group+1)*SUM_WIDTH +: 3*SUM_WIDTH] ^ {3{sign}};
+
+  wire rams_hold = seen_inverted == written[0] && seen_coarse == coarse_of && seen_fine == fine_of;
 
   // The coarse thresholds that are reached say in which group the fine ones are.
   wire [1:0] high_of = (compared >= $signed(written[4*SUM_WIDTH +: SUM_WIDTH]) ? 1 : 0) +
@@ -97,19 +95,15 @@
     // The RAMs' words that are watched are those.
     same_words: assume (seen_tiles == {4{bank, place}} &&
                         seen_fine_places == {3{bank, place, group}});
+    // What the RAMs hold at first is what was written there.
+    held_at_first: assume (started || rams_hold);
     if (started) begin
       // The stages are where they should be, and the counts are the registers'.
       lemma_stages: assert (valid == there[5:1] && tile == tile_of && first_pixel == (pixel_of == 0) &&
                             (!in_layer || (pixel_of < out_tile_pixels_i && tile_of < output_tiles_i)) &&
                             (first_pixel || (pixels_left == out_tile_pixels_i - pixel_of && last_later == ends_tile)));
       // The RAMs hold what was written.
-      lemma_rams: assert ((!known[0] || seen_written[0] && seen_inverted == written[0]) &&
-                          (!known[4] || seen_written[1] && seen_coarse[0*SUM_WIDTH +: SUM_WIDTH] == coarse_of[0*SUM_WIDTH +: SUM_WIDTH]) &&
-                          (!known[8] || seen_written[2] && seen_coarse[1*SUM_WIDTH +: SUM_WIDTH] == coarse_of[1*SUM_WIDTH +: SUM_WIDTH]) &&
-                          (!known[12] || seen_written[3] && seen_coarse[2*SUM_WIDTH +: SUM_WIDTH] == coarse_of[2*SUM_WIDTH +: SUM_WIDTH]) &&
-                          (!known[4*group+1] || seen_written[4] && seen_fine[0*SUM_WIDTH +: SUM_WIDTH] == fine_of[0*SUM_WIDTH +: SUM_WIDTH]) &&
-                          (!known[4*group+2] || seen_written[5] && seen_fine[1*SUM_WIDTH +: SUM_WIDTH] == fine_of[1*SUM_WIDTH +: SUM_WIDTH]) &&
-                          (!known[4*group+3] || seen_written[6] && seen_fine[2*SUM_WIDTH +: SUM_WIDTH] == fine_of[2*SUM_WIDTH +: SUM_WIDTH]));
+      lemma_rams: assert (rams_hold);
       // A result comes six cycles after each sum, and only then.
       six_cycles: assert (valid_o == there[6]);
       // Mode SUMS: the sum itself
