@@ -15,6 +15,7 @@ import multiprocessing
 import os
 import re
 import signal
+import sys
 import time
 import tomllib
 from collections import Counter, defaultdict
@@ -279,6 +280,7 @@ def prepare_worker(verbose: bool) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if not verbose:
         logging.getLogger().addHandler(logging.NullHandler())
+        sys.stderr = Path(os.devnull).open("w")  # cocotb-test's complaints after Ctrl-C
 
 
 def measure(runs: Sequence[tuple[Path, Run]]) -> int:
