@@ -280,7 +280,8 @@ def prepare_worker(verbose: bool) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if not verbose:
         logging.getLogger().addHandler(logging.NullHandler())
-        sys.stderr = Path(os.devnull).open("w")  # cocotb-test's complaints after Ctrl-C
+        with Path(os.devnull).open("w") as nothing:  # cocotb-test complains after Ctrl-C
+            os.dup2(nothing.fileno(), sys.stderr.fileno())
 
 
 def measure(runs: Sequence[tuple[Path, Run]]) -> int:
