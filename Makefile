@@ -13,7 +13,7 @@ PY := .venv/bin/python
 export PYTHON ?= python3
 
 .DEFAULT_GOAL := layer
-.PHONY: layer check accuracy network scaling report vectors replay test lint coverage bench synth pnr registers train evaluate gtkwave clean help setup
+.PHONY: layer check accuracy network scaling report vectors replay test lint bench formal mutate synth pnr registers train evaluate gtkwave clean help setup netlist coverage soak
 
 layer: SIM ?= icarus
 layer: setup ## Run a trained layer on the array (DUT, SIM, IMAGES, LAYER, MODEL, WAVES=1)
@@ -59,6 +59,9 @@ test: setup ## Run all tests and lint, in parallel (SIM for the simulator of the
 	@./setup.sh browser
 	@$(PY) -m pytest -n auto -q --junitxml build/results/tests.xml
 
+soak: setup ## Two runs at once, kills, full disks, stale builds, dead simulators, damaged files: 10 minutes (ARGS="--only kill")
+	@$(PY) -m tb.soak $(ARGS)
+
 lint: setup ## Run the linters alone: ruff, Verilator, Icarus, Yosys
 	@$(PY) -m pytest -q tb/test_lint.py
 
@@ -68,8 +71,19 @@ coverage: setup ## Lines, branches, toggles and functional points that the bench
 bench: setup ## Cycles of the core on every layer; speed with cocotb and without (MODEL, ARGS="--only cycles")
 	@$(PY) -m tb.bench --model "$(MODEL)" $(ARGS)
 
+formal: setup ## Prove the RTL's properties, and refute the mutants that break them (ARGS="pe output_fifo")
+	@$(PY) -m tb.formal $(ARGS)
+
+mutate: N ?= 500
+mutate: SEED ?= 1
+mutate: setup ## Put faults into the RTL, see that the benches find each (N, SEED=number or random, JOBS)
+	@$(PY) -m tb.mutate --number "$(N)" --seed "$(SEED)" $(if $(JOBS),--jobs "$(JOBS)") $(ARGS)
+
 synth: setup ## Synthesise the core for a Lattice ECP5: cells, block RAMs, DSPs
 	@$(PY) -m tb.synth $(ARGS)
+
+netlist: setup ## Synthesise arrays and core to gates, and run their benches on the gates (ARGS="--only core")
+	@$(PY) -m tb.netlist $(ARGS)
 
 pnr: setup ## Place and route it with three seeds: the clock it reaches
 	@$(PY) -m tb.synth --pnr $(ARGS)

@@ -43,6 +43,10 @@ if [ "${1:-}" = browser ] && ! browser; then
   fi
 fi
 
+{ mkdir -p build && [ -w build ]; } 2>/dev/null || {
+  echo "error: $PWD/build: cannot be written to; make needs a folder of yours, or a copy of this one" >&2
+  exit 1
+}
 if [ ! -e .venv/installed ] || [ requirements.txt -nt .venv/installed ]; then
   echo "Installing the pinned Python packages into .venv (a few minutes, torch is large)"
   [ -x .venv/bin/pip ] || "$PYTHON" -m venv .venv

@@ -1,6 +1,7 @@
 """What every command has in common: help with examples, how much it says, colours, exit codes."""
 
 import argparse
+import errno
 import logging
 import os
 import re
@@ -13,6 +14,10 @@ from rich.text import Text
 from pymodel.errors import InputError
 
 PASSED, FAILED, REFUSED, INTERRUPTED = 0, 1, 2, 130  # exit codes
+# Of the disk, not of ours: what is full, read-only, too large, or of another user
+UNWRITABLE = {
+    errno.EACCES, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.ENOSPC, errno.EPERM, errno.EROFS,
+}  # fmt: skip
 _quiet = False
 
 
@@ -79,12 +84,19 @@ def conclude(text: str, *, passed: bool = True) -> int:
 def run_command(main: Callable[[], int]) -> None:
     """Run a command's `main` and exit with what it returns: 0 passed, 1 a check failed.
 
-    An InputError is one line and exit code 2, without traceback; Ctrl-C is 130, as a shell expects.
+    An InputError is one line and exit code 2, without traceback, and so is a file that cannot be
+    written; Ctrl-C is 130, as a shell expects.
     """
     try:
         sys.exit(main())
     except InputError as error:
         _print(f"error: {error}", style="bold red", stderr=True)
+        sys.exit(REFUSED)
+    except OSError as error:
+        if error.errno not in UNWRITABLE:
+            raise
+        where = f"{error.filename}: " if error.filename else ""
+        _print(f"error: {where}{error.strerror}", style="bold red", stderr=True)
         sys.exit(REFUSED)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)

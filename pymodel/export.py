@@ -208,12 +208,7 @@ def main() -> int:
         if not fitting:
             raise InputError("no layer fits, expected one at least; the table says why")
         command = shlex.join(["python", "-m", "pymodel.export", *sys.argv[1:]])
-        try:
-            save_layers(arguments.output, fitting, command)
-        except (OSError, SafetensorError) as error:
-            raise InputError(
-                f"{arguments.output}: cannot be written ({_words(error)}), expected a file name"
-            ) from None
+        save_layers(arguments.output, fitting, command)
     write_json(RESULTS_FILE, rows)
     if arguments.list:
         return conclude(f"\n{len(fitting)} of {len(names)} layers fit.")

@@ -58,15 +58,6 @@ def step(layer: QuantConv2d) -> Tensor:
     return (layer.weight_quantiser.scale * layer.activation_quantiser.scale).detach()[:, 0]
 
 
-def recover(sums: Tensor, layer: QuantConv2d, between: nn.Module) -> Tensor:
-    """The next convolution's float32 input from the integer sums of `layer`, [N, C_out, H', W'].
-
-    sums · s_w[c] · s_x, then what lies `between` the two: for the squeezed layer a ReLU.
-    """
-    with torch.no_grad():
-        return between(sums.float() * step(layer))
-
-
 class IntegerConv2d(nn.Module):
     """Stands in for a quantised convolution and computes it on integer codes, then scales."""
 

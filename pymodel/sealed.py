@@ -37,6 +37,10 @@ def read_sealed(path: str | Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         with safe_open(path, framework="pt") as file:
             metadata = dict(file.metadata() or {})
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        with Path(path).open("rb") as file:
+            header = file.read(int.from_bytes(file.read(8), "little"))
+        if min(header) < ord(" "):  # a space may have been flipped: no other blank is ever written
+            raise ValueError("a control character in the header")
         found = metadata.pop("sha256", None)
         computed = digest(tensors, metadata)
     except FileNotFoundError:

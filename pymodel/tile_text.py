@@ -210,18 +210,15 @@ def write_folder(
         **{PSUMS.format(k): (table, SUM) for k, table in enumerate(psums)},
         OUTPUT_NAMES[0]: (outputs, SUM),
     }
-    try:
-        with ExitStack() as files:  # renamed when all are there
-            for name, (table, kind) in tables.items():
-                if (folder / name).is_dir():
-                    raise InputError(f"{folder / name}: is a folder, expected a file to replace")
-                temporary = files.enter_context(replacing(folder / name))
-                try:
-                    temporary.write_text(format_text(table, kind, header))
-                except InputError as error:
-                    raise InputError(f"{folder / name}: not written, {error}") from None
-    except OSError as error:
-        raise InputError(f"{folder}: cannot be written: {error.strerror}") from None
+    with ExitStack() as files:  # renamed when all are there
+        for name, (table, kind) in tables.items():
+            if (folder / name).is_dir():
+                raise InputError(f"{folder / name}: is a folder, expected a file to replace")
+            temporary = files.enter_context(replacing(folder / name))
+            try:
+                temporary.write_text(format_text(table, kind, header))
+            except InputError as error:
+                raise InputError(f"{folder / name}: not written, {error}") from None
     return list(tables)
 
 

@@ -24,7 +24,8 @@ module accumulator #(
   input  wire                       pixel_valid_i,
   input  wire [ $clog2(PIXELS)-1:0] pixel_i,
   input  wire                       final_i,
-  // Psums of the pixel of two cycles ago; without them its sums stay
+  // Psums of the pixel of two cycles ago; without them its sums stay. Sums must fit: geometry.v refuses
+  // a layer whose sums could not
   input  wire                       psum_valid_i,
   input  wire [COLS*PSUM_WIDTH-1:0] psum_i,
 

@@ -7,7 +7,7 @@ module address_generator (
   input  wire        clk_i,
   input  wire        rst_i,
 
-  // The layer; see geometry.v
+  // The layer, which can run and so fits in the memories; see geometry.v. It stays during a walk
   input  wire [ 7:0] width_i,
   input  wire [ 8:0] out_width_i,
   input  wire        stride2_i,
@@ -15,7 +15,8 @@ module address_generator (
   input  wire [15:0] map_pixels_i,
   input  wire [15:0] out_map_pixels_i,
 
-  // Walk this tile (see sequencer.v), from the next cycle on; only while ready_o is high
+  // Walk this tile (see sequencer.v), from the next cycle on; only while ready_o is high. In each image
+  // it has an activation: more rows and columns than lie outside
   input  wire        take_i,
   input  wire [15:0] act_address_i,
   input  wire [15:0] pixel_i,

@@ -3,7 +3,10 @@
 `default_nettype none
 
 // Starts a layer or says why not, and ends it: the core's state, counters and error code.
-module control (
+module control #(
+  // Bits of the two counters; the registers have 32
+  parameter COUNTER_WIDTH = 32
+) (
   input  wire        clk_i,
   input  wire        rst_i,
 
@@ -16,7 +19,7 @@ module control (
 
   // The layer cannot run, and why (0: it can)
   input  wire [ 3:0] error_i,
-  // All its packets are there and the accumulator is clear; a packet is of another length
+  // All its packets are there and the accumulator is clear; a packet is of another length. Never both
   input  wire        ready_i,
   input  wire        wrong_length_i,
   // The output has no place for a finished pixel; the last beat leaves
@@ -36,8 +39,9 @@ module control (
   output wire        busy_o,
   output reg         done_o,
   output reg  [ 3:0] error_o,
-  output reg  [31:0] cycles_o,
-  output reg  [31:0] stalls_o
+  // Of the last layer, and of these those in which it waited; start over at the end
+  output reg  [COUNTER_WIDTH-1:0] cycles_o,
+  output reg  [COUNTER_WIDTH-1:0] stalls_o
 );
 
   localparam [3:0] PACKET_LENGTH = 4'd11;
@@ -101,8 +105,8 @@ module control (
 
     // The cycle of the write that starts counts, and so does the one in which start_i is seen.
     if (accept) begin
-      cycles_o <= 32'd2;
-      stalls_o <= {31'd0, !run_o};
+      cycles_o <= {{(COUNTER_WIDTH - 2){1'b0}}, 2'd2};
+      stalls_o <= {{(COUNTER_WIDTH - 1){1'b0}}, !run_o};
     end else if (!idle) begin
       cycles_o <= cycles_o + 1'b1;
       if ((state == WAIT && !run_o) || waiting_i) begin
@@ -116,8 +120,8 @@ module control (
       settled  <= 1'b0;
       done_o   <= 1'b0;
       error_o  <= 4'd0;
-      cycles_o <= 32'd0;
-      stalls_o <= 32'd0;
+      cycles_o <= {COUNTER_WIDTH{1'b0}};
+      stalls_o <= {COUNTER_WIDTH{1'b0}};
     end
   end
 

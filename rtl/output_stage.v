@@ -17,7 +17,8 @@ module output_stage #(
   input  wire                        clk_i,
   input  wire                        rst_i,
 
-  // The layer, see geometry.v. With read_bank_i from the cycle before its first sums to its last output
+  // The layer, see geometry.v. With read_bank_i from the cycle before its first sums to its last output;
+  // meanwhile that bank is not written
   input  wire [                 1:0] mode_i,
   input  wire [                 7:0] output_tiles_i,
   input  wire [                15:0] out_tile_pixels_i,
@@ -30,7 +31,8 @@ module output_stage #(
   input  wire [  COLS*SUM_WIDTH-1:0] write_data_i,
   input  wire                        read_bank_i,
 
-  // Sums of one output pixel; the last ones of two tiles are not in neighbouring cycles
+  // Sums of one output pixel, not in the cycle after a reset; the last ones of two tiles are not in
+  // neighbouring cycles
   input  wire                        sum_valid_i,
   input  wire [  COLS*SUM_WIDTH-1:0] sum_i,
 

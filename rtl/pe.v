@@ -31,7 +31,7 @@ module pe #(
   output reg                            swap_o,
   output reg         [   ACT_WIDTH-1:0] act_o,
 
-  // Psums, north to south
+  // Psums, north to south; psum_i is one that the rows above can produce
   input  wire signed [  PSUM_WIDTH-1:0] psum_i,
   output reg  signed [  PSUM_WIDTH-1:0] psum_o
 );

@@ -14,7 +14,7 @@ module sequencer #(
 ) (
   input  wire        clk_i,
 
-  // The layer; see geometry.v
+  // The layer, which can run; see geometry.v. It stays from the last cycle of restart_i on
   input  wire [ 7:0] height_i,
   input  wire [ 7:0] width_i,
   input  wire [ 8:0] out_height_i,
@@ -30,7 +30,8 @@ module sequencer #(
   input  wire [15:0] tile_weights_i,
 
   // Go to the first tile. prime_i brings it to the outputs, at the earliest in the fourth cycle after the
-  // last one of restart_i; after that, take_i brings the next one, at least four cycles from one to the next
+  // last one of restart_i; after that, while tile_valid_o, take_i brings the next one, at least four
+  // cycles from one to the next
   input  wire        restart_i,
   input  wire        prime_i,
   input  wire        take_i,

@@ -10,8 +10,8 @@ module weight_loader #(
   input  wire                    clk_i,
   input  wire                    rst_i,
 
-  // Load the tile at address_i, from the next cycle on; the address, a multiple of COLS, stays until
-  // all is loaded
+  // Load the tile at address_i, from the next cycle on; only while ready_o is high. The address, a
+  // multiple of COLS, stays from that next cycle until all is loaded
   input  wire                    load_i,
   input  wire [            15:0] address_i,
 

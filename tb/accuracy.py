@@ -95,7 +95,6 @@ def main() -> int:
     stage = LastStage(DEFAULT_LAYER, layer, layer.weight_codes())
     test_set = load_test_images(arguments.data)
     prepare_host(arguments.sim, PROGRAM, arguments.rtl)
-    arguments.results.unlink(missing_ok=True)  # so that what is there afterwards is of this run
     codes, in_software = run_software(model, test_set.images)
 
     settings = {
@@ -126,6 +125,7 @@ def main() -> int:
                 bar.update(len(part))
                 bar.set_postfix(wrong_sums=wrong)
         except BenchError as error:
+            arguments.results.unlink(missing_ok=True)  # of an earlier run, which says otherwise
             return conclude(f"FAILED: {DEFAULT_LAYER}: {error}", passed=False)
         elapsed = time.monotonic() - began
 

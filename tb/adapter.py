@@ -6,12 +6,12 @@ docs/own-array.md explains it for somebody else's array; `tb/array.py` connects 
 import importlib.util
 import inspect
 import sys
+import time
 import traceback
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from cocotb.types import LogicArray
 from cocotb.utils import get_sim_steps, get_sim_time
 from vcd.gtkw import GTKWSave
 
+from pymodel import FreshLoader
 from pymodel.errors import InputError
 from pymodel.files import ROOT
 from tb.packing import pack, unpack
@@ -34,6 +35,7 @@ from tb.waves import Watch, trace_top
 
 OWN = ROOT / "tb" / "array.py"
 UNKNOWN = "X or Z"  # stands for the value of a column
+TELL_SECONDS = 30.0  # a long run says so often that it goes on, or tb.process would give it up
 SIZES = ("rows", "cols", "act_width", "weight_width", "psum_width", "latency", "patience")
 
 
@@ -190,6 +192,7 @@ class ArrayAdapter(ABC):
         edge = RisingEdge(self.clock)
         waiting = [deque() for _ in range(self.cols)]  # values of columns that came before others'
         cycle = last = 0
+        told = time.monotonic()
         left = 2 * self.latency + 2  # cycles; whatever comes after the last output is too much
         while left:
             await edge
@@ -206,6 +209,9 @@ class ArrayAdapter(ABC):
                 board.fail(f"X or Z at cycle {cycle}: {error}")
             if vector is not None:
                 last = cycle
+                if time.monotonic() > told + TELL_SECONDS:
+                    told = time.monotonic()
+                    cocotb.log.info("cycle %d: %d psum vectors", cycle, len(board.received) + 1)
                 with _blaming(type(self)):
                     word = self._word(vector, waiting)
                 if word:
@@ -286,7 +292,7 @@ def adapter_class(path: Path = OWN) -> type[ArrayAdapter]:
     if not path.is_file():
         raise InputError(f"{path}: not found, expected a Python file with an adapter")
     name = f"adapter_{path.stem}"
-    loader = SourceFileLoader(name, str(path))
+    loader = FreshLoader(name, str(path))
     module = importlib.util.module_from_spec(importlib.util.spec_from_loader(name, loader))
     sys.modules[name] = module  # where inspect and dataclasses look for it
     try:

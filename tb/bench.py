@@ -5,7 +5,6 @@ python -m tb.bench --only cycles     # without the minutes that Icarus takes for
 """
 
 import os
-import tempfile
 from pathlib import Path
 
 import torch
@@ -16,7 +15,7 @@ from pymodel.checkpoint import SHIPPED, load_checkpoint
 from pymodel.command import CommandParser, conclude, quiet, run_command, tell
 from pymodel.core import Layer, words
 from pymodel.cycles import cycles, dense_limit_cycles, limit_cycles
-from pymodel.files import RESULTS, write_json
+from pymodel.files import RESULTS, temporary_folder, write_json
 from pymodel.images import load_images, normalise
 from pymodel.integer import IntegerNetwork, Stage, input_codes
 from tb.core_host import CORE, jobs_of, read_results, write_program
@@ -116,10 +115,10 @@ def measure(
     whole = Layer(height, width, channels, images=images, **settings)
     layer = Layer(**vars(whole) | {"images": images // parts})
     jobs = jobs_of(layer, parts)
-    with tempfile.TemporaryDirectory() as folder:
-        beats = write_program(Path(folder), jobs, codes.numpy(), stage.weights.numpy(), table)
-        play(simulation, Path(folder))
-        got, status = read_results(Path(folder), jobs)
+    with temporary_folder("bench") as folder:
+        beats = write_program(folder, jobs, codes.numpy(), stage.weights.numpy(), table)
+        play(simulation, folder)
+        got, status = read_results(folder, jobs)
     compare(expected.numpy(), got, whole, CORE)
     total = status.cycles
     model_cycles = sum(cycles(job.layer, CORE) for job in jobs)

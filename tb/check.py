@@ -11,21 +11,22 @@ from xml.etree import ElementTree
 from tabulate import tabulate
 
 from pymodel.command import CommandParser, conclude, run_command, tell
+from pymodel.files import temporary_folder
 from tb.adapter import OWN, adapter_class
 from tb.scoreboard import BenchError
-from tb.simulator import check_simulator, random_seed, run_bench
+from tb.simulator import RESULTS_XML, check_simulator, random_seed, run_bench
 
 FILE = "SYSTOLIC_DUT"  # environment variable that carries the adapter's file into the simulator
 BENCH = "tb.test_adapter"
 
 
-def check(path: Path, simulator: str) -> Path:
-    """Run the bench on the adapter in file `path`; the build folder. BenchError if a test fails."""
+def check(path: Path, simulator: str, folder: Path | None = None) -> None:
+    """Run the bench on the adapter in file `path`, in `folder`. BenchError if a test fails."""
     dut = adapter_class(path)
-    return run_bench(
+    run_bench(
         BENCH, dut.TOPLEVEL, simulator=simulator, sources=list(dut.SOURCES),
         parameters=dict(dut.PARAMETERS), settings={FILE: str(path.absolute())},
-        variant=path.stem,
+        variant=path.stem, folder=folder,
     )  # fmt: skip
 
 
@@ -38,13 +39,13 @@ def main() -> int:
     check_simulator(arguments.sim)
     random_seed()
     failure = None
-    try:
-        build = check(arguments.dut, arguments.sim)
-    except BenchError as error:
-        failure, build = error, error.build
-    results = build / f"{BENCH}.xml"
-    if results.exists():
-        tell("\n" + report(results) + "\n")
+    with temporary_folder("check") as folder:
+        try:
+            check(arguments.dut, arguments.sim, folder)
+        except BenchError as error:
+            failure = error
+        if (folder / RESULTS_XML).exists():
+            tell("\n" + report(folder / RESULTS_XML) + "\n")
     if failure:
         tell(f"For a hint and a waveform: make DUT={os.path.relpath(arguments.dut)} IMAGES=1")
         return conclude(f"FAILED: {failure}", passed=False)

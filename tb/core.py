@@ -2,12 +2,14 @@
 
 import itertools
 import logging
+import math
+from collections.abc import Sequence
 
 import cocotb
 import numpy as np
 import torch
 from cocotb.clock import Clock
-from cocotb.handle import HierarchyObject
+from cocotb.handle import HierarchyObject, ValueObjectBase
 from cocotb.triggers import ClockCycles, RisingEdge
 from cocotb.utils import get_sim_time
 from cocotbext.axi import (
@@ -26,6 +28,7 @@ from pymodel.core import (
     Layer,
     act_vectors,
     check,
+    result_vectors,
     results,
     threshold_vectors,
     weight_vectors,
@@ -38,7 +41,7 @@ from pymodel.requantise import requantise
 from tb import functional
 from tb.packing import pack, unpack
 from tb.schedule import CLOCK_PERIOD_NS
-from tb.scoreboard import BenchError, compare
+from tb.scoreboard import EMPTY, BenchError, beat_words, compare
 
 STREAMS = ("act", "weight", "threshold")
 # The channels that the core drives, and what must hold while they are stalled
@@ -56,6 +59,8 @@ class CoreBench:
         self.dut = dut
         names = vars(Core())
         self.ended = 0.0  # ns, when the last layer was seen to be done
+        self.configured: Layer | None = None  # the layer that was written last
+        self.started: Layer | None = None  # and the one that was started last
         self.core = Core(**{name: int(getattr(dut, name.upper()).value) for name in names})
         cocotb.start_soon(Clock(dut.clk_i, CLOCK_PERIOD_NS, unit="ns").start())
         dut.rst_i.value = 1
@@ -78,21 +83,42 @@ class CoreBench:
         functional.watch(functional.core, dut)
 
     async def hold_while_stalled(self, prefix: str, payload: tuple[str, ...]) -> None:
-        """For ever: BenchError if valid falls, or its payload changes, while ready is low (AXI)."""
+        """For ever: BenchError if valid falls, or its payload changes, while ready is low (AXI).
+
+        And for X or Z in what is valid.
+        """
         clock, reset = RisingEdge(self.dut.clk_i), self.dut.rst_i
         valid, ready, *data = (
             getattr(self.dut, f"{prefix}{name}") for name in ("valid", "ready", *payload)
         )
         stalled = None
+        beat = 0  # of its packet
         while True:
             await clock
             if int(reset.value):
-                stalled = None
+                stalled, beat = None, 0
                 continue
-            seen = [int(handle.value) for handle in data] if int(valid.value) else None
+            try:
+                seen = [int(handle.value) for handle in data] if int(valid.value) else None
+                taken = seen is not None and bool(int(ready.value))
+            except ValueError:
+                raise BenchError(self.unknown(prefix, beat, (valid, ready, *data))) from None
             if stalled is not None and seen != stalled:
                 raise BenchError(f"{prefix}valid or its payload changed while ready was low")
-            stalled = seen if seen is not None and not int(ready.value) else None
+            stalled = None if taken else seen
+            beat = 0 if taken and seen[-1] else beat + taken
+
+    def unknown(self, prefix: str, beat: int, handles: Sequence[ValueObjectBase]) -> str:
+        """Where X or Z is: the first of `handles` that holds one; of a result, whose it is."""
+        handle = next(handle for handle in handles if not handle.value.is_resolvable)
+        words = f"X or Z on {handle._name}"
+        if handle._name != "m_axis_tdata" or self.started is None:
+            return f"{words}: {handle.value}" if len(handle) <= 32 else words
+        width = 4 if self.started.mode == Mode.CODES else self.core.sum_width
+        bit = next(i for i, bit in enumerate(reversed(str(handle.value))) if bit not in "01")
+        tile = beat // (self.started.images * math.prod(self.started.output_size))
+        channel = tile * self.core.cols + bit // width
+        return f"{words}: {beat_words(beat, self.started)}, channel {channel}, {self.started}"
 
     async def reset(self) -> None:
         """Two cycles of reset; what the streams had still to send is dropped."""
@@ -137,6 +163,7 @@ class CoreBench:
 
     async def configure(self, layer: Layer, **keep: int) -> None:
         """Write the layer's registers; keep_acts=1, … keep packets for the layer after it."""
+        self.configured = layer
         inputs, outputs = layer.tiles(self.core)
         await self.write(registers.MAP, height=layer.height, width=layer.width)
         await self.write(
@@ -170,6 +197,7 @@ class CoreBench:
 
     async def start(self) -> AxiResp:
         """Write CONTROL.start. Afterwards the interrupt is the new layer's."""
+        self.started = self.configured
         answer = await self.write(registers.CONTROL, start=1)
         await ClockCycles(self.dut.clk_i, 2)
         return answer
@@ -179,19 +207,22 @@ class CoreBench:
         while not int(self.dut.interrupt_o.value):
             await RisingEdge(self.dut.interrupt_o)
 
-    async def finish(self, layer: Layer) -> np.ndarray:
+    async def finish(self, layer: Layer, expected: np.ndarray | None = None) -> np.ndarray:
         """Wait for the end of a layer; its results, int64 [N, C_out, H', W'].
 
-        Raises BenchError if the core reports an error, or sends too little or too much.
+        Raises BenchError if the core reports an error, or sends too little or too much; where that
+        begins, it says by what was `expected`.
         """
         await self.interrupt()
         self.ended = get_sim_time("ns")
         status = await self.read(registers.STATUS)
         if status["error"]:
             raise BenchError(f"the core reports {Error(status['error']).name} for {layer}")
-        return self.received(layer)
+        return self.received(layer, expected=expected)
 
-    def received(self, layer: Layer, more: bool = False) -> np.ndarray:
+    def received(
+        self, layer: Layer, more: bool = False, expected: np.ndarray | None = None
+    ) -> np.ndarray:
         """The packet that has come, as `finish` returns and refuses it; `more` may follow."""
         if self.sink.empty():
             raise BenchError(f"missing output: the core is done, but no packet came, {layer}")
@@ -200,14 +231,24 @@ class CoreBench:
             raise BenchError(f"extra output: more than one packet came, {layer}")
         width = 4 if layer.mode == Mode.CODES else self.core.sum_width
         size = self.core.cols * width // 8
-        pixels = layer.images * layer.output_size[0] * layer.output_size[1]
-        expected = layer.tiles(self.core)[1] * pixels * size
-        if len(data) != expected:
-            raise BenchError(f"{len(data)} bytes came, expected {expected}, {layer}")
         beats = [int.from_bytes(data[i : i + size], "little") for i in range(0, len(data), size)]
         vectors = unpack(beats, self.core.cols, width)
         if layer.mode == Mode.CODES:
             vectors %= 16  # unsigned
+        pixels = layer.images * layer.output_size[0] * layer.output_size[1]
+        needed = layer.tiles(self.core)[1] * pixels
+        if len(data) != needed * size:
+            kind = "missing" if len(data) < needed * size else "extra"
+            words = f"{kind} output: {len(data)} bytes came, expected {needed * size}, {layer}"
+            if expected is not None:
+                wanted = result_vectors(expected, self.core)
+                same = min(len(vectors), needed)
+                real = result_vectors(np.ones_like(expected), self.core) == 1  # channels that exist
+                wrong = np.flatnonzero(((vectors[:same] != wanted[:same]) & real[:same]).any(1))
+                beat = int(wrong[0]) if len(wrong) else same
+                after = "after the last" if beat == needed else beat_words(beat, layer)
+                words += f"; it begins at beat {beat}: {after}"
+            raise BenchError(words)
         return results(vectors, layer)
 
     async def run(self, layer: Layer, codes, weights, thresholds=None) -> np.ndarray:
@@ -244,12 +285,15 @@ async def started(dut) -> CoreBench:
 
 async def check_layer(bench: CoreBench, layer: Layer, data) -> np.ndarray:
     """Load, run and compare a layer, nothing stalling it; its cycles are those of the model."""
+    expected = reference(layer, *data)
+    if not expected.size:
+        raise BenchError(EMPTY)
     bench.load(*data)
     await bench.loaded()
     await bench.configure(layer)
     await bench.start()
-    got = await bench.finish(layer)
-    compare(reference(layer, *data), got, layer, bench.core)
+    got = await bench.finish(layer, expected)
+    compare(expected, got, layer, bench.core)
     counted, predicted = await bench.cycles(), cycles(layer, bench.core)
     assert counted == predicted, f"{counted} cycles, the model says {predicted}, {layer}"
     assert (await bench.read(registers.STALLS))["count"] == 0

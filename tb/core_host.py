@@ -23,13 +23,12 @@ from pymodel.core import (
 )
 from pymodel.registers import Error, Mode
 from tb.packing import lanes_of, octets
-from tb.scoreboard import BenchError
+from tb.scoreboard import BenchError, beat_at
 
 CORE = Core()  # the host is made for this one
 # What the host's memories hold
 MAX_BEATS = {"act": 2**18, "weight": 2**19, "threshold": 2**12}
 MAX_JOBS = 8192
-PARENT = "SYSTOLIC_PARENT"  # environment: process number of whoever started the simulator
 RESULT_BYTES = 28  # of a beat in results.bin: 24 of data, and a word that marks the last one
 
 
@@ -107,20 +106,33 @@ def read_results(folder: Path, jobs: Sequence[Job]) -> tuple[np.ndarray, Status]
 
     BenchError if the core hung, set an error, or sent X, too much, too little or other packets.
     """
-    *counts, error, unknown, hang = map(int, (folder / "status.txt").read_text().split())
+    numbers = map(int, (folder / "status.txt").read_text().split())
+    *counts, error, unknown, unknown_beat, unknown_bit, hang = numbers
     status = Status(*counts)
     if hang:
-        raise BenchError(f"the core hangs in job {status.jobs} of {len(jobs)}: no result any more")
+        last = _words(jobs, max(status.jobs, 1) - 1)
+        raise BenchError(
+            f"the core hangs in job {status.jobs} of {len(jobs)}{last}: no result any more"
+        )
     if error:
         raise BenchError(f"the core refuses a job: error {Error(error).name}")
-    if unknown:
-        raise BenchError(f"{unknown} results have X or Z bits")
-    beats = np.fromfile(folder / "results.bin", np.uint8).reshape(-1, RESULT_BYTES)
     ends = np.cumsum([_result_beats(job.layer) for job in jobs])
+    if unknown:
+        where = _beat_words(jobs, ends, unknown_beat, unknown_bit)
+        raise BenchError(f"{unknown} results have X or Z bits, the first is {where}")
+    beats = np.fromfile(folder / "results.bin", np.uint8).reshape(-1, RESULT_BYTES)
     found = np.flatnonzero(beats[:, -4]) + 1
     if len(beats) != ends[-1] or not np.array_equal(found, ends):
+        same = min(len(found), len(ends))
+        wrong = int(np.append(found[:same] != ends[:same], True).argmax())  # packet
+        if wrong == len(jobs):
+            words = "what is after the last job is too much"
+        else:
+            came = np.diff(found, prepend=0)[wrong] if wrong < len(found) else 0
+            words = f"{came} came in the packet of job {wrong + 1}{_words(jobs, wrong)}"
         raise BenchError(
-            f"{len(beats)} results in {len(found)} packets came, expected {ends[-1]} in {len(jobs)}"
+            f"{len(beats)} results in {len(found)} packets came, expected {ends[-1]} in "
+            f"{len(jobs)}: {words}"
         )
     images = max(job.images.stop for job in jobs)
     channels = max(job.channels.stop for job in jobs)
@@ -134,6 +146,28 @@ def read_results(folder: Path, jobs: Sequence[Job]) -> tuple[np.ndarray, Status]
             lanes = lanes_of(part[:, :-4], CORE.cols, CORE.sum_width)
         whole[job.images, job.channels] = results(lanes, job.layer)
     return whole, status
+
+
+def _words(jobs: Sequence[Job], number: int) -> str:
+    """Which part of the layer a job is, in words."""
+    images, channels = jobs[number].images, jobs[number].channels
+    return (
+        f" (images {images.start} to {images.stop - 1}, output channels {channels.start} to "
+        f"{channels.stop - 1})"
+    )
+
+
+def _beat_words(jobs: Sequence[Job], ends: np.ndarray, beat: int, bit: int) -> str:
+    """Which pixel and channel a bit of a result is of, in words."""
+    number = int(np.searchsorted(ends, beat, side="right"))
+    if number == len(jobs):
+        return "after the last one that was expected"
+    job = jobs[number]
+    first = int(ends[number - 1]) if number else 0
+    tile, image, y, x = beat_at(beat - first, job.layer.images, job.layer.output_size)
+    width = 4 if job.layer.mode == Mode.CODES else CORE.sum_width
+    channel = job.channels.start + tile * CORE.cols + bit // width
+    return f"image {job.images.start + image}, pixel ({y}, {x}), channel {channel}"
 
 
 def _weights(job: Job) -> tuple[int, slice]:

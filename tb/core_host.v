@@ -12,7 +12,8 @@
 //                                        lowest first; the last word is 1 where the packet ends
 //   psums.bin                            with +psums: the array's, likewise; they have no last word
 //   status.txt                           numbers: jobs, beats, cycles from the first start to the last beat,
-//                                        sum of the jobs' CYCLES, sum of their STALLS, first error, beats with X or Z, hang
+//                                        sum of the jobs' CYCLES, sum of their STALLS, first error, beats with X or Z, the
+//                                        first of them, its lowest such bit, hang
 module core_host (
   input  wire clk_i,
 
@@ -146,6 +147,9 @@ module core_host (
   integer     stalls = 0;
   integer     first_error = 0;
   integer     unknown = 0;
+  integer     unknown_beat = 0;
+  integer     unknown_bit = 0;
+  integer     index = 0;
   integer     draining = 0;
   integer     patience = PATIENCE;
 
@@ -203,7 +207,15 @@ module core_host (
       if (result_valid) begin
         $fwrite(results_file, "%u", {31'd0, result_last, result});
         beats <= beats + 1;
-        if (^result === 1'bx) unknown <= unknown + 1;
+        if (^result === 1'bx) begin
+          if (unknown == 0) begin
+            unknown_beat <= beats;
+            for (index = LANES - 1; index >= 0; index = index - 1) begin
+              if ((result[index] ^ result[index]) === 1'bx) unknown_bit <= index;
+            end
+          end
+          unknown <= unknown + 1;
+        end
         ended <= now;
         idle  <= 0;
       end
@@ -260,8 +272,8 @@ module core_host (
       $fclose(results_file);
       if (keep_psums) $fclose(psums_file);
       status_file = $fopen("status.txt", "w");
-      $fwrite(status_file, "%0d %0d %0d %0d %0d %0d %0d %0d\n", job, beats, ended - began + 1, counted,
-              stalls, first_error, unknown, hang);
+      $fwrite(status_file, "%0d %0d %0d %0d %0d %0d %0d %0d %0d %0d\n", job, beats, ended - began + 1,
+              counted, stalls, first_error, unknown, unknown_beat, unknown_bit, hang);
       $fclose(status_file);
       done_o <= 1'b1;
     end

@@ -7,8 +7,6 @@ python -m tb.layer --model layers.safetensors     # a layer that pymodel/export.
 
 import json
 import os
-import shutil
-import tempfile
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -17,16 +15,17 @@ from tabulate import tabulate
 from pymodel.capture import DEFAULT_LAYER, capture, find_layer, find_next
 from pymodel.checkpoint import SHIPPED, load_checkpoint
 from pymodel.command import CommandParser, conclude, quiet, run_command, tell, whole_number
-from pymodel.files import RESULTS, replacing
+from pymodel.files import RESULTS, publish, temporary_folder
 from pymodel.images import load_images
 from pymodel.layer_data import MAX_ABS_ERROR, MAX_ERROR_STEPS, LayerData, layer_data
 from pymodel.layer_file import is_layer_file, load_layer
 from tb.adapter import OWN, adapter_class
 from tb.mismatch import explain, forget
 from tb.scoreboard import BenchError
-from tb.simulator import check_simulator, check_sources, random_seed, run_bench
+from tb.simulator import RESULTS_XML, check_simulator, check_sources, random_seed, run_bench
 from tb.tile_run import Record
-from tb.waves import WAVEFORM, Watch, keep_waveform
+from tb.wave_window import check_waveform
+from tb.waves import WAVEFORM, Watch
 
 SETTINGS = "SYSTOLIC_LAYER_JOB"  # environment variable that carries a LayerJob into the simulator
 DEFAULT_IMAGES = 16
@@ -40,7 +39,7 @@ class LayerJob:
     layer: str = DEFAULT_LAYER
     images: int = DEFAULT_IMAGES
     checkpoint: str = str(SHIPPED)  # or a file of exported layers
-    results: str = str(RESULTS / "layer.json")
+    results: str = str(RESULTS / "layer.json")  # JSON that the simulation writes
     dut: str = str(OWN)
 
     def settings(self) -> dict[str, str]:
@@ -104,51 +103,55 @@ def main() -> int:
     if arguments.images is not None:
         images = whole_number("IMAGES", arguments.images, 1, available)
 
-    results = arguments.results.absolute()
     job = LayerJob(
         arguments.sim, layer, images,
-        str(Path(arguments.model).absolute()), str(results), dut=str(arguments.dut.absolute()),
+        str(Path(arguments.model).absolute()), dut=str(arguments.dut.absolute()),
     )  # fmt: skip
-    for path in (results, job.record):  # so that what is there afterwards is of this run
-        path.unlink(missing_ok=True)
-    forget()
-    if arguments.waves:
-        WAVEFORM.unlink(missing_ok=True)
 
-    def run(job: LayerJob, watch: Watch | None = None) -> tuple[Path, BenchError | None]:
-        """Where the waveform is, if one was written, and what went wrong."""
-        failure = None
+    def run(folder: Path, watch: Watch | None = None) -> tuple[LayerJob, BenchError | None]:
+        """What was run, in a folder of its own, and what went wrong."""
+        here = replace(job, results=str(folder / "layer.json"))
         try:
-            build = run_bench(
+            run_bench(
                 "tb.test_layer", dut.TOPLEVEL, simulator=job.simulator, sources=sources,
                 parameters=dict(dut.PARAMETERS), waves=watch is not None,
-                settings=job.settings() | (watch.settings() if watch else {}),
-                variant=arguments.dut.stem,
+                settings=here.settings() | (watch.settings() if watch else {}),
+                variant=arguments.dut.stem, folder=folder,
             )  # fmt: skip
         except BenchError as error:
-            failure, build = error, error.build
-        if (build / "tb.test_layer.xml").exists() and job.results == str(results):
-            with replacing(results.with_name("results.xml")) as temporary:
-                shutil.copy(build / "tb.test_layer.xml", temporary)
-        return build / f"{dut.TOPLEVEL}.fst", failure
+            return here, error
+        return here, None
 
-    waveform, failure = run(job, Watch(str(WAVEFORM)) if arguments.waves else None)
-    if arguments.waves and waveform.exists():
-        tell(f"Waveform: {os.path.relpath(keep_waveform(waveform))}; open it with: make gtkwave")
-    if results.exists():
-        tell(report(json.loads(results.read_text())))
-    elif not failure:
-        failure = "the simulation ended without results"
-    if failure:
-        if job.record.exists() and not quiet():
+    results = arguments.results.absolute()
+    waveform = f"{dut.TOPLEVEL}.fst"
+    with temporary_folder("layer") as folder:
+        job, failure = run(folder, Watch(str(WAVEFORM)) if arguments.waves else None)
+        # An earlier run's results stay until there are this one's.
+        forget()
+        publish(folder / RESULTS_XML, results.with_name("results.xml"))
+        publish(job.record, results.with_suffix(".npz"))
+        if arguments.waves:
+            if (folder / waveform).exists():
+                check_waveform(folder / waveform)
+            publish(folder / waveform, WAVEFORM)
+            if WAVEFORM.exists():
+                tell(f"Waveform: {os.path.relpath(WAVEFORM)}; open it with: make gtkwave")
+        found = Path(job.results)
+        publish(found, results)
+        if found.exists():
+            tell(report(json.loads(found.read_text())))
+        elif not failure:
+            failure = "the simulation ended without results"
+        if failure:
+            if job.record.exists() and not quiet():
 
-            def again(watch: Watch) -> Path:
-                with tempfile.TemporaryDirectory() as folder:
-                    elsewhere = replace(job, results=str(Path(folder) / "layer.json"))
-                    return run(elsewhere, watch)[0]
+                def again(watch: Watch) -> Path:
+                    (folder / "again").mkdir()
+                    run(folder / "again", watch)
+                    return folder / "again" / waveform
 
-            explain(Record.load(job.record), again)
-        return conclude(f"FAILED: {failure}", passed=False)
+                explain(Record.load(job.record), again)
+            return conclude(f"FAILED: {failure}", passed=False)
     return conclude(f"Every psum equals PyTorch's. Results: {os.path.relpath(results)}")
 
 

@@ -128,7 +128,6 @@ def main() -> int:
     test_set = load_test_images(arguments.data)
     images = test_set.first(whole_number("IMAGES", arguments.images, 1, len(test_set)))
     prepare_host(arguments.sim, PROGRAM, arguments.rtl)
-    arguments.results.unlink(missing_ok=True)  # so that what is there afterwards is of this run
     try:
         with (
             PeakMemory() as memory,
@@ -137,6 +136,7 @@ def main() -> int:
             hardware, reports = on_the_core(client, arguments, network, images)
             software = in_software(client, arguments, test_set)
     except BenchError as error:
+        arguments.results.unlink(missing_ok=True)  # of an earlier run, which says otherwise
         return conclude(f"FAILED: {error}", passed=False)
     result = {"simulator": arguments.sim, **hardware, **software, "memory_mib": memory.mib}
     write_json(arguments.results, result)

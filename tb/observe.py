@@ -2,8 +2,6 @@
 
 import json
 import os
-import shutil
-import tempfile
 from pathlib import Path
 
 import cocotb
@@ -12,7 +10,7 @@ import torch
 
 from pymodel.command import tell
 from pymodel.core import Layer
-from pymodel.files import ROOT, replacing
+from pymodel.files import ROOT, publish, temporary_folder
 from pymodel.integer import InnerStage, Stage
 from pymodel.registers import Mode
 from tb.core import check_layer, started
@@ -63,8 +61,8 @@ def explain(stage: Stage, codes: torch.Tensor, place: Place, rtl: Path) -> str:
             "images": len(codes[some]), "out_channels": len(weights), "mode": Mode(layer.mode)
         })  # fmt: skip
         tell(f"Running {name} again, fully observed, on Icarus: {part}")
-        with tempfile.TemporaryDirectory() as folder:
-            message = observe(Path(folder), part, codes[some].numpy(), weights, table, rtl)
+        with temporary_folder("observe") as folder:
+            message = observe(folder, part, codes[some].numpy(), weights, table, rtl)
         if message:
             where = f"images from {some.start}, channels from {channels.start}"
             return f"again, {name} ({where}): {message}; waveform: {WAVEFORM.relative_to(ROOT)}"
@@ -77,20 +75,18 @@ def observe(
 ) -> str | None:  # fmt: skip
     """What the observing bench says about `layer` on Icarus, None if all is right there.
 
-    The waveform is in `WAVEFORM` afterwards; `folder` takes the batch.
+    The waveform is in `WAVEFORM` afterwards; it runs in `folder`.
     """
     arrays = {"codes": codes, "weights": weights} | ({} if table is None else {"table": table})
     path = folder / "batch.npz"
     np.savez(path, layer=np.array(json.dumps(vars(layer))), **arrays)
     message = None
     try:
-        build = run_bench(
+        run_bench(
             "tb.observe", "core", simulator="icarus", sources=check_sources(rtl),
-            settings={BATCH: str(path)}, waves=True, variant="observe",
+            settings={BATCH: str(path)}, waves=True, folder=folder,
         )  # fmt: skip
     except BenchError as error:
-        message, build = str(error), error.build
-    if (build / "core.fst").exists():
-        with replacing(WAVEFORM) as temporary:
-            shutil.copy(build / "core.fst", temporary)
+        message = str(error)
+    publish(folder / "core.fst", WAVEFORM)
     return message

@@ -7,7 +7,6 @@ python -m tb.replay --dir folder --height 4 --sim verilator    # a map of 4 rows
 import json
 import os
 import re
-import tempfile
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -18,7 +17,7 @@ from tabulate import tabulate
 
 from pymodel.command import CommandParser, conclude, quiet, run_command, tell
 from pymodel.errors import InputError
-from pymodel.files import RESULTS, write_json
+from pymodel.files import RESULTS, publish, temporary_folder, write_json
 from pymodel.reference import integer_convolution, raster_psums
 from pymodel.tile_text import LANES, POSITIONS, TextFile, TileText, read_folder, sums
 from pymodel.tiling import Tile, Tiles
@@ -38,7 +37,7 @@ class ReplayJob:
 
     folder: str
     height: int | None = None  # of the map without padding, pixels; None: it is square
-    results: str = str(RESULTS / "replay.json")
+    results: str = str(RESULTS / "replay.json")  # beside which the simulation leaves its record
 
     def settings(self) -> dict[str, str]:
         """Environment variables for the simulator."""
@@ -121,44 +120,47 @@ def main() -> int:
     random_seed()
     dut = adapter_class(OWN)
     results = arguments.results.absolute()
-    job = ReplayJob(
-        str(Path(arguments.dir).absolute()), None if height is None else int(height), str(results)
-    )
+    job = ReplayJob(str(Path(arguments.dir).absolute()), None if height is None else int(height))
     # With the path as it was given, which is the one to name in messages.
     folder = read_folder(Path(arguments.dir), job.height)
 
-    for path in (results, job.record):  # so that what is there afterwards is of this run
-        path.unlink(missing_ok=True)
-    forget()
-
-    def run(job: ReplayJob, watch: Watch | None = None) -> tuple[Path, BenchError | None]:
-        """Where the waveform is, if one was written, and what went wrong."""
-        failure = None
+    def run(where: Path, watch: Watch | None = None) -> tuple[ReplayJob, BenchError | None]:
+        """What was run, in a folder of its own, and what went wrong."""
+        here = replace(job, results=str(where / "replay.json"))
         try:
-            build = run_bench(
+            run_bench(
                 "tb.test_replay", dut.TOPLEVEL, simulator=arguments.sim, sources=list(dut.SOURCES),
-                settings=job.settings() | (watch.settings() if watch else {}),
-                waves=watch is not None,
+                settings=here.settings() | (watch.settings() if watch else {}),
+                waves=watch is not None, folder=where,
             )  # fmt: skip
         except BenchError as error:
-            failure, build = error, error.build
-        return build / f"{dut.TOPLEVEL}.fst", failure
+            return here, error
+        return here, None
 
-    def again(watch: Watch) -> Path:
-        with tempfile.TemporaryDirectory() as elsewhere:
-            return run(replace(job, results=str(Path(elsewhere) / "replay.json")), watch)[0]
+    with temporary_folder("replay") as here:
+        job, failure = run(here)
+        failures = [str(failure)] if failure else []
+        record = Record.load(job.record) if job.record.exists() else None
+        # An earlier run's results stay until there are this one's.
+        forget()
+        publish(job.record, results.with_suffix(".npz"))
+        if record and len(record.received) == record.run.expected[..., 0].size:
+            result, differences = check(folder, record)
+            result = {"simulator": arguments.sim, "folder": arguments.dir, **result}
+            write_json(results, result)
+            tell(report(result))
+            failures += differences
+        else:
+            results.unlink(missing_ok=True)
+            failures = failures or ["the simulation ended without results"]
+        if record and failure and not quiet():
 
-    _, failure = run(job)
-    failures = [str(failure)] if failure else []
-    record = Record.load(job.record) if job.record.exists() else None
-    if record and len(record.received) == record.run.expected[..., 0].size:
-        result, differences = check(folder, record)
-        result = {"simulator": arguments.sim, "folder": arguments.dir, **result}
-        write_json(results, result)
-        tell(report(result))
-        failures += differences
-    if record and failure and not quiet():
-        explain(record, again)
+            def again(watch: Watch) -> Path:
+                (here / "again").mkdir()
+                run(here / "again", watch)
+                return here / "again" / f"{dut.TOPLEVEL}.fst"
+
+            explain(record, again)
     if failures:
         return conclude("\n".join(f"FAILED: {line}" for line in failures), passed=False)
     equal = "PyTorch's and the files'" if folder.psums or folder.outputs else "PyTorch's"

@@ -7,7 +7,6 @@ python -m tb.report --images 4 --image 2 --sim verilator
 import base64
 import io
 import json
-import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -29,7 +28,7 @@ from pymodel.command import CommandParser, conclude, run_command, tell, whole_nu
 from pymodel.core import MAX_ACTIVATION, MIN_WEIGHT, Layer
 from pymodel.cycles import cycles, dense_limit_cycles, limit_cycles
 from pymodel.errors import InputError
-from pymodel.files import RESULTS, ROOT, replacing
+from pymodel.files import RESULTS, ROOT, replacing, temporary_folder
 from pymodel.images import CLASS_NAMES, ImageSet, load_images
 from pymodel.integer import IntegerNetwork
 from pymodel.layer_data import LayerData
@@ -90,19 +89,19 @@ def main() -> int:
     log_path = arguments.model.with_name("log.csv")
     log, results = read_log(log_path), read_all(arguments.results)
 
-    arguments.output.unlink(missing_ok=True)  # so that what is there afterwards is of this run
-    with tempfile.TemporaryDirectory() as folder:
+    with temporary_folder("report") as folder:
         job = LayerJob(
             arguments.sim, arguments.layer, images, str(arguments.model.absolute()),
-            str(Path(folder) / "layer.json"), dut=str(arguments.dut.absolute()),
+            str(folder / "layer.json"), dut=str(arguments.dut.absolute()),
         )  # fmt: skip
         recording = None
         try:
             run = run_layer(job)
             if arguments.dut.absolute() == OWN:
-                alone = str(Path(folder) / "recording.json")
+                alone = str(folder / "recording.json")
                 recording = record(replace(job, images=image + 1, results=alone), image)
         except BenchError as error:
+            arguments.output.unlink(missing_ok=True)  # of an earlier run, which says otherwise
             return conclude(f"FAILED: {error}", passed=False)
 
     written = minute(datetime.now(UTC))

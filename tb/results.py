@@ -30,6 +30,7 @@ NUMBER = Kind("a number from 0", _within(0, LARGEST))
 POSITIVE = Kind("a number above 0", _within(1e-15, LARGEST))
 SHARE = Kind("a share from 0 to 1", _within(0, 1))
 PERCENT = Kind("a number from 0 to 100", _within(0, 100))
+OBJECT = Kind("an object with entries", lambda value: isinstance(value, dict) and len(value) > 0)
 TEXT = Kind("a text", lambda value: isinstance(value, str))
 COUNT = Kind("a number or a list", lambda v: NUMBER.accepts(v) or isinstance(v, list))
 
@@ -185,6 +186,13 @@ CHECKS = (
         {"line": PERCENT, "branch": PERCENT, "toggle": PERCENT, "functional": PERCENT}, _percents,
     ),
     Check(
+        "soak", "soak", "Faults around the bench",
+        {"tries": POSITIVE, "failed": NUMBER, "checkpoints_refused": NUMBER},
+        lambda r: f"{r['failed']:,} of {r['tries']:,} tries did harm, "
+                  f"{r['checkpoints_refused']:,} damaged checkpoints refused",
+        lambda r: r["failed"] > 0,
+    ),
+    Check(
         "bench", "bench", "Speed with cocotb, of the same host without it",
         {"simulator": TEXT, "ratio": POSITIVE},
         lambda rows: ", ".join(f"{row['simulator']} {row['ratio']:.2f}" for row in rows),
@@ -195,6 +203,13 @@ CHECKS = (
         lambda r: f"{r['total']:,} cells",
     ),
     PNR,
+    Check(
+        "netlist", "netlist", "Gate-level netlist of array and core under the same benches",
+        {"gates": OBJECT, "tests": POSITIVE, "failed": NUMBER, "psums_checked": NUMBER},
+        lambda r: f"{r['tests']:,} tests on {len(r['gates'])} netlists, {r['failed']:,} failed; "
+                  f"{r['psums_checked']:,} psums of the layer",
+        lambda r: r["failed"] > 0,
+    ),
 )  # fmt: skip
 
 

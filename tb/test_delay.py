@@ -13,7 +13,7 @@ from tb.testing import SIMULATORS, random_generator
 async def check(dut, sent: list[int]) -> None:
     """Send a word in each cycle, and compare each word that leaves."""
     cycles = int(dut.CYCLES.value)
-    cocotb.start_soon(Clock(dut.clk_i, 10, unit="ns").start())
+    cocotb.start_soon(Clock(dut.clk_i, 10, unit="ns").start(False))
     compared = 0
     for cycle, word in enumerate(sent):
         dut.data_i.value = word

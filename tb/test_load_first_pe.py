@@ -28,7 +28,7 @@ async def result(dut) -> tuple[int, int, int]:
 @cocotb.test()
 async def every_product_with_psums_at_the_extremes(dut):
     """All weights × all activations, on the largest and smallest psum that do not overflow."""
-    cocotb.start_soon(Clock(dut.clk_i, 10, unit="ns").start())
+    cocotb.start_soon(Clock(dut.clk_i, 10, unit="ns").start(False))
     act_bits, weight_bits, psum_bits = (
         int(dut.ACT_WIDTH.value), int(dut.WEIGHT_WIDTH.value), int(dut.PSUM_WIDTH.value)
     )  # fmt: skip
@@ -45,7 +45,7 @@ async def every_product_with_psums_at_the_extremes(dut):
 @cocotb.test()
 async def the_weight_changes_only_while_load_is_high(dut):
     """What lies at the input without load is ignored; a load counts from the next cycle on."""
-    cocotb.start_soon(Clock(dut.clk_i, 10, unit="ns").start())
+    cocotb.start_soon(Clock(dut.clk_i, 10, unit="ns").start(False))
     await step(dut, load=1, weight=-1)
     await step(dut, weight=1, act=1)
     assert await result(dut) == (-1, 1, -1)

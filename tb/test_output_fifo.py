@@ -26,7 +26,7 @@ class Fifo:
 
     async def start(self) -> None:
         """The clock, and a reset."""
-        cocotb.start_soon(Clock(self.dut.clk_i, 10, unit="ns").start())
+        cocotb.start_soon(Clock(self.dut.clk_i, 10, unit="ns").start(False))
         await self.reset()
 
     def word(self) -> int:

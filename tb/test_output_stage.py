@@ -7,7 +7,7 @@ import cocotb
 import numpy as np
 import pytest
 from cocotb.clock import Clock
-from cocotb.triggers import ReadOnly, RisingEdge
+from cocotb.triggers import ClockCycles, ReadOnly, RisingEdge
 
 from tb.packing import pack
 from tb.simulator import run_bench
@@ -56,7 +56,7 @@ class Stage:
 
     async def start(self) -> None:
         """The clock, and a reset."""
-        cocotb.start_soon(Clock(self.dut.clk_i, 10, unit="ns").start())
+        cocotb.start_soon(Clock(self.dut.clk_i, 10, unit="ns").start(False))
         self.dut.write_i.value = 0
         self.tell(Layer(SUMS, 1, 1))
         await self.reset()
@@ -187,6 +187,35 @@ async def sums_and_relu_need_no_thresholds(dut):
     for (tiles, pixels), mode, gaps in itertools.product(shapes, (SUMS, RELU), (0.0, 0.5)):
         await stage.run(Layer(mode, tiles, pixels), gaps=gaps)
     assert stage.compared == 4 * sum(tiles * pixels for tiles, pixels in shapes)
+
+
+@cocotb.test()
+async def as_many_pixels_as_memory(dut):
+    """A tile of 32,768 pixels: last with the last one, none before and none after."""
+    stage = Stage(dut)
+    await stage.start()
+    pixels = 2**15
+    stage.tell(Layer(SUMS, 1, pixels))
+    for _ in range(LATENCY + 2):
+        await stage.step()
+    sums = stage.pack(stage.any(LATENCY))
+    dut.sum_valid_i.value = 1
+    dut.sum_i.value = sums[0]
+    early = cocotb.start_soon(_rises(dut.last_o))
+    await ClockCycles(dut.clk_i, pixels - len(sums))
+    assert not early.done(), "last before the last pixel"
+    early.cancel()
+    stage.cycle += pixels - len(sums)
+    stage.expected = {stage.cycle + k: (False, sums[0]) for k in range(LATENCY)}
+    for index, word in enumerate(sums):
+        stage.expected[stage.cycle + LATENCY] = (index == len(sums) - 1, word)
+        await stage.step(word)
+    while stage.expected:
+        await stage.step()
+
+
+async def _rises(handle) -> None:
+    await RisingEdge(handle)
 
 
 @cocotb.test()

@@ -31,7 +31,7 @@ class Memory:
 
     async def start(self) -> None:
         """The clock; nothing is written."""
-        cocotb.start_soon(Clock(self.dut.clk_i, 10, unit="ns").start())
+        cocotb.start_soon(Clock(self.dut.clk_i, 10, unit="ns").start(False))
         self.dut.write_i.value = 0
         await RisingEdge(self.dut.clk_i)
 

@@ -196,7 +196,7 @@ class RegistersBench:
         self.dut = dut
         self.rng = random_generator()
         self.model = Model(dut)
-        cocotb.start_soon(Clock(dut.clk_i, 10, unit="ns").start())
+        cocotb.start_soon(Clock(dut.clk_i, 10, unit="ns").start(False))
         dut.rst_i.value = 1
         dut.hold_i.value = 0
         for port in STATUS.values():

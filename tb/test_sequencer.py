@@ -96,7 +96,7 @@ class SequencerBench:
 
     async def start(self) -> None:
         """Start the clock, nothing on the controls."""
-        cocotb.start_soon(Clock(self.dut.clk_i, 10, unit="ns").start())
+        cocotb.start_soon(Clock(self.dut.clk_i, 10, unit="ns").start(False))
         await self.cycles(1)
 
     async def cycles(self, count: int, restart: int = 0, prime: int = 0, take: int = 0) -> None:

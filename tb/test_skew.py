@@ -15,7 +15,7 @@ from tb.testing import SIMULATORS, random_generator
 async def lane_by_lane_delay(dut):
     """Random vectors in every cycle; lane i comes out i cycles later, or LANES − 1 − i."""
     lanes, width, reverse = (int(dut[n].value) for n in ("LANES", "WIDTH", "REVERSE"))
-    cocotb.start_soon(Clock(dut.clk_i, 10, unit="ns").start())
+    cocotb.start_soon(Clock(dut.clk_i, 10, unit="ns").start(False))
     dut.rst_i.value = 1
     dut.data_i.value = 0
     await ClockCycles(dut.clk_i, 2)
@@ -40,7 +40,7 @@ async def reset_empties_it(dut):
     """One cycle of reset, and nothing of what was under way comes out."""
     lanes, width = (int(dut[n].value) for n in ("LANES", "WIDTH"))
     ones = 2 ** (lanes * width) - 1
-    cocotb.start_soon(Clock(dut.clk_i, 10, unit="ns").start())
+    cocotb.start_soon(Clock(dut.clk_i, 10, unit="ns").start(False))
     dut.rst_i.value = 0
     dut.data_i.value = ones
     await ClockCycles(dut.clk_i, lanes + 1)

@@ -32,7 +32,7 @@ def cases() -> Iterator[tuple[int, int, int, int, int]]:
 @cocotb.test()
 async def every_tap(dut):
     """A question in every cycle; the answer in the next: any outputs, the first, how many."""
-    cocotb.start_soon(Clock(dut.clk_i, 10, unit="ns").start())
+    cocotb.start_soon(Clock(dut.clk_i, 10, unit="ns").start(False))
     await RisingEdge(dut.clk_i)
     reaching, empty = 0, 0
     asked = None

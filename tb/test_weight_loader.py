@@ -20,7 +20,7 @@ class LoaderBench:
 
     async def start(self) -> None:
         """Start the clock and reset."""
-        cocotb.start_soon(Clock(self.dut.clk_i, 10, unit="ns").start())
+        cocotb.start_soon(Clock(self.dut.clk_i, 10, unit="ns").start(False))
         self.dut.rst_i.value = 1
         self.dut.load_i.value = 0
         self.dut.hold_i.value = 0

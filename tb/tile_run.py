@@ -8,11 +8,11 @@ import torch
 
 from pymodel.errors import InputError
 from pymodel.files import replacing
-from pymodel.layer_data import LayerData
+from pymodel.layer_data import MAX_ABS_ERROR, MAX_ERROR_STEPS, LayerData
 from pymodel.reference import tile_psums
 from pymodel.tiling import Tile, Tiles, cut
 from tb.adapter import ArrayAdapter
-from tb.scoreboard import Scoreboard
+from tb.scoreboard import EMPTY, BenchError, Scoreboard
 
 
 @dataclass(frozen=True)
@@ -48,8 +48,11 @@ class TileRun:
     async def on(self, array: ArrayAdapter) -> tuple[Scoreboard, int]:
         """Run it; the scoreboard, which the caller has still to finish, and the cycles it took.
 
-        Raises InputError if the array is too narrow for it, BenchError as `ArrayAdapter.run`.
+        Raises InputError if the array is too narrow for it, BenchError as `ArrayAdapter.run` and if
+        there is nothing to run.
         """
+        if not self.expected.size:
+            raise BenchError(EMPTY)
         pixels = self.expected.shape[2]
         weights = np.tile(self.tiles.weights, (self.images, 1, 1))
         activations = list(self.tiles.activations.reshape(-1, pixels, array.rows))
@@ -138,3 +141,16 @@ class Record:
                 TileRun(tiles, file["expected"]), file["received"], file["unknown"],
                 file["cycles"], tuple(map(int, file["widths"])), tuple(map(int, file["clock"])),
             )  # fmt: skip
+
+
+def compare_recovered(layer: LayerData, sums: torch.Tensor) -> None:
+    """Raise BenchError if what `layer` makes of its integer sums is not what was captured."""
+    error, steps = layer.error(sums)
+    if error < MAX_ABS_ERROR and steps < MAX_ERROR_STEPS:
+        return
+    image, channel, y, x = layer.worst(sums)
+    raise BenchError(
+        f"every psum is right, but the recovered {layer.reference_name} differs by {error:.3g} "
+        f"({steps:.3g} steps) from the captured one at image {image}, channel {channel}, "
+        f"pixel ({y}, {x}), expected below {MAX_ABS_ERROR:g} ({MAX_ERROR_STEPS:g} steps)"
+    )

@@ -1,4 +1,4 @@
-"""Cuts a waveform: the same signals, fewer cycles."""
+"""Cuts a waveform: the same signals, fewer cycles. Tells a whole waveform from a part of one."""
 
 from pathlib import Path
 
@@ -7,6 +7,26 @@ from pylibfst.helpers import fstReaderIterBlocks
 
 from pymodel.errors import InputError
 from pymodel.files import replacing
+
+HEADER, GEOMETRY = 0, 3  # types of blocks of an FST file; a writer adds the latter at its end
+
+
+def check_waveform(path: Path) -> None:
+    """Raise InputError unless FST file `path` is whole; writers of such files ignore a full disk.
+
+    It is a row of blocks: type (a byte), then length (8 bytes, big-endian, counting themselves).
+    """
+    types, end, size = set(), 0, path.stat().st_size
+    with path.open("rb") as file:
+        while end < size:
+            file.seek(end)
+            kind, *length = file.read(9)
+            types.add(kind)
+            if len(length) < 8 or not (step := int.from_bytes(bytes(length), "big")):
+                break
+            end += 1 + step
+    if end != size or not types >= {HEADER, GEOMETRY}:
+        raise InputError(f"{path}: is no whole waveform; is the disk full?")
 
 
 def cut_waveform(source: Path, target: Path, start: int, end: int) -> None:
@@ -26,6 +46,7 @@ def cut_waveform(source: Path, target: Path, start: int, end: int) -> None:
                 lib.fstWriterClose(writer)
                 # The writer leaves its hierarchy beside the file if that is not packed in.
                 temporary.with_name(temporary.name + ".hier").unlink(missing_ok=True)
+            check_waveform(temporary)
     finally:
         lib.fstReaderClose(reader)
 

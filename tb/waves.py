@@ -60,13 +60,6 @@ def time_ns(cycle: int) -> int:
     return (2 + cycle) * CLOCK_PERIOD_NS
 
 
-def keep_waveform(waveform: Path) -> Path:
-    """Copy the waveform of a run out of its build folder; its path."""
-    with replacing(WAVEFORM) as temporary:
-        shutil.copy(waveform, temporary)
-    return WAVEFORM
-
-
 def trace_top(save: GTKWSave, dut: HierarchyObject, clock: str) -> None:
     """The signals of the top module, its clock first."""
     top = dut._name

@@ -203,3 +203,14 @@ def test_images_that_are_none(saved, tmp_path):
     )
     save_images(wrong, tmp_path / "i")
     refusal(tmp_path / "i", load_images)
+
+
+@pytest.mark.parametrize("blank", [b"\t", b"\n", b"\r"])
+def test_another_blank_in_the_header_is_refused(blank, tmp_path):
+    """It changes no value, yet the file is not the one that was written."""
+    whole = SHIPPED.read_bytes()
+    header = 8 + int.from_bytes(whole[:8], "little")
+    assert whole[header - 1 : header] == b" "
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(whole[: header - 1] + blank + whole[header:])
+    assert "a control character in the header" in refusal(path)

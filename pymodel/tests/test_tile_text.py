@@ -351,7 +351,7 @@ def test_all_files_or_none(tmp_path):
 
 def test_a_folder_that_cannot_be_made(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match=r"file: cannot be written: File exists"):
+    with pytest.raises(InputError, match=r"file/activation.txt: cannot be written \(File exists\)"):
         write_folder(tmp_path / "file", *arrays(PLAIN, 4, 4))
 
 

@@ -5,7 +5,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import nn
 from torch.nn import functional
@@ -46,13 +45,8 @@ def main(factory: Callable[[], nn.Module]) -> int:
     if arguments.steps < 1:
         raise InputError(f"--steps is {arguments.steps}, expected 1 or more")
     model, losses = train(factory, arguments.steps)
-    try:
-        with replacing(arguments.output) as temporary:
-            save_file({n: t.contiguous() for n, t in model.state_dict().items()}, temporary)
-    except (OSError, SafetensorError) as error:
-        raise InputError(
-            f"{arguments.output}: cannot be written ({error}), expected a file name"
-        ) from None
+    with replacing(arguments.output) as temporary:
+        save_file({n: t.contiguous() for n, t in model.state_dict().items()}, temporary)
     return conclude(
         f"loss {losses[0]:.3f} → {losses[-1]:.3f} in {len(losses)} steps; state dict: "
         f"{arguments.output}"

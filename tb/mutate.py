@@ -1,0 +1,262 @@
+"""Puts faults into the RTL, one at a time, and counts those that the benches find.
+
+python -m tb.mutate                       # all named faults, 500 netlist mutants; seed 1
+python -m tb.mutate --number 100 --seed random
+
+Which faults: tb/faults.py (named, in the source) and tb/mutants.py (drawn, in the netlist). Each
+runs against its module's own bench. Of those that no bench finds, the ones that change nothing are
+proven to be equivalent (tb/equivalence.py). Verdicts are kept: an interrupted run goes on.
+"""
+
+import json
+import logging
+import os
+import random
+import threading
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from typing import NamedTuple
+
+from tabulate import tabulate
+from tqdm import tqdm
+
+from pymodel.command import CommandParser, conclude, quiet, run_command, tell, whole_number
+from pymodel.errors import InputError
+from pymodel.files import RESULTS, ROOT, write_json
+from tb.equivalence import equivalent
+from tb.faults import FAULTS, Fault
+from tb.formal import bound, versions
+from tb.mutants import (
+    BUILD,
+    TARGETS,
+    Mutant,
+    Target,
+    Verdict,
+    compile_fault,
+    compile_netlist,
+    draw,
+    shares,
+    try_mutant,
+)
+from tb.simulator import (
+    RTL,
+    Simulation,
+    check_simulator,
+    check_sources,
+    random_seed,
+    simulator_version,
+)
+from tb.sweep import code_digest, digest
+
+LARGEST = 10_000  # mutants
+STATES = ("killed", "survived", "equivalent", "broken")
+GRACE = 20.0  # seconds of silence, beyond ten times what the bench takes
+
+
+class Result(NamedTuple):
+    """A fault that was tried."""
+
+    module: str
+    kind: str  # "named" or "netlist"
+    where: str
+    difference: str
+    verdict: Verdict
+
+
+def main() -> int:
+    parser = CommandParser("tb.mutate", __doc__)
+    parser.add_argument("--number", default="500", help="netlist mutants over all modules")
+    parser.add_argument("--seed", default="1", help="what is drawn: a number, or random")
+    parser.add_argument("--jobs", default=str(os.cpu_count()), help="at a time")
+    parser.add_argument("--fresh", action="store_true", help="try again what was kept")
+    arguments = parser.parse_args()
+    number = whole_number("--number", arguments.number, 0, LARGEST)
+    jobs = whole_number("--jobs", arguments.jobs, 1, 256)
+    seed = random.SystemRandom().randrange(10**6)
+    if arguments.seed != "random":
+        seed = whole_number("--seed", arguments.seed, 0, 10**9 - 1)
+    check_simulator("icarus")
+    tell(f"Seed {seed}, {jobs} at a time")
+    logging.getLogger("cocotb").setLevel(logging.WARNING)  # commands of compilers
+    return report(run(FAULTS, number, seed, jobs, arguments.fresh), seed)
+
+
+def run(
+    faults: Iterable[Fault], number: int, seed: int, jobs: int, fresh: bool = False
+) -> list[Result]:
+    """Try all `faults` and `number` netlist mutants drawn with `seed`, `jobs` at a time.
+
+    $COCOTB_RANDOM_SEED is the benches' own seed. InputError if one fails without a fault.
+    """
+    faults, store = tuple(faults), Store(fresh)
+    begin = {target: share for target, share in shares(number).items() if share}
+    results, survivors = [], {}
+    with (
+        ThreadPoolExecutor(jobs) as pool,
+        tqdm(total=len(faults), unit="fault", desc="mutating", disable=quiet() or None) as bar,
+    ):
+        try:
+            # What takes longest comes first.
+            drawn = {pool.submit(Bench, t, n, seed): t for t, n in reversed(begin.items())}
+            tried = {pool.submit(try_fault, fault, store): fault for fault in faults}
+            for future in as_completed(drawn):
+                bench = future.result()
+                bar.total += len(bench.netlist.mutants)
+                tried |= {pool.submit(bench.verdict, m, store): m for m in bench.netlist.mutants}
+            for future in as_completed(tried):
+                fault, verdict = tried[future], future.result()
+                if isinstance(fault, Mutant) and verdict.state == "survived":
+                    survivors.setdefault(fault.target, []).append((fault, verdict))
+                else:
+                    results.append(_result(fault, verdict))
+                bar.update()
+            bar.set_description("proving equivalence")
+            for found in as_completed([pool.submit(prove, s, store) for s in survivors.values()]):
+                results += found.result()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    return results
+
+
+class Store:
+    """Verdicts of before, under the hash of all that they follow from."""
+
+    def __init__(self, fresh: bool):
+        self.fresh = fresh
+        sources = b"".join(source.read_bytes() for source in check_sources(RTL))
+        about = " ".join([simulator_version("icarus"), versions(), code_digest(), random_seed()])
+        self._common = sources + about.encode()
+
+    def verdict(self, target: Target, what: str, find: Callable[[], Verdict]) -> Verdict:
+        """The kept verdict on `what` of `target`, or `find()`, which is then kept."""
+        benches = [(ROOT / f"{b.module.replace('.', '/')}.py").read_bytes() for b in target.benches]
+        name = digest(self._common, target.name.encode(), what.encode(), *benches)
+        path = BUILD / "verdicts" / f"{name}.json"
+        if path.exists() and not self.fresh:
+            return Verdict(**json.loads(path.read_text()))
+        verdict = find()
+        write_json(path, verdict._asdict())
+        return verdict
+
+
+_compiling = threading.Lock()
+
+
+class Bench:
+    """A target's netlist with the mutants that were drawn; compiled when one is first run."""
+
+    def __init__(self, target: Target, number: int, seed: int):
+        self.netlist = draw(target, number, seed)
+        self._lock = threading.Lock()
+        self._ready: tuple[Simulation, float] | None = None
+
+    def verdict(self, mutant: Mutant, store: Store) -> Verdict:
+        """What the target's benches say to a mutant."""
+        return store.verdict(mutant.target, mutant.change, lambda: self._try(mutant))
+
+    def _try(self, mutant: Mutant) -> Verdict:
+        simulation, limit = self._prepared()
+        return try_mutant(simulation, mutant.target, random_seed(), mutant.number, limit)
+
+    def _prepared(self) -> tuple[Simulation, float]:
+        """The simulation, and how long it may be silent; InputError if it fails as it is."""
+        with self._lock:
+            if self._ready is None:
+                with _compiling:
+                    simulation = compile_netlist(self.netlist)
+                verdict = try_mutant(simulation, self.netlist.target, random_seed())
+                if verdict.state != "survived":
+                    name = self.netlist.target.name
+                    raise InputError(f"{name}: {verdict.how} fails on the netlist without a fault")
+                self._ready = simulation, GRACE + 10 * verdict.seconds
+            return self._ready
+
+
+def try_fault(fault: Fault, store: Store) -> Verdict:
+    """What the benches of a named fault's module say to it: killed if one of them does."""
+    for target in (target for target in TARGETS if target.module == fault.module):
+        verdict = store.verdict(
+            target, f"{fault.old} => {fault.new}", lambda t=target: _try(fault, t)
+        )
+        if verdict.state != "survived":
+            break
+    return verdict
+
+
+def _try(fault: Fault, target: Target) -> Verdict:
+    try:
+        with _compiling:
+            simulation = compile_fault(fault, target)
+    except InputError as error:
+        return Verdict("broken", str(error), 0.0)
+    return try_mutant(simulation, target, random_seed())
+
+
+def prove(survivors: list[tuple[Mutant, Verdict]], store: Store) -> list[Result]:
+    """Which survivors of one target change nothing."""
+    target = survivors[0][0].target
+    whole = json.dumps([mutant.change for mutant, _ in survivors])
+    properties = bound(target.module)
+    begun = time.monotonic()
+
+    def find() -> Verdict:
+        numbers = sorted(equivalent(target, [mutant for mutant, _ in survivors]))
+        return Verdict("equivalent", json.dumps(numbers), time.monotonic() - begun)
+
+    found = store.verdict(target, f"{properties} {whole}", find)
+    same = json.loads(found.how)
+    share = found.seconds / len(survivors)
+    return [
+        _result(m, v._replace(state="equivalent" if m.number in same else v.state,
+                              seconds=v.seconds + share))
+        for m, v in survivors
+    ]  # fmt: skip
+
+
+def _result(fault: Fault | Mutant, verdict: Verdict) -> Result:
+    if isinstance(fault, Mutant):
+        return Result(fault.target.module, "netlist", fault.where, fault.difference, verdict)
+    before = (RTL / f"{fault.module}.v").read_text().partition(fault.old)[0]
+    where = f"rtl/{fault.module}.v:{before.count(chr(10)) + 1}"
+    return Result(fault.module, "named", where, fault.name, verdict)
+
+
+def report(results: list[Result], seed: int) -> int:
+    """Print the table, write build/results/mutation.json; 1 if a fault survived or is broken."""
+
+    def count(state: str, among: Iterable[Result] = results) -> int:
+        return sum(result.verdict.state == state for result in among)
+
+    rows = []
+    for module in sorted({result.module for result in results}):
+        own = [result for result in results if result.module == module]
+        named = sum(result.kind == "named" for result in own)
+        rows.append([module, named, len(own) - named, *(count(state, own) for state in STATES)])
+    total = ["total", *(sum(column) for column in zip(*(row[1:] for row in rows), strict=True))]
+    tell(tabulate([*rows, total], ["module", "named", "netlist", *STATES], disable_numparse=True))
+    survivors = [
+        {"module": r.module, "kind": r.kind, "where": r.where, "difference": r.difference}
+        for r in results if r.verdict.state in ("survived", "broken")
+    ]  # fmt: skip
+    for found in survivors:
+        tell(f"  {found['where']}: {found['difference']}")
+    spent = sum(result.verdict.seconds for result in results) / max(1, len(results))
+    named = sum(result.kind == "named" for result in results)
+    write_json(RESULTS / "mutation.json", {
+        "seed": seed, "bench_seed": int(random_seed()), "named": named,
+        "netlist": len(results) - named, **{state: count(state) for state in STATES},
+        "survivors": survivors, "seconds_per_mutant": round(spent, 2),
+    })  # fmt: skip
+    words = (
+        f"{len(results)} faults, seed {seed}: {count('killed')} killed, {count('equivalent')} "
+        f"change nothing, {spent:.1f} s each. Results: build/results/mutation.json"
+    )
+    if survivors:
+        return conclude(f"FAILED: {len(survivors)} survived; {words}", passed=False)
+    return conclude(words)
+
+
+if __name__ == "__main__":
+    run_command(main)

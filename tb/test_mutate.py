@@ -1,0 +1,111 @@
+"""The benches find every named fault and what Yosys draws; and mutation testing can tell."""
+
+import json
+
+import pytest
+
+from tb import mutate
+from tb.equivalence import equivalent
+from tb.faults import FAULTS, Fault
+from tb.mutants import TARGETS, compile_netlist, draw, shares, try_mutant
+from tb.mutate import Bench, Result, Store, Verdict, prove, report, try_fault
+from tb.simulator import RTL, check_sources, random_seed
+
+FEW = shares(20)
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: f"{fault.module}: {fault.name}")
+def test_named_fault(fault):
+    """The bench of the fault's own module fails."""
+    verdict = try_fault(fault, Store(fresh=True))
+    assert verdict.state == "killed", verdict
+
+
+@pytest.mark.parametrize("target", [t for t, n in FEW.items() if n], ids=lambda t: t.label)
+def test_drawn_mutant(target):
+    """The netlist without a mutant passes its bench; with one it fails, or is equivalent."""
+    store = Store(fresh=True)
+    bench = Bench(target, FEW[target], int(random_seed()))
+    for mutant in bench.netlist.mutants:
+        verdict = bench.verdict(mutant, store)
+        if verdict.state == "survived":
+            (result,) = prove([(mutant, verdict)], store)
+            verdict = result.verdict
+        assert verdict.state in ("killed", "equivalent"), (mutant.where, mutant.difference)
+
+
+def test_every_module_is_mutated():
+    """Also one that is added later."""
+    assert {target.module for target in TARGETS} == {path.stem for path in check_sources(RTL)}
+    assert sum(shares(500).values()) == 500
+    assert min(shares(500).values()) >= 1
+    assert len({fault.name for fault in FAULTS}) == len(FAULTS) >= 40
+
+
+def test_what_a_bench_finds_is_not_equivalent():
+    """The proof does not excuse mutants that are killed."""
+    target = next(target for target in TARGETS if target.module == "pe")
+    netlist = draw(target, 12, int(random_seed()))
+    simulation = compile_netlist(netlist)
+    killed = [
+        mutant for mutant in netlist.mutants
+        if try_mutant(simulation, target, random_seed(), mutant.number).state == "killed"
+    ]  # fmt: skip
+    assert len(killed) > 8
+    assert equivalent(target, killed) == set()
+
+
+def test_an_equivalent_mutant():
+    """The product's high bits of the activation are zeros: stuck at 0 they change nothing."""
+    target = next(target for target in TARGETS if target.module == "pe")
+    found = []
+    for mutant in draw(target, 60, 1).mutants:
+        if "$mul" in mutant.change and "-port A" in mutant.change and "const0" in mutant.change:
+            found.append(mutant)
+    bits = {m.number: int(m.change.split("-portbit ")[1].split()[0]) for m in found}
+    high = {number for number, bit in bits.items() if bit >= target.parameters["ACT_WIDTH"]}
+    assert high
+    assert equivalent(target, found) == high
+
+
+def test_a_fault_that_changes_nothing_survives():
+    """And one that does not compile is broken, neither killed nor survived."""
+    store = Store(fresh=True)
+    harmless = Fault("none", "delay", "assign data_o = taps", "assign data_o = 0 | taps")
+    assert try_fault(harmless, store).state == "survived"
+    broken = Fault("syntax", "delay", "assign data_o = taps", "assign data_o == taps")
+    assert try_fault(broken, store).state == "broken"
+
+
+def test_verdicts_are_kept(monkeypatch):
+    """A second run asks no bench; another source, bench or fault does."""
+    fault = Fault("none", "delay", "assign data_o = taps", "assign data_o = ~taps")
+    first = try_fault(fault, Store(fresh=True))
+    monkeypatch.setattr(mutate, "try_mutant", lambda *_, **__: Verdict("survived", "", 0.0))
+    assert try_fault(fault, Store(fresh=False)) == first
+    other = fault._replace(new="assign data_o = 1 ^ taps")
+    assert try_fault(other, Store(fresh=False)).state == "survived"
+    monkeypatch.setattr(mutate, "code_digest", lambda: "another")
+    assert try_fault(fault, Store(fresh=False)).state == "survived"
+
+
+def test_report(capsys, monkeypatch, tmp_path):
+    """Counts, keys, and a survivor named with its place; it fails the command."""
+    monkeypatch.setattr(mutate, "RESULTS", tmp_path)
+    results = [
+        Result("pe", "named", "rtl/pe.v:3", "swap late", Verdict("killed", "test_x", 1.0)),
+        Result("pe", "netlist", "rtl/pe.v:9", "bit stuck", Verdict("survived", "", 2.0)),
+        Result("skew", "netlist", "rtl/skew.v:9", "other", Verdict("equivalent", "", 3.0)),
+    ]
+    assert report(results, 7) == 1
+    assert "rtl/pe.v:9: bit stuck" in capsys.readouterr().out
+    found = json.loads((tmp_path / "mutation.json").read_text())
+    names = ("seed", "named", "netlist", "killed", "survived", "equivalent", "broken")
+    assert [found[name] for name in names] == [7, 1, 2, 1, 1, 1, 0]
+    assert [s["where"] for s in found["survivors"]] == ["rtl/pe.v:9"]
+    assert report([results[0]], 7) == 0
+
+
+@pytest.mark.parametrize("option", ["--number", "--seed", "--jobs"])
+def test_bad_option(option, refused):
+    refused(mutate.main, option, "many", words=(option, "many"))
