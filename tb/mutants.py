@@ -71,8 +71,8 @@ _PE = {"ACT_WIDTH": 4, "WEIGHT_WIDTH": 4, "PSUM_WIDTH": 11}
 _ARRAY = {"ROWS": 4, "COLS": 8, "ACT_WIDTH": 4, "WEIGHT_WIDTH": 4, "PSUM_WIDTH": 10}
 _LOAD_FIRST = {"SYSTOLIC_DUT": str(ROOT / "tb" / "load_first_array.py")}
 
-# Every module, if possible as it is proven (tb/proofs.py). Those whose parameters choose between two
-# pieces of logic are there twice.
+# Every module, if possible as it is proven (tb/proofs.py); twice, if parameters choose between
+# two pieces of logic.
 TARGETS = (
     _target("pe", **_PE),
     _target("delay", WIDTH=4, CYCLES=2),

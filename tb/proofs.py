@@ -305,8 +305,8 @@ CONTROL = Proof("control", 2, 24, {}, (
     Mutant("dropped_is_told", "nothing is told", "error_o <= PACKET_LENGTH", "error_o <= 4'd0"),
     Mutant("cycles_count", "waiting does not count", "else if (!idle) begin\n      cycles_o",
         "else if (state == RUN) begin\n      cycles_o"),
-    Mutant("stalls_count", "the count of the layer before goes on", "stalls_o <= {{(COUNTER_WIDTH - 1){1'b0}}, !run_o}",
-        "stalls_o <= stalls_o + 1'b1"),
+    Mutant("stalls_count", "the count of the layer before goes on",
+        "stalls_o <= {{(COUNTER_WIDTH - 1){1'b0}}, !run_o}", "stalls_o <= stalls_o + 1'b1"),
 ))  # fmt: skip
 # The RAMs of lane 0: which code falls, thresholds 4, 8, 12, and those between
 THRESHOLD_RAMS = (

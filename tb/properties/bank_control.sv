@@ -44,7 +44,11 @@
     reset_first: assume (started || rst_i);
     // A packet is released only while there is one.
     release_full: assume (!started || !release_i || full_o);
+    // A bank's length is anything before its first packet. Nobody uses it; here it is one that fits.
+    unused_length: assume (started || (length_0 <= WORDS + 1 && length_1 <= WORDS + 1));
     if (started) begin
+      // A length is one of a packet.
+      lemma_lengths: assert (length_0 <= WORDS + 1 && length_1 <= WORDS + 1);
       // The registers are what a queue of two banks needs.
       lemma_banks: assert (beats == seen && seen <= WORDS + 1 && packets <= 2 && full_o == (packets != 0) &&
                            full[!read_bank] == (packets == 2) && (fill_bank == read_bank) == (packets != 1));
