@@ -45,7 +45,7 @@
     // A packet is released only while there is one.
     release_full: assume (!started || !release_i || full_o);
     // A bank's length is anything before its first packet. Nobody uses it; here it is one that fits.
-    unused_length: assume (started || (length_0 <= WORDS + 1 && length_1 <= WORDS + 1));
+    unused_length: assume (started || (length_0 <= WORDS + 1 && length_1 <= WORDS + 1 && beats <= WORDS));
     if (started) begin
       // A length is one of a packet.
       lemma_lengths: assert (length_0 <= WORDS + 1 && length_1 <= WORDS + 1);
