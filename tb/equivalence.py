@@ -18,7 +18,7 @@ from pymodel.errors import InputError
 from pymodel.files import ROOT
 from tb.formal import PROPERTIES, statements
 from tb.mutants import BUILD, Mutant, Target, parameters, read, yosys
-from tb.proofs import PROOFS
+from tb.proofs import PROOFS, Proof
 
 SECONDS = 60  # for one mutant, then it counts as different
 
@@ -32,7 +32,8 @@ def equivalent(target: Target, mutants: Iterable[Mutant]) -> set[int]:
     with tempfile.TemporaryDirectory(prefix=".equivalence-", dir=BUILD) as name:
         folder = Path(name)
         at = folder.relative_to(ROOT)
-        unknown = " ".join(f"c:{label}" for label in sorted(asserted(target) - proven(target)))
+        labels = sorted(asserted(target) - proven(target) | special(target))
+        unknown = " ".join(f"c:{label}" for label in labels)
         script = [
             *read(target),
             "chformal -cover -remove",
@@ -70,13 +71,26 @@ def asserted(target: Target) -> set[str]:
     return {s.label for s in statements(target.module) if s.kind == "assert"}
 
 
+def proofs(target: Target) -> list[Proof]:
+    """Those of its module with these very parameters."""
+    values = parameters(target.module, target.parameters)
+    return [
+        proof
+        for proof in PROOFS
+        if proof.module == target.module and parameters(target.module, proof.parameters) == values
+    ]
+
+
+def special(target: Target) -> set[str]:
+    """Assumptions that only some proofs need, for small sizes say: not what a user has to keep."""
+    return {label for proof in proofs(target) for label in proof.without}
+
+
 def proven(target: Target) -> set[str]:
-    """Those that are proven, unbounded, for these very parameters."""
-    module = target.module
+    """The asserts that are proven, unbounded, without such an assumption."""
     labels = set()
-    for proof in PROOFS:
-        same = parameters(module, proof.parameters) == parameters(module, target.parameters)
-        if proof.module == module and same:
+    for proof in proofs(target):
+        if special(target) <= set(proof.without):
             labels |= (set(proof.only) & asserted(target) or asserted(target)) - set(proof.bounded)
     return labels
 
