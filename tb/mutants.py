@@ -139,8 +139,11 @@ class Netlist:
 
 
 def shares(number: int, targets: Iterable[Target] = TARGETS) -> dict[Target, int]:
-    """How many of `number` mutants each target gets: by the length of its source, at least one."""
-    sizes = {t: len((RTL / f"{t.module}.v").read_text().splitlines()) for t in targets}
+    """How many of `number` mutants each target gets, if there are enough for all at least one.
+
+    By the square root of its source's length: the core is long because it connects the others.
+    """
+    sizes = {t: len((RTL / f"{t.module}.v").read_text().splitlines()) ** 0.5 for t in targets}
     total, given, rest = sum(sizes.values()), {}, number
     for target in sorted(sizes, key=sizes.get):  # what rounding leaves goes to the largest
         given[target] = max(1, round(number * sizes[target] / total)) if rest > 0 else 0
@@ -160,7 +163,7 @@ def draw(target: Target, number: int, seed: int) -> Netlist:
         lines = (ROOT / listed).read_text().splitlines()
         # A clock that passes through a switch comes late for all. That every register has the clock
         # itself, and its rising edge, is checked by the linter (tb/synth.py).
-        changes = sorted({line for line in lines if "-port CLK" not in line})[:number]
+        changes = list(dict.fromkeys(line for line in lines if "-port CLK" not in line))[:number]
         width = max(1, len(changes).bit_length())
         switched = [
             change.replace("mutate ", f"mutate -ctrl {SWITCH} {width} {index} ")
@@ -283,7 +286,7 @@ def compile_fault(fault: Fault, target: Target) -> Simulation:
 
 
 def try_mutant(
-    simulation: Simulation, target: Target, seed: str, number: int = 0, limit: float = 100.0
+    simulation: Simulation, target: Target, seed: str, number: int = 0, limit: float = 60.0
 ) -> Verdict:
     """Run the target's benches, one after another, until the first test fails.
 

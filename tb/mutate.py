@@ -51,7 +51,7 @@ from tb.sweep import code_digest, digest
 
 LARGEST = 10_000  # mutants
 STATES = ("killed", "survived", "equivalent", "broken")
-GRACE = 20.0  # seconds of silence, beyond ten times what the bench takes
+GRACE = 20.0  # seconds of silence, beyond twice what the bench takes
 
 
 class Result(NamedTuple):
@@ -170,7 +170,7 @@ class Bench:
                 if verdict.state != "survived":
                     name = self.netlist.target.name
                     raise InputError(f"{name}: {verdict.how} fails on the netlist without a fault")
-                self._ready = simulation, GRACE + 10 * verdict.seconds
+                self._ready = simulation, GRACE + 2 * verdict.seconds
             return self._ready
 
 
