@@ -70,8 +70,15 @@ def place_and_route(rtl: Path) -> int:
 
 
 def check(rtl: Path) -> None:
-    """Raise InputError for a latch, a net with two drivers, or a combinational loop."""
-    yosys(rtl, "core", [])
+    """Raise InputError for a latch, a net with two drivers, or a combinational loop.
+
+    Also for a register with another clock than clk_i itself, or with its falling edge.
+    """
+    clocks = "t:$dff %ci1:+[CLK] w:* %i"
+    yosys(rtl, "core", [
+        "flatten", "opt_clean", f"select -assert-none {clocks} w:clk_i %d",
+        "select -assert-none t:$dff r:CLK_POLARITY=0 %i",
+    ])  # fmt: skip
 
 
 def synthesise(rtl: Path, top: str) -> dict[str, int]:
