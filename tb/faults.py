@@ -431,4 +431,10 @@ FAULTS = (
         "running && tile_valid && loader_ready && walker_ready;",
         "running && tile_valid && walker_ready;",
     ),
+    Fault(
+        "weights do not wait while the output does",
+        "core",
+        ".hold_i   (waiting),",
+        ".hold_i   (1'b0),",
+    ),
 )

@@ -16,10 +16,12 @@ from tb.synth import MULTIPLIER, check, main, tool
         ("delay.v", "", ""),
         ("delay.v", "assign data_o = ~taps[WIDTH-1:0];", "drivers"),
         ("delay.v", "wire a = !(b & clk_i); wire b = !(a & clk_i);", "loop"),
+        ("control.v", "always @(negedge clk_i) drop_late <= drop_o; reg drop_late;", "CLK_POL"),
+        ("control.v", "always @(posedge start_i) drop_late <= drop_o; reg drop_late;", "CLK"),
     ],
 )
 def test_what_is_not_hardware_is_refused(file, code, message, tmp_path):
-    """Unchanged sources pass; a latch, a second driver, a combinational loop do not."""
+    """Unchanged sources pass; a latch, a second driver, a loop, another clock do not."""
     rtl = tmp_path / "rtl"
     shutil.copytree(RTL, rtl)
     if not code:
