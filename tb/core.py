@@ -76,8 +76,10 @@ class CoreBench:
             master.write_if.aw_channel, master.write_if.w_channel, master.write_if.b_channel,
             master.read_if.ar_channel, master.read_if.r_channel, *self.sources.values(), self.sink,
         ]  # fmt: skip
+        self.taken = 0  # beats that have left the core
         for prefix, payload in STALLABLE.items():
             cocotb.start_soon(self.hold_while_stalled(prefix, payload))
+        cocotb.start_soon(self.hang())
         for channel in (master.write_if, master.read_if, *self.sources.values(), self.sink):
             channel.log.setLevel(logging.WARNING)
         functional.watch(functional.core, dut)
@@ -106,7 +108,18 @@ class CoreBench:
             if stalled is not None and seen != stalled:
                 raise BenchError(f"{prefix}valid or its payload changed while ready was low")
             stalled = None if taken else seen
+            self.taken += taken
             beat = 0 if taken and seen[-1] else beat + taken
+
+    async def hang(self) -> None:
+        """For ever: BenchError if nothing leaves the core for longer than any layer takes."""
+        tiles = self.core.weight_words // self.core.cols
+        longest = 5000 + 3 * self.core.pixels * tiles
+        before = -1
+        while self.taken != before:
+            before = self.taken
+            await ClockCycles(self.dut.clk_i, longest)
+        raise BenchError(f"the core hangs: nothing has left it for {longest:,} cycles")
 
     def unknown(self, prefix: str, beat: int, handles: Sequence[ValueObjectBase]) -> str:
         """Where X or Z is: the first of `handles` that holds one; of a result, whose it is."""

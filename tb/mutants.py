@@ -100,8 +100,8 @@ TARGETS = (
     _target("registers", **Core().parameters()),
     _target("control", COUNTER_WIDTH=10),
     _target(
-        "core", Bench("tb.test_core"), Bench("tb.test_core_random", {"SYSTOLIC_CORE_PART": "5"}),
-        **_OF_CORE,
+        "core", Bench("tb.test_core"), Bench("tb.test_core_states"),
+        Bench("tb.test_core_random", {"SYSTOLIC_CORE_PART": "5"}), **_OF_CORE,
     ),
 )  # fmt: skip
 

@@ -34,6 +34,8 @@ async def shapes_that_networks_have(dut):
         Layer(4, 4, rows, 1, kernel=3, padding=2),
         Layer(1, 1, rows, cols, kernel=3, padding=1),
         Layer(1, 2, 1, cols, kernel=3, padding=2, stride=2),
+        Layer(1, 40, 1, cols),
+        Layer(40, 1, rows, 1),
     ):
         for mode in Mode:
             chosen = Layer(**vars(layer) | {"mode": mode})

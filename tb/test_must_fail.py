@@ -42,9 +42,10 @@ from tb.corrupt import (
 )
 from tb.layer import LayerJob
 from tb.scoreboard import BenchError, compare, first_difference
-from tb.simulator import prepare_host, random_seed, run_bench
+from tb.simulator import check_sources, prepare_host, random_seed, run_bench
 from tb.speed import play
 from tb.test_layer import every_psum_matches_pytorch
+from tb.testing import CORES, faulty_rtl
 
 IMAGES = 2
 # Memories that hold no more than that: they are quickly cleared.
@@ -183,3 +184,15 @@ def test_the_fast_host_fails_too(fault, tmp_path):
         return
     with pytest.raises(BenchError, match=re.escape(f"mismatch: {place.describe(CORE)} of ")):
         compare(right, got, job, CORE)
+
+
+def test_a_core_that_hangs_is_said(tmp_path):
+    """A stream that the core never takes: the bench gives up by itself."""
+    fault = ("tready_o        = !full[fill_bank];", "tready_o        = 1'b0;")
+    rtl = faulty_rtl(tmp_path, "bank_control.v", fault)
+    with pytest.raises(BenchError, match="the core hangs"):
+        run_bench(
+            "tb.test_core", "core", simulator="icarus", sources=check_sources(rtl),
+            parameters=CORES["4x4"].parameters(),
+            settings={"COCOTB_TEST_FILTER": "shapes_that_networks_have"},
+        )  # fmt: skip
