@@ -1,11 +1,14 @@
 """Whether a netlist mutant changes anything: a formal check of the mutant against the module.
 
-Both have the same registers. If, from any state that the module can be in and for any inputs that
-it may get, all outputs and all next states are the same, the mutant is equivalent. The inputs are
-those that the assumptions in tb/properties allow; the states, those for which the properties and
-lemmas there hold, which `make formal` proves. They hold from the first reset on; what a module does
-before, from states that nobody knows, is for the benches, which start there. What is not shown
-counts as different: a solver that gives up, or a register that differs where it does not matter.
+Both have the same registers. Some bits of these may differ, at first none. If, from any state in
+which the others are the same and for any inputs, all outputs are the same, and the others are the
+same again in the next state, the mutant is equivalent. If a register's bit is not, it is one that
+may differ, and so on; if an output is not, the mutant is different.
+
+The inputs are those that the assumptions in tb/properties allow; the states, those for which the
+properties and lemmas there hold, which `make formal` proves. They hold from the first reset on;
+what a module does before, from states that nobody knows, is for the benches, which start there.
+What is not shown counts as different, for instance when a solver gives up.
 """
 
 import json
@@ -19,8 +22,11 @@ from pymodel.files import ROOT
 from tb.formal import PROPERTIES, statements
 from tb.mutants import BUILD, Mutant, Target, parameters, read, yosys
 from tb.proofs import PROOFS, Proof
+from tb.simulator import RTL
 
-SECONDS = 60  # for one mutant, then it counts as different
+SECONDS = 60  # for one question to the solver
+ROUNDS = 12  # in which more register bits may differ
+PROVEN, GIVEN_UP = "no model found: SUCCESS", "TIMEOUT"
 
 
 def equivalent(target: Target, mutants: Iterable[Mutant]) -> set[int]:
@@ -31,37 +37,140 @@ def equivalent(target: Target, mutants: Iterable[Mutant]) -> set[int]:
     BUILD.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".equivalence-", dir=BUILD) as name:
         folder = Path(name)
-        at = folder.relative_to(ROOT)
-        labels = sorted(asserted(target) - proven(target) | special(target))
-        unknown = " ".join(f"c:{label}" for label in labels)
-        script = [
-            *read(target),
-            "chformal -cover -remove",
-            "chformal -lower",
-            "design -save module",
-        ]
-        script += [f"delete {unknown}"] if unknown else []
-        script += ["chformal -assert2assume", "dffunmap", f"write_json {at}/gold.json"]
-        for mutant in mutants:
-            script += ["design -load module", mutant.change, "chformal -remove", "dffunmap"]
-            script += [f"write_json {at}/{mutant.number}.json"]
-        yosys(*script)
-        # Assumptions that contradict each other would show anything.
-        script = [f"read_json {at}/gold.json", "log MUTANT 0", "sat -set-assumes", "design -reset"]
-        for path in sorted(folder.iterdir()):
-            path.write_text(cut(path.read_text(), target.module))
-        for mutant in mutants:
-            for side, stem in (("gold", "gold"), ("gate", mutant.number)):
-                script += [f"read_json {at}/{stem}.json", f"rename {target.module} {side}"]
-            script += ["miter -equiv -flatten gold gate miter", f"log MUTANT {mutant.number}"]
-            script += [f"sat -set-assumes -prove trigger 0 -timeout {SECONDS} miter"]
-            script += ["design -reset"]
-        output = yosys(*script)
-    found = re.findall(r"MUTANT (\d+)\n(.*?)(?=MUTANT \d|\Z)", output, re.DOTALL)
-    possible = next(words for number, words in found if number == "0")
-    if "model found:" not in possible or "no model found" in possible:
-        raise InputError(f"tb/properties/{target.module}.sv: no state and inputs satisfy all of it")
-    return {int(number) for number, words in found if "no model found: SUCCESS" in words}
+        netlists = write_netlists(target, mutants, folder)
+        differing: dict[int, set[str]] = {mutant.number: set() for mutant in mutants}
+        found = set()
+        for _ in range(ROUNDS):
+            answers = ask(netlists, differing, folder)
+            if answers.pop("gold") != "possible":
+                raise InputError(f"tb/properties/{target.module}.sv: nothing satisfies all of it")
+            for number, answer in answers.items():
+                more = registers(answer)
+                if answer == PROVEN:
+                    found.add(number)
+                if more and not more <= differing[number]:
+                    differing[number] |= more
+                else:
+                    del differing[number]
+            if not differing:
+                break
+    return found
+
+
+def write_netlists(target: Target, mutants: list[Mutant], folder: Path) -> dict[str, dict]:
+    """Yosys' JSON of the module ("gold") and of each mutant (its number), registers cut out."""
+    at = folder.relative_to(ROOT)
+    others = [
+        f"rtl/{path.name}"
+        for path in sorted(RTL.glob("*.v"))
+        if path.stem not in (target.module, "ram")
+    ]
+    labels = sorted(asserted(target) - proven(target) | special(target))
+    script = [
+        *read(target), "chformal -cover -remove", "chformal -lower",
+        "delete =A:blackbox =ram %d",  # and what they stand for comes in
+        f"read_verilog {' '.join(others)}", f"hierarchy -top {target.module}", "proc",
+        "memory_collect", "memory_map", "design -save module",
+        *(f"delete {target.module}/c:{label}" for label in labels),
+        "chformal -assert2assume", "flatten", "dffunmap", f"write_json {at}/gold.json",
+    ]  # fmt: skip
+    for mutant in mutants:
+        script += ["design -load module", mutant.change, "chformal -remove", "flatten", "dffunmap"]
+        script += [f"write_json {at}/{mutant.number}.json"]
+    yosys(*script)
+    return {
+        path.stem: cut(json.loads(path.read_text())["modules"][target.module])
+        for path in folder.glob("*.json")
+    }
+
+
+def ask(netlists: dict[str, dict], differing: dict[int, set[str]], folder: Path) -> dict:
+    """For each mutant in `differing`: PROVEN, GIVEN_UP, or what the solver found.
+
+    And for "gold", whether the assumptions are "possible" together: if not, all would be proven.
+    """
+    at = folder.relative_to(ROOT)
+    write(netlists["gold"], set(), folder / "gold.json", own=False)
+    script = [f"read_json {at}/gold.json", "log MUTANT gold", "sat -set-assumes", "design -reset"]
+    for number, may_differ in differing.items():
+        for side in ("gold", "gate"):
+            netlist = netlists["gold" if side == "gold" else str(number)]
+            write(netlist, may_differ, folder / f"{side}-{number}.json", own=side == "gate")
+            script += [f"read_json {at}/{side}-{number}.json", f"rename module {side}"]
+        script += ["miter -equiv -make_outputs -flatten gold gate miter", f"log MUTANT {number}"]
+        script += [f"sat -set-assumes -prove trigger 0 -show-outputs -timeout {SECONDS} miter"]
+        script += ["design -reset"]
+    words = dict(re.findall(r"MUTANT (\w+)\n(.*?)(?=MUTANT \w|\Z)", yosys(*script), re.DOTALL))
+    possible = "model found:" in words["gold"] and "no model found" not in words["gold"]
+    answers: dict = {"gold": "possible" if possible else "impossible"}
+    for number in differing:
+        text = words[str(number)]
+        answers[number] = PROVEN if PROVEN in text else text
+    return answers
+
+
+def registers(answer: str) -> set[str]:
+    """The register bits that differ in what the solver found; none if an output differs, too."""
+    values: dict[str, dict[str, str]] = {}
+    for side, name, value in re.findall(r"\\(gold|gate)_(\S+) +\S+ +\S+ +(\S+)", answer):
+        values.setdefault(name, {})[side] = value
+    wrong = {name for name, both in values.items() if len(set(both.values())) > 1}
+    return {name for name in wrong if name.startswith("next:")} if all(
+        name.startswith("next:") for name in wrong) else set()  # fmt: skip
+
+
+def cut(module: dict) -> dict:
+    """A module of Yosys' JSON with its registers, and the memories inside, cut out.
+
+    A bit that went into them leaves the module ("next:…", "into:…"), one that came out of them
+    enters it. A constant of the properties ($anyconst) enters it too: it may be anything.
+    "started", which the properties set with the first reset, holds.
+    """
+    for name, cell in list(module["cells"].items()):
+        kind = cell["type"]
+        if kind.startswith("$") and kind not in ("$dff", "$anyconst", "$anyseq"):
+            continue
+        del module["cells"][name]
+        for port, bits in cell["connections"].items():
+            inside = cell["port_directions"][port] == "input"
+            what = "into" if inside else "from"
+            if kind == "$dff" and port in ("D", "Q"):
+                what = "next" if inside else "now"
+            for index, bit in enumerate(bits):
+                label = f"{what}:{name}[{index}]" if what in ("next", "now") else \
+                    f"{what}:{name}.{port}[{index}]"  # fmt: skip
+                direction = "output" if inside else "input"
+                module["ports"][label] = {"direction": direction, "bits": [bit]}
+    if started := module["netnames"].get("started"):
+        module["cells"]["running"] = {
+            "type": "$assume", "parameters": {}, "attributes": {},
+            "port_directions": {"A": "input", "EN": "input"},
+            "connections": {"A": started["bits"], "EN": ["1"]},
+        }  # fmt: skip
+    module["netnames"] = {}
+    return module
+
+
+def write(module: dict, may_differ: set[str], path: Path, *, own: bool) -> None:
+    """A module whose register bits `may_differ` are no longer compared.
+
+    Each enters by two ports, of which the module uses its `own`, or the one for the other side.
+    """
+    ports = {name: port for name, port in module["ports"].items() if name not in may_differ}
+    unused = 2 + max(
+        (b for p in ports.values() for b in p["bits"] if isinstance(b, int)), default=1
+    )
+    for cell in module["cells"].values():
+        bits = (bit for port in cell["connections"].values() for bit in port)
+        unused = max([unused, *(bit + 1 for bit in bits if isinstance(bit, int))])
+    for number, name in enumerate(sorted(may_differ)):
+        now = name.replace("next:", "now:", 1)
+        used, idle = (f"{now}'", now) if own else (now, f"{now}'")
+        ports[used] = module["ports"][now]
+        ports[idle] = {"direction": "input", "bits": [unused + number]}
+    path.write_text(json.dumps({
+        "creator": "tb.equivalence", "modules": {"module": module | {"ports": ports}},
+    }))  # fmt: skip
 
 
 def asserted(target: Target) -> set[str]:
@@ -93,30 +202,3 @@ def proven(target: Target) -> set[str]:
         if special(target) <= set(proof.without):
             labels |= (set(proof.only) & asserted(target) or asserted(target)) - set(proof.bounded)
     return labels
-
-
-def cut(netlist: str, module: str) -> str:
-    """Yosys' JSON of `module` with its registers, and the modules inside, cut out.
-
-    What went into them leaves the module, what came out of them enters it, by names of their own.
-    A constant of the properties ($anyconst) enters it too: it may be anything. "started", which the
-    properties set with the first reset, holds.
-    """
-    found = json.loads(netlist)["modules"][module]
-    for name, cell in list(found["cells"].items()):
-        kind = cell["type"]
-        if kind.startswith("$") and kind not in ("$dff", "$anyconst", "$anyseq"):
-            continue
-        del found["cells"][name]
-        for port, bits in cell["connections"].items():
-            inside = cell["port_directions"][port] == "input"
-            wires = found["ports"].setdefault(f"{name}.{port}", {"direction": "", "bits": bits})
-            wires["direction"] = "output" if inside else "input"
-    if started := found["netnames"].get("started"):
-        found["cells"]["running"] = {
-            "type": "$assume", "parameters": {}, "attributes": {},
-            "port_directions": {"A": "input", "EN": "input"},
-            "connections": {"A": started["bits"], "EN": ["1"]},
-        }  # fmt: skip
-    found["netnames"] = {}
-    return json.dumps({"creator": "tb.equivalence", "modules": {module: found}})
