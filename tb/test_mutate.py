@@ -1,13 +1,14 @@
 """The benches find every named fault and what Yosys draws; and mutation testing can tell."""
 
 import json
+import re
 
 import pytest
 
 from tb import mutate
 from tb.equivalence import equivalent
 from tb.faults import FAULTS, Fault
-from tb.mutants import TARGETS, compile_netlist, draw, shares, try_mutant
+from tb.mutants import TARGETS, Mutant, compile_netlist, draw, shares, try_mutant
 from tb.mutate import Bench, Result, Store, Verdict, prove, report, try_fault
 from tb.simulator import RTL, check_sources, random_seed
 
@@ -56,16 +57,16 @@ def test_what_a_bench_finds_is_not_equivalent():
 
 
 def test_an_equivalent_mutant():
-    """The product's high bits of the activation are zeros: stuck at 0 they change nothing."""
+    """The multiplier's operand has zeros above the activation's bits: stuck at 0 they stay so."""
     target = next(target for target in TARGETS if target.module == "pe")
-    found = []
-    for mutant in draw(target, 60, 1).mutants:
-        if "$mul" in mutant.change and "-port A" in mutant.change and "const0" in mutant.change:
-            found.append(mutant)
-    bits = {m.number: int(m.change.split("-portbit ")[1].split()[0]) for m in found}
-    high = {number for number, bit in bits.items() if bit >= target.parameters["ACT_WIDTH"]}
-    assert high
-    assert equivalent(target, found) == high
+    (cell, *_) = (
+        found[0] for mutant in draw(target, 60, 1).mutants
+        if (found := re.findall(r"-cell (\$mul\S+)", mutant.change))
+    )  # fmt: skip
+    change = f"mutate -mode const0 -module pe -cell {cell} -port A -portbit"
+    bits = (0, target.parameters["ACT_WIDTH"] - 1, target.parameters["ACT_WIDTH"], 10)
+    mutants = [Mutant(target, bit, f"{change} {bit}", "") for bit in bits]
+    assert equivalent(target, mutants) == {4, 10}
 
 
 def test_a_fault_that_changes_nothing_survives():
