@@ -40,6 +40,7 @@ from tb.check import FILE
 from tb.layer import LayerJob
 from tb.scoreboard import BenchError
 from tb.simulator import (
+    RESULTS_XML,
     RTL,
     check_simulator,
     check_sources,
@@ -264,14 +265,15 @@ def run(
         }  # fmt: skip
         message = ""
         try:
-            build = run_bench(
+            run_bench(
                 bench, design.top, simulator=SIMULATOR, parameters=dict(design.parameters),
                 sources=netlist.sources, settings=settings, waves=False, variant="netlist",
+                folder=Path(name),
             )  # fmt: skip
         except BenchError as error:
-            message, build = str(error), error.build
+            message = str(error)
         psums = json.loads(layer.read_text())["psums_checked"] if layer.exists() else 0
-    tests, failed = _count(build / f"{bench}.xml")
+        tests, failed = _count(Path(name) / RESULTS_XML)
     failed = failed or int(bool(message))  # it did not even compile
     outcome = Outcome(tests, failed, psums, time.monotonic() - began, message)
     if not failed:

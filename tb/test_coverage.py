@@ -40,7 +40,7 @@ def test_the_whole_way(command, small, monkeypatch):
     assert code == 1
     assert "FAILED: branch coverage is" in out
     _, branches, toggles, functional_holes = re.split("Holes, .*:", out)[-4:]
-    assert "rtl/pe.v:66: cond_else: weight_hops_o <=" in branches
+    assert "rtl/pe.v:66: cond_then: weight_hops_o <=" in branches
     assert "rtl/pe.v:23: weight_hops_i[0]:1->0" in toggles
     assert "pe.weight_activation: (-1, 0)" in functional_holes
 

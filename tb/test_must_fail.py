@@ -42,7 +42,7 @@ from tb.corrupt import (
 )
 from tb.layer import LayerJob
 from tb.scoreboard import BenchError, compare, first_difference
-from tb.simulator import check_sources, prepare_host, random_seed, run_bench
+from tb.simulator import RESULTS_XML, check_sources, prepare_host, random_seed, run_bench
 from tb.speed import play
 from tb.test_layer import every_psum_matches_pytorch
 from tb.testing import CORES, faulty_rtl
@@ -129,13 +129,13 @@ def test_each_corruption_fails_the_run(test, toplevel, parameters, faults, adapt
     """Says so with the very place, or for no comparison that there was none."""
     job = LayerJob("icarus", images=IMAGES, results=str(tmp_path / "r.json"), dut=str(adapter))
     print(f"COCOTB_RANDOM_SEED={random_seed()}")
-    with pytest.raises(BenchError) as error:
+    with pytest.raises(BenchError):
         run_bench(
             "tb.test_must_fail", toplevel, simulator="icarus", parameters=parameters, waves=False,
-            variant=test,
+            variant=test, folder=tmp_path,
             settings=job.settings() | {WORDS: str(tmp_path), "COCOTB_TEST_FILTER": test},
         )  # fmt: skip
-    check(error.value.build / "tb.test_must_fail.xml", tmp_path, faults)
+    check(tmp_path / RESULTS_XML, tmp_path, faults)
 
 
 def test_make_exits_with_1_and_says_where(adapter, command, tmp_path, monkeypatch):
