@@ -26,7 +26,7 @@ from tb.simulator import RTL
 
 SECONDS = 60  # for one question to the solver
 ROUNDS = 12  # in which more register bits may differ
-PROVEN, GIVEN_UP = "no model found: SUCCESS", "TIMEOUT"
+PROVEN = "no model found: SUCCESS"
 
 
 def equivalent(target: Target, mutants: Iterable[Mutant]) -> set[int]:
@@ -85,7 +85,7 @@ def write_netlists(target: Target, mutants: list[Mutant], folder: Path) -> dict[
 
 
 def ask(netlists: dict[str, dict], differing: dict[int, set[str]], folder: Path) -> dict:
-    """For each mutant in `differing`: PROVEN, GIVEN_UP, or what the solver found.
+    """For each mutant in `differing`: PROVEN, or what the solver says otherwise.
 
     And for "gold", whether the assumptions are "possible" together: if not, all would be proven.
     """
@@ -115,8 +115,7 @@ def registers(answer: str) -> set[str]:
     for side, name, value in re.findall(r"\\(gold|gate)_(\S+) +\S+ +\S+ +(\S+)", answer):
         values.setdefault(name, {})[side] = value
     wrong = {name for name, both in values.items() if len(set(both.values())) > 1}
-    return {name for name in wrong if name.startswith("next:")} if all(
-        name.startswith("next:") for name in wrong) else set()  # fmt: skip
+    return wrong if all(name.startswith("next:") for name in wrong) else set()
 
 
 def cut(module: dict) -> dict:

@@ -98,7 +98,9 @@ def run(
     ):
         try:
             # What takes longest comes first.
-            drawn = {pool.submit(Bench, t, n, seed): t for t, n in reversed(begin.items())}
+            drawn = {
+                pool.submit(CompiledNetlist, t, n, seed): t for t, n in reversed(begin.items())
+            }
             tried = {pool.submit(try_fault, fault, store): fault for fault in faults}
             for future in as_completed(drawn):
                 bench = future.result()
@@ -144,7 +146,7 @@ class Store:
 _compiling = threading.Lock()
 
 
-class Bench:
+class CompiledNetlist:
     """A target's netlist with the mutants that were drawn; compiled when one is first run."""
 
     def __init__(self, target: Target, number: int, seed: int):

@@ -9,7 +9,7 @@ from tb import mutate
 from tb.equivalence import equivalent
 from tb.faults import FAULTS, Fault
 from tb.mutants import TARGETS, Mutant, compile_netlist, draw, shares, try_mutant
-from tb.mutate import Bench, Result, Store, Verdict, prove, report, try_fault
+from tb.mutate import CompiledNetlist, Result, Store, Verdict, prove, report, try_fault
 from tb.simulator import RTL, check_sources, random_seed
 
 FEW = shares(20)
@@ -26,7 +26,7 @@ def test_named_fault(fault):
 def test_drawn_mutant(target):
     """The netlist without a mutant passes its bench; with one it fails, or is equivalent."""
     store = Store(fresh=True)
-    bench = Bench(target, FEW[target], int(random_seed()))
+    bench = CompiledNetlist(target, FEW[target], int(random_seed()))
     for mutant in bench.netlist.mutants:
         verdict = bench.verdict(mutant, store)
         if verdict.state == "survived":
