@@ -65,8 +65,6 @@ def _target(module: str, *benches: Bench, **parameters: int) -> Target:
     return Target(module, parameters, benches or (Bench(f"tb.test_{module}"),))
 
 
-SMALL: Core = CORES["4x4"]
-_OF_CORE = SMALL.parameters()
 _PE = {"ACT_WIDTH": 4, "WEIGHT_WIDTH": 4, "PSUM_WIDTH": 11}
 _ARRAY = {"ROWS": 4, "COLS": 8, "ACT_WIDTH": 4, "WEIGHT_WIDTH": 4, "PSUM_WIDTH": 10}
 _LOAD_FIRST = {"SYSTOLIC_DUT": str(ROOT / "tb" / "load_first_array.py")}
@@ -100,8 +98,8 @@ TARGETS = (
     _target("registers", **Core().parameters()),
     _target("control", COUNTER_WIDTH=10),
     _target(
-        "core", Bench("tb.test_core"), Bench("tb.test_core_states"),
-        Bench("tb.test_core_random", {"SYSTOLIC_CORE_PART": "5"}), **_OF_CORE,
+        "core", Bench("tb.test_core_wires"), Bench("tb.test_core"), Bench("tb.test_core_states"),
+        Bench("tb.test_core_random", {"SYSTOLIC_CORE_PART": "5"}), **CORES["4x4"].parameters(),
     ),
 )  # fmt: skip
 

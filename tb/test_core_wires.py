@@ -1,0 +1,94 @@
+"""The wires between the core's modules carry every bit, also those that no layer of a test needs.
+
+A value is forced where a wire begins (`width_o` of the module `geometry`) and read where it ends
+(`width_i` of each module that has one). Icarus alone can force a value.
+"""
+
+import cocotb
+from cocotb.handle import Force, HierarchyObject, Release
+from cocotb.triggers import RisingEdge, Timer
+
+from tb.core import started
+from tb.simulator import run_bench
+from tb.testing import CORES, random_generator
+
+# Where wires begin, and the modules where those of the same names end
+WIRES = {
+    "registers": ("geometry", "control"),
+    "geometry": ("control", "sequencer", "address_generator", "output_stage"),
+    "sequencer": ("address_generator",),
+    "control": ("registers", "geometry", "sequencer"),
+}
+STREAMS = ("act", "weight", "threshold")
+VALUES = 20  # a bit that is the same in all of them would be a chance of one in a million
+
+
+async def forced(rng, handle, value: int | None = None) -> int:
+    """Force a value, by default a random one, which is returned once all wires have it."""
+    if value is None:
+        value = int(rng.integers(2 ** len(handle)))
+    handle.value = Force(value)
+    await Timer(1, unit="ps")
+    return value
+
+
+def ports(module: HierarchyObject, direction: str) -> dict:
+    """A module's inputs ("_i") or outputs ("_o") by their names without it, clock and reset not."""
+    found = {h._name.removesuffix(direction): h for h in module if h._name.endswith(direction)}
+    return {name: port for name, port in found.items() if name not in ("clk", "rst")}
+
+
+@cocotb.test()
+async def between_modules(dut):
+    """What comes out of one module goes into the others, every bit by itself."""
+    await started(dut)
+    rng = random_generator()
+    wires = 0
+    for source, sinks in WIRES.items():
+        for name, port in ports(getattr(dut, source), "_o").items():
+            ends = [ports(getattr(dut, sink), "_i").get(name) for sink in sinks]
+            ends = [end for end in ends if end is not None]
+            for _ in range(VALUES if ends else 0):
+                value = await forced(rng, port)
+                assert [int(end.value) for end in ends] == [value] * len(ends), f"{source}.{name}"
+            wires += len(ends)
+            port.value = Release()
+    assert wires == 12 + 23 + 7 + 9
+
+
+@cocotb.test()
+async def weight_addresses(dut):
+    """The address of a tile's weights goes from the sequencer to the weights' loader."""
+    await started(dut)
+    rng = random_generator()
+    for _ in range(VALUES):
+        value = await forced(rng, dut.sequencer.weight_address_o)
+        assert int(dut.weight_loader.address_i.value) == value
+
+
+@cocotb.test()
+async def packet_lengths(dut):
+    """A packet of a length that differs from the layer's in any one bit is a wrong one."""
+    await started(dut)
+    rng = random_generator()
+    await forced(rng, dut.geometry.mode_o, 2)  # which needs thresholds
+    for stream in STREAMS:
+        await forced(rng, getattr(dut, f"{stream}_control").full_o, 0)
+    for stream in STREAMS:
+        control = getattr(dut, f"{stream}_control")
+        words = getattr(dut.geometry, f"{stream}_words_o")
+        await forced(rng, control.full_o, 1)
+        for bit in (None, *range(16)):
+            length = await forced(rng, words)
+            await forced(rng, control.length_o, length if bit is None else length ^ (1 << bit))
+            for _ in range(2):
+                await RisingEdge(dut.clk_i)
+            await Timer(1, unit="ps")
+            assert int(dut.control.wrong_length_i.value) == (bit is not None), (stream, bit)
+        await forced(rng, control.full_o, 0)
+
+
+def test_core_wires():
+    run_bench(
+        "tb.test_core_wires", "core", simulator="icarus", parameters=CORES["4x4"].parameters()
+    )
