@@ -35,7 +35,7 @@ module accumulator #(
 );
 
   localparam PIXEL_WIDTH = $clog2(PIXELS);
-  localparam [PIXEL_WIDTH:0] ALL = PIXELS[PIXEL_WIDTH:0];
+  localparam LAST = PIXELS - 1;
 
   // 1: the memory answers; 2: the psums are added; 3: the sum is written; 4: a read shows it
   reg  [   PIXEL_WIDTH-1:0] pixel_1;
@@ -58,8 +58,8 @@ module accumulator #(
   reg                       write_3;
   reg                       zero_3;
   reg  [   PIXEL_WIDTH-1:0] address_3;
-  reg  [     PIXEL_WIDTH:0] next_cleared;
-  wire                      clearing = next_cleared != ALL;
+  reg  [   PIXEL_WIDTH-1:0] next_cleared;
+  reg                       clearing;
 
   // The pixels of two stages are the same: what the later one writes, the earlier one has not read.
   reg same_1_3;
@@ -108,7 +108,7 @@ module accumulator #(
     sum_o       <= sum;
     valid_1     <= pixel_valid_i && !rst_i;
     valid_2     <= valid_1 && !rst_i;
-    valid_3     <= valid_2 && !rst_i;
+    valid_3     <= valid_2;
     sum_valid_o <= valid_2 && final_2 && !rst_i;
   end
 
@@ -118,11 +118,13 @@ module accumulator #(
     zero_3  <= final_2 || clearing || rst_i;
     ready_o <= !clearing && !rst_i;
     if (rst_i) begin
+      clearing     <= 1'b1;
       next_cleared <= 1;
       address_3    <= {PIXEL_WIDTH{1'b0}};
     end else if (clearing) begin
+      clearing     <= next_cleared != LAST[PIXEL_WIDTH-1:0];
       next_cleared <= next_cleared + 1'b1;
-      address_3    <= next_cleared[PIXEL_WIDTH-1:0];
+      address_3    <= next_cleared;
     end else begin
       address_3    <= pixel_2;
     end

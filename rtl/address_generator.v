@@ -22,8 +22,8 @@ module address_generator (
   input  wire [15:0] pixel_i,
   input  wire [ 8:0] rows_i,
   input  wire [ 8:0] cols_i,
-  input  wire [ 8:0] rows_outside_i,
-  input  wire [ 8:0] cols_outside_i,
+  input  wire [ 1:0] rows_outside_i,
+  input  wire [ 1:0] cols_outside_i,
   input  wire        final_i,
   // Nothing is left to walk after this cycle
   output wire        ready_o,
@@ -48,8 +48,8 @@ module address_generator (
   reg         final_tile;
   reg  [ 8:0] rows;
   reg  [ 8:0] cols;
-  reg  [ 8:0] rows_outside;
-  reg  [ 8:0] cols_outside;
+  reg  [ 1:0] rows_outside;
+  reg  [ 1:0] cols_outside;
 
   // What is left, this one included; and where it is: the pixel, and the start of its row and map
   reg  [15:0] images_left;
@@ -76,7 +76,7 @@ module address_generator (
   assign valid_o       = active && !waiting_o;
   assign reserve_o     = valid_o && final_tile;
   assign swap_o        = first;
-  assign inside_o      = rows_left > rows_outside && cols_left > cols_outside;
+  assign inside_o      = rows_left > {7'd0, rows_outside} && cols_left > {7'd0, cols_outside};
   assign final_o       = final_tile;
   assign act_address_o = act;
   assign pixel_o       = pixel;

@@ -423,8 +423,8 @@ module core #(
   wire [15:0] tile_pixel;
   wire [          8:0] tile_rows;
   wire [          8:0] tile_cols;
-  wire [          8:0] tile_rows_outside;
-  wire [          8:0] tile_cols_outside;
+  wire [          1:0] tile_rows_outside;
+  wire [          1:0] tile_cols_outside;
   wire                 tile_final;
 
   sequencer #(.COLS(COLS)) sequencer (

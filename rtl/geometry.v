@@ -83,8 +83,14 @@ module geometry #(
 
   localparam [31:0] WEIGHT_LIMIT = WEIGHT_WORDS;
   localparam [31:0] ACT_LIMIT = ACT_WORDS;
-  localparam [33:0] PIXEL_LIMIT = {2'b00, PIXELS[31:0]};
+  localparam [31:0] PIXEL_LIMIT = PIXELS;
   localparam [31:0] TILE_LIMIT = THRESHOLD_TILES;
+
+  // An output has at most 16 times the pixels of its map (1 × 1, padded by 3, kernel 4 × 4), and maps
+  // that do not fit are refused before.
+  localparam OUT_WIDTH = (ACT_WORDS > 8192) ? $clog2(ACT_WORDS) + 5 : 18;
+  // 255 output tiles, 255 input tiles, kernel 7 × 7
+  localparam WEIGHTS_WIDTH = 22 + $clog2(COLS);
 
   // 1: sizes of the output
   wire [9:0] padded_height = {2'b00, height_i[7:0]} + {7'd0, padding_i[1:0], 1'b0};
@@ -134,6 +140,10 @@ module geometry #(
   wire [ 6:0] col_any;
   wire [ 6:0] in_kernel = ~(7'h7f << kernel_i[2:0]);
 
+  // Whether a tap reaches the map does not depend on how long a side is, if that is 7 or more.
+  wire [ 7:0] near_height = (height_i[7:0] > 8'd7) ? 8'd7 : height_i[7:0];
+  wire [ 7:0] near_width = (width_i[7:0] > 8'd7) ? 8'd7 : width_i[7:0];
+
   genvar tap;
   generate
     for (tap = 0; tap < 7; tap = tap + 1) begin : g_tap
@@ -146,7 +156,7 @@ module geometry #(
 
       tap_range row (
         .clk_i     (clk_i),
-        .side_i    (height_i[7:0]),
+        .side_i    (near_height),
         .out_side_i(out_height_1),
         .stride2_i (stride2),
         .padding_i (padding_i[1:0]),
@@ -159,7 +169,7 @@ module geometry #(
 
       tap_range col (
         .clk_i     (clk_i),
-        .side_i    (width_i[7:0]),
+        .side_i    (near_width),
         .out_side_i(out_width_1),
         .stride2_i (stride2),
         .padding_i (padding_i[1:0]),
@@ -185,14 +195,14 @@ module geometry #(
   // 3: of the whole layer
   reg  [23:0] act_words_3;
   reg         too_many_pixels_3;
-  reg  [33:0] out_tile_pixels_3;
-  reg  [31:0] weight_words_3;
+  reg  [OUT_WIDTH-1:0] out_tile_pixels_3;
+  reg  [WEIGHTS_WIDTH-1:0] weight_words_3;
 
   always @(posedge clk_i) begin
     act_words_3       <= input_tiles_i[7:0] * tile_pixels_2[15:0];
     too_many_pixels_3 <= tile_pixels_2[31:16] != 0;
     out_tile_pixels_3 <= images_i[15:0] * out_map_pixels_2;
-    weight_words_3    <= output_tiles_i[7:0] * psums_2 * COLS;
+    weight_words_3    <= output_tiles_i[7:0] * psums_2 * COLS[WEIGHTS_WIDTH-1:0];
   end
 
   // 4: held while a layer runs
@@ -200,10 +210,10 @@ module geometry #(
     if (load_i) begin
       if (error_1 != 0)                                      error_o <= error_1;
       else if ({18'd0, psums_2} > MAX_PSUMS)                 error_o <= OVERFLOW;
-      else if (weight_words_3 > WEIGHT_LIMIT)                error_o <= WEIGHT_MEMORY;
+      else if ({{(32 - WEIGHTS_WIDTH){1'b0}}, weight_words_3} > WEIGHT_LIMIT)                error_o <= WEIGHT_MEMORY;
       else if (too_many_pixels_3)                            error_o <= ACT_MEMORY;
       else if ({8'd0, act_words_3} > ACT_LIMIT)              error_o <= ACT_MEMORY;
-      else if (out_tile_pixels_3 > PIXEL_LIMIT)              error_o <= ACCUMULATOR;
+      else if ({{(32 - OUT_WIDTH){1'b0}}, out_tile_pixels_3} > PIXEL_LIMIT)              error_o <= ACCUMULATOR;
       else if (mode_i == CODES && {16'd0, output_tiles_i} > TILE_LIMIT) begin
         error_o <= THRESHOLD_MEMORY;
       end else                                               error_o <= 4'd0;

@@ -43,11 +43,12 @@ module sequencer #(
   // Its first activation, and the output pixel to which that belongs
   output reg  [15:0] act_address_o,
   output reg  [15:0] pixel_o,
-  // Output rows and columns; of these, at the end, those whose inputs lie outside the map
+  // Output rows and columns; of these, at the end, those whose inputs lie outside the map: at most
+  // as many as the padding
   output reg  [ 8:0] rows_o,
   output reg  [ 8:0] cols_o,
-  output reg  [ 8:0] rows_outside_o,
-  output reg  [ 8:0] cols_outside_o,
+  output reg  [ 1:0] rows_outside_o,
+  output reg  [ 1:0] cols_outside_o,
   // The last tile of an output tile: its pixels are finished
   output reg         final_o
 );
@@ -166,9 +167,6 @@ module sequencer #(
     .any_o     (col_any)
   );
 
-  // Taps that reach nothing are never chosen.
-  wire unused = &{1'b0, row_any, col_any};
-
   reg  [ 1:0] row_first_q;
   reg  [ 8:0] row_count_q;
   reg  [10:0] row_act_q;
@@ -189,6 +187,12 @@ module sequencer #(
     final_q      <= last_tap && last_input_tile;
   end
 
+  wire [ 8:0] rows_outside = out_height_i - row_count_q;
+  wire [ 8:0] cols_outside = out_width_i - col_count_q;
+
+  // Taps that reach nothing are never chosen.
+  wire unused = &{1'b0, row_any, col_any, rows_outside[8:2], cols_outside[8:2]};
+
   // Three cycles later: where that is
   reg  [15:0] weight_address_q;
   reg  [15:0] act_address_q;
@@ -205,15 +209,17 @@ module sequencer #(
     if (restart_i) begin
       tile_valid_o <= 1'b0;
     end else if (step) begin
-      tile_valid_o     <= !exhausted;
+      tile_valid_o <= !exhausted;
+    end
+    if (step) begin
       weight_address_o <= weight_address_q;
       act_address_o    <= act_address_q;
       pixel_o          <= pixel_q;
       // The final tile visits every output pixel, also those that its tap does not reach.
       rows_o           <= final_q ? out_height_i : row_count_q;
       cols_o           <= final_q ? out_width_i : col_count_q;
-      rows_outside_o   <= final_q ? out_height_i - row_count_q : 9'd0;
-      cols_outside_o   <= final_q ? out_width_i - col_count_q : 9'd0;
+      rows_outside_o   <= final_q ? rows_outside[1:0] : 2'd0;
+      cols_outside_o   <= final_q ? cols_outside[1:0] : 2'd0;
       final_o          <= final_q;
     end
   end

@@ -5,6 +5,9 @@ which the others are the same and for any inputs, all outputs are the same, and 
 same again in the next state, the mutant is equivalent. If a register's bit is not, it is one that
 may differ, and so on; if an output is not, the mutant is different.
 
+Modules inside are first boxes, from which the same comes as long as the same goes in; if that is
+not enough, they are taken in.
+
 The inputs are those that the assumptions in tb/properties allow; the states, those for which the
 properties and lemmas there hold, which `make formal` proves. They hold from the first reset on;
 what a module does before, from states that nobody knows, is for the benches, which start there.
@@ -31,13 +34,27 @@ PROVEN = "no model found: SUCCESS"
 
 def equivalent(target: Target, mutants: Iterable[Mutant]) -> set[int]:
     """The numbers of those among `mutants` of `target` that are proven to be equivalent."""
-    mutants = list(mutants)
-    if not mutants:
-        return set()
+    rest = list(mutants)
+    found: set[int] = set()
+    for flat in (False, True) if boxes(target) else (True,):
+        found |= search(target, rest, flat) if rest else set()
+        rest = [mutant for mutant in rest if mutant.number not in found]
+    return found
+
+
+def boxes(target: Target) -> bool:
+    """Whether there are modules inside its module."""
+    names = "|".join(path.stem for path in RTL.glob("*.v"))
+    source = (RTL / f"{target.module}.v").read_text()
+    return bool(re.search(rf"^ +({names}) (#\(|\w+ *\()", source, re.MULTILINE))
+
+
+def search(target: Target, mutants: list[Mutant], flat: bool) -> set[int]:
+    """Those that are proven with the modules inside, or with boxes instead."""
     BUILD.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".equivalence-", dir=BUILD) as name:
         folder = Path(name)
-        netlists = write_netlists(target, mutants, folder)
+        netlists = write_netlists(target, mutants, folder, flat)
         differing: dict[int, set[str]] = {mutant.number: set() for mutant in mutants}
         found = set()
         for _ in range(ROUNDS):
@@ -57,8 +74,13 @@ def equivalent(target: Target, mutants: Iterable[Mutant]) -> set[int]:
     return found
 
 
-def write_netlists(target: Target, mutants: list[Mutant], folder: Path) -> dict[str, dict]:
-    """Yosys' JSON of the module ("gold") and of each mutant (its number), registers cut out."""
+def write_netlists(
+    target: Target, mutants: list[Mutant], folder: Path, flat: bool
+) -> dict[str, dict]:
+    """Yosys' JSON of the module ("gold") and of each mutant (its number), registers cut out.
+
+    And the modules inside, too, unless `flat`.
+    """
     at = folder.relative_to(ROOT)
     others = [
         f"rtl/{path.name}"
@@ -66,11 +88,14 @@ def write_netlists(target: Target, mutants: list[Mutant], folder: Path) -> dict[
         if path.stem not in (target.module, "ram")
     ]
     labels = sorted(asserted(target) - proven(target) | special(target))
-    script = [
-        *read(target), "chformal -cover -remove", "chformal -lower",
+    inside = [
         "delete =A:blackbox =ram %d",  # and what they stand for comes in
         f"read_verilog {' '.join(others)}", f"hierarchy -top {target.module}", "proc",
-        "memory_collect", "memory_map", "design -save module",
+        "memory_collect", "memory_map",
+    ]  # fmt: skip
+    script = [
+        *read(target), "chformal -cover -remove", "chformal -lower", *(inside if flat else ()),
+        "design -save module",
         *(f"delete {target.module}/c:{label}" for label in labels),
         "chformal -assert2assume", "flatten", "dffunmap", f"write_json {at}/gold.json",
     ]  # fmt: skip

@@ -159,8 +159,8 @@ FAULTS = (
     Fault(
         "the last place is not cleared after reset",
         "accumulator",
-        "clearing = next_cleared != ALL;",
-        "clearing = next_cleared != ALL - 1'b1;",
+        "next_cleared != LAST[PIXEL_WIDTH-1:0];",
+        "next_cleared != LAST[PIXEL_WIDTH-1:0] - 1'b1;",
     ),
     Fault(
         "a pixel again, two cycles later, finds the old sum",
@@ -313,14 +313,14 @@ FAULTS = (
     Fault(
         "padding read as the neighbour's pixel",
         "address_generator",
-        "rows_left > rows_outside && cols_left > cols_outside;",
-        "rows_left > rows_outside;",
+        "rows_left > {7'd0, rows_outside} && cols_left > {7'd0, cols_outside};",
+        "rows_left > {7'd0, rows_outside};",
     ),
     Fault(
         "one column too few inside the map",
         "address_generator",
-        "rows_left > rows_outside && cols_left > cols_outside;",
-        "rows_left > rows_outside && cols_left > cols_outside + 9'd1;",
+        "cols_left > {7'd0, cols_outside};",
+        "cols_left > {7'd0, cols_outside} + 9'd1;",
     ),
     Fault(
         "counter off by one on the last image",

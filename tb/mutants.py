@@ -31,6 +31,7 @@ from tb.testing import CORES, faulty_rtl
 BUILD = ROOT / "build" / "mutation"
 WITHOUT_PROPERTIES = ("chformal -remove", "delete t:$anyconst t:$anyseq", "opt_clean")
 SWITCH = "mutant"  # the plusarg
+CLOCK = re.compile(r"-port (CLK|\\?clk_i)\b")  # of a register, of a module inside
 COLOUR = re.compile(r"\x1b\[[\d;]*m")
 
 
@@ -161,7 +162,7 @@ def draw(target: Target, number: int, seed: int) -> Netlist:
         lines = (ROOT / listed).read_text().splitlines()
         # A clock that passes through a switch comes late for all. That every register has the clock
         # itself, and its rising edge, is checked by the linter (tb/synth.py).
-        changes = list(dict.fromkeys(line for line in lines if "-port CLK" not in line))[:number]
+        changes = list(dict.fromkeys(line for line in lines if not CLOCK.search(line)))[:number]
         width = max(1, len(changes).bit_length())
         switched = [
             change.replace("mutate ", f"mutate -ctrl {SWITCH} {width} {index} ")
@@ -184,7 +185,8 @@ def read(target: Target) -> list[str]:
     """
     source = BUILD / "bound" / f"{target.module}.sv"
     with replacing(source) as temporary:
-        temporary.write_text(bound(target.module))
+        # Yosys counts two lines too many after `resetall.
+        temporary.write_text(bound(target.module).replace("`resetall\n", "\n"))
     others = [f"rtl/{path.name}" for path in sorted(RTL.glob("*.v")) if path.stem != target.module]
     values = [f"-set {name} {value}" for name, value in target.parameters.items()]
     return [

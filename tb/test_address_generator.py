@@ -57,8 +57,8 @@ def random_tile(rng, layer: Map) -> Tile:
     rows = int(rng.integers(1, rng.choice([1, 2, 5, 9]) + 1))
     cols = int(rng.integers(1, min(layer.out_width, rng.choice([1, 3, 9, 20])) + 1))
     return Tile(
-        int(rng.integers(2**16)), int(rng.integers(2**16)), rows, cols, int(rng.integers(rows)),
-        int(rng.integers(cols)), int(rng.integers(2)),
+        int(rng.integers(2**16)), int(rng.integers(2**16)), rows, cols,
+        int(rng.integers(min(rows, 4))), int(rng.integers(min(cols, 4))), int(rng.integers(2)),
     )  # fmt: skip
 
 
@@ -67,7 +67,7 @@ def random_map(rng) -> Map:
     width, out_width = rng.integers(1, rng.choice([2, 10, 255]) + 1, 2).tolist()
     images = int(rng.integers(1, rng.choice([1, 2, 6]) + 1))
     return Map(
-        width, out_width, int(rng.integers(1, 3)), images, *rng.integers(1, 8000, 2).tolist()
+        width, out_width, int(rng.integers(1, 3)), images, *rng.integers(1, 2**16, 2).tolist()
     )
 
 
@@ -144,10 +144,10 @@ class WalkerBench:
                 taken = self.ready(reservable) and self.rng.random() < hurry
                 await self.cycle(reservable, tile if taken else None)
 
-    async def finish(self) -> None:
-        """Walk the rest, and nothing follows."""
+    async def finish(self, free: float = 1.0) -> None:
+        """Walk the rest, and nothing follows. Let go on with this probability in each cycle."""
         while self.left:
-            await self.cycle(True)
+            await self.cycle(bool(self.rng.random() < free))
         for _ in range(5):
             await self.cycle(bool(self.rng.integers(2)))
 
@@ -174,8 +174,8 @@ async def largest_counts(dut):
         (Map(255, 258, 1, 1, 255, 258), Tile(0, 0, 1, 258, 0, 3, 1)),
         (Map(255, 129, 2, 1, 32640, 16641), Tile(1, 1, 128, 2, 1, 1, 1)),
         (Map(1, 1, 1, 1, 255, 258), Tile(0, 0, 258, 1, 3, 0, 1)),
-        (Map(255, 511, 1, 1, 255, 511), Tile(0, 0, 1, 511, 0, 510, 1)),
-        (Map(1, 1, 1, 1, 255, 511), Tile(0, 0, 511, 1, 510, 0, 1)),
+        (Map(255, 511, 1, 1, 255, 511), Tile(0, 0, 1, 511, 0, 3, 1)),
+        (Map(1, 1, 1, 1, 255, 511), Tile(0, 0, 511, 1, 3, 0, 1)),
         (Map(1, 1, 1, 300, 1, 1), Tile(32000, 32000, 1, 1, 0, 0, 0)),
         (Map(128, 128, 1, 3, 16384, 16384), Tile(32760, 32760, 1, 8, 0, 0, 0)),
     ):
@@ -185,16 +185,37 @@ async def largest_counts(dut):
 
 
 @cocotb.test()
-async def as_many_images_as_memory(dut):
-    """32,768 images of one pixel: a pixel in each cycle, then nothing."""
+async def counts_of_two_bits(dut):
+    """One or two more than a power of two is not taken for one or two."""
     bench = WalkerBench(dut)
     await bench.start()
-    images = 2**15
-    bench.change(Map(1, 1, 1, images, 1, 1))
-    await bench.cycle(True, Tile(0, 0, 1, 1, 0, 0, 0))
+    for bit in range(1, 16):
+        for more in (1, 2):
+            bench.change(Map(1, 1, 1, 2**bit + more, 1, 1))
+            await bench.cycle(True, Tile(0, 0, 1, 1, 0, 0, 0))
+            for _ in range(3):
+                await bench.cycle(True)
+            await bench.cycle(True, reset=True)
+    for bit in range(1, 9):
+        for more in (1, 2):
+            count = 2**bit + more
+            for images, rows, cols in ((2, 1, count), (2, count, 1), (1, count, 2)):
+                bench.change(Map(cols % 256, cols, 1, images, 600, 600))
+                await bench.run([Tile(0, 0, rows, cols, 0, 0, 1)], 1, 1)
+                await bench.finish(free=0.7)
+
+
+@cocotb.test()
+async def as_many_images_as_bits(dut):
+    """65,534 images of two pixels: a pixel in each cycle, then nothing."""
+    bench = WalkerBench(dut)
+    await bench.start()
+    images = 2**16 - 2
+    bench.change(Map(1, 1, 1, images, 2, 2))
+    await bench.cycle(True, Tile(0, 0, 2, 1, 0, 0, 0))
     await bench.cycle(True)
     bench.left = bench.left[-4:]
-    await ClockCycles(dut.clk_i, images - 1 - len(bench.left))
+    await ClockCycles(dut.clk_i, 2 * images - 1 - len(bench.left))
     await bench.finish()
 
 

@@ -237,6 +237,53 @@ async def sizes_that_are_powers_of_two(dut):
         assert await bench.check(layer) == error, layer
 
 
+def factors(low: int, high: int, most: tuple[int, int]) -> tuple[int, int] | None:
+    """Two numbers, each at least 1 and at most so much, whose product is in [low, high)."""
+    for one in range(most[0], 0, -1):
+        other = -(-low // one)
+        if other <= most[1] and one * other < high:
+            return one, other
+    return None
+
+
+def just_above(bit: int, limit: int, times: int, most: tuple[int, int]) -> tuple[int, int] | None:
+    """Factors of a product, `times` a number: at least 2 ** bit, without it within the limit."""
+    return factors(-(-(2**bit) // times), -(-(2**bit + limit + 1) // times), most)
+
+
+@cocotb.test()
+async def every_bit_of_every_product(dut):
+    """Layers that are too large by one bit of a product, and would fit without it."""
+    bench = GeometryBench(dut)
+    await bench.start()
+    core = bench.core
+    layers = []
+    for bit in range(10, 32):
+        if found := just_above(bit, core.act_words, 1, (255, 65535)):
+            layers.append(job(core, found[0], images=found[1]))
+        for width in (1, 255):
+            if found := just_above(bit, core.act_words, width, (255, 65535)):
+                layers.append(job(core, width=width, height=found[0], images=found[1]))
+        for kernel in (1, 2, 3, 5, 7):
+            if found := just_above(bit, core.weight_words, kernel**2 * core.cols, (255, 255)):
+                layers.append(job(core, *found, kernel=kernel, padding=min(kernel // 2, 3)))
+        for images in (2**bit, 2**bit // 16):
+            layers.append(job(core, images=images, kernel=4, padding=3))
+    for layer in layers:
+        await bench.check(layer)
+    assert len(layers) > 100
+
+
+@cocotb.test()
+async def refused_kernels_without_taps(dut):
+    """A kernel whose three lowest bits are 0 has no taps."""
+    bench = GeometryBench(dut)
+    await bench.start()
+    for kernel in (0, 8, 64):
+        await bench.check(job(bench.core, height=9, width=9, kernel=kernel))
+        assert (int(dut.row_taps_o.value), int(dut.col_taps_o.value)) == (0, 0)
+
+
 @cocotb.test()
 async def the_largest_layer(dut):
     """All sizes at their limits: no product of them is cut."""

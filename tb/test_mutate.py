@@ -43,6 +43,19 @@ def test_every_module_is_mutated():
     assert len({fault.name for fault in FAULTS}) == len(FAULTS) >= 40
 
 
+def test_where_a_mutant_is():
+    """The line of the source is the one that declares the register, or connects the port."""
+    target = next(target for target in TARGETS if target.module == "sequencer")
+    names = 0
+    for mutant in draw(target, 100, int(random_seed())).mutants:
+        line = int(mutant.where.rpartition(":")[2])
+        source = (RTL / "sequencer.v").read_text().splitlines()[line - 1]
+        if name := re.search(r"procdff.*\.Q.*, (\w+)\[", mutant.difference):
+            assert name[1] in source, mutant
+            names += 1
+    assert names > 5
+
+
 def test_what_a_bench_finds_is_not_equivalent():
     """The proof does not excuse mutants that are killed."""
     target = next(target for target in TARGETS if target.module == "pe")

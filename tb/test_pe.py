@@ -111,7 +111,10 @@ async def everything_is_passed_on_a_cycle_later(dut):
     pe = PE(dut)
     await pe.start()
     top = 2 ** int(dut.HOPS_WIDTH.value) - 1
-    steps = [(hops, hops % 4, hops % 2) for hops in (1, 0, 0, top, 0, *range(top + 1), 0)]
+    steps = [
+        (hops, pe.activations[5 * index % len(pe.activations)], hops % 2)
+        for index, hops in enumerate((1, 0, 0, top, 0, *range(top + 1), 0))
+    ]
     held = None
     before = None
     for index, (hops, act, swap) in enumerate(steps):

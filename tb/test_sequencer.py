@@ -205,6 +205,26 @@ async def many_tiles_and_long_sides(dut):
 
 
 @cocotb.test()
+async def any_number_of_tiles(dut):
+    """And the highest addresses."""
+    bench = SequencerBench(dut)
+    await bench.start()
+    core = bench.core
+    most = core.weight_words // core.cols
+    layers = []
+    for tiles in bench.rng.integers(2, min(255, most), 5).tolist():
+        layers.append(Layer(1, 1, tiles * core.rows, 1, 1, 1, 0))
+        layers.append(Layer(1, 1, 1, tiles * core.cols, 1, 1, 0))
+    # Addresses have 16 bits, more than any memory needs. One pixel: only the centre tap reaches it.
+    inputs = min(255, 2**16 // (49 * core.cols))
+    layers.append(Layer(1, 1, inputs * core.rows, 1, 7, 1, 3, images=2**16 // inputs))
+    layers.append(Layer(1, 1, 1, inputs * core.cols, 7, 1, 3))
+    for layer in layers:
+        await bench.restart(layer)
+        await bench.walk(layer)
+
+
+@cocotb.test()
 async def restart_in_the_middle(dut):
     """Wherever a layer was left, the next one comes whole; a take in that cycle does not count."""
     bench = SequencerBench(dut)

@@ -30,6 +30,8 @@
 
   wire signed [SUM_WIDTH-1:0] lane_written = written_3[lane*SUM_WIDTH +: SUM_WIDTH];
   wire signed [SUM_WIDTH-1:0] lane_seen = seen_word[lane*SUM_WIDTH +: SUM_WIDTH];
+  // How many places are cleared, or their zero is on its way
+  wire [PIXEL_WIDTH:0] cleared = clearing ? {1'b0, next_cleared} : PIXELS;
   wire coming = write_3 && address_3 == place;
 
   always @* begin
@@ -47,19 +49,19 @@
     sums_fit: assume (!started || !here[2] || (with_psum >= -(1 << (SUM_WIDTH - 1)) && with_psum < (1 << (SUM_WIDTH - 1))));
     if (started) begin
       // The stages are where they should be.
-      lemma_stages: assert (any == {valid_3, valid_2, valid_1} &&
+      lemma_stages: assert (any[2:1] == {valid_2, valid_1} && (any[3] == valid_3 || cycles == 0) &&
                             here == (any & {pixel_3 == place, pixel_2 == place, pixel_1 == place}) &&
                             (!valid_1 || final_1 == last[1]) && (!valid_2 || final_2 == last[2]) &&
-                            (!valid_3 || (write_3 && zero_3 == last[3] && address_3 == pixel_3)) &&
+                            (!any[3] || (write_3 && zero_3 == last[3] && address_3 == pixel_3)) &&
                             (!any[1] && !any[2] && !any[3] || (ready_o || rst_i)));
       // How far the memory is cleared.
-      lemma_clearing: assert (next_cleared != 0 && next_cleared <= ALL && cycles <= PIXELS && (!ready_o || !clearing) &&
-                              (cycles == 0 ? next_cleared == 1 : next_cleared == (cycles >= PIXELS - 1 ? PIXELS : cycles + 1)) &&
-                              (!clearing || (any == 0 && write_3 && zero_3 && address_3 == next_cleared - 1)) &&
+      lemma_clearing: assert (cleared != 0 && cleared <= PIXELS && (!clearing || next_cleared < PIXELS) && cycles <= PIXELS && (!ready_o || !clearing) &&
+                              (cycles == 0 ? cleared == 1 : cleared == (cycles >= PIXELS - 1 ? PIXELS : cycles + 1)) &&
+                              (!clearing || (any == 0 && write_3 && zero_3 && address_3 == cleared - 1)) &&
                               (ready_o || any == 0) &&
-                              (ready_o || (write_3 && zero_3 && address_3 == next_cleared - 1)));
+                              (ready_o || (write_3 && zero_3 && address_3 == cleared - 1)));
       // The sum so far is in the memory, or on its way there.
-      lemma_memory: assert (place >= next_cleared || (coming ? lane_written == total : lane_seen == total));
+      lemma_memory: assert (place >= cleared || (coming ? lane_written == total : lane_seen == total));
       // While the memory is cleared there are no sums.
       lemma_none: assert (ready_o || total == 0);
       // A finished pixel's sum is that of all its psums since it was finished last, or since the reset.

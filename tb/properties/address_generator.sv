@@ -14,8 +14,8 @@
   reg final_of;
   reg [8:0] rows_of;
   reg [8:0] cols_of;
-  reg [8:0] rows_outside_of;
-  reg [8:0] cols_outside_of;
+  reg [1:0] rows_outside_of;
+  reg [1:0] cols_outside_of;
   reg [15:0] act_of;
   reg [15:0] pixel_of;
   reg [15:0] image;
@@ -72,7 +72,7 @@
   endfunction
   wire [15:0] maps_act = maps(images_i[2:0], map_pixels_i[7:0]);
   wire [15:0] maps_pixel = maps(images_i[2:0], out_map_pixels_i[7:0]);
-  wire [15:0] rows_act = to_last(rows_i[3:0] - rows_outside_i[3:0], row_step[5:0]);
+  wire [15:0] rows_act = to_last(rows_i[3:0] - {2'd0, rows_outside_i}, row_step[5:0]);
   wire [15:0] rows_pixel = to_last(rows_i[3:0], {1'b0, out_width_i[4:0]});
   wire [19:0] last_act = act_address_i + maps_act + rows_act + ((cols_i - cols_outside_i - 9'd1) << stride2_i);
   wire [19:0] last_pixel = pixel_i + maps_pixel + rows_pixel + (cols_i - 9'd1);
@@ -138,8 +138,8 @@
       lemma_rows_left: assert (!walking || (rows < 16 && rows_pixel_left == to_last(rows_left[3:0], {1'b0, out_width_i[4:0]}) &&
                                rows_pixel_of == to_last(rows[3:0], {1'b0, out_width_i[4:0]}) &&
                                row_pixel + rows_pixel_left == rows_pixel_of && rows_pixel_left <= rows_pixel_of &&
-                               row_start + rows_act_left == rows_act_of && rows_act_of == to_last(rows[3:0] - rows_outside[3:0], row_step[5:0]) &&
-                               (rows_left <= rows_outside || (rows_act_left == to_last(rows_left[3:0] - rows_outside[3:0], row_step[5:0]) &&
+                               row_start + rows_act_left == rows_act_of && rows_act_of == to_last(rows[3:0] - {2'd0, rows_outside}, row_step[5:0]) &&
+                               (rows_left <= rows_outside || (rows_act_left == to_last(rows_left[3:0] - {2'd0, rows_outside}, row_step[5:0]) &&
                                                               rows_act_left <= rows_act_of))));
       // The last activation and pixel lie in the memories.
       lemma_fits: assert (!walking || (last_act_of < ACT_WORDS && last_pixel_of < PIXELS));

@@ -90,6 +90,26 @@
     reaches = first_output(of) < out_side && first_input(of) < side;
   endfunction
 
+  wire [6:0] rows_reaching;
+  wire [6:0] cols_reaching;
+  genvar t;
+  generate
+    for (t = 0; t < 7; t = t + 1) begin : g_tap
+      wire [2:0] of = t;
+      assign rows_reaching[t] = of < kernel_i && reaches(of, height_i, out_height_i);
+      assign cols_reaching[t] = of < kernel_i && reaches(of, width_i, out_width_i);
+    end
+  endgenerate
+
+  // The side of the output: (side + 2 padding - kernel) / stride + 1. 0 if the kernel does not fit
+  function [8:0] out_side(input [7:0] side);
+    reg [9:0] padded;
+    begin
+      padded   = {2'b0, side} + {7'd0, padding_i, 1'b0};
+      out_side = (padded < kernel_i) ? 9'd0 : 9'd1 + ((padded - kernel_i) >> stride2_i);
+    end
+  endfunction
+
   // Any output row or column, and whether the tile's tap reaches it
   (* anyconst *) reg [8:0] out;
   wire signed [15:0] row_used = (stride2_i ? {6'd0, out, 1'b0} : {7'd0, out}) - padding_i + ky_here;
@@ -113,15 +133,10 @@
     // Layers as geometry.v makes them: sides, tiles and kernel are at least 1, the padding is smaller than the kernel.
     layer_sizes: assume (height_i != 0 && width_i != 0 && out_height_i != 0 && out_width_i != 0 &&
                          input_tiles_i != 0 && output_tiles_i != 0 && kernel_i != 0 && padding_i < kernel_i);
-    // The taps are some of the kernel's, and the one that is the padding always reaches the map.
-    layer_taps: assume (row_taps_i[padding_i] && col_taps_i[padding_i] &&
-                        (row_taps_i >> kernel_i) == 0 && (col_taps_i >> kernel_i) == 0);
-    // Only taps that reach an output row, or column, are among them.
-    taps_reach: assume ((!row_taps_i[tap] || reaches(tap, height_i, out_height_i)) &&
-                        (!col_taps_i[tap] || reaches(tap, width_i, out_width_i)));
-    // So do those of the tile at the outputs, if they are among them.
-    taps_here_reach: assume ((!row_taps_i[ky_here] || reaches(ky_here, height_i, out_height_i)) &&
-                             (!col_taps_i[kx_here] || reaches(kx_here, width_i, out_width_i)));
+    // The output is as large as kernel, stride and padding make it.
+    output_sizes: assume (out_height_i == out_side(height_i) && out_width_i == out_side(width_i));
+    // The taps are those of the kernel that reach an output row, or column.
+    layer_taps: assume (row_taps_i == rows_reaching && col_taps_i == cols_reaching);
     // Steps come at least four cycles after another or a restart.
     steps_apart: assume (!started || !step || age >= 4);
     // After a restart comes one prime, then takes of valid tiles.
