@@ -172,10 +172,22 @@ def draw(target: Target, number: int, seed: int) -> Netlist:
         text = (ROOT / written).read_text()
     mutants = []
     for index, change in enumerate(changes, 1):
-        where = re.findall(r"-src (\S+?):(\d+)", change)
-        line = where[0][1] if where else "?"
-        mutants.append(Mutant(target, index, change, f"rtl/{target.module}.v:{line}"))
+        mutants.append(Mutant(target, index, change, f"rtl/{target.module}.v:{_line(change)}"))
     return Netlist(target, _with_parameters(_with_switch(text), target), tuple(mutants))
+
+
+def _line(change: str) -> int:
+    """Of the module's source, not of its properties, which follow and have names for its wires.
+
+    Yosys names none for what it made of a memory: the line that declares that.
+    """
+    module = re.search(r"-module (\w+)", change)[1]
+    lines = (RTL / f"{module}.v").read_text().splitlines()
+    for where in re.findall(r"-src \S+?:(\d+)", change):
+        if int(where) < len(lines):
+            return int(where)
+    memory = re.search(r"-cell \$memory\\(\w+)", change)[1]
+    return next(n for n, line in enumerate(lines, 1) if re.search(rf" {memory} +\[", line))
 
 
 def read(target: Target) -> list[str]:
@@ -185,8 +197,8 @@ def read(target: Target) -> list[str]:
     """
     source = BUILD / "bound" / f"{target.module}.sv"
     with replacing(source) as temporary:
-        # Yosys counts two lines too many after `resetall.
-        temporary.write_text(bound(target.module).replace("`resetall\n", "\n"))
+        # Without directives: Yosys counts two lines too many after `resetall.
+        temporary.write_text(re.sub("^`.*", "", bound(target.module), flags=re.MULTILINE))
     others = [f"rtl/{path.name}" for path in sorted(RTL.glob("*.v")) if path.stem != target.module]
     values = [f"-set {name} {value}" for name, value in target.parameters.items()]
     return [

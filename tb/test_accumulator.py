@@ -224,6 +224,24 @@ async def reset_clears_everything(dut):
         await bench.finish_all()
 
 
+@cocotb.test()
+async def places_are_cleared_in_order(dut):
+    """A zero for each place of the memory, from the first on, one a cycle."""
+    bench = Accumulator(dut)
+    await bench.start()
+    await bench.reset()
+    dut.pixel_valid_i.value = 0
+    memory = dut.sums
+    for place in range(bench.pixels):
+        await ReadOnly()
+        written = [
+            int(memory[name].value) for name in ("write_i", "write_address_i", "write_data_i")
+        ]
+        assert written == [1, place, 0]
+        await RisingEdge(dut.clk_i)
+    await bench.finish_all()
+
+
 @pytest.mark.parametrize("simulator", SIMULATORS)
 @pytest.mark.parametrize(
     "shape",

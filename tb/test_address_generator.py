@@ -6,10 +6,12 @@ from typing import NamedTuple
 import cocotb
 import pytest
 from cocotb.clock import Clock
-from cocotb.triggers import ClockCycles, ReadOnly, RisingEdge
+from cocotb.triggers import ReadOnly, RisingEdge, Timer
 
 from tb.simulator import run_bench
 from tb.testing import SIMULATORS, random_generator
+
+PERIOD = 10  # ns
 
 
 class Map(NamedTuple):
@@ -82,7 +84,7 @@ class WalkerBench:
 
     async def start(self) -> None:
         """Start the clock and reset."""
-        cocotb.start_soon(Clock(self.dut.clk_i, 10, unit="ns").start(False))
+        cocotb.start_soon(Clock(self.dut.clk_i, PERIOD, unit="ns").start(False))
         self.dut.take_i.value = 0
         self.dut.rst_i.value = 1
         await RisingEdge(self.dut.clk_i)
@@ -207,16 +209,18 @@ async def counts_of_two_bits(dut):
 
 @cocotb.test()
 async def as_many_images_as_bits(dut):
-    """65,534 images of two pixels: a pixel in each cycle, then nothing."""
+    """65,534 images of one to three pixels: a pixel in each cycle, then nothing."""
     bench = WalkerBench(dut)
     await bench.start()
     images = 2**16 - 2
-    bench.change(Map(1, 1, 1, images, 2, 2))
-    await bench.cycle(True, Tile(0, 0, 2, 1, 0, 0, 0))
-    await bench.cycle(True)
-    bench.left = bench.left[-4:]
-    await ClockCycles(dut.clk_i, 2 * images - 1 - len(bench.left))
-    await bench.finish()
+    for rows in (1, 2, 3):
+        bench.change(Map(1, 1, 1, images, rows, rows))
+        await bench.cycle(True, Tile(0, 0, rows, 1, 0, 0, 0))
+        await bench.cycle(True)
+        bench.left = bench.left[-4:]
+        await Timer((rows * images - 1.5 - len(bench.left)) * PERIOD, unit="ns")
+        await RisingEdge(dut.clk_i)
+        await bench.finish()
 
 
 @cocotb.test()

@@ -99,7 +99,7 @@ async def check_random_traffic(memory: Memory, edges: list, cycles: int = 1500) 
 
 @cocotb.test()
 async def the_whole_memory(dut):
-    """Fill it, each word read at once; invert one half, then the other; all are read after each."""
+    """Fill it, each word read at once; invert half of it six times; all are read after each."""
     memory = Memory(dut)
     await memory.start()
     written = memory.places[0]
@@ -109,8 +109,8 @@ async def the_whole_memory(dut):
     await memory.step(written)
     assert len(memory.words) == int(dut.DEPTH.value)
     await memory.read_back()
-    order = memory.shuffled()
-    for half in (order[::2], order[1::2]):
+    orders = [memory.shuffled() for _ in range(3)]
+    for half in (order[part::2] for order in orders for part in (0, 1)):
         for place in half:
             inverted = memory.words[place] ^ 2**memory.width - 1
             await memory.step(memory.random_place(), place, inverted)
