@@ -141,8 +141,8 @@ module geometry #(
   wire [ 6:0] in_kernel = ~(7'h7f << kernel_i[2:0]);
 
   // Whether a tap reaches the map does not depend on how long a side is, if that is 7 or more.
-  wire [ 7:0] near_height = (height_i[7:0] > 8'd7) ? 8'd7 : height_i[7:0];
-  wire [ 7:0] near_width = (width_i[7:0] > 8'd7) ? 8'd7 : width_i[7:0];
+  wire [ 2:0] near_height = (height_i[7:0] > 8'd7) ? 3'd7 : height_i[2:0];
+  wire [ 2:0] near_width = (width_i[7:0] > 8'd7) ? 3'd7 : width_i[2:0];
 
   genvar tap;
   generate
@@ -156,7 +156,7 @@ module geometry #(
 
       tap_range row (
         .clk_i     (clk_i),
-        .side_i    (near_height),
+        .side_i    ({5'd0, near_height}),
         .out_side_i(out_height_1),
         .stride2_i (stride2),
         .padding_i (padding_i[1:0]),
@@ -169,7 +169,7 @@ module geometry #(
 
       tap_range col (
         .clk_i     (clk_i),
-        .side_i    (near_width),
+        .side_i    ({5'd0, near_width}),
         .out_side_i(out_width_1),
         .stride2_i (stride2),
         .padding_i (padding_i[1:0]),
