@@ -379,8 +379,8 @@ FAULTS = (
     Fault(
         "a limit off by one: the largest layer is refused",
         "geometry",
-        "weight_words_3 > WEIGHT_LIMIT",
-        "weight_words_3 >= WEIGHT_LIMIT",
+        "weight_words_3} > WEIGHT_LIMIT",
+        "weight_words_3} >= WEIGHT_LIMIT",
     ),
     Fault(
         "stride 2 rounds up",

@@ -368,6 +368,24 @@ async def reset_leaves_a_clean_core(dut):
     await bench.quiet()
 
 
+@cocotb.test()
+async def a_layer_right_after_reset(dut):
+    """Started before the accumulator is clear, it waits for that."""
+    bench = await started(dut)
+    rng = random_generator()
+    layer = Layer(2, 2, 2 * bench.core.rows, bench.core.cols, 1, padding=0)
+    for _ in range(3):
+        await bench.reset()
+        reset = get_sim_time("ns")
+        data = random_data(layer, rng)
+        bench.load(*data)
+        await bench.configure(layer)
+        await bench.start()
+        assert (get_sim_time("ns") - reset) / CLOCK_PERIOD_NS < bench.core.pixels
+        compare(reference(layer, *data), await bench.finish(layer), layer, bench.core)
+    await bench.quiet()
+
+
 @pytest.mark.parametrize("simulator", SIMULATORS)
 @pytest.mark.parametrize("core", CORES)
 def test_core(core, simulator):

@@ -9,6 +9,7 @@ import cocotb
 import numpy as np
 
 from pymodel.core import Core
+from pymodel.errors import InputError
 from tb.adapter import ArrayAdapter
 from tb.simulator import RTL
 
@@ -19,7 +20,7 @@ SIMULATORS = [os.environ.get("SIM", "icarus")]
 # reset it is soon ready), and two that are not square.
 CORES = {
     "8x8": Core(),
-    "4x4": Core(4, 4, 16, act_words=120, weight_words=200, threshold_tiles=2, pixels=50),
+    "4x4": Core(4, 4, 16, act_words=120, weight_words=200, threshold_tiles=2, pixels=100),
     "16x8": Core(16, 8),
     "8x16": Core(8, 16, pixels=200),
 }
@@ -31,12 +32,17 @@ def random_generator() -> np.random.Generator:
 
 
 def faulty_rtl(folder: Path, source: str, *replacements: tuple[str, str]) -> Path:
-    """A copy of `rtl/` in `folder`, with each (old, new) replaced in one source; its path."""
+    """A copy of `rtl/` in `folder`, with each (old, new) replaced in one source; its path.
+
+    InputError if the source has changed, so that a fault no longer applies.
+    """
     rtl = folder / "rtl"
     shutil.copytree(RTL, rtl, dirs_exist_ok=True)
     text = (rtl / source).read_text()
     for old, new in replacements:
-        assert text.count(old) == 1, f"the fault no longer applies: {old}"
+        if text.count(old) != 1:
+            found = f"'{old.strip()}' {text.count(old)} times, expected once, to put a fault there"
+            raise InputError(f"rtl/{source}: {found}")
         text = text.replace(old, new)
     (rtl / source).write_text(text)
     return rtl
