@@ -268,7 +268,7 @@ module core #(
   // Codes are the mode that needs thresholds.
   wire needs_thresholds = mode[1];
 
-  // What this cycle's packets are; a cycle old when control uses it.
+  // What this cycle's packets are; a cycle old when control uses it, which it does not right after a reset.
   reg acts_wrong;
   reg weights_wrong;
   reg thresholds_wrong;
@@ -279,11 +279,11 @@ module core #(
   wire thresholds_right = thresholds_full && thresholds_length == threshold_words;
 
   always @(posedge clk_i) begin
-    acts_wrong       <= acts_full && !acts_right && !rst_i;
-    weights_wrong    <= weights_full && !weights_right && !rst_i;
-    thresholds_wrong <= thresholds_full && !thresholds_right && needs_thresholds && !rst_i;
+    acts_wrong       <= acts_full && !acts_right;
+    weights_wrong    <= weights_full && !weights_right;
+    thresholds_wrong <= thresholds_full && !thresholds_right && needs_thresholds;
     packets_ready    <= acts_right && weights_right && (thresholds_right || !needs_thresholds) &&
-                        accumulator_ready && !rst_i;
+                        accumulator_ready;
   end
 
   control control (

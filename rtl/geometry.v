@@ -99,7 +99,7 @@ module geometry #(
   wire [9:0] room_height = padded_height - {7'd0, kernel_i[2:0]};
   wire [9:0] room_width = padded_width - {7'd0, kernel_i[2:0]};
 
-  reg  [ 3:0] error_1;
+  reg  [ 2:0] error_1;
   reg  [ 8:0] out_height_1;
   reg  [ 8:0] out_width_1;
   reg  [15:0] map_pixels_1;
@@ -113,19 +113,19 @@ module geometry #(
 
     if (height_i - 1'b1 > 16'd254 || width_i - 1'b1 > 16'd254 || input_tiles_i - 1'b1 > 16'd254 ||
         output_tiles_i - 1'b1 > 16'd254 || images_i - 1'b1 > 32'd65534 || kernel_i == 0) begin
-      error_1 <= SIZE;
+      error_1 <= SIZE[2:0];
     end else if (kernel_i > 8'd7) begin
-      error_1 <= KERNEL;
+      error_1 <= KERNEL[2:0];
     end else if (stride_i - 1'b1 > 8'd1) begin
-      error_1 <= STRIDE;
+      error_1 <= STRIDE[2:0];
     end else if (padding_i > 8'd3 || padding_i >= kernel_i) begin
-      error_1 <= PADDING;
+      error_1 <= PADDING[2:0];
     end else if (room_height[9] || room_width[9]) begin
-      error_1 <= KERNEL;
+      error_1 <= KERNEL[2:0];
     end else if (mode_i > CODES) begin
-      error_1 <= MODE;
+      error_1 <= MODE[2:0];
     end else begin
-      error_1 <= 4'd0;
+      error_1 <= 3'd0;
     end
   end
 
@@ -208,7 +208,7 @@ module geometry #(
   // 4: held while a layer runs
   always @(posedge clk_i) begin
     if (load_i) begin
-      if (error_1 != 0)                                      error_o <= error_1;
+      if (error_1 != 0)                                      error_o <= {1'b0, error_1};
       else if ({18'd0, psums_2} > MAX_PSUMS)                 error_o <= OVERFLOW;
       else if ({{(32 - WEIGHTS_WIDTH){1'b0}}, weight_words_3} > WEIGHT_LIMIT)                error_o <= WEIGHT_MEMORY;
       else if (too_many_pixels_3)                            error_o <= ACT_MEMORY;

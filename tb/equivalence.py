@@ -23,7 +23,7 @@ from pathlib import Path
 from pymodel.errors import InputError
 from pymodel.files import ROOT
 from tb.formal import PROPERTIES, statements
-from tb.mutants import BUILD, Mutant, Target, parameters, read, yosys
+from tb.mutants import BUILD, Mutant, Target, inside, parameters, read, yosys
 from tb.proofs import PROOFS, Proof
 from tb.simulator import RTL
 
@@ -36,17 +36,10 @@ def equivalent(target: Target, mutants: Iterable[Mutant]) -> set[int]:
     """The numbers of those among `mutants` of `target` that are proven to be equivalent."""
     rest = list(mutants)
     found: set[int] = set()
-    for flat in (False, True) if boxes(target) else (True,):
+    for flat in (False, True) if inside(target.module) else (True,):
         found |= search(target, rest, flat) if rest else set()
         rest = [mutant for mutant in rest if mutant.number not in found]
     return found
-
-
-def boxes(target: Target) -> bool:
-    """Whether there are modules inside its module."""
-    names = "|".join(path.stem for path in RTL.glob("*.v"))
-    source = (RTL / f"{target.module}.v").read_text()
-    return bool(re.search(rf"^ +({names}) (#\(|\w+ *\()", source, re.MULTILINE))
 
 
 def search(target: Target, mutants: list[Mutant], flat: bool) -> set[int]:

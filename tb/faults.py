@@ -422,8 +422,8 @@ FAULTS = (
     Fault(
         "a layer starts before the accumulator is clear",
         "core",
-        "                        accumulator_ready && !rst_i;",
-        "                        !rst_i;",
+        "                        accumulator_ready;",
+        "                        1'b1;",
     ),
     Fault(
         "the next tile starts before its weights are there",

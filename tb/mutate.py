@@ -36,6 +36,7 @@ from tb.mutants import (
     compile_fault,
     compile_netlist,
     draw,
+    inside,
     shares,
     try_mutant,
 )
@@ -43,7 +44,6 @@ from tb.simulator import (
     RTL,
     Simulation,
     check_simulator,
-    check_sources,
     random_seed,
     simulator_version,
 )
@@ -127,14 +127,15 @@ class Store:
 
     def __init__(self, fresh: bool):
         self.fresh = fresh
-        sources = b"".join(source.read_bytes() for source in check_sources(RTL))
         about = " ".join([simulator_version("icarus"), versions(), code_digest(), random_seed()])
-        self._common = sources + about.encode()
+        self._common = about.encode()
 
     def verdict(self, target: Target, what: str, find: Callable[[], Verdict]) -> Verdict:
         """The kept verdict on `what` of `target`, or `find()`, which is then kept."""
-        benches = [(ROOT / f"{b.module.replace('.', '/')}.py").read_bytes() for b in target.benches]
-        name = digest(self._common, target.name.encode(), what.encode(), *benches)
+        files = [ROOT / f"{bench.module.replace('.', '/')}.py" for bench in target.benches]
+        files += [RTL / f"{name}.v" for name in sorted({target.module} | inside(target.module))]
+        about = (self._common, target.name.encode(), what.encode())
+        name = digest(*about, *(file.read_bytes() for file in files))
         path = BUILD / "verdicts" / f"{name}.json"
         if path.exists() and not self.fresh:
             return Verdict(**json.loads(path.read_text()))
