@@ -131,7 +131,7 @@ module geometry #(
 
   // 2: of one output tile, and which taps reach the map
   reg  [31:0] tile_pixels_2;
-  reg  [17:0] out_map_pixels_2;
+  reg  [16:0] out_map_pixels_2;
   reg  [13:0] psums_2;
   reg  [ 6:0] row_taps_2;
   reg  [ 6:0] col_taps_2;

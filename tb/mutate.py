@@ -16,6 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path
 from typing import NamedTuple
 
 from tabulate import tabulate
@@ -47,7 +48,7 @@ from tb.simulator import (
     random_seed,
     simulator_version,
 )
-from tb.sweep import code_digest, digest
+from tb.sweep import digest, imported
 
 LARGEST = 10_000  # mutants
 STATES = ("killed", "survived", "equivalent", "broken")
@@ -127,21 +128,31 @@ class Store:
 
     def __init__(self, fresh: bool):
         self.fresh = fresh
-        about = " ".join([simulator_version("icarus"), versions(), code_digest(), random_seed()])
+        about = " ".join([simulator_version("icarus"), versions(), random_seed()])
         self._common = about.encode()
 
-    def verdict(self, target: Target, what: str, find: Callable[[], Verdict]) -> Verdict:
-        """The kept verdict on `what` of `target`, or `find()`, which is then kept."""
-        files = [ROOT / f"{bench.module.replace('.', '/')}.py" for bench in target.benches]
-        files += [RTL / f"{name}.v" for name in sorted({target.module} | inside(target.module))]
+    def verdict(
+        self, target: Target, what: str, find: Callable[[], Verdict], code: Iterable[Path]
+    ) -> Verdict:
+        """The kept verdict on `what` of `target`; else `find()`, by our `code`, which is kept."""
+        files = {RTL / f"{name}.v" for name in {target.module} | inside(target.module)} | set(code)
         about = (self._common, target.name.encode(), what.encode())
-        name = digest(*about, *(file.read_bytes() for file in files))
+        name = digest(*about, *(file.read_bytes() for file in sorted(files)))
         path = BUILD / "verdicts" / f"{name}.json"
         if path.exists() and not self.fresh:
             return Verdict(**json.loads(path.read_text()))
         verdict = find()
         write_json(path, verdict._asdict())
         return verdict
+
+
+def benches(target: Target) -> set[Path]:
+    """Our code that tries a target's faults."""
+    found = {ROOT / "tb" / "mutants.py"}
+    for bench in target.benches:
+        found |= imported(bench.module)
+        found |= {Path(value) for value in bench.settings.values() if value.endswith(".py")}
+    return found
 
 
 _compiling = threading.Lock()
@@ -157,7 +168,8 @@ class CompiledNetlist:
 
     def verdict(self, mutant: Mutant, store: Store) -> Verdict:
         """What the target's benches say to a mutant."""
-        return store.verdict(mutant.target, mutant.change, lambda: self._try(mutant))
+        code = benches(mutant.target)
+        return store.verdict(mutant.target, mutant.change, lambda: self._try(mutant), code)
 
     def _try(self, mutant: Mutant) -> Verdict:
         simulation, limit = self._prepared()
@@ -181,7 +193,7 @@ def try_fault(fault: Fault, store: Store) -> Verdict:
     """What the benches of a named fault's module say to it: killed if one of them does."""
     for target in (target for target in TARGETS if target.module == fault.module):
         verdict = store.verdict(
-            target, f"{fault.old} => {fault.new}", lambda t=target: _try(fault, t)
+            target, f"{fault.old} => {fault.new}", lambda t=target: _try(fault, t), benches(target)
         )
         if verdict.state != "survived":
             break
@@ -208,7 +220,7 @@ def prove(survivors: list[tuple[Mutant, Verdict]], store: Store) -> list[Result]
         numbers = sorted(equivalent(target, [mutant for mutant, _ in survivors]))
         return Verdict("equivalent", json.dumps(numbers), time.monotonic() - begun)
 
-    found = store.verdict(target, f"{properties} {whole}", find)
+    found = store.verdict(target, f"{properties} {whole}", find, imported("tb.equivalence"))
     same = json.loads(found.how)
     share = found.seconds / len(survivors)
     return [

@@ -335,6 +335,12 @@ OUTPUT_STAGE = Proof("output_stage", 7, 14, {"COLS": 1, "SUM_WIDTH": 5, "TILES":
     Mutant("last_with_the_last", "each tile has a last pixel", "last_pixel && last_tile}",
         "last_pixel}"),
 ), bind=("ram",), see=SEE_THRESHOLDS)  # fmt: skip
+GEOMETRY = Proof("geometry", 2, 8, {}, (
+    Mutant("weights_fill_columns", "weights are counted for each tap", "kernel_taps_1 * COLS[15:0]",
+        "{10'd0, kernel_taps_1}"),
+    Mutant("thresholds_of_tiles", "15 thresholds take 15 words",
+        "{4'd0, output_tiles_i[7:0], 4'd0}", "{4'd0, output_tiles_i[7:0], 4'd0} - output_tiles_i"),
+))  # fmt: skip
 # Weights of a tile travel through the skew: k covers its depth.
 SYSTOLIC_ARRAY = Proof(
     "systolic_array", 6, 20,
@@ -358,5 +364,5 @@ LOAD_FIRST_PE = Proof("load_first_pe", 2, 6, {"PSUM_WIDTH": 11}, (
 PROOFS = (
     PE, *SKEWS, *DELAYS, OUTPUT_FIFO, *SEQUENCERS, *ADDRESS_GENERATORS, TAP_RANGE, ACCUMULATOR,
     OUTPUT_STAGE, BANK_CONTROL, REGISTERS, CONTROL, *LOADERS, RAM, BANKED_RAM, SYSTOLIC_ARRAY,
-    LOAD_FIRST_PE,
+    LOAD_FIRST_PE, GEOMETRY,
 )  # fmt: skip

@@ -6,6 +6,8 @@ on whatever machine it came about, and nothing stale is ever used.
 """
 
 import argparse
+import ast
+import functools
 import hashlib
 import importlib.metadata
 import json
@@ -80,6 +82,25 @@ def code_digest() -> str:
     sources = [*sorted((ROOT / "pymodel").glob("*.py")), *sorted((ROOT / "tb").glob("*"))]
     used = [s for s in sources if s.is_file() and not s.name.startswith("test_")]
     return digest(*(source.name.encode() + source.read_bytes() for source in used))
+
+
+@functools.cache
+def imported(module: str) -> frozenset[Path]:
+    """Our sources that a module ("tb.test_pe") follows from: its own, and what that imports."""
+    found: dict[str, Path] = {}
+    todo = [module]
+    while todo:
+        name = todo.pop()
+        path = ROOT / f"{name.replace('.', '/')}.py"
+        if name in found or not path.exists():
+            continue
+        found[name] = path
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and node.module:
+                todo += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+            elif isinstance(node, ast.Import):
+                todo += [alias.name for alias in node.names]
+    return frozenset(found.values())
 
 
 CODE = code_digest()  # of what this process has loaded

@@ -215,6 +215,11 @@ async def every_bit_of_every_register(dut):
         for bit in range(width):
             await bench.check(replace(base, **{name: getattr(base, name) ^ 1 << bit}))
     for bit in range(16):
+        await bench.check(job(bench.core, images=2**16 - 2**bit))
+    for bit in range(8):
+        for name in ("height", "width", "inputs", "outputs"):
+            await bench.check(job(bench.core, **{name: 2**8 - 2**bit}))
+    for bit in range(16):
         await bench.check(job(bench.core, inputs=1 ^ 1 << bit))
         await bench.check(job(bench.core, outputs=1 ^ 1 << bit))
 

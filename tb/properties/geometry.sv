@@ -1,0 +1,20 @@
+  // From the first load on that is not in the first cycle, before which nothing is known
+  reg clocked = 1'b0;
+  reg started = 1'b0;
+  always @(posedge clk_i) begin
+    clocked <= 1'b1;
+    started <= started || (clocked && load_i);
+  end
+
+  always @* begin
+    if (started) begin
+      // A square of at most 7, and a multiple of COLS.
+      lemma_products: assert (clocked && kernel_taps_1 <= 49 && !kernel_taps_1[1] && weight_words_3 % COLS == 0);
+      // The weights of a tile, and of all, fill the array's columns: a word each, for at most 49 taps.
+      weights_fill_columns: assert (tile_weights_o <= 49 * COLS && tile_weights_o % COLS == 0 && weight_words_o % COLS == 0);
+      // Thresholds come in 16 words for each output tile.
+      thresholds_of_tiles: assert (threshold_words_o == 16 * output_tiles_o);
+      // A layer in codes, with the largest kernel
+      largest_kernel: cover (mode_o == CODES && error_o == 0 && tile_weights_o == 49 * COLS);
+    end
+  end
