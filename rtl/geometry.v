@@ -131,7 +131,8 @@ module geometry #(
 
   // 2: of one output tile, and which taps reach the map
   reg  [31:0] tile_pixels_2;
-  reg  [16:0] out_map_pixels_2;
+  // An output of more than 16 bits of pixels has a map that no memory holds.
+  reg  [15:0] out_map_pixels_2;
   reg  [13:0] psums_2;
   reg  [ 6:0] row_taps_2;
   reg  [ 6:0] col_taps_2;
@@ -233,7 +234,7 @@ module geometry #(
       images_o          <= images_i[15:0];
       map_pixels_o      <= map_pixels_1[15:0];
       tile_pixels_o     <= tile_pixels_2[15:0];
-      out_map_pixels_o  <= out_map_pixels_2[15:0];
+      out_map_pixels_o  <= out_map_pixels_2;
       out_tile_pixels_o <= out_tile_pixels_3[15:0];
       tile_weights_o    <= kernel_taps_1 * COLS[15:0];
       weight_words_o    <= weight_words_3[15:0];

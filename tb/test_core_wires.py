@@ -4,6 +4,8 @@ A value is forced where a wire begins (`width_o` of the module `geometry`) and r
 (`width_i` of each module that has one). Icarus alone can force a value.
 """
 
+import itertools
+
 import cocotb
 from cocotb.handle import Force, HierarchyObject, Release
 from cocotb.triggers import RisingEdge, Timer
@@ -78,13 +80,16 @@ async def packet_lengths(dut):
         control = getattr(dut, f"{stream}_control")
         words = getattr(dut.geometry, f"{stream}_words_o")
         await forced(rng, control.full_o, 1)
-        for bit in (None, *range(16)):
-            length = await forced(rng, words)
-            await forced(rng, control.length_o, length if bit is None else length ^ (1 << bit))
+        some = int(rng.integers(2**16))
+        for length, flipped in itertools.product(
+            (some, some ^ 0xFFFF), (0, *(1 << b for b in range(16)))
+        ):
+            await forced(rng, words, length)
+            await forced(rng, control.length_o, length ^ flipped)
             for _ in range(2):
                 await RisingEdge(dut.clk_i)
             await Timer(1, unit="ps")
-            assert int(dut.control.wrong_length_i.value) == (bit is not None), (stream, bit)
+            assert int(dut.control.wrong_length_i.value) == (flipped != 0), (stream, flipped)
         await forced(rng, control.full_o, 0)
 
 
