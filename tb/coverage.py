@@ -46,6 +46,7 @@ from tb.simulator import (
     runtime_arguments,
     simulator_version,
 )
+from tb.sweep import imported
 
 SIMULATOR = "verilator"
 BUILD = ROOT / "build" / "coverage"
@@ -98,7 +99,7 @@ class Run(NamedTuple):
         """Of all that its coverage follows from."""
         state = [simulator_version(SIMULATOR), random_seed(), *COVERAGE_ARGUMENTS]
         state += [os.environ.get("COCOTB_TEST_FILTER", ""), json.dumps(self)]
-        files = {*check_sources(RTL), ROOT / "tb" / "simulator.py", *python_files(self.module)}
+        files = {*check_sources(RTL), ROOT / "tb" / "simulator.py", *imported(self.module)}
         state += [f"{file.relative_to(ROOT)}\n{file.read_text()}" for file in sorted(files)]
         return hashlib.sha256("\n".join(state).encode()).hexdigest()[:16]
 
@@ -225,19 +226,6 @@ def runs_of(bench: str) -> list[Run]:
             for values in itertools.product(*(mark.args[1] for mark in marks)):
                 test(**dict(zip(names, values, strict=True)) | {"simulator": SIMULATOR})
     return runs
-
-
-def python_files(module: str) -> set[Path]:
-    """The file of a module of this project, and all that it imports of this project."""
-    files, waiting = set(), [module]
-    while waiting:
-        file = ROOT / (waiting.pop().replace(".", "/") + ".py")
-        if file.is_file() and file not in files:
-            files.add(file)
-            text = file.read_text()
-            waiting += re.findall(r"^(?:from|import) ((?:tb|pymodel)\.\w+)", text, re.MULTILINE)
-            waiting += [f"tb.{n}" for n in re.findall(r"^from tb import (\w+)", text, re.MULTILINE)]
-    return files
 
 
 def run_all(runs: Sequence[Run], arguments: argparse.Namespace) -> list[Path]:
