@@ -179,15 +179,15 @@ def draw(target: Target, number: int, seed: int) -> Netlist:
 def _line(change: str) -> int:
     """Of the module's source, not of its properties, which follow and have names for its wires.
 
-    Yosys names none for what it made of a memory: the line that declares that.
+    Yosys names none for what it made of the memory: the line that declares that.
     """
     module = re.search(r"-module (\w+)", change)[1]
     lines = (RTL / f"{module}.v").read_text().splitlines()
     for where in re.findall(r"-src \S+?:(\d+)", change):
         if int(where) < len(lines):
             return int(where)
-    memory = re.search(r"-cell \$memory\\(\w+)", change)[1]
-    return next(n for n, line in enumerate(lines, 1) if re.search(rf" {memory} +\[", line))
+    memory = re.compile(r"^ *reg .*\w +\[.*\];")
+    return next(n for n, line in enumerate(lines, 1) if memory.search(line))
 
 
 def read(target: Target) -> list[str]:

@@ -213,7 +213,7 @@ async def any_number_of_tiles(dut):
     most = core.weight_words // core.cols
     layers = []
     for tiles in bench.rng.integers(2, min(255, most), 5).tolist():
-        layers.append(Layer(1, 1, tiles * core.rows, 1, 1, 1, 0))
+        layers.append(Layer(1, 1, tiles * core.rows, 2 * core.cols, 1, 1, 0))
         layers.append(Layer(1, 1, 1, tiles * core.cols, 1, 1, 0))
     # Addresses have 16 bits, more than any memory needs. One pixel: only the centre tap reaches it.
     inputs = min(255, 2**16 // (49 * core.cols))
