@@ -41,7 +41,8 @@ def faulty_rtl(folder: Path, source: str, *replacements: tuple[str, str]) -> Pat
     text = (rtl / source).read_text()
     for old, new in replacements:
         if text.count(old) != 1:
-            found = f"'{old.strip()}' {text.count(old)} times, expected once, to put a fault there"
+            what = " ".join(old.split())
+            found = f"'{what}' {text.count(old)} times, expected once, to put a fault there"
             raise InputError(f"rtl/{source}: {found}")
         text = text.replace(old, new)
     (rtl / source).write_text(text)
