@@ -563,8 +563,9 @@ module core #(
     act_swap_q     <= {act_swap_q[2:1], act_swap};
     act_2          <= act_word;
     act_3          <= act_2;
-    // After the last tile the loader has nothing to load.
-    column_valid_q <= {column_valid_q[2:1], column_valid && tile_valid} & {3{!rst_i}};
+    // After the last tile the loader has nothing to load. Columns on their way at a reset do no harm:
+    // all of them are loaded again before a swap.
+    column_valid_q <= {column_valid_q[2:1], column_valid && tile_valid};
     column_1       <= column;
     column_2       <= column_1;
     column_3       <= column_2;

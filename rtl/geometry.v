@@ -137,60 +137,33 @@ module geometry #(
   reg  [ 6:0] row_taps_2;
   reg  [ 6:0] col_taps_2;
 
-  wire [ 6:0] row_any;
-  wire [ 6:0] col_any;
   wire [ 6:0] in_kernel = ~(7'h7f << kernel_i[2:0]);
 
   // Whether a tap reaches the map does not depend on how long a side is, if that is 7 or more.
   wire [ 2:0] near_height = (height_i[7:0] > 8'd7) ? 3'd7 : height_i[2:0];
   wire [ 2:0] near_width = (width_i[7:0] > 8'd7) ? 3'd7 : width_i[2:0];
 
-  genvar tap;
-  generate
-    for (tap = 0; tap < 7; tap = tap + 1) begin : g_tap
-      wire [1:0] row_first;
-      wire [8:0] row_count;
-      wire [2:0] row_origin;
-      wire [1:0] col_first;
-      wire [8:0] col_count;
-      wire [2:0] col_origin;
-
-      tap_range row (
-        .clk_i     (clk_i),
-        .side_i    ({5'd0, near_height}),
-        .out_side_i(out_height_1),
-        .stride2_i (stride2),
-        .padding_i (padding_i[1:0]),
-        .tap_i     (tap[2:0]),
-        .first_o   (row_first),
-        .count_o   (row_count),
-        .origin_o  (row_origin),
-        .any_o     (row_any[tap])
-      );
-
-      tap_range col (
-        .clk_i     (clk_i),
-        .side_i    ({5'd0, near_width}),
-        .out_side_i(out_width_1),
-        .stride2_i (stride2),
-        .padding_i (padding_i[1:0]),
-        .tap_i     (tap[2:0]),
-        .first_o   (col_first),
-        .count_o   (col_count),
-        .origin_o  (col_origin),
-        .any_o     (col_any[tap])
-      );
-
-      wire unused = &{1'b0, row_first, row_count, row_origin, col_first, col_count, col_origin};
+  // Kernel rows (or columns) of which some output's input lies in the map, a bit each. For output 0 tap
+  // `padding` uses input 0 and those after it the next ones, while the map has them. A tap one, two or
+  // three before it needs an output as much further down, whose input is then the map's first; at
+  // stride 2 a tap one or three before skips it and uses the second. (No kernel that may be padded by 3
+  // has three outputs at stride 2 on a map of one pixel.)
+  function [6:0] reaching(input [2:0] side, input [8:0] out_side, input is_stride2, input [1:0] padding);
+    reg one, two, three;
+    begin
+      one      = out_side > 9'd1 && (!is_stride2 || side > 3'd1);
+      two      = out_side > (is_stride2 ? 9'd1 : 9'd2);
+      three    = out_side > (is_stride2 ? 9'd2 : 9'd3);
+      reaching = (~(7'h7f << side) << padding) | ({4'd0, one, two, three} >> (2'd3 - padding));
     end
-  endgenerate
+  endfunction
 
   always @(posedge clk_i) begin
     tile_pixels_2    <= images_i[15:0] * map_pixels_1;
     out_map_pixels_2 <= out_height_1 * out_width_1;
     psums_2          <= input_tiles_i[7:0] * kernel_taps_1;
-    row_taps_2       <= row_any & in_kernel;
-    col_taps_2       <= col_any & in_kernel;
+    row_taps_2       <= reaching(near_height, out_height_1, stride2, padding_i[1:0]) & in_kernel;
+    col_taps_2       <= reaching(near_width, out_width_1, stride2, padding_i[1:0]) & in_kernel;
   end
 
   // 3: of the whole layer
@@ -209,15 +182,21 @@ module geometry #(
   // 4: held while a layer runs
   always @(posedge clk_i) begin
     if (load_i) begin
-      if (error_1 != 0)                                      error_o <= {1'b0, error_1};
-      else if ({18'd0, psums_2} > MAX_PSUMS)                 error_o <= OVERFLOW;
-      else if ({{(32 - WEIGHTS_WIDTH){1'b0}}, weight_words_3} > WEIGHT_LIMIT)                error_o <= WEIGHT_MEMORY;
-      else if (too_many_pixels_3)                            error_o <= ACT_MEMORY;
-      else if ({8'd0, act_words_3} > ACT_LIMIT)              error_o <= ACT_MEMORY;
-      else if ({{(32 - OUT_WIDTH){1'b0}}, out_tile_pixels_3} > PIXEL_LIMIT)              error_o <= ACCUMULATOR;
-      else if (mode_i == CODES && {16'd0, output_tiles_i} > TILE_LIMIT) begin
+      if (error_1 != 0) begin
+        error_o <= {1'b0, error_1};
+      end else if ({18'd0, psums_2} > MAX_PSUMS) begin
+        error_o <= OVERFLOW;
+      end else if ({{(32 - WEIGHTS_WIDTH) {1'b0}}, weight_words_3} > WEIGHT_LIMIT) begin
+        error_o <= WEIGHT_MEMORY;
+      end else if (too_many_pixels_3 || {8'd0, act_words_3} > ACT_LIMIT) begin
+        error_o <= ACT_MEMORY;
+      end else if ({{(32 - OUT_WIDTH) {1'b0}}, out_tile_pixels_3} > PIXEL_LIMIT) begin
+        error_o <= ACCUMULATOR;
+      end else if (mode_i == CODES && {16'd0, output_tiles_i} > TILE_LIMIT) begin
         error_o <= THRESHOLD_MEMORY;
-      end else                                               error_o <= 4'd0;
+      end else begin
+        error_o <= 4'd0;
+      end
 
       height_o          <= height_i[7:0];
       width_o           <= width_i[7:0];

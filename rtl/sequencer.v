@@ -135,11 +135,9 @@ module sequencer #(
   wire [1:0] row_first;
   wire [8:0] row_count;
   wire [2:0] row_origin;
-  wire       row_any;
   wire [1:0] col_first;
   wire [8:0] col_count;
   wire [2:0] col_origin;
-  wire       col_any;
 
   tap_range row_range (
     .clk_i     (clk_i),
@@ -150,8 +148,7 @@ module sequencer #(
     .tap_i     (ky),
     .first_o   (row_first),
     .count_o   (row_count),
-    .origin_o  (row_origin),
-    .any_o     (row_any)
+    .origin_o  (row_origin)
   );
 
   tap_range col_range (
@@ -163,8 +160,7 @@ module sequencer #(
     .tap_i     (kx),
     .first_o   (col_first),
     .count_o   (col_count),
-    .origin_o  (col_origin),
-    .any_o     (col_any)
+    .origin_o  (col_origin)
   );
 
   reg  [ 1:0] row_first_q;
@@ -190,8 +186,8 @@ module sequencer #(
   wire [ 8:0] rows_outside = out_height_i - row_count_q;
   wire [ 8:0] cols_outside = out_width_i - col_count_q;
 
-  // Taps that reach nothing are never chosen.
-  wire unused = &{1'b0, row_any, col_any, rows_outside[8:2], cols_outside[8:2]};
+  // A padding is at most 3.
+  wire unused = &{1'b0, rows_outside[8:2], cols_outside[8:2]};
 
   // Three cycles later: where that is
   reg  [15:0] weight_address_q;

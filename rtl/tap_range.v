@@ -5,8 +5,8 @@
 // Which output rows a kernel row reaches without leaving the map; the same for columns.
 //
 // Output o uses input o · stride − padding + tap. The outputs for which that lies inside the map are
-// neighbours: from first_o on, count_o of them, and the first one uses input origin_o. The answer comes
-// in the cycle after the question; out_side_i belongs to the answer's cycle.
+// neighbours: from first_o on, count_o of them, and the first one uses input origin_o. There must be
+// one. The answer comes in the cycle after the question; out_side_i belongs to the answer's cycle.
 module tap_range (
   input  wire       clk_i,
 
@@ -21,9 +21,7 @@ module tap_range (
 
   output wire [1:0] first_o,
   output wire [8:0] count_o,
-  output wire [2:0] origin_o,
-  // Whether it reaches any
-  output wire       any_o
+  output wire [2:0] origin_o
 );
 
   // From −6 to 3: how far above the map the first output's input lies.
@@ -35,30 +33,27 @@ module tap_range (
   wire        [ 1:0] first = !starts_above ? 2'd0 : stride2_i ? first_stride2 : above[1:0];
   wire signed [ 4:0] origin = $signed({2'b00, stride2_i ? {first, 1'b0} : {1'b0, first}}) - above;
 
-  // The last output whose input is not below the map, unless the output ends before.
-  wire signed [10:0] room = $signed({3'b000, side_i}) - 11'sd1 + $signed({{6{above[4]}}, above});
+  // The last output whose input is not below the map, unless the output ends before
+  wire        [ 8:0] room = {1'b0, side_i} - 9'd1 + {{4{above[4]}}, above};
 
   reg         [ 1:0] first_q;
   reg         [ 2:0] origin_q;
-  reg                none_q;
   reg         [ 8:0] reach_q;
 
   always @(posedge clk_i) begin
     first_q  <= first;
     origin_q <= origin[2:0];
-    none_q   <= room[10];
-    reach_q  <= stride2_i ? {1'b0, room[8:1]} : room[8:0];
+    reach_q  <= stride2_i ? {1'b0, room[8:1]} : room;
   end
 
   wire        [ 8:0] last = (reach_q < out_side_i) ? reach_q : out_side_i - 9'd1;
 
-  assign any_o    = !none_q && {7'd0, first_q} <= reach_q && {7'd0, first_q} < out_side_i;
   assign first_o  = first_q;
   assign count_o  = last - {7'd0, first_q} + 9'd1;
   assign origin_o = origin_q;
 
-  // An input row is never negative, and rooms of more than 8 bits do not occur.
-  wire unused = &{1'b0, origin[4:3], room[9]};
+  // An input row is never negative.
+  wire unused = &{1'b0, origin[4:3]};
 
 endmodule
 

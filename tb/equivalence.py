@@ -22,8 +22,8 @@ from pathlib import Path
 
 from pymodel.errors import InputError
 from pymodel.files import ROOT
-from tb.formal import PROPERTIES, statements
-from tb.mutants import BUILD, Mutant, Target, inside, parameters, read, yosys
+from tb.formal import PROPERTIES, inside, statements
+from tb.mutants import BUILD, Mutant, Target, parameters, read, yosys
 from tb.proofs import PROOFS, Proof
 from tb.simulator import RTL
 

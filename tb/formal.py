@@ -256,6 +256,13 @@ def _why(outcome: Outcome) -> str:
     return f"({outcome.status}: {outcome.message or names})"
 
 
+def inside(module: str, rtl: Path = RTL) -> set[str]:
+    """The modules inside a module, and inside those."""
+    used = re.findall(r"^ +(\w+) (?:#\(|\w+ *\()", _source(module, rtl), re.MULTILINE)
+    found = {name for name in used if (rtl / f"{name}.v").exists()}
+    return found.union(*(inside(name, rtl) for name in found))
+
+
 def _source(module: str, rtl: Path) -> str:
     path = rtl / f"{module}.v"
     try:
@@ -276,14 +283,8 @@ def _task(
     proof: Proof, mode: str, labels: tuple[str, ...], rtl: Path, mutant: Mutant | None = None
 ) -> str:
     """The file that SymbiYosys gets, sources included."""
-    texts = {proof.module: _source(proof.module, rtl)}
-    todo = [proof.module]
-    names = {path.stem for path in rtl.glob("*.v")}
-    while todo:
-        used = set(re.findall(r"^ *(\w+) (?:#\(|\w+ \()", texts[todo.pop()], re.MULTILINE))
-        for name in sorted(used & names - set(texts)):
-            texts[name] = _source(name, rtl)
-            todo.append(name)
+    modules = (proof.module, *sorted(inside(proof.module, rtl)))
+    texts = {name: _source(name, rtl) for name in modules}
     if mutant:
         texts[mutant.source or proof.module] = mutant.of(texts[mutant.source or proof.module])
     for name in (proof.module, *proof.bind):

@@ -212,14 +212,6 @@ def read(target: Target) -> list[str]:
     ]
 
 
-def inside(module: str) -> set[str]:
-    """The modules inside a module, and inside those."""
-    names = "|".join(path.stem for path in check_sources(RTL))
-    source = (RTL / f"{module}.v").read_text()
-    found = set(re.findall(rf"^ +({names}) (?:#\(|\w+ *\()", source, re.MULTILINE))
-    return found.union(*map(inside, found))
-
-
 def parameters(module: str, given: dict[str, int]) -> dict[str, str]:
     """All parameters of a module, those not `given` as its source has them."""
     source = (RTL / f"{module}.v").read_text()

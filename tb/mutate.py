@@ -27,7 +27,7 @@ from pymodel.errors import InputError
 from pymodel.files import RESULTS, ROOT, write_json
 from tb.equivalence import equivalent
 from tb.faults import FAULTS, Fault
-from tb.formal import bound, versions
+from tb.formal import bound, inside, versions
 from tb.mutants import (
     BUILD,
     TARGETS,
@@ -37,7 +37,6 @@ from tb.mutants import (
     compile_fault,
     compile_netlist,
     draw,
-    inside,
     shares,
     try_mutant,
 )

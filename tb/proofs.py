@@ -108,11 +108,10 @@ SKEWS = tuple(
 TAP_RANGE = Proof("tap_range", 2, 4, {}, (
     Mutant("exactly_those_reached", "rounded down above the map", "above[1:0] - {1'b0, above[1]}",
         "{1'b0, above[1]}"),
-    Mutant("exactly_those_reached", "the map is a pixel longer", "- 11'sd1 +", "+"),
+    Mutant("exactly_those_reached", "the map is a pixel longer", "- 9'd1 +", "+"),
     Mutant("first_uses_origin", "as if the first output were 0", "{1'b0, first}}) - above",
         "{1'b0, first}})"),
-    Mutant("any_means_some", "outputs beyond the last are reached",
-        " && {7'd0, first_q} < out_side_i", ""),
+    Mutant("some_are", "the output ends a pixel later", "out_side_i - 9'd1;", "out_side_i;"),
 ))  # fmt: skip
 RAM = Proof("ram", 2, 8, {"WIDTH": 4, "DEPTH": 8}, (
     Mutant("reads_what_was_written", "every second word is shared", "words[write_address_i] <=",

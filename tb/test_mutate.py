@@ -100,7 +100,7 @@ def test_verdicts_are_kept(monkeypatch):
     assert try_fault(fault, Store(fresh=False)) == first
     other = fault._replace(new="assign data_o = 1 ^ taps")
     assert try_fault(other, Store(fresh=False)).state == "survived"
-    monkeypatch.setattr(mutate, "code_digest", lambda: "another")
+    monkeypatch.setattr(mutate, "benches", lambda _: {RTL.parent / "tb" / "test_pe.py"})
     assert try_fault(fault, Store(fresh=False)).state == "survived"
 
 

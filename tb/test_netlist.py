@@ -60,7 +60,7 @@ def test_the_core_and_one_gate_of_it_changed(tmp_path):
     made = synthesise(CORE)
     assert made.gates > 15_000
     text = (made.folder / "gates.v").read_text()
-    assert re.search(r"reg \[15:0\] \\act_ram.ram.words +\[127:0\];", text)
+    assert re.search(r"reg \[15:0\] \\act_ram.ram.words +\[239:0\];", text)
     right = run(CORE, made, "tb.test_core", only=SOME, fresh=True)
     assert (right.tests, right.failed) == (2, 0)
     clearing = r"^  assign \\accumulator\.sums\.write_data_i \[\d+\] = [^&\n]+ & [^&\n]+;$"
