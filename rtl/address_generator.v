@@ -19,7 +19,7 @@ module address_generator (
   // it has an activation: more rows and columns than lie outside
   input  wire        take_i,
   input  wire [15:0] act_address_i,
-  input  wire [15:0] pixel_i,
+  input  wire [ 9:0] pixel_i,
   input  wire [ 8:0] rows_i,
   input  wire [ 8:0] cols_i,
   input  wire [ 1:0] rows_outside_i,
@@ -99,9 +99,9 @@ module address_generator (
       act          <= act_address_i;
       act_row      <= act_address_i;
       act_map      <= act_address_i;
-      pixel        <= pixel_i;
-      pixel_row    <= pixel_i;
-      pixel_map    <= pixel_i;
+      pixel        <= {6'd0, pixel_i};
+      pixel_row    <= {6'd0, pixel_i};
+      pixel_map    <= {6'd0, pixel_i};
     end else if (valid_o) begin
       first <= 1'b0;
       if (!last_col) begin

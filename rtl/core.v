@@ -420,7 +420,7 @@ module core #(
   wire                 tile_valid;
   wire [15:0] tile_weight_address;
   wire [15:0] tile_act_address;
-  wire [15:0] tile_pixel;
+  wire [ 9:0] tile_pixel;
   wire [          8:0] tile_rows;
   wire [          8:0] tile_cols;
   wire [          1:0] tile_rows_outside;

@@ -93,11 +93,12 @@ module geometry #(
   localparam WEIGHTS_WIDTH = 22 + $clog2(COLS);
 
   // 1: sizes of the output
-  wire [9:0] padded_height = {2'b00, height_i[7:0]} + {7'd0, padding_i[1:0], 1'b0};
-  wire [9:0] padded_width = {2'b00, width_i[7:0]} + {7'd0, padding_i[1:0], 1'b0};
+  wire [8:0] padded_height = {1'b0, height_i[7:0]} + {6'd0, padding_i[1:0], 1'b0};
+  wire [8:0] padded_width = {1'b0, width_i[7:0]} + {6'd0, padding_i[1:0], 1'b0};
+  wire [8:0] kernel = {6'd0, kernel_i[2:0]};
   wire       stride2 = stride_i == 8'd2;
-  wire [9:0] room_height = padded_height - {7'd0, kernel_i[2:0]};
-  wire [9:0] room_width = padded_width - {7'd0, kernel_i[2:0]};
+  wire [8:0] room_height = padded_height - kernel;
+  wire [8:0] room_width = padded_width - kernel;
 
   reg  [ 2:0] error_1;
   reg  [ 8:0] out_height_1;
@@ -106,8 +107,8 @@ module geometry #(
   reg  [ 5:0] kernel_taps_1;
 
   always @(posedge clk_i) begin
-    out_height_1  <= (stride2 ? {1'b0, room_height[8:1]} : room_height[8:0]) + 9'd1;
-    out_width_1   <= (stride2 ? {1'b0, room_width[8:1]} : room_width[8:0]) + 9'd1;
+    out_height_1  <= (stride2 ? {1'b0, room_height[8:1]} : room_height) + 9'd1;
+    out_width_1   <= (stride2 ? {1'b0, room_width[8:1]} : room_width) + 9'd1;
     map_pixels_1  <= height_i[7:0] * width_i[7:0];
     kernel_taps_1 <= kernel_i[2:0] * kernel_i[2:0];
 
@@ -120,7 +121,7 @@ module geometry #(
       error_1 <= STRIDE[2:0];
     end else if (padding_i > 8'd3 || padding_i >= kernel_i) begin
       error_1 <= PADDING[2:0];
-    end else if (room_height[9] || room_width[9]) begin
+    end else if (padded_height < kernel || padded_width < kernel) begin
       error_1 <= KERNEL[2:0];
     end else if (mode_i > CODES) begin
       error_1 <= MODE[2:0];
@@ -130,7 +131,9 @@ module geometry #(
   end
 
   // 2: of one output tile, and which taps reach the map
-  reg  [31:0] tile_pixels_2;
+  wire [31:0] all_pixels = images_i[15:0] * map_pixels_1;
+  reg  [15:0] tile_pixels_2;
+  reg         too_many_pixels_2;
   // An output of more than 16 bits of pixels has a map that no memory holds.
   reg  [15:0] out_map_pixels_2;
   reg  [13:0] psums_2;
@@ -149,32 +152,34 @@ module geometry #(
   // stride 2 a tap one or three before skips it and uses the second. (No kernel that may be padded by 3
   // has three outputs at stride 2 on a map of one pixel.)
   function [6:0] reaching(input [2:0] side, input [8:0] out_side, input is_stride2, input [1:0] padding);
-    reg one, two, three;
+    reg       one, two, three;
+    reg [6:0] below;
     begin
+      // A map has a first row.
+      below    = {side > 3'd6, side > 3'd5, side > 3'd4, side > 3'd3, side > 3'd2, side > 3'd1, 1'b1};
       one      = out_side > 9'd1 && (!is_stride2 || side > 3'd1);
       two      = out_side > (is_stride2 ? 9'd1 : 9'd2);
       three    = out_side > (is_stride2 ? 9'd2 : 9'd3);
-      reaching = (~(7'h7f << side) << padding) | ({4'd0, one, two, three} >> (2'd3 - padding));
+      reaching = (below << padding) | ({4'd0, one, two, three} >> (2'd3 - padding));
     end
   endfunction
 
   always @(posedge clk_i) begin
-    tile_pixels_2    <= images_i[15:0] * map_pixels_1;
-    out_map_pixels_2 <= out_height_1 * out_width_1;
-    psums_2          <= input_tiles_i[7:0] * kernel_taps_1;
-    row_taps_2       <= reaching(near_height, out_height_1, stride2, padding_i[1:0]) & in_kernel;
-    col_taps_2       <= reaching(near_width, out_width_1, stride2, padding_i[1:0]) & in_kernel;
+    tile_pixels_2     <= all_pixels[15:0];
+    too_many_pixels_2 <= all_pixels[31:16] != 0;
+    out_map_pixels_2  <= out_height_1 * out_width_1;
+    psums_2           <= input_tiles_i[7:0] * kernel_taps_1;
+    row_taps_2        <= reaching(near_height, out_height_1, stride2, padding_i[1:0]) & in_kernel;
+    col_taps_2        <= reaching(near_width, out_width_1, stride2, padding_i[1:0]) & in_kernel;
   end
 
   // 3: of the whole layer
   reg  [23:0] act_words_3;
-  reg         too_many_pixels_3;
   reg  [OUT_WIDTH-1:0] out_tile_pixels_3;
   reg  [WEIGHTS_WIDTH-1:0] weight_words_3;
 
   always @(posedge clk_i) begin
-    act_words_3       <= input_tiles_i[7:0] * tile_pixels_2[15:0];
-    too_many_pixels_3 <= tile_pixels_2[31:16] != 0;
+    act_words_3       <= input_tiles_i[7:0] * tile_pixels_2;
     out_tile_pixels_3 <= images_i[15:0] * out_map_pixels_2;
     weight_words_3    <= output_tiles_i[7:0] * psums_2 * COLS[WEIGHTS_WIDTH-1:0];
   end
@@ -188,7 +193,7 @@ module geometry #(
         error_o <= OVERFLOW;
       end else if ({{(32 - WEIGHTS_WIDTH) {1'b0}}, weight_words_3} > WEIGHT_LIMIT) begin
         error_o <= WEIGHT_MEMORY;
-      end else if (too_many_pixels_3 || {8'd0, act_words_3} > ACT_LIMIT) begin
+      end else if (too_many_pixels_2 || {8'd0, act_words_3} > ACT_LIMIT) begin
         error_o <= ACT_MEMORY;
       end else if ({{(32 - OUT_WIDTH) {1'b0}}, out_tile_pixels_3} > PIXEL_LIMIT) begin
         error_o <= ACCUMULATOR;
@@ -212,7 +217,7 @@ module geometry #(
       mode_o            <= mode_i;
       images_o          <= images_i[15:0];
       map_pixels_o      <= map_pixels_1[15:0];
-      tile_pixels_o     <= tile_pixels_2[15:0];
+      tile_pixels_o     <= tile_pixels_2;
       out_map_pixels_o  <= out_map_pixels_2;
       out_tile_pixels_o <= out_tile_pixels_3[15:0];
       tile_weights_o    <= kernel_taps_1 * COLS[15:0];

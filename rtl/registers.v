@@ -26,7 +26,7 @@ module registers #(
   input  wire [ 3:0] s_axil_wstrb,
   input  wire        s_axil_wvalid,
   output wire        s_axil_wready,
-  output reg  [ 1:0] s_axil_bresp,
+  output wire [ 1:0] s_axil_bresp,
   output reg         s_axil_bvalid,
   input  wire        s_axil_bready,
   input  wire [ 6:0] s_axil_araddr,
@@ -34,7 +34,7 @@ module registers #(
   input  wire        s_axil_arvalid,
   output wire        s_axil_arready,
   output reg  [31:0] s_axil_rdata,
-  output reg  [ 1:0] s_axil_rresp,
+  output wire [ 1:0] s_axil_rresp,
   output reg         s_axil_rvalid,
   input  wire        s_axil_rready,
 
@@ -110,6 +110,9 @@ module registers #(
   assign s_axil_wready  = write;
   assign change_o       = write && write_layer;
 
+  reg write_refused;
+  assign s_axil_bresp = write_refused ? SLVERR : OKAY;
+
   // Bytes without strobe keep their value.
   wire [31:0] mask = {{8{s_axil_wstrb[3]}}, {8{s_axil_wstrb[2]}}, {8{s_axil_wstrb[1]}},
                       {8{s_axil_wstrb[0]}}};
@@ -119,7 +122,7 @@ module registers #(
     start_o <= write && write_control && set[0] && !rst_i;
     clear_o <= write && write_control && set[1] && !rst_i;
     if (write) begin
-      s_axil_bresp <= (write_control || write_layer) ? OKAY : SLVERR;
+      write_refused <= !write_control && !write_layer;
     end
     if (rst_i)              s_axil_bvalid <= 1'b0;
     else if (write)         s_axil_bvalid <= 1'b1;
@@ -145,12 +148,15 @@ module registers #(
     end
   end
 
+  reg read_refused;
+  assign s_axil_rresp = read_refused ? SLVERR : OKAY;
+
   wire read = s_axil_arvalid && s_axil_arready;
   assign s_axil_arready = !s_axil_rvalid || s_axil_rready;
 
   always @(posedge clk_i) begin
     if (read) begin
-      s_axil_rresp <= OKAY;
+      read_refused <= 1'b0;
       case (s_axil_araddr[6:2])
         VERSION:          s_axil_rdata <= VERSION_VALUE;
         ARRAY:            s_axil_rdata <= {8'd4, 8'd4, COLS[7:0], ROWS[7:0]};
@@ -170,7 +176,7 @@ module registers #(
         OUTPUT:           s_axil_rdata <= {21'd0, mode_keep};
         default: begin
           s_axil_rdata <= 32'd0;
-          s_axil_rresp <= SLVERR;
+          read_refused <= 1'b1;
         end
       endcase
     end

@@ -40,9 +40,9 @@ module sequencer #(
   output reg         tile_valid_o,
   // The tile's weights
   output reg  [15:0] weight_address_o,
-  // Its first activation, and the output pixel to which that belongs
+  // Its first activation, and the output pixel to which that belongs, in one of the first four rows
   output reg  [15:0] act_address_o,
-  output reg  [15:0] pixel_o,
+  output reg  [ 9:0] pixel_o,
   // Output rows and columns; of these, at the end, those whose inputs lie outside the map: at most
   // as many as the padding
   output reg  [ 8:0] rows_o,
@@ -133,10 +133,10 @@ module sequencer #(
 
   // Two cycles later: what the tap reaches
   wire [1:0] row_first;
-  wire [8:0] row_count;
+  wire [7:0] row_count;
   wire [2:0] row_origin;
   wire [1:0] col_first;
-  wire [8:0] col_count;
+  wire [7:0] col_count;
   wire [2:0] col_origin;
 
   tap_range row_range (
@@ -164,10 +164,10 @@ module sequencer #(
   );
 
   reg  [ 1:0] row_first_q;
-  reg  [ 8:0] row_count_q;
+  reg  [ 7:0] row_count_q;
   reg  [10:0] row_act_q;
   reg  [ 1:0] col_first_q;
-  reg  [ 8:0] col_count_q;
+  reg  [ 7:0] col_count_q;
   reg  [ 2:0] col_origin_q;
   reg  [ 5:0] tap_q;
   reg         final_q;
@@ -183,22 +183,20 @@ module sequencer #(
     final_q      <= last_tap && last_input_tile;
   end
 
-  wire [ 8:0] rows_outside = out_height_i - row_count_q;
-  wire [ 8:0] cols_outside = out_width_i - col_count_q;
-
-  // A padding is at most 3.
-  wire unused = &{1'b0, rows_outside[8:2], cols_outside[8:2]};
+  // A padding is at most 3, and so are these.
+  wire [ 1:0] rows_outside = out_height_i[1:0] - row_count_q[1:0];
+  wire [ 1:0] cols_outside = out_width_i[1:0] - col_count_q[1:0];
 
   // Three cycles later: where that is
   reg  [15:0] weight_address_q;
   reg  [15:0] act_address_q;
-  reg  [15:0] pixel_q;
-  wire [10:0] row_pixel = row_first_q * out_width_i;
+  reg  [ 9:0] pixel_q;
+  wire [ 9:0] row_pixel = row_first_q * out_width_i;
 
   always @(posedge clk_i) begin
     weight_address_q <= weight_base + {10'd0, tap_q} * COLS[15:0];
     act_address_q    <= act_base + {5'd0, row_act_q} + {13'd0, col_origin_q};
-    pixel_q          <= {5'd0, row_pixel} + {14'd0, col_first_q};
+    pixel_q          <= row_pixel + {8'd0, col_first_q};
   end
 
   always @(posedge clk_i) begin
@@ -212,10 +210,10 @@ module sequencer #(
       act_address_o    <= act_address_q;
       pixel_o          <= pixel_q;
       // The final tile visits every output pixel, also those that its tap does not reach.
-      rows_o           <= final_q ? out_height_i : row_count_q;
-      cols_o           <= final_q ? out_width_i : col_count_q;
-      rows_outside_o   <= final_q ? rows_outside[1:0] : 2'd0;
-      cols_outside_o   <= final_q ? cols_outside[1:0] : 2'd0;
+      rows_o           <= final_q ? out_height_i : {1'b0, row_count_q};
+      cols_o           <= final_q ? out_width_i : {1'b0, col_count_q};
+      rows_outside_o   <= final_q ? rows_outside : 2'd0;
+      cols_outside_o   <= final_q ? cols_outside : 2'd0;
       final_o          <= final_q;
     end
   end

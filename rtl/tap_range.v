@@ -20,7 +20,7 @@ module tap_range (
   input  wire [2:0] tap_i,
 
   output wire [1:0] first_o,
-  output wire [8:0] count_o,
+  output wire [7:0] count_o,
   output wire [2:0] origin_o
 );
 
@@ -49,11 +49,12 @@ module tap_range (
   wire        [ 8:0] last = (reach_q < out_side_i) ? reach_q : out_side_i - 9'd1;
 
   assign first_o  = first_q;
-  assign count_o  = last - {7'd0, first_q} + 9'd1;
+  // There are no more than the map has rows.
+  assign count_o  = last[7:0] - {6'd0, first_q} + 8'd1;
   assign origin_o = origin_q;
 
   // An input row is never negative.
-  wire unused = &{1'b0, origin[4:3]};
+  wire unused = &{1'b0, origin[4:3], last[8]};
 
 endmodule
 

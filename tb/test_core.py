@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from cocotb.triggers import ClockCycles, ReadOnly, RisingEdge
 from cocotb.utils import get_sim_time
+from cocotbext.axi import AxiResp
 
 from pymodel import registers
 from pymodel.core import Core, Layer, check, words
@@ -305,6 +306,32 @@ async def start_after_a_dropped_packet(dut):
     assert await bench.idle() == Error.START_WHILE_BUSY
     await bench.start()
     compare(reference(layer, codes, weights), await bench.finish(layer), layer, bench.core)
+
+
+@cocotb.test()
+async def registers_are_written_byte_by_byte(dut):
+    """A strobe is for its own byte."""
+    bench = await started(dut)
+    rng = random_generator()
+    for register in (registers.MAP, registers.IMAGES):  # 32 bits that can be written
+        answer = await bench.registers.read(register.address, 4)
+        expected = bytearray(answer.data)
+        for byte in [*rng.permutation(4), *rng.permutation(4)]:
+            expected[byte] = rng.integers(256)
+            await bench.registers.write(register.address + int(byte), expected[byte : byte + 1])
+            answer = await bench.registers.read(register.address, 4)
+            assert answer.data == expected, f"byte {byte} of {register}"
+
+
+@cocotb.test()
+async def accesses_without_a_register_are_refused(dut):
+    """And a write to one that can only be read; the others are not."""
+    bench = await started(dut)
+    for address, resp in ((0x7C, AxiResp.SLVERR), (registers.MAP.address, AxiResp.OKAY)):
+        assert (await bench.registers.read(address, 4)).resp == resp
+        assert (await bench.registers.write(address, bytes(4))).resp == resp
+    answer = await bench.registers.write(registers.STATUS.address, bytes(4))
+    assert answer.resp == AxiResp.SLVERR
 
 
 @cocotb.test()

@@ -302,13 +302,24 @@ async def the_largest_layer(dut):
 
 @cocotb.test()
 async def maps_of_the_longest_sides(dut):
-    """255 pixels, and 258 of the output."""
+    """255 pixels, and 258 of the output; and a power of two, which is not taken for nothing."""
     bench = GeometryBench(dut)
     await bench.start()
     for height, width in ((255, 124), (124, 255)):
         for stride in (1, 2):
             layer = job(bench.core, height=height, width=width, kernel=4, stride=stride, padding=3)
             await bench.check(layer)
+    for bit in range(3, 9):
+        for padding in range(4):
+            for more in (0, 1):
+                side = 2**bit - 2 * padding + more
+                if 0 < side < 256:
+                    await bench.check(
+                        job(bench.core, height=side, width=9, kernel=7, padding=padding)
+                    )
+                    await bench.check(
+                        job(bench.core, height=9, width=side, kernel=7, padding=padding)
+                    )
 
 
 def random_layer(rng, core: Core) -> Layer:

@@ -38,8 +38,8 @@
     if (take_i) begin
       {walking, final_of} <= {1'b1, final_i};
       {rows_of, cols_of, rows_outside_of, cols_outside_of} <= {rows_i, cols_i, rows_outside_i, cols_outside_i};
-      {act_of, pixel_of} <= {act_address_i, pixel_i};
-      {map_at, row_at, pixel_map_at, pixel_row_at} <= {{2{act_address_i}}, {2{pixel_i}}};
+      {act_of, pixel_of} <= {act_address_i, 6'd0, pixel_i};
+      {map_at, row_at, pixel_map_at, pixel_row_at} <= {{2{act_address_i}}, {2{6'd0, pixel_i}}};
       {image, row, col, map_start, row_start, map_pixel, row_pixel} <= 0;
     end else if (valid_o) begin
       if (at_end) walking <= 1'b0;
