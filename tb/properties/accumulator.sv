@@ -44,7 +44,7 @@
     // Pixels come only while the memory is clear.
     pixels_when_ready: assume (!started || !pixel_valid_i || ready_o);
     // They have a place there.
-    pixels_have_places: assume (pixel_i < PIXELS);
+    pixels_have_places: assume (!pixel_valid_i || pixel_i < PIXELS);
     // A layer whose sums could need more bits is refused; see geometry.v.
     sums_fit: assume (!started || !here[2] || (with_psum >= -(1 << (SUM_WIDTH - 1)) && with_psum < (1 << (SUM_WIDTH - 1))));
     if (started) begin

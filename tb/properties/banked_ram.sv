@@ -20,8 +20,10 @@
   end
 
   always @* begin
-    // Addresses are those of a bank's words.
-    addresses_exist: assume (write_address_i < WORDS && read_address_i < WORDS && watched_address < WORDS);
+    // The word is one of the bank's.
+    any_word: assume (watched_address < WORDS);
+    // What is written has its place in the bank.
+    writes_have_places: assume (!write_i || write_address_i < WORDS);
     // The RAM's word that is watched is this one.
     same_word: assume (seen_watched == watched_address + (watched_bank ? WORDS : 0));
     // What the RAM holds at first is what was written there.

@@ -82,8 +82,8 @@
     reset_first: assume (started || rst_i);
     // The layer and the bank are known from the cycle before the first sums, and stay.
     layer_stays: assume (!started || !in_layer || layer == past_layer);
-    // A layer has tiles and pixels.
-    layer_sizes: assume (output_tiles_i != 0 && output_tiles_i <= TILES && out_tile_pixels_i != 0);
+    // A layer whose sums come has tiles and pixels; in mode CODES thresholds for all tiles.
+    layer_sizes: assume (!in_layer || output_tiles_i != 0 && (output_tiles_i <= TILES || mode_i != CODES) && out_tile_pixels_i != 0);
     // The last sums of two tiles are not in neighbouring cycles.
     tiles_apart: assume (!(past_sum && past_ends_tile && sum_valid_i && ends_tile));
     // There are none in the cycle after a reset.

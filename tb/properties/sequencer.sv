@@ -50,8 +50,8 @@
   function first(input [6:0] taps, input [2:0] of);
     first = taps[of] && !(taps[tap] && rank(tap) < rank(of));
   endfunction
-  function after(input [6:0] taps, input [2:0] of, input [2:0] before);
-    after = taps[of] && rank(of) > rank(before) && !(taps[tap] && rank(tap) < rank(of) && rank(tap) > rank(before));
+  function after(input [6:0] taps, input [2:0] of, input [2:0] previous);
+    after = taps[of] && rank(of) > rank(previous) && !(taps[tap] && rank(tap) < rank(of) && rank(tap) > rank(previous));
   endfunction
 
   // Whether one index (output tile, input tile, kernel row, kernel column) is the last, or follows another

@@ -1,0 +1,94 @@
+"""What the proofs assume of the modules around a module holds in the core while layers run.
+
+The assumptions of tb/properties become checks at each rising edge. With them the core runs random
+layers: so proofs that are right each for itself do also fit together.
+"""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tb.formal import PROPERTIES, bound, inside, statements
+from tb.scoreboard import BenchError
+from tb.simulator import RTL, run_bench
+from tb.test_core_random import PART, PARTS
+from tb.testing import CORES, faulty_rtl
+
+# Not of the modules around: what a proof chooses to look at, or how its registers begin
+OF_THE_PROOF = {
+    "reset_first", "restart_first", "any_lane", "any_row", "any_register", "any_tap", "any_word",
+    "same_word", "same_words", "held_at_first", "watched_exists", "unused_length",
+}  # fmt: skip
+# Of the numbers: the rows above keep the one, geometry the next, the host the last.
+OF_THE_DATA = {"psum_of_rows_above", "sums_fit", "thresholds_ascend"}
+# Of small memories and layers; in the core by IN_CORE
+OF_SMALL_SIZES = {"small_sizes", "tile_fits"}
+# The sequencer never leaves the taps that reach the map (lemma_here); before a layer it has any.
+OF_THE_SEQUENCER = {"reaching"}
+NOT_HERE = OF_THE_PROOF | OF_THE_DATA | OF_SMALL_SIZES | OF_THE_SEQUENCER
+# A layer that is refused also reaches the sequencer, and goes no further than its first tile. It
+# stays (layer_stays) until it is taken, so that is soon enough to look.
+WHEN = {f"sequencer.{name}": "take_i" for name in ("layer_sizes", "output_sizes", "layer_taps")}
+# What the address generator is proven to keep for small sizes
+IN_CORE = {
+    "act_in_memory": "!(pixel_valid && pixel_inside) || act_address < ACT_WORDS",
+    "pixel_in_memory": "!pixel_valid || pixel < PIXELS",
+    "column_in_memory": "!(column_valid && tile_valid) || column_address < WEIGHT_WORDS",
+}
+
+PART_4X4 = str(PARTS.index("4x4"))
+
+
+def checked(module: str, rtl: Path) -> str:
+    """The source of a module of the core, with checks; a violation ends the simulation.
+
+    For Verilator: in Icarus an expression does not follow what its functions read besides.
+    """
+    text, checks = bound(module, rtl), dict(IN_CORE) if module == "core" else {}
+    found = statements(module) if (PROPERTIES / f"{module}.sv").exists() else []
+    for statement in found:
+        begin = re.search(rf"\b{statement.label}: {statement.kind} \(", text)
+        end, depth = begin.end(), 1
+        while depth:
+            depth += {"(": 1, ")": -1}.get(text[end], 0)
+            end += 1
+        if statement.kind == "assume" and statement.label not in NOT_HERE:
+            checks[statement.label] = text[begin.end() : end - 1]
+        text = text[: begin.start()] + text[end + 1 :]  # with its semicolon
+    reset = "rst_i" if re.search(r"input +wire +rst_i", text) else "1'b1"
+    lines = "".join(
+        f"    if (had_reset && {WHEN.get(f'{module}.{label}', '1')} && !({condition}))\n"
+        f'      $fatal(1, "{module} is not given what it assumes: {label}");\n'
+        for label, condition in checks.items()
+    )
+    before, _, after = text.rpartition("endmodule")
+    return (
+        f"{before}\n  reg had_reset = 1'b0;\n  always @(posedge clk_i) begin\n"
+        f"    had_reset <= had_reset || {reset};\n{lines}  end\nendmodule{after}"
+    )
+
+
+def run(folder: Path, rtl: Path = RTL) -> None:
+    """Random layers through a core with checks; BenchError if one is violated."""
+    sources = []
+    for module in sorted({"core"} | inside("core", rtl)):
+        sources.append(folder / f"{module}.v")
+        sources[-1].write_text(checked(module, rtl))
+    run_bench(
+        "tb.test_core_random", "core", simulator="verilator", variant="assumptions",
+        parameters=CORES["4x4"].parameters(), settings={PART: PART_4X4}, sources=sources,
+    )  # fmt: skip
+
+
+def test_what_is_assumed_holds(tmp_path):
+    run(tmp_path)
+
+
+def test_what_is_violated_is_named(tmp_path, caplog):
+    """A module that does not keep what its neighbour assumes."""
+    fault = ("row_taps_o        <= row_taps_2;", "row_taps_o <= 7'h7f;")
+    rtl = faulty_rtl(tmp_path, "geometry.v", fault)
+    with pytest.raises(BenchError):
+        run(tmp_path, rtl)
+    assert "sequencer is not given what it assumes: layer_taps" in caplog.text
