@@ -50,7 +50,7 @@ FAULTS = (
         "weight = swap_i ? (weight_hops_i != 0 ? weight_i : shadow) : active;",
     ),
     Fault(
-        "the last column's shadow is not loaded",
+        "a PE keeps the weights that only pass, not its own",
         "pe",
         "if (weight_hops_i != 0) begin",
         "if (weight_hops_i > 1) begin",
@@ -97,6 +97,18 @@ FAULTS = (
         "systolic_array",
         "{hops, weight_i[r*WEIGHT_WIDTH +: WEIGHT_WIDTH]};",
         "{hops, weight_i[(ROWS-1-r)*WEIGHT_WIDTH +: WEIGHT_WIDTH]};",
+    ),
+    Fault(
+        "the last column's shadow is not loaded",
+        "systolic_array",
+        ".weight_hops_i(hops_west),",
+        ".weight_hops_i(c == COLS - 1 ? {HOPS_WIDTH{1'b0}} : hops_west),",
+    ),
+    Fault(
+        "the swap one cycle early from each column to the next",
+        "systolic_array",
+        "swap_west   = g_row[r].g_col[c-1].swap_east;",
+        "swap_west   = g_row[r].g_col[c-1].swap_west;",
     ),
     Fault(
         "the swap without a valid activation",
@@ -239,6 +251,12 @@ FAULTS = (
     ),
     Fault(
         "FIFO one entry too deep",
+        "output_fifo",
+        "unreserved    <= ALL;",
+        "unreserved    <= ALL + 1'b1;",
+    ),
+    Fault(
+        "FIFO never full",
         "output_fifo",
         "reservable_o <= unreserved_next != 0;",
         "reservable_o <= 1'b1;",

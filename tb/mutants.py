@@ -23,6 +23,7 @@ from pymodel.files import ROOT, replacing, temporary_folder
 from tb.cocotb_results import first_failure
 from tb.faults import Fault
 from tb.formal import bound
+from tb.process import SilentError
 from tb.scoreboard import BenchError
 from tb.simulator import RESULTS_XML, RTL, Simulation, check_sources, prepare_bench
 from tb.sweep import digest
@@ -99,8 +100,9 @@ TARGETS = (
     _target("registers", **Core().parameters()),
     _target("control", COUNTER_WIDTH=10),
     _target(
-        "core", Bench("tb.test_core_wires"), Bench("tb.test_core"), Bench("tb.test_core_states"),
-        Bench("tb.test_core_random", {"SYSTOLIC_CORE_PART": "5"}), **CORES["4x4"].parameters(),
+        "core", Bench("tb.test_core"), Bench("tb.test_core_states"),
+        Bench("tb.test_core_random", {"SYSTOLIC_CORE_PART": "5"}), Bench("tb.test_core_wires"),
+        **CORES["4x4"].parameters(),
     ),
 )  # fmt: skip
 
@@ -123,7 +125,7 @@ class Mutant:
             "cnot0": f"inverted while bit {words.get('ctrlbit')} is 0",
             "cnot1": f"inverted while bit {words.get('ctrlbit')} is 1",
         }[words["mode"]]  # fmt: skip
-        cell = words["cell"].lstrip("\\").split("$rtl/")[0].split("$/")[0]
+        cell = words["cell"].lstrip("\\").split("$build/")[0]
         wire = f", {words['wire']}[{words['wirebit']}]" if "wire" in words else ""
         return f"{cell}.{words['port']}[{words['portbit']}] {what}{wire}"
 
@@ -278,6 +280,14 @@ def compile_netlist(netlist: Netlist) -> Simulation:
     return prepare_bench(target.benches[0].module, target.module, [*others, written], {}, label)
 
 
+def compile_rtl(target: Target) -> Simulation:
+    """The RTL as it is. Not for several threads."""
+    return prepare_bench(
+        target.benches[0].module, target.module, check_sources(RTL), target.parameters,
+        f"right-{target.label}",
+    )  # fmt: skip
+
+
 def compile_fault(fault: Fault, target: Target) -> Simulation:
     """The RTL with a named fault, for a target of its module. InputError if it does not compile.
 
@@ -302,8 +312,10 @@ def try_mutant(
 ) -> Verdict:
     """Run the target's benches, one after another, until the first test fails.
 
-    A mutant is killed if a test fails, or if a bench says nothing for `limit` seconds: whoever runs
-    it sees that it hangs. Number 0 is the netlist without a mutant.
+    A mutant is killed if a test fails, or if a bench says nothing for `limit` seconds, and neither
+    for three times as long: whoever runs it sees that it hangs. Number 0 is the netlist without a
+    mutant. InputError if the simulator does not start, crashes or leaves no results, which is no
+    mutant's doing.
     """
     begun = time.monotonic()
     for bench in target.benches:
@@ -330,12 +342,25 @@ def _first_failure(
         results = Path(name) / RESULTS_XML
         variables = {
             "COCOTB_TEST_MODULES": bench.module, "COCOTB_RESULTS_FILE": str(results),
-            "COCOTB_RANDOM_SEED": seed, **bench.settings,
+            "COCOTB_RANDOM_SEED": seed, "COCOTB_TEST_FILTER": "", **bench.settings,
         }  # fmt: skip
+        for attempt in (1, 3):
+            try:
+                simulation.run(
+                    Path(name), heard, f"+{SWITCH}={number}", limit=attempt * limit, **variables
+                )
+                break
+            except _Failed as failed:
+                return str(failed)
+            except SilentError as error:
+                hangs = f"{bench.module}: {error}"
+            except BenchError as error:
+                raise InputError(f"{bench.module}: {error}") from None
+        else:
+            return hangs
+        if not results.exists():
+            raise InputError(f"{bench.module}: the simulation ended without results")
         try:
-            simulation.run(Path(name), heard, f"+{SWITCH}={number}", limit=limit, **variables)
             return first_failure(results, bench.module)
-        except _Failed as failed:
-            return str(failed)
-        except (BenchError, InputError) as error:
+        except InputError as error:  # a test raised it
             return f"{bench.module}: {error}"

@@ -16,6 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -36,6 +37,7 @@ from tb.mutants import (
     Verdict,
     compile_fault,
     compile_netlist,
+    compile_rtl,
     draw,
     shares,
     try_mutant,
@@ -45,6 +47,7 @@ from tb.simulator import (
     Simulation,
     check_simulator,
     random_seed,
+    rtl_digest,
     simulator_version,
 )
 from tb.sweep import digest, imported
@@ -52,6 +55,7 @@ from tb.sweep import digest, imported
 LARGEST = 10_000  # mutants
 STATES = ("killed", "survived", "equivalent", "broken")
 GRACE = 20.0  # seconds of silence, beyond twice what the bench takes
+RIGHT = 600.0  # seconds of silence of a bench of which nothing is known
 
 
 class Result(NamedTuple):
@@ -79,17 +83,66 @@ def main() -> int:
     check_simulator("icarus")
     tell(f"Seed {seed}, {jobs} at a time")
     logging.disable(logging.INFO)  # the compilers' commands
-    return report(run(FAULTS, number, seed, jobs, arguments.fresh), seed)
+    store = Store(arguments.fresh)
+    results = run(FAULTS, number, seed, jobs, store)
+    return report(results, seed, store)
 
 
-def run(
-    faults: Iterable[Fault], number: int, seed: int, jobs: int, fresh: bool = False
-) -> list[Result]:
+class Store:
+    """Verdicts of before, under the hash of all that they follow from.
+
+    `begun` is when the run began: a verdict on sources that changed since is refused, not kept.
+    """
+
+    def __init__(self, fresh: bool):
+        self.fresh = fresh
+        self.begun = time.time()
+        self.tried = 0  # now, not before
+        self._counting = threading.Lock()
+        about = " ".join([simulator_version("icarus"), versions(), random_seed()])
+        self._common = about.encode()
+        self._locks = {target: threading.Lock() for target in TARGETS}
+
+    def verdict(
+        self,
+        target: Target,
+        what: str,
+        find: Callable[[], Verdict],
+        code: Iterable[Path],
+        fresh: bool | None = None,
+    ) -> Verdict:
+        """The kept verdict on `what` of `target`; else `find()`, by our `code`, which is kept."""
+        files = {RTL / f"{name}.v" for name in {target.module} | inside(target.module)} | set(code)
+        about = (self._common, target.name.encode(), what.encode())
+        name = digest(*about, *(file.read_bytes() for file in sorted(files)))
+        path = BUILD / "verdicts" / f"{name}.json"
+        if path.exists() and not (self.fresh if fresh is None else fresh):
+            return Verdict(**json.loads(path.read_text()))
+        verdict = find()
+        for file in files:
+            if file.stat().st_ctime >= self.begun:
+                name = os.path.relpath(file)
+                raise InputError(f"{name}: changed while its faults were tried; run again")
+        with self._counting:
+            self.tried += 1
+        if verdict.state != "broken":  # which may be a full disk's doing
+            write_json(path, verdict._asdict())
+        return verdict
+
+    def limit(self, target: Target) -> float:
+        """How long its benches may be silent. InputError if they fail without a fault."""
+        with self._locks[target]:
+            code = benches(target)
+            right = self.verdict(target, "nothing", lambda: _right(target), code, fresh=False)
+        return GRACE + 2 * right.seconds
+
+
+def run(faults: Iterable[Fault], number: int, seed: int, jobs: int, store: Store) -> list[Result]:
     """Try all `faults` and `number` netlist mutants drawn with `seed`, `jobs` at a time.
 
     $COCOTB_RANDOM_SEED is the benches' own seed. InputError if one fails without a fault.
     """
-    faults, store = tuple(faults), Store(fresh)
+    faults = tuple(faults)
     begin = {target: share for target, share in shares(number).items() if share}
     results, survivors = [], {}
     with (
@@ -120,29 +173,6 @@ def run(
             pool.shutdown(wait=False, cancel_futures=True)
             raise
     return results
-
-
-class Store:
-    """Verdicts of before, under the hash of all that they follow from."""
-
-    def __init__(self, fresh: bool):
-        self.fresh = fresh
-        about = " ".join([simulator_version("icarus"), versions(), random_seed()])
-        self._common = about.encode()
-
-    def verdict(
-        self, target: Target, what: str, find: Callable[[], Verdict], code: Iterable[Path]
-    ) -> Verdict:
-        """The kept verdict on `what` of `target`; else `find()`, by our `code`, which is kept."""
-        files = {RTL / f"{name}.v" for name in {target.module} | inside(target.module)} | set(code)
-        about = (self._common, target.name.encode(), what.encode())
-        name = digest(*about, *(file.read_bytes() for file in sorted(files)))
-        path = BUILD / "verdicts" / f"{name}.json"
-        if path.exists() and not self.fresh:
-            return Verdict(**json.loads(path.read_text()))
-        verdict = find()
-        write_json(path, verdict._asdict())
-        return verdict
 
 
 def benches(target: Target) -> set[Path]:
@@ -191,39 +221,48 @@ class CompiledNetlist:
 def try_fault(fault: Fault, store: Store) -> Verdict:
     """What the benches of a named fault's module say to it: killed if one of them does."""
     for target in (target for target in TARGETS if target.module == fault.module):
-        verdict = store.verdict(
-            target, f"{fault.old} => {fault.new}", lambda t=target: _try(fault, t), benches(target)
-        )
+        limit = store.limit(target)
+        find = partial(_try, partial(compile_fault, fault), target, limit)
+        verdict = store.verdict(target, f"{fault.old} => {fault.new}", find, benches(target))
         if verdict.state != "survived":
             break
     return verdict
 
 
-def _try(fault: Fault, target: Target) -> Verdict:
+def _right(target: Target) -> Verdict:
+    """Of the RTL as it is."""
+    verdict = _try(compile_rtl, target)
+    if verdict.state != "survived":
+        raise InputError(f"{target.name}: {verdict.how} fails without a fault")
+    return verdict
+
+
+def _try(compiled: Callable[[Target], Simulation], target: Target, limit: float = RIGHT) -> Verdict:
     try:
         with _compiling:
-            simulation = compile_fault(fault, target)
+            simulation = compiled(target)
     except InputError as error:
         return Verdict("broken", str(error), 0.0)
-    return try_mutant(simulation, target, random_seed())
+    return try_mutant(simulation, target, random_seed(), limit=limit)
 
 
 def prove(survivors: list[tuple[Mutant, Verdict]], store: Store) -> list[Result]:
     """Which survivors of one target change nothing."""
     target = survivors[0][0].target
-    whole = json.dumps([mutant.change for mutant, _ in survivors])
+    whole = json.dumps(sorted(mutant.change for mutant, _ in survivors))
     properties = bound(target.module)
     begun = time.monotonic()
 
     def find() -> Verdict:
-        numbers = sorted(equivalent(target, [mutant for mutant, _ in survivors]))
-        return Verdict("equivalent", json.dumps(numbers), time.monotonic() - begun)
+        numbers = equivalent(target, [mutant for mutant, _ in survivors])
+        changes = [mutant.change for mutant, _ in survivors if mutant.number in numbers]
+        return Verdict("equivalent", json.dumps(changes), time.monotonic() - begun)
 
     found = store.verdict(target, f"{properties} {whole}", find, imported("tb.equivalence"))
     same = json.loads(found.how)
     share = found.seconds / len(survivors)
     return [
-        _result(m, v._replace(state="equivalent" if m.number in same else v.state,
+        _result(m, v._replace(state="equivalent" if m.change in same else v.state,
                               seconds=v.seconds + share))
         for m, v in survivors
     ]  # fmt: skip
@@ -237,8 +276,11 @@ def _result(fault: Fault | Mutant, verdict: Verdict) -> Result:
     return Result(fault.module, "named", where, fault.name, verdict)
 
 
-def report(results: list[Result], seed: int) -> int:
-    """Print the table, write build/results/mutation.json; 1 if a fault survived or is broken."""
+def report(results: list[Result], seed: int, store: Store) -> int:
+    """Print the table, write build/results/mutation.json; 1 if a fault survived or is broken.
+
+    The file also keeps what the runs before, of the same RTL, counted: `seeds`.
+    """
 
     def count(state: str, among: Iterable[Result] = results) -> int:
         return sum(result.verdict.state == state for result in among)
@@ -258,18 +300,32 @@ def report(results: list[Result], seed: int) -> int:
         tell(f"  {found['where']}: {found['difference']}")
     spent = sum(result.verdict.seconds for result in results) / max(1, len(results))
     named = sum(result.kind == "named" for result in results)
-    write_json(RESULTS / "mutation.json", {
-        "seed": seed, "bench_seed": int(random_seed()), "named": named,
-        "netlist": len(results) - named, **{state: count(state) for state in STATES},
-        "survivors": survivors, "seconds_per_mutant": round(spent, 2),
+    drawn = [result for result in results if result.kind == "netlist"]
+    path, rtl = RESULTS / "mutation.json", rtl_digest()
+    counts = {"netlist": len(drawn), **{state: count(state, drawn) for state in STATES}}
+    write_json(path, {
+        "seed": seed, "bench_seed": int(random_seed()), "named": named, "netlist": len(drawn),
+        **{state: count(state) for state in STATES}, "survivors": survivors,
+        "seconds_per_mutant": round(spent, 2), "rtl": rtl,
+        "seeds": _seeds(path, rtl) | {str(seed): counts},
     })  # fmt: skip
     words = (
         f"{len(results)} faults, seed {seed}: {count('killed')} killed, {count('equivalent')} "
-        f"change nothing, {spent:.1f} s each. Results: build/results/mutation.json"
+        f"change nothing, {spent:.1f} s each; {store.tried} runs now, the others kept, in "
+        f"{time.time() - store.begun:.0f} s. Results: build/results/mutation.json"
     )
     if survivors:
         return conclude(f"FAILED: {len(survivors)} survived; {words}", passed=False)
     return conclude(words)
+
+
+def _seeds(path: Path, rtl: str) -> dict[str, dict[str, int]]:
+    """What runs on this RTL with other seeds counted among the netlist mutants."""
+    try:
+        before = json.loads(path.read_text())
+        return before["seeds"] if before["rtl"] == rtl else {}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
 
 
 if __name__ == "__main__":

@@ -20,6 +20,10 @@ _LIBC = ctypes.CDLL(None)
 _PR_SET_PDEATHSIG = 1  # <sys/prctl.h>
 
 
+class SilentError(BenchError):
+    """A process said nothing for too long."""
+
+
 def silence_limit() -> float:
     """$SIM_TIMEOUT, by default TIMEOUT; InputError if it is no number of seconds above 0."""
     text = os.environ.get("SIM_TIMEOUT", "") or str(TIMEOUT)
@@ -43,9 +47,9 @@ def execute(
 ) -> int:  # fmt: skip
     """Run a command in `folder`, each line it says to `heard`; its exit code.
 
-    BenchError if it dies by a signal, or says nothing for `limit` seconds, by default
-    `silence_limit()`; what `heard` raises stops it. It ends with this
-    process, however that ends (Linux).
+    BenchError if it dies by a signal, SilentError if it says nothing for `limit` seconds, by
+    default `silence_limit()`; what `heard` raises stops it. It ends with this process, however that
+    ends (Linux).
     """
     limit, name = limit or silence_limit(), Path(command[0]).name
     try:
@@ -65,7 +69,7 @@ def execute(
             os.killpg(process.pid, signal.SIGKILL)  # with all that it started
         process.wait()
         if isinstance(error, TimeoutError | subprocess.TimeoutExpired):
-            raise BenchError(
+            raise SilentError(
                 f"{name} was stopped: it had said nothing for {limit:g} s; if it works that long, "
                 "raise SIM_TIMEOUT"
             ) from None

@@ -105,6 +105,14 @@ def check_sources(rtl: Path) -> list[Path]:
     return sources
 
 
+def rtl_digest(rtl: Path = RTL) -> str:
+    """What a result about the RTL is kept with, so that it does not count for another."""
+    found = hashlib.sha256()
+    for source in check_sources(rtl):
+        found.update(f"\n{source.name}\n".encode() + source.read_bytes())
+    return found.hexdigest()[:16]
+
+
 def random_seed() -> str:
     """$COCOTB_RANDOM_SEED, by default 1; InputError if it is no whole number."""
     seed = os.environ.get("COCOTB_RANDOM_SEED", "1")

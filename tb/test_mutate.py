@@ -1,16 +1,19 @@
 """The benches find every named fault and what Yosys draws; and mutation testing can tell."""
 
 import json
+import os
 import re
+from dataclasses import replace
 
 import pytest
 
+from pymodel.errors import InputError
 from tb import mutate
 from tb.equivalence import equivalent
 from tb.faults import FAULTS, Fault
 from tb.mutants import TARGETS, Mutant, compile_netlist, draw, shares, try_mutant
 from tb.mutate import CompiledNetlist, Result, Store, Verdict, prove, report, try_fault
-from tb.simulator import RTL, check_sources, random_seed
+from tb.simulator import RTL, Simulation, check_sources, random_seed
 
 FEW = shares(20)
 
@@ -104,21 +107,92 @@ def test_verdicts_are_kept(monkeypatch):
     assert try_fault(fault, Store(fresh=False)).state == "survived"
 
 
+def test_what_changed_meanwhile_is_not_kept(tmp_path, monkeypatch):
+    """A bench that was edited while the mutants ran: no verdict on either."""
+    bench = tmp_path / "bench.py"
+    bench.write_text("")
+    store = Store(fresh=True)
+    monkeypatch.setattr(mutate, "benches", lambda _: {bench})
+    assert store.limit(TARGETS[1]) > 20
+    bench.write_text("# edited")
+    fault = Fault("none", "delay", "assign data_o = taps", "assign data_o = ~taps")
+    with pytest.raises(InputError, match=r"bench\.py: changed while its faults were tried"):
+        try_fault(fault, store)
+
+
+def test_a_bench_that_fails_without_a_fault_kills_nothing(monkeypatch):
+    monkeypatch.setattr(mutate, "try_mutant", lambda *_, **__: Verdict("killed", "test_x", 1.0))
+    monkeypatch.setattr(mutate, "benches", lambda _: set())  # a run that is not kept
+    fault = Fault("none", "delay", "assign data_o = taps", "assign data_o = ~taps")
+    with pytest.raises(InputError, match=r"delay .*: test_x fails without a fault"):
+        try_fault(fault, Store(fresh=True))
+
+
+def test_a_test_filter_leaves_out_nothing(monkeypatch):
+    """What it leaves out would fail without a fault, or find none."""
+    monkeypatch.setenv("COCOTB_TEST_FILTER", "no_such_test")
+    fault = Fault("none", "delay", "assign data_o = taps", "assign data_o = ~taps")
+    verdict = try_fault(fault, Store(fresh=True))
+    assert verdict.state == "killed"
+    assert "test_delay" in verdict.how
+
+
+@pytest.mark.parametrize(
+    ("program", "outcome"),
+    [("exit 0", "ended without results"), ("kill -SEGV $$", "SIGSEGV"), ("sleep 60", "killed")],
+    ids=["nothing", "crash", "hang"],
+)
+def test_a_simulator_that_fails_kills_nothing(program, outcome):
+    """A mutant cannot crash it; it may make it hang, which is tried twice."""
+    simulation = Simulation([["sh", "-c", program]], dict(os.environ))
+    if outcome == "killed":
+        verdict = try_mutant(simulation, TARGETS[1], "1", limit=0.2)
+        assert verdict.state == "killed"
+        assert "it had said nothing for 0.6 s" in verdict.how
+    else:
+        with pytest.raises(InputError, match=outcome):
+            try_mutant(simulation, TARGETS[1], "1", limit=5.0)
+
+
+def test_equivalents_are_kept_by_their_change(monkeypatch):
+    """Other draws number the same mutants otherwise."""
+    target = TARGETS[1]
+    monkeypatch.setattr(mutate, "equivalent", lambda _, mutants: {mutants[0].number})
+    first, second = (
+        Mutant(target, n, f"mutate -mode inv -cell x -port D -portbit {n}", "") for n in (1, 2)
+    )
+    survived = Verdict("survived", "", 1.0)
+    store = Store(fresh=True)
+    states = [r.verdict.state for r in prove([(first, survived), (second, survived)], store)]
+    assert states == ["equivalent", "survived"]
+    store.fresh = False
+    turned = [(replace(second, number=1), survived), (replace(first, number=2), survived)]
+    assert [r.verdict.state for r in prove(turned, store)] == ["survived", "equivalent"]
+
+
 def test_report(capsys, monkeypatch, tmp_path):
     """Counts, keys, and a survivor named with its place; it fails the command."""
     monkeypatch.setattr(mutate, "RESULTS", tmp_path)
+    store = Store(fresh=False)
     results = [
         Result("pe", "named", "rtl/pe.v:3", "swap late", Verdict("killed", "test_x", 1.0)),
         Result("pe", "netlist", "rtl/pe.v:9", "bit stuck", Verdict("survived", "", 2.0)),
         Result("skew", "netlist", "rtl/skew.v:9", "other", Verdict("equivalent", "", 3.0)),
     ]
-    assert report(results, 7) == 1
+    assert report(results, 7, store) == 1
     assert "rtl/pe.v:9: bit stuck" in capsys.readouterr().out
     found = json.loads((tmp_path / "mutation.json").read_text())
     names = ("seed", "named", "netlist", "killed", "survived", "equivalent", "broken")
     assert [found[name] for name in names] == [7, 1, 2, 1, 1, 1, 0]
     assert [s["where"] for s in found["survivors"]] == ["rtl/pe.v:9"]
-    assert report([results[0]], 7) == 0
+    assert report([results[0], results[2]], 8, store) == 0
+    seeds = json.loads((tmp_path / "mutation.json").read_text())["seeds"]
+    assert [(seed, n["netlist"], n["survived"]) for seed, n in seeds.items()] == [
+        ("7", 2, 1), ("8", 1, 0)
+    ]  # fmt: skip
+    monkeypatch.setattr(mutate, "rtl_digest", lambda: "another")
+    report(results, 9, store)
+    assert [*json.loads((tmp_path / "mutation.json").read_text())["seeds"]] == ["9"]
 
 
 @pytest.mark.parametrize("option", ["--number", "--seed", "--jobs"])

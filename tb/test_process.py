@@ -53,7 +53,8 @@ def test_a_hang(script, monkeypatch):
     ):
         run(script)
     assert time.monotonic() - began < 30
-    assert not [p for p in psutil.Process().children(recursive=True) if p.name() == "sleep"]
+    sleeping = [p for p in psutil.Process().children(recursive=True) if p.name() == "sleep"]
+    assert all(p.status() == psutil.STATUS_ZOMBIE for p in sleeping)  # of other tests
 
 
 def test_work_that_says_a_line_now_and_then_is_no_hang(monkeypatch):
