@@ -42,6 +42,7 @@ from tb.simulator import (
     check_simulator,
     check_sources,
     random_seed,
+    rtl_digest,
     run_bench,
     runtime_arguments,
     simulator_version,
@@ -53,8 +54,8 @@ BUILD = ROOT / "build" / "coverage"
 EXCLUSIONS = ROOT / "tb" / "coverage_exclusions.toml"
 # Each module of rtl/ has its bench; the core has these besides.
 MORE_BENCHES = ("core_random", "core_states")
-# What they hold is data: nothing has to toggle.
 MEMORIES = (("ram", "words["), ("output_fifo", "entries["))
+DATA = "what a memory holds is data: nothing has to toggle"
 # Arrays of more PEs take minutes to compile, and have no line that these lack.
 LARGEST = 64
 ARRAYS = ("core", "systolic_array", "load_first_array")
@@ -160,6 +161,8 @@ def main() -> int:
     excluded = read_exclusions(arguments.exclusions)
     began = time.monotonic()
     runs = suite(arguments.only)
+    left_out = [run.name for run in runs if run.size > LARGEST]
+    runs = [run for run in runs if run.size <= LARGEST]
     try:
         stems = run_all(runs, arguments)
     except BenchError as error:
@@ -175,7 +178,8 @@ def main() -> int:
             coverage.bins[name] = coverage.bins[name] or Counter({"any": 0})
     exclude(coverage, excluded)
     result = summary(coverage, modules, excluded)
-    result |= {"simulator": simulator_version(SIMULATOR), "runs": len(runs)}
+    result |= {"simulator": simulator_version(SIMULATOR), "rtl": rtl_digest(), "runs": len(runs)}
+    result |= {"runs_left_out": left_out}
     result |= {"seconds": round(time.monotonic() - began, 1)}
     page = BUILD / ("part" if arguments.only else "") / "index.html"
     write_page(page, coverage, result)
@@ -196,7 +200,7 @@ def main() -> int:
 
 
 def suite(only: Sequence[str] = ()) -> list[Run]:
-    """All runs of the benches of rtl/, or of those named, but for arrays that are too large.
+    """All runs of the benches of rtl/, or of those named.
 
     InputError for an unknown name.
     """
@@ -205,8 +209,7 @@ def suite(only: Sequence[str] = ()) -> list[Run]:
         if name not in names:
             raise InputError(f"--only {name}: expected some of {', '.join(names)}")
     with patch.dict(os.environ, SIM=SIMULATOR):  # benches may have more to do where it is fast
-        runs = [run for name in names if name in (only or names) for run in runs_of(name)]
-    return [run for run in runs if run.size <= LARGEST]
+        return [run for name in names if name in (only or names) for run in runs_of(name)]
 
 
 def runs_of(bench: str) -> list[Run]:
@@ -477,7 +480,18 @@ def summary(coverage: Coverage, modules: Sequence[str], exclusions: Sequence[Exc
         ],
         "holes": list(holes(coverage)),
         "exclusions": [
-            e._asdict() | {"count": counts[e.kind, e.module, e.reason]} for e in exclusions
+            *(e._asdict() | {"count": counts[e.kind, e.module, e.reason]} for e in exclusions),
+            *(
+                {
+                    "kind": "toggle",
+                    "module": module,
+                    "points": [f"{name}…]"],
+                    "reason": DATA,
+                    "count": "all",
+                }
+                for module, name in MEMORIES
+                if module in modules
+            ),
         ],
     }
 

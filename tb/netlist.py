@@ -45,6 +45,7 @@ from tb.simulator import (
     check_simulator,
     check_sources,
     random_seed,
+    rtl_digest,
     run_bench,
     simulator_version,
 )
@@ -66,6 +67,8 @@ SMALL = {"ROWS": 2, "COLS": 3}  # that of the timing diagrams
 CORE_8X8 = Core(act_words=16, weight_words=72, threshold_tiles=2, pixels=16)
 
 # What benches read inside a module: signals that keep their names in the netlist
+# Not run on gates are the two benches that watch or force what is inside the core: test_core_states
+# and test_core_wires.
 INSIDE = {"core": {"array": ("act_valid_i",)}}
 
 
@@ -145,7 +148,8 @@ def main() -> int:
     arguments.results.unlink(missing_ok=True)  # so that what is there afterwards is of this run
 
     netlists, outcomes = run_all(designs, arguments.rtl, arguments.workers, arguments.fresh)
-    write_json(arguments.results, summary(netlists, outcomes))
+    result = summary(netlists, outcomes)
+    write_json(arguments.results, result | {"rtl": rtl_digest(arguments.rtl)})
     tell(report(designs, netlists, outcomes))
     lines = [
         f"FAILED: {design}, {bench}: {outcome.message}"

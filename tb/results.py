@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -124,6 +125,25 @@ def _percents(result: dict) -> str:
     return ", ".join(f"{name} {result[name]:.1f}%" for name in names)
 
 
+def _restricted(result: dict) -> str:
+    return f"; {result['restricted']} for small sizes" if result.get("restricted") else ""
+
+
+def _over_seeds(result: dict) -> Counter:
+    """What all seeds' runs counted among the netlist mutants."""
+    return sum((Counter(counts) for counts in result["seeds"].values()), Counter())
+
+
+def _faults(result: dict) -> str:
+    drawn = _over_seeds(result)
+    seeds = ", ".join(result["seeds"])
+    return (
+        f"{result['named']} named, {drawn['netlist']:,} drawn (seeds {seeds}): "
+        f"{result['survived'] + result['broken']} and {drawn['survived'] + drawn['broken']} not "
+        f"found; {drawn['equivalent']} of the drawn change nothing, which is proven"
+    )
+
+
 CORE = Check(
     "core", "bench", "Every quantised layer on the core, results and cycles",
     {"layer": TEXT, "batch": POSITIVE, "cycles": POSITIVE, "limit_cycles": POSITIVE,
@@ -169,16 +189,16 @@ CHECKS = (
     CORE, NETWORK, ACCURACY, EVALUATE,
     Check(
         "mutation", "mutate", "Faults put into the RTL on purpose",
-        {"killed": COUNT, "survived": COUNT, "equivalent": COUNT},
-        lambda r: f"{count(r['killed']):,} found, {count(r['survived']):,} not, "
-                  f"{count(r['equivalent']):,} change nothing",
-        lambda r: count(r["survived"]) > 0,
+        {"named": NUMBER, "killed": NUMBER, "survived": NUMBER, "equivalent": NUMBER,
+         "broken": NUMBER, "seeds": OBJECT},
+        _faults, lambda r: r["survived"] + r["broken"] + _over_seeds(r)["survived"] > 0,
     ),
     Check(
         "formal", "formal", "Formal properties",
         {"properties": COUNT, "proven": COUNT, "failed": COUNT, "unbounded": COUNT},
         lambda r: f"{count(r['proven']):,} of {count(r['properties']):,} proven, "
-                  f"{count(r['unbounded']):,} of them unbounded, {count(r['failed']):,} failed",
+                  f"{count(r['unbounded']):,} of them unbounded, {count(r['failed']):,} failed"
+                  f"{_restricted(r)}",
         lambda r: count(r["failed"]) > 0 or count(r["proven"]) < count(r["properties"]),
     ),
     Check(

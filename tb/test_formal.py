@@ -82,9 +82,12 @@ def test_what_the_solver_says_is_read():
 
 
 def test_a_property_counts_once_and_only_if_all_its_proofs_hold():
-    entry = {"module": "skew", "property": "delayed", "proven": True, "unbounded": True}
-    bounded = entry | {"unbounded": False}
-    assert count([entry, entry]) == {"properties": 1, "proven": 1, "failed": 0, "unbounded": 1}
+    shown = {"proven": True, "unbounded": True, "restricted": False}
+    entry = {"module": "skew", "property": "delayed"} | shown
+    bounded, small = entry | {"unbounded": False}, entry | {"restricted": True}
+    counts = {"properties": 1, "proven": 1, "failed": 0, "unbounded": 1, "restricted": 0}
+    assert count([entry, entry]) == counts
+    assert count([entry, small]) == counts | {"restricted": 1}
     assert count([entry, bounded])["unbounded"] == 0
     assert count([entry, entry | {"proven": False}])["failed"] == 1
 

@@ -459,12 +459,16 @@ def test_checks_know_their_commands(tmp_path):
 
 def test_what_is_not_proven_or_not_found_is_not_right(tmp_path):
     formal = {"properties": 5, "proven": 5, "failed": 0, "unbounded": 3}
-    mutation = {"killed": 9, "survived": [], "equivalent": 1}
+    seed = {"netlist": 5, "survived": 0}
+    mutation = {"named": 5, "killed": 9, "survived": 0, "equivalent": 1, "broken": 0,
+                "seeds": {"1": seed}}  # fmt: skip
     for changed, states in (
         ({}, {"formal": "right", "mutate": "right"}),
         ({"proven": 4}, {"formal": "wrong", "mutate": "right"}),
         ({"failed": 1}, {"formal": "wrong", "mutate": "right"}),
-        ({"survived": ["pe.v:40"]}, {"formal": "right", "mutate": "wrong"}),
+        ({"survived": 1}, {"formal": "right", "mutate": "wrong"}),
+        ({"broken": 1}, {"formal": "right", "mutate": "wrong"}),
+        ({"seeds": {"1": seed, "2": {"survived": 1}}}, {"formal": "right", "mutate": "wrong"}),
     ):
         for name, result in (("formal", formal), ("mutation", mutation)):
             result = result | {key: value for key, value in changed.items() if key in result}

@@ -3,16 +3,50 @@
 python -m tb.verification
 """
 
+from collections.abc import Callable
 from pathlib import Path
 
 from pymodel.command import CommandParser, conclude, run_command
 from pymodel.errors import InputError
 from pymodel.files import RESULTS, ROOT, replacing
+from tb.coverage import GOALS
+from tb.netlist import DESIGNS
 from tb.results import CHECKS, Row, read_all, table
+from tb.simulator import rtl_digest
+from tb.soak import CHECKPOINTS, FAULTS
 
 README = ROOT / "README.md"
 BEGIN, END = "<!-- verification: written by python -m tb.verification -->\n", "<!-- end -->\n"
 NAMES = ("layer", "mutation", "formal", "coverage", "netlist", "soak")
+OF_THIS_RTL = {"a run on the RTL as it is now": lambda r: r.get("rtl") == rtl_digest()}
+# What a run must have done for its figures to be shown
+NEEDED: dict[str, dict[str, Callable[[dict], bool]]] = {
+    "layer": {
+        "our own array": lambda r: r["array"] == "systolic_array",
+        "16 images": lambda r: r["images"] >= 16,
+    },
+    "mutation": OF_THIS_RTL | {
+        "seeds 1, 2, 3 and one that was drawn": lambda r: {"1", "2", "3"} < r["seeds"].keys(),
+        "40 named faults": lambda r: r["named"] >= 40,
+        "500 mutants for each seed": lambda r: all(
+            counts["netlist"] >= 500 for counts in r["seeds"].values()
+        ),
+        "5 s a mutant": lambda r: r["seconds_per_mutant"] <= 5,
+    },
+    "formal": OF_THIS_RTL | {"nothing wrong": lambda r: not r["wrong"]},
+    "coverage": OF_THIS_RTL | {
+        "its goals": lambda r: all(r[kind] >= goal for kind, goal in GOALS.items()),
+    },
+    "netlist": OF_THIS_RTL | {
+        "all designs": lambda r: {design.name for design in DESIGNS} == r["gates"].keys(),
+    },
+    "soak": {
+        "all faults": lambda r: {row["name"] for row in r["faults"]}
+        == {*(fault.name for fault in FAULTS), CHECKPOINTS},
+        "no try left out": lambda r: r["skipped"] == 0,
+        "1,000 damaged checkpoints": lambda r: r["checkpoints_refused"] >= 1000,
+    },
+}  # fmt: skip
 
 
 def rows(results: Path) -> list[Row]:
@@ -28,6 +62,11 @@ def rows(results: Path) -> list[Row]:
     for row in lines:
         if row.state == "wrong":
             raise InputError(f"{row.command}: {row.result}; the README shows only what is right")
+    for name, needed in NEEDED.items():
+        for words, holds in needed.items():
+            if not holds(found[name]):
+                raise InputError(f"{results / name}.json: expected {words}, as make "
+                                 f"{checks[name].target} does without options")  # fmt: skip
     return lines
 
 
