@@ -219,8 +219,9 @@ SEQUENCERS = (
         Mutant("less_is_left", "the kernel row is not counted", "if (last_kx) begin",
             "if (1'b0) begin"),
     ),
-        only=("lemma_next", "lemma_here", "starts_with_the_first", "successor_follows",
-              "ends_with_the_last", "less_is_left", "second_output_tile", "ends")),
+        only=("lemma_columns", "lemma_next", "lemma_here", "starts_with_the_first",
+              "successor_follows", "ends_with_the_last", "less_is_left", "second_output_tile",
+              "ends")),
     Proof("sequencer", 4, 16, {}, (
         Mutant("weights_of_index", "kernel rows and columns change places",
             "ky * kernel_i + {3'd0, kx}", "kx * kernel_i + {3'd0, ky}"),

@@ -29,7 +29,8 @@ OF_THE_SEQUENCER = {"reaching"}
 NOT_HERE = OF_THE_PROOF | OF_THE_DATA | OF_SMALL_SIZES | OF_THE_SEQUENCER
 # A layer that is refused also reaches the sequencer, and goes no further than its first tile. It
 # stays (layer_stays) until it is taken, so that is soon enough to look.
-WHEN = {f"sequencer.{name}": "take_i" for name in ("layer_sizes", "output_sizes", "layer_taps")}
+LAYER = ("layer_sizes", "layer_fits", "output_sizes", "layer_taps")
+WHEN = {f"sequencer.{name}": "take_i" for name in LAYER}
 # What the address generator is proven to keep for small sizes
 IN_CORE = {
     "act_in_memory": "!(pixel_valid && pixel_inside) || act_address < ACT_WORDS",

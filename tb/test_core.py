@@ -324,6 +324,30 @@ async def registers_are_written_byte_by_byte(dut):
 
 
 @cocotb.test()
+async def accesses_wait_for_answers_that_nobody_takes(dut):
+    """Three writes and three reads at once, whose answers have to wait: all are done, once."""
+    bench = await started(dut)
+    master = bench.registers
+    some = (registers.MAP, registers.TILES, registers.IMAGES)
+    for channel in (master.write_if.b_channel, master.read_if.r_channel):
+        channel.pause = True
+    words = [(0x01010101 * (n + 1)).to_bytes(4, "little") for n in range(len(some))]
+    writes = [master.init_write(r.address, word) for r, word in zip(some, words, strict=True)]
+    await ClockCycles(dut.clk_i, 20)
+    assert not any(write.is_set() for write in writes)
+    master.write_if.b_channel.pause = False
+    for write in writes:
+        await write.wait()
+    reads = [master.init_read(register.address, 4) for register in some]
+    await ClockCycles(dut.clk_i, 20)
+    assert not any(read.is_set() for read in reads)
+    master.read_if.r_channel.pause = False
+    for read, word in zip(reads, words, strict=True):
+        await read.wait()
+        assert read.data.data == word
+
+
+@cocotb.test()
 async def accesses_without_a_register_are_refused(dut):
     """And a write to one that can only be read; the others are not."""
     bench = await started(dut)

@@ -69,6 +69,22 @@ async def weight_addresses(dut):
 
 
 @cocotb.test()
+async def places_of_psums(dut):
+    """The pixel of an activation, and whether it is finished, go to the accumulator."""
+    await started(dut)
+    rng = random_generator()
+    for _ in range(VALUES):
+        pixel = await forced(rng, dut.address_generator.pixel_o)
+        final = await forced(rng, dut.address_generator.final_o)
+        for _ in range(dut.ROWS.value.to_unsigned() + dut.COLS.value.to_unsigned() + 3):
+            await RisingEdge(dut.clk_i)
+        await Timer(1, unit="ps")
+        place = dut.accumulator.pixel_i
+        assert int(place.value) == pixel % 2 ** len(place)
+        assert int(dut.accumulator.final_i.value) == final
+
+
+@cocotb.test()
 async def packet_lengths(dut):
     """A packet of a length that differs from the layer's in any one bit is a wrong one."""
     await started(dut)

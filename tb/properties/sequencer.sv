@@ -133,6 +133,8 @@
     // Layers as geometry.v makes them: sides, tiles and kernel are at least 1, the padding is smaller than the kernel.
     layer_sizes: assume (height_i != 0 && width_i != 0 && out_height_i != 0 && out_width_i != 0 &&
                          input_tiles_i != 0 && output_tiles_i != 0 && kernel_i != 0 && padding_i < kernel_i);
+    // What geometry.v counts fits: 49 words of weights a column at most, and in 16 bits all input tiles' activations.
+    layer_fits: assume (tile_weights_i <= 49 * COLS && tile_weights_i % COLS == 0 && (input_tiles_i == 1 || !tile_pixels_i[15]));
     // The output is as large as kernel, stride and padding make it.
     output_sizes: assume (out_height_i == out_side(height_i) && out_width_i == out_side(width_i));
     // The taps are those of the kernel that reach an output row, or column.
@@ -144,6 +146,8 @@
     // Every tap, and every output
     any_tap: assume (tap <= 6);
     if (started) begin
+      // Weights begin with a column.
+      lemma_columns: assert (restart_i || weight_base % COLS == 0 && (age < 2 || next_weight_base % COLS == 0 && weight_address_q % COLS == 0));
       // The next indices are the layer's: the first ones, then those that follow the tile at the outputs.
       lemma_next: assert (restart_i || primed && !tile_valid_o || input_tiles_left != 0 && input_tiles_left <= input_tiles_i && output_tiles_left <= output_tiles_i &&
                           row_taps_i[ky] && col_taps_i[kx] && exhausted == (output_tiles_left == 0) &&
