@@ -93,12 +93,14 @@ module geometry #(
   localparam WEIGHTS_WIDTH = 22 + $clog2(COLS);
 
   // 1: sizes of the output
-  wire [8:0] padded_height = {1'b0, height_i[7:0]} + {6'd0, padding_i[1:0], 1'b0};
-  wire [8:0] padded_width = {1'b0, width_i[7:0]} + {6'd0, padding_i[1:0], 1'b0};
-  wire [8:0] kernel = {6'd0, kernel_i[2:0]};
   wire       stride2 = stride_i == 8'd2;
-  wire [8:0] room_height = padded_height - kernel;
-  wire [8:0] room_width = padded_width - kernel;
+  // (side + 2 padding − kernel) / stride + 1 = (side + more) / stride, in which only the side is wide
+  wire [3:0] stride = stride2 ? 4'd2 : 4'd1;
+  wire [3:0] more = {1'b0, padding_i[1:0], 1'b0} + stride - {1'b0, kernel_i[2:0]};
+  wire [8:0] room_height = {1'b0, height_i[7:0]} + {{5{more[3]}}, more};
+  wire [8:0] room_width = {1'b0, width_i[7:0]} + {{5{more[3]}}, more};
+  // What a map must have for the kernel to fit
+  wire [2:0] least = (kernel_i[2:0] > {padding_i[1:0], 1'b0}) ? kernel_i[2:0] - {padding_i[1:0], 1'b0} : 3'd0;
 
   reg  [ 2:0] error_1;
   reg  [ 8:0] out_height_1;
@@ -107,8 +109,8 @@ module geometry #(
   reg  [ 5:0] kernel_taps_1;
 
   always @(posedge clk_i) begin
-    out_height_1  <= (stride2 ? {1'b0, room_height[8:1]} : room_height) + 9'd1;
-    out_width_1   <= (stride2 ? {1'b0, room_width[8:1]} : room_width) + 9'd1;
+    out_height_1  <= stride2 ? {1'b0, room_height[8:1]} : room_height;
+    out_width_1   <= stride2 ? {1'b0, room_width[8:1]} : room_width;
     map_pixels_1  <= height_i[7:0] * width_i[7:0];
     kernel_taps_1 <= kernel_i[2:0] * kernel_i[2:0];
 
@@ -121,7 +123,7 @@ module geometry #(
       error_1 <= STRIDE[2:0];
     end else if (padding_i > 8'd3 || padding_i >= kernel_i) begin
       error_1 <= PADDING[2:0];
-    end else if (padded_height < kernel || padded_width < kernel) begin
+    end else if (height_i[7:0] < {5'd0, least} || width_i[7:0] < {5'd0, least}) begin
       error_1 <= KERNEL[2:0];
     end else if (mode_i > CODES) begin
       error_1 <= MODE[2:0];

@@ -403,8 +403,8 @@ FAULTS = (
     Fault(
         "stride 2 rounds up",
         "geometry",
-        "(stride2 ? {1'b0, room_height[8:1]} :",
-        "(stride2 ? {1'b0, room_height[8:1]} + {8'd0, room_height[0]} :",
+        "stride2 ? {1'b0, room_height[8:1]} :",
+        "stride2 ? {1'b0, room_height[8:1]} + {8'd0, room_height[0]} :",
     ),
     Fault(
         "done stays when a layer is started",

@@ -48,14 +48,26 @@ def taps(layer: Layer, side: int, out_side: int) -> int:
     return sum(1 << tap for tap, any_row in enumerate(reached) if any_row)
 
 
+def output_sides(layer: Layer) -> dict[str, int]:
+    """In 9 bits, of the sides' lower 8, if kernel, stride and padding are in their range."""
+    if not (layer.padding < layer.kernel < 8 and layer.padding < 4 and layer.stride in (1, 2)):
+        return {}
+    more = 2 * layer.padding - layer.kernel + layer.stride
+    return {
+        f"out_{name}_o": (getattr(layer, name) % 256 + more) % 512 // layer.stride
+        for name in ("height", "width")
+    }
+
+
 def outputs(layer: Layer, core: Core) -> dict[str, int]:
     """What the outputs must be, but for their width: sizes unless a register is out of its range.
 
-    So a layer that is too large for a memory shows the bits that no layer that fits does.
+    So a layer that is too large for a memory shows the bits that no layer that fits does. Of any
+    map the sides of the output are known.
     """
     error = check(layer, core)
     if Error.NONE < error < Error.OVERFLOW:
-        return {"error_o": error}
+        return {"error_o": error} | output_sides(layer)
     (out_height, out_width), (input_tiles, output_tiles) = layer.output_size, layer.tiles(core)
     needed = words(layer, core)
     return {
