@@ -93,7 +93,7 @@ module geometry #(
   localparam WEIGHTS_WIDTH = 22 + $clog2(COLS);
 
   // 1: sizes of the output
-  wire       stride2 = stride_i == 8'd2;
+  wire       stride2 = stride_i[1];
   // (side + 2 padding − kernel) / stride + 1 = (side + more) / stride, in which only the side is wide
   wire [3:0] stride = stride2 ? 4'd2 : 4'd1;
   wire [3:0] more = {1'b0, padding_i[1:0], 1'b0} + stride - {1'b0, kernel_i[2:0]};
@@ -176,14 +176,25 @@ module geometry #(
   end
 
   // 3: of the whole layer
-  reg  [23:0] act_words_3;
-  reg  [OUT_WIDTH-1:0] out_tile_pixels_3;
-  reg  [WEIGHTS_WIDTH-1:0] weight_words_3;
+  wire [23:0] all_acts = input_tiles_i[7:0] * tile_pixels_2;
+  wire [OUT_WIDTH-1:0] all_out_pixels = images_i[15:0] * out_map_pixels_2;
+  wire [WEIGHTS_WIDTH-1:0] all_weights = output_tiles_i[7:0] * psums_2 * COLS[WEIGHTS_WIDTH-1:0];
+
+  // Of 16 bits; and whether there are more
+  reg  [15:0] act_words_3;
+  reg  [15:0] out_tile_pixels_3;
+  reg  [15:0] weight_words_3;
+  reg         too_many_acts_3;
+  reg         too_many_out_pixels_3;
+  reg         too_many_weights_3;
 
   always @(posedge clk_i) begin
-    act_words_3       <= input_tiles_i[7:0] * tile_pixels_2;
-    out_tile_pixels_3 <= images_i[15:0] * out_map_pixels_2;
-    weight_words_3    <= output_tiles_i[7:0] * psums_2 * COLS[WEIGHTS_WIDTH-1:0];
+    act_words_3           <= all_acts[15:0];
+    out_tile_pixels_3     <= all_out_pixels[15:0];
+    weight_words_3        <= all_weights[15:0];
+    too_many_acts_3       <= all_acts[23:16] != 0 || too_many_pixels_2;
+    too_many_out_pixels_3 <= all_out_pixels[OUT_WIDTH-1:16] != 0;
+    too_many_weights_3    <= all_weights[WEIGHTS_WIDTH-1:16] != 0;
   end
 
   // 4: held while a layer runs
@@ -193,11 +204,11 @@ module geometry #(
         error_o <= {1'b0, error_1};
       end else if ({18'd0, psums_2} > MAX_PSUMS) begin
         error_o <= OVERFLOW;
-      end else if ({{(32 - WEIGHTS_WIDTH) {1'b0}}, weight_words_3} > WEIGHT_LIMIT) begin
+      end else if (too_many_weights_3 || {16'd0, weight_words_3} > WEIGHT_LIMIT) begin
         error_o <= WEIGHT_MEMORY;
-      end else if (too_many_pixels_2 || {8'd0, act_words_3} > ACT_LIMIT) begin
+      end else if (too_many_acts_3 || {16'd0, act_words_3} > ACT_LIMIT) begin
         error_o <= ACT_MEMORY;
-      end else if ({{(32 - OUT_WIDTH) {1'b0}}, out_tile_pixels_3} > PIXEL_LIMIT) begin
+      end else if (too_many_out_pixels_3 || {16'd0, out_tile_pixels_3} > PIXEL_LIMIT) begin
         error_o <= ACCUMULATOR;
       end else if (mode_i == CODES && {16'd0, output_tiles_i} > TILE_LIMIT) begin
         error_o <= THRESHOLD_MEMORY;
@@ -221,10 +232,10 @@ module geometry #(
       map_pixels_o      <= map_pixels_1[15:0];
       tile_pixels_o     <= tile_pixels_2;
       out_map_pixels_o  <= out_map_pixels_2;
-      out_tile_pixels_o <= out_tile_pixels_3[15:0];
+      out_tile_pixels_o <= out_tile_pixels_3;
       tile_weights_o    <= kernel_taps_1 * COLS[15:0];
-      weight_words_o    <= weight_words_3[15:0];
-      act_words_o       <= act_words_3[15:0];
+      weight_words_o    <= weight_words_3;
+      act_words_o       <= act_words_3;
       threshold_words_o <= {4'd0, output_tiles_i[7:0], 4'd0};
     end
   end
