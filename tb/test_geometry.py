@@ -10,6 +10,7 @@ from cocotb.triggers import ReadOnly, RisingEdge
 
 from pymodel.core import Core, Layer, check, words
 from pymodel.registers import Error, Mode
+from tb import functional
 from tb.simulator import run_bench
 from tb.testing import SIMULATORS, random_generator
 
@@ -254,6 +255,11 @@ async def sizes_that_are_powers_of_two(dut):
         assert await bench.check(layer) == error, layer
 
 
+def max_psums(core: Core) -> int:
+    """How many fit in a sum, whatever they are."""
+    return (2 ** (core.sum_width - 1) - 2) // (core.rows * 15 * 8)
+
+
 def factors(low: int, high: int, most: tuple[int, int]) -> tuple[int, int] | None:
     """Two numbers, each at least 1 and at most so much, whose product is in [low, high)."""
     for one in range(most[0], 0, -1):
@@ -282,7 +288,8 @@ async def every_bit_of_every_product(dut):
             if found := just_above(bit, core.act_words, width, (255, 65535)):
                 layers.append(job(core, width=width, height=found[0], images=found[1]))
         for kernel in (1, 2, 3, 5, 7):
-            if found := just_above(bit, core.weight_words, kernel**2 * core.cols, (255, 255)):
+            most = (min(255, max_psums(core) // kernel**2), 255)  # or there are too many psums, too
+            if found := just_above(bit, core.weight_words, kernel**2 * core.cols, most):
                 layers.append(job(core, *found, kernel=kernel, padding=min(kernel // 2, 3)))
         for images in (2**bit, 2**bit // 16):
             layers.append(job(core, images=images, kernel=4, padding=3))
@@ -381,18 +388,21 @@ async def outputs_hold_without_load(dut):
     bench = GeometryBench(dut)
     await bench.start()
     rng = random_generator()
-    held = job(bench.core)
-    for make in 50 * (random_layer, full_layer):
-        await bench.check(held)
+    held = []
+    for kernel, stride, padding in functional.LAYERS:  # on maps that not all taps reach
+        sides = rng.integers(max(kernel - 2 * padding, 1), kernel + 2, 2).tolist()
+        sizes = {"height": sides[0], "width": sides[1], "kernel": kernel, "padding": padding}
+        held += [job(bench.core, stride=stride, **sizes)]
+    held += [make(rng, bench.core) for make in 50 * (random_layer, full_layer)]
+    for layer in held:
+        await bench.check(layer)
         for _ in range(rng.integers(1, 4)):
-            following = make(rng, bench.core)
-            bench.offer(following, load=0)
+            bench.offer(random_layer(rng, bench.core), load=0)
             for _ in range(rng.integers(1, 8)):
                 await RisingEdge(dut.clk_i)
                 await ReadOnly()
-                bench.compare(held)
+                bench.compare(layer)
             await RisingEdge(dut.clk_i)
-        held = following
 
 
 @pytest.mark.parametrize("simulator", SIMULATORS)
