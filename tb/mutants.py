@@ -308,21 +308,19 @@ def compile_fault(fault: Fault, target: Target) -> Simulation:
 
 
 def try_mutant(
-    simulation: Simulation, target: Target, seed: str, number: int = 0, limit: float = 60.0
+    simulation: Simulation, bench: Bench, seed: str, number: int = 0, limit: float = 60.0
 ) -> Verdict:
-    """Run the target's benches, one after another, until the first test fails.
+    """Run a bench until the first test fails.
 
-    A mutant is killed if a test fails, or if a bench says nothing for `limit` seconds, and neither
-    for three times as long: whoever runs it sees that it hangs. Number 0 is the netlist without a
-    mutant. InputError if the simulator does not start, crashes or leaves no results, which is no
-    mutant's doing.
+    A mutant is killed if a test fails, or if the bench says nothing for `limit` seconds, and
+    neither for three times as long: whoever runs it sees that it hangs. Number 0 is the netlist
+    without a mutant. InputError if the simulator does not start, crashes or leaves no results,
+    which is no mutant's doing.
     """
     begun = time.monotonic()
-    for bench in target.benches:
-        how = _first_failure(simulation, bench, seed, number, limit)
-        if how:
-            return Verdict("killed", how, round(time.monotonic() - begun, 2))
-    return Verdict("survived", "", round(time.monotonic() - begun, 2))
+    how = _first_failure(simulation, bench, seed, number, limit)
+    state = "killed" if how else "survived"
+    return Verdict(state, how or "", round(time.monotonic() - begun, 2))
 
 
 class _Failed(Exception):  # noqa: N818

@@ -32,6 +32,7 @@ from tb.formal import bound, inside, versions
 from tb.mutants import (
     BUILD,
     TARGETS,
+    Bench,
     Mutant,
     Target,
     Verdict,
@@ -104,13 +105,25 @@ class Store:
         self._locks = {target: threading.Lock() for target in TARGETS}
 
     def verdict(
-        self,
-        target: Target,
-        what: str,
-        find: Callable[[], Verdict],
-        code: Iterable[Path],
-        fresh: bool | None = None,
+        self, target: Target, what: str, find: Callable[[Bench], Verdict], fresh: bool | None = None
     ) -> Verdict:
+        """What the target's benches, one after another, say to `what`, until one kills it.
+
+        That of each bench is kept, or found by `find(bench)`.
+        """
+        seconds = 0.0
+        for bench in target.benches:
+            about = f"{what} {bench.module} {bench.settings}"
+            verdict = self.kept(target, about, partial(find, bench), code(bench), fresh)
+            seconds += verdict.seconds
+            if verdict.state != "survived":
+                break
+        return verdict._replace(seconds=seconds)
+
+    def kept(
+        self, target: Target, what: str, find: Callable[[], Verdict], code: Iterable[Path],
+        fresh: bool | None = None,
+    ) -> Verdict:  # fmt: skip
         """The kept verdict on `what` of `target`; else `find()`, by our `code`, which is kept."""
         files = {RTL / f"{name}.v" for name in {target.module} | inside(target.module)} | set(code)
         about = (self._common, target.name.encode(), what.encode())
@@ -132,8 +145,7 @@ class Store:
     def limit(self, target: Target) -> float:
         """How long its benches may be silent. InputError if they fail without a fault."""
         with self._locks[target]:
-            code = benches(target)
-            right = self.verdict(target, "nothing", lambda: _right(target), code, fresh=False)
+            right = self.verdict(target, "nothing", partial(_right, target), fresh=False)
         return GRACE + 2 * right.seconds
 
 
@@ -175,13 +187,10 @@ def run(faults: Iterable[Fault], number: int, seed: int, jobs: int, store: Store
     return results
 
 
-def benches(target: Target) -> set[Path]:
-    """Our code that tries a target's faults."""
-    found = {ROOT / "tb" / "mutants.py"}
-    for bench in target.benches:
-        found |= imported(bench.module)
-        found |= {Path(value) for value in bench.settings.values() if value.endswith(".py")}
-    return found
+def code(bench: Bench) -> set[Path]:
+    """Our code by which a bench tries faults."""
+    found = {ROOT / "tb" / "mutants.py", *imported(bench.module)}
+    return found | {Path(value) for value in bench.settings.values() if value.endswith(".py")}
 
 
 _compiling = threading.Lock()
@@ -197,12 +206,11 @@ class CompiledNetlist:
 
     def verdict(self, mutant: Mutant, store: Store) -> Verdict:
         """What the target's benches say to a mutant."""
-        code = benches(mutant.target)
-        return store.verdict(mutant.target, mutant.change, lambda: self._try(mutant), code)
+        return store.verdict(mutant.target, mutant.change, partial(self._try, mutant.number))
 
-    def _try(self, mutant: Mutant) -> Verdict:
+    def _try(self, number: int, bench: Bench) -> Verdict:
         simulation, limit = self._prepared()
-        return try_mutant(simulation, mutant.target, random_seed(), mutant.number, limit)
+        return try_mutant(simulation, bench, random_seed(), number, limit)
 
     def _prepared(self) -> tuple[Simulation, float]:
         """The simulation, and how long it may be silent; InputError if it fails as it is."""
@@ -210,40 +218,44 @@ class CompiledNetlist:
             if self._ready is None:
                 with _compiling:
                     simulation = compile_netlist(self.netlist)
-                verdict = try_mutant(simulation, self.netlist.target, random_seed())
-                if verdict.state != "survived":
-                    name = self.netlist.target.name
-                    raise InputError(f"{name}: {verdict.how} fails on the netlist without a fault")
-                self._ready = simulation, GRACE + 2 * verdict.seconds
+                seconds = 0.0
+                for bench in self.netlist.target.benches:
+                    verdict = try_mutant(simulation, bench, random_seed(), limit=RIGHT)
+                    if verdict.state != "survived":
+                        name = self.netlist.target.name
+                        raise InputError(f"{name}: {verdict.how} fails on the netlist as it is")
+                    seconds += verdict.seconds
+                self._ready = simulation, GRACE + 2 * seconds
             return self._ready
 
 
 def try_fault(fault: Fault, store: Store) -> Verdict:
     """What the benches of a named fault's module say to it: killed if one of them does."""
     for target in (target for target in TARGETS if target.module == fault.module):
-        limit = store.limit(target)
-        find = partial(_try, partial(compile_fault, fault), target, limit)
-        verdict = store.verdict(target, f"{fault.old} => {fault.new}", find, benches(target))
+        find = partial(_try, partial(compile_fault, fault), target, store.limit(target))
+        verdict = store.verdict(target, f"{fault.old} => {fault.new}", find)
         if verdict.state != "survived":
             break
     return verdict
 
 
-def _right(target: Target) -> Verdict:
+def _right(target: Target, bench: Bench) -> Verdict:
     """Of the RTL as it is."""
-    verdict = _try(compile_rtl, target)
+    verdict = _try(compile_rtl, target, RIGHT, bench)
     if verdict.state != "survived":
         raise InputError(f"{target.name}: {verdict.how} fails without a fault")
     return verdict
 
 
-def _try(compiled: Callable[[Target], Simulation], target: Target, limit: float = RIGHT) -> Verdict:
+def _try(
+    compiled: Callable[[Target], Simulation], target: Target, limit: float, bench: Bench
+) -> Verdict:
     try:
         with _compiling:
             simulation = compiled(target)
     except InputError as error:
         return Verdict("broken", str(error), 0.0)
-    return try_mutant(simulation, target, random_seed(), limit=limit)
+    return try_mutant(simulation, bench, random_seed(), limit=limit)
 
 
 def prove(survivors: list[tuple[Mutant, Verdict]], store: Store) -> list[Result]:
@@ -258,7 +270,7 @@ def prove(survivors: list[tuple[Mutant, Verdict]], store: Store) -> list[Result]
         changes = [mutant.change for mutant, _ in survivors if mutant.number in numbers]
         return Verdict("equivalent", json.dumps(changes), time.monotonic() - begun)
 
-    found = store.verdict(target, f"{properties} {whole}", find, imported("tb.equivalence"))
+    found = store.kept(target, f"{properties} {whole}", find, imported("tb.equivalence"))
     same = json.loads(found.how)
     share = found.seconds / len(survivors)
     return [

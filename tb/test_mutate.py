@@ -67,7 +67,7 @@ def test_what_a_bench_finds_is_not_equivalent():
     simulation = compile_netlist(netlist)
     killed = [
         mutant for mutant in netlist.mutants
-        if try_mutant(simulation, target, random_seed(), mutant.number).state == "killed"
+        if try_mutant(simulation, target.benches[0], random_seed(), mutant.number).state == "killed"
     ]  # fmt: skip
     assert len(killed) > 8
     assert equivalent(target, killed) == set()
@@ -103,7 +103,7 @@ def test_verdicts_are_kept(monkeypatch):
     assert try_fault(fault, Store(fresh=False)) == first
     other = fault._replace(new="assign data_o = 1 ^ taps")
     assert try_fault(other, Store(fresh=False)).state == "survived"
-    monkeypatch.setattr(mutate, "benches", lambda _: {RTL.parent / "tb" / "test_pe.py"})
+    monkeypatch.setattr(mutate, "code", lambda _: {RTL.parent / "tb" / "test_pe.py"})
     assert try_fault(fault, Store(fresh=False)).state == "survived"
 
 
@@ -112,7 +112,7 @@ def test_what_changed_meanwhile_is_not_kept(tmp_path, monkeypatch):
     bench = tmp_path / "bench.py"
     bench.write_text("")
     store = Store(fresh=True)
-    monkeypatch.setattr(mutate, "benches", lambda _: {bench})
+    monkeypatch.setattr(mutate, "code", lambda _: {bench})
     assert store.limit(TARGETS[1]) > 20
     bench.write_text("# edited")
     fault = Fault("none", "delay", "assign data_o = taps", "assign data_o = ~taps")
@@ -122,7 +122,7 @@ def test_what_changed_meanwhile_is_not_kept(tmp_path, monkeypatch):
 
 def test_a_bench_that_fails_without_a_fault_kills_nothing(monkeypatch):
     monkeypatch.setattr(mutate, "try_mutant", lambda *_, **__: Verdict("killed", "test_x", 1.0))
-    monkeypatch.setattr(mutate, "benches", lambda _: set())  # a run that is not kept
+    monkeypatch.setattr(mutate, "code", lambda _: set())  # a run that is not kept
     fault = Fault("none", "delay", "assign data_o = taps", "assign data_o = ~taps")
     with pytest.raises(InputError, match=r"delay .*: test_x fails without a fault"):
         try_fault(fault, Store(fresh=True))
@@ -146,12 +146,12 @@ def test_a_simulator_that_fails_kills_nothing(program, outcome):
     """A mutant cannot crash it; it may make it hang, which is tried twice."""
     simulation = Simulation([["sh", "-c", program]], dict(os.environ))
     if outcome == "killed":
-        verdict = try_mutant(simulation, TARGETS[1], "1", limit=0.2)
+        verdict = try_mutant(simulation, TARGETS[1].benches[0], "1", limit=0.2)
         assert verdict.state == "killed"
         assert "it had said nothing for 0.6 s" in verdict.how
     else:
         with pytest.raises(InputError, match=outcome):
-            try_mutant(simulation, TARGETS[1], "1", limit=5.0)
+            try_mutant(simulation, TARGETS[1].benches[0], "1", limit=5.0)
 
 
 def test_equivalents_are_kept_by_their_change(monkeypatch):
