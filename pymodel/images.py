@@ -31,9 +31,13 @@ class ImageSet:
     def __len__(self) -> int:
         return len(self.images)
 
+    def part(self, which: slice) -> "ImageSet":
+        """Those of a slice."""
+        return ImageSet(self.images[which], self.labels[which], self.indices[which])
+
     def first(self, count: int) -> "ImageSet":
         """The first `count` images."""
-        return ImageSet(self.images[:count], self.labels[:count], self.indices[:count])
+        return self.part(slice(count))
 
 
 def normalise(images: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ from pymodel.quantiser import QuantConv2d
 # 8 → 8 without BatchNorm, so that an 8×8 array computes it without tiling.
 PLAN = (64, 64, "M", 128, 128, "M", 256, 256, 256, "M", 8, "S", 512, "M", 512, 512, 512, "M")
 SQUEEZED_CHANNELS = 8
+UNSQUEEZED = tuple(512 if entry in (SQUEEZED_CHANNELS, "S") else entry for entry in PLAN)
 CLASSES = 10
 
 
@@ -17,15 +18,16 @@ class VGG16(nn.Module):
 
     The first convolution and the classifier are float; the other twelve are quantised to `bits`.
     The squeezed layer is `features[27]`, on 4×4 maps; its output is the input of `features[29]`.
+    Without `squeezed` it is the ordinary network, to compare with: 512 channels, BatchNorm.
     """
 
-    def __init__(self, bits: int = 4):
+    def __init__(self, bits: int = 4, *, squeezed: bool = True):
         super().__init__()
         self.bits = bits
         layers: list[nn.Module] = [nn.Conv2d(3, PLAN[0], 3, padding=1, bias=False)]
         layers += [nn.BatchNorm2d(PLAN[0]), nn.ReLU(inplace=True)]
         channels = PLAN[0]
-        for entry in PLAN[1:]:
+        for entry in (PLAN if squeezed else UNSQUEEZED)[1:]:
             if entry == "M":
                 # Rounding up changes nothing at 32×32; it lets training also use smaller images.
                 layers.append(nn.MaxPool2d(2, ceil_mode=True))

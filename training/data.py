@@ -50,6 +50,11 @@ def load_cifar10(root: str | None, *, train: bool) -> ImageSet:
     return _read(CIFAR10(folder, train=train))
 
 
+def hold_out(images: ImageSet, count: int = 5000) -> tuple[ImageSet, ImageSet]:
+    """All but the last `count` images, and those: what a recipe is chosen by, not the test set."""
+    return images.part(slice(None, -count)), images.part(slice(-count, None))
+
+
 def load_test_images(root: str | None) -> ImageSet:
     """The 10,000 test images where they are at hand, as of `load_cifar10`; else the shipped 100.
 

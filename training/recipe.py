@@ -15,12 +15,13 @@ class Recipe:
     weight_decay: float = 5e-4  # of convolutions and classifier; not of BatchNorm, scales, bias
     label_smoothing: float = 0.1
     shift: int = 2  # pixels, random, in both directions
-    # The float phase comes first; the quantisers work in this last share of the epochs.
+    # The float phase comes first; the quantisers work in this last share of the epochs. 0: never.
     quantised_share: float = 1 / 3
     # (share of the epochs from which it holds, image side in pixels): small images cost
     # a quarter (16) and 56 % (24) of full ones, and the coarse features are learned from them.
     sizes: tuple[tuple[float, int], ...] = ((0.0, 16), (0.2, 24), (0.8, 32))
     bits: int = 4  # weights and activations
+    squeezed: bool = True  # False: 512 channels in place of the 8 that fit on the array
 
     def lr(self, step: int, steps: int) -> float:
         """Triangular learning rate of step `step` of `steps`: 0 → peak → 0."""
@@ -38,3 +39,12 @@ class Recipe:
     def as_dict(self) -> dict:
         """For metadata: plain numbers and lists."""
         return asdict(self)
+
+
+# What the squeezed 4-bit network is compared with: the same recipe but for these.
+NETWORKS: dict[str, dict] = {
+    "squeezed-4bit": {},
+    "squeezed-float": {"quantised_share": 0.0},
+    "full-4bit": {"squeezed": False},
+    "full-float": {"quantised_share": 0.0, "squeezed": False},
+}

@@ -2,6 +2,7 @@
 
     python -m training.train --data FOLDER            # or: CIFAR10_ROOT=FOLDER make train
     python -m training.train --data FOLDER --resume   # go on after Ctrl-C
+    python -m training.train --data FOLDER --network full-float --hold-out --run build/full-float
     torchrun --nproc-per-node 2 -m training.train --data FOLDER
 
 Each epoch depends on nothing but the seed, its number and the state that the epoch before left, and
@@ -35,16 +36,17 @@ from pymodel.images import ImageSet, normalise
 from pymodel.quantiser import Quantiser, compiler_works, initialise_scales, set_quantising
 from pymodel.sealed import read_sealed, write_sealed
 from pymodel.vgg import VGG16
-from training.data import augment, load_cifar10
+from training.data import augment, hold_out, load_cifar10
 from training.evaluate import accuracy
-from training.recipe import Recipe
+from training.recipe import NETWORKS, Recipe
 
 CSV_COLUMNS = (
     "epoch", "size", "quantised", "lr", "train_loss", "train_accuracy", "test_accuracy_1000",
     "seconds",
 )  # fmt: skip
 RESULTS_FILE = RESULTS / "train.json"
-PROGRESS_IMAGES = 1000  # test images evaluated after each epoch, to watch; nothing is chosen by it
+# Test (or held-out) images evaluated after each epoch, to watch; nothing is chosen by it.
+PROGRESS_IMAGES = 1000
 CALIBRATION_IMAGES = 512  # training images that initialise the activation scales
 
 
@@ -95,10 +97,10 @@ def setup(device: str, *, compiled: bool = True):
 
 
 def train(
-    train_set: ImageSet, test_set: ImageSet, recipe: Recipe, run: Path, seed: int, where: Setup,
+    train_set: ImageSet, judged: ImageSet, recipe: Recipe, run: Path, seed: int, where: Setup,
     *, resume: bool = False,
 ) -> tuple[VGG16, list[dict]]:  # fmt: skip
-    """Train from `seed`, or from the state in folder `run` if `resume`.
+    """Train from `seed`, or from the state in folder `run` if `resume`; watch some of `judged`.
 
     Returns the model, in evaluation mode, and the rows of the log.
 
@@ -107,7 +109,7 @@ def train(
     without `resume`, a run is there already.
     """
     torch.manual_seed(seed)
-    model = VGG16(recipe.bits).to(where.device)
+    model = VGG16(recipe.bits, squeezed=recipe.squeezed).to(where.device)
     set_quantising(model, False)
     if where.low_precision:
         model.to(memory_format=torch.channels_last)
@@ -150,7 +152,7 @@ def train(
             wrapped, optimiser, images, labels, recipe, epoch, steps_per_epoch, seed, where, bar
         )
         if where.rank == 0:
-            progress = accuracy(model, test_set.first(PROGRESS_IMAGES))
+            progress = accuracy(model, judged.first(PROGRESS_IMAGES))
             lr = optimiser.param_groups[0]["lr"]
             seconds = time.monotonic() - began
             row = (epoch + 1, recipe.size(epoch), int(quantised), lr, loss, correct, progress)
@@ -269,22 +271,28 @@ def main() -> int:
         "--data", help="folder that holds cifar-10-batches-py; default $CIFAR10_ROOT"
     )
     parser.add_argument(
-        "--run", type=Path, default=ROOT / "build" / "train", help="folder of state and log"
+        "--run", type=Path, default=ROOT / "build" / "train", help="folder of state, log and result"
     )
     parser.add_argument(
         "--output", type=Path, help="checkpoint to write; default RUN/vgg16_w4a4.safetensors"
     )
     parser.add_argument("--epochs", type=int, default=Recipe.epochs)
+    parser.add_argument(
+        "--network", default="squeezed-4bit", help=f"{', '.join(NETWORKS)}; the others to compare"
+    )
+    parser.add_argument(
+        "--hold-out", action="store_true",
+        help="train without the last 5,000 training images, and judge by them, not by the test set",
+    )  # fmt: skip
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
     parser.add_argument("--resume", action="store_true", help="go on from the last epoch in RUN")
     arguments = parser.parse_args()
-    if arguments.epochs < 5:
-        raise InputError(
-            f"--epochs is {arguments.epochs}, expected 5 or more, one for each phase of the recipe"
-        )
+    recipe = chosen_recipe(arguments)
+    shippable = arguments.network == "squeezed-4bit" and not arguments.hold_out
+    if arguments.output and not shippable:
+        raise InputError("--output: only squeezed-4bit, trained on all images, is saved")
     output = arguments.output or arguments.run / "vgg16_w4a4.safetensors"
-    recipe = replace(Recipe(), epochs=arguments.epochs)
 
     state = arguments.run / "state.safetensors"
     if arguments.resume and not state.exists():
@@ -292,7 +300,10 @@ def main() -> int:
     if not 0 <= arguments.seed < 2**31:
         raise InputError(f"--seed is {arguments.seed}, expected 0 to {2**31 - 1}")
     train_set = load_cifar10(arguments.data, train=True)
-    test_set = load_cifar10(arguments.data, train=False)
+    if arguments.hold_out:
+        train_set, judged = hold_out(train_set)
+    else:
+        judged = load_cifar10(arguments.data, train=False)
     with setup(arguments.device) as where:
         for folder in (arguments.run, output.parent):
             try:  # now, rather than after hours
@@ -304,7 +315,7 @@ def main() -> int:
             raise InputError(f"{output}: is a folder, expected a file name for the checkpoint")
         try:
             model, rows = train(
-                train_set, test_set, recipe, arguments.run, arguments.seed, where,
+                train_set, judged, recipe, arguments.run, arguments.seed, where,
                 resume=arguments.resume,
             )  # fmt: skip
         except KeyboardInterrupt:
@@ -314,30 +325,50 @@ def main() -> int:
         if where.rank == 0:
             # As a checkpoint is loaded: on the CPU, in the ordinary memory format.
             model = model.cpu().to(memory_format=torch.contiguous_format)
-            share = accuracy(model, test_set)
-            program = "python" if where.world == 1 else f"torchrun --nproc-per-node {where.world}"
-            words = shlex.join(a for a in sys.argv[1:] if a != "--resume")
-            save_checkpoint(
-                model, output,
-                {
-                    "accuracy": f"{share:.4f}", "seed": str(arguments.seed),
-                    "command": f"{program} -m training.train {words}".strip(),
-                    "recipe": json.dumps(recipe.as_dict()),
-                },
-            )  # fmt: skip
+            share = accuracy(model, judged)
+            if shippable:
+                save_checkpoint(
+                    model, output, checkpoint_metadata(share, arguments.seed, recipe, where)
+                )
             result = {
-                "accuracy": share, "epochs": recipe.epochs, "seed": arguments.seed,
-                "seconds": sum(row["seconds"] for row in rows),
-                "checkpoint": os.path.relpath(output),
+                "accuracy": share, "images": "held out" if arguments.hold_out else "test",
+                "network": arguments.network, "epochs": recipe.epochs,
+                "seed": arguments.seed, "seconds": sum(row["seconds"] for row in rows),
+                "checkpoint": os.path.relpath(output) if shippable else None,
             }  # fmt: skip
             write_json(RESULTS_FILE, result)
+            write_json(arguments.run / "result.json", result)
+            images = "held-out" if arguments.hold_out else "test"
             tell(tabulate(
-                [["test accuracy", f"{share:.2%}"], ["epochs", recipe.epochs],
-                 ["seed", arguments.seed], ["checkpoint", result["checkpoint"]]],
-                tablefmt="simple",
+                [[f"{images} accuracy", f"{share:.2%}"], ["network", arguments.network],
+                 ["epochs", recipe.epochs], ["seed", arguments.seed],
+                 ["checkpoint", result["checkpoint"] or "none"]],
+                tablefmt="simple", disable_numparse=True,
             ))  # fmt: skip
             conclude(f"Results: {os.path.relpath(RESULTS_FILE)}")
     return 0
+
+
+def chosen_recipe(arguments) -> Recipe:
+    """The recipe that the options name; InputError for one that is unknown or cannot work."""
+    if arguments.network not in NETWORKS:
+        raise InputError(f"--network is '{arguments.network}', expected {', '.join(NETWORKS)}")
+    if arguments.epochs < 5:
+        raise InputError(
+            f"--epochs is {arguments.epochs}, expected 5 or more, one for each phase of the recipe"
+        )
+    return replace(Recipe(), epochs=arguments.epochs, **NETWORKS[arguments.network])
+
+
+def checkpoint_metadata(share: float, seed: int, recipe: Recipe, where: Setup) -> dict[str, str]:
+    """What a checkpoint says of its training."""
+    program = "python" if where.world == 1 else f"torchrun --nproc-per-node {where.world}"
+    words = shlex.join(a for a in sys.argv[1:] if a != "--resume")
+    return {
+        "accuracy": f"{share:.4f}", "seed": str(seed),
+        "command": f"{program} -m training.train {words}".strip(),
+        "recipe": json.dumps(recipe.as_dict()),
+    }  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -44,6 +44,13 @@ def test_too_few_epochs(refused):
     refused(training.train.main, "--epochs", "4", words=["--epochs is 4", "5 or more"])
 
 
+def test_unknown_names(refused, tmp_path):
+    main = training.train.main
+    refused(main, "--network", "vgg", words=["--network is 'vgg'", "squeezed-4bit"])
+    refused(main, "--hold-out", "--output", tmp_path / "x", words=["--output", "squeezed-4bit"])
+    refused(main, "--network", "full-4bit", "--output", tmp_path / "x", words=["--output"])
+
+
 def test_device(refused, monkeypatch):
     monkeypatch.setattr(training.train, "load_cifar10", lambda *a, **k: None)
     refused(

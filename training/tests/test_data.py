@@ -2,7 +2,8 @@
 
 import torch
 
-from training.data import augment
+from pymodel.images import ImageSet
+from training.data import augment, hold_out
 
 IMAGES = torch.randint(0, 256, (6, 3, 32, 32), generator=torch.Generator().manual_seed(0)).byte()
 NO_FLIP = torch.zeros(6, dtype=torch.bool)
@@ -34,3 +35,10 @@ def test_smaller_images():
     out = augment(torch.full_like(IMAGES, 77), NO_FLIP, NO_SHIFT, 24)
     assert out.shape == (6, 3, 24, 24)
     torch.testing.assert_close(out, torch.full_like(out, 77.0))
+
+
+def test_held_out_images_are_the_last():
+    rest, held = hold_out(ImageSet(IMAGES, torch.arange(6), torch.arange(6)), 2)
+    assert rest.indices.tolist() == [0, 1, 2, 3]
+    assert held.indices.tolist() == [4, 5]
+    assert torch.equal(held.images, IMAGES[4:])

@@ -20,6 +20,7 @@ from pymodel.images import ImageSet
 from pymodel.quantiser import initialise_scales
 from pymodel.vgg import VGG16
 from training.evaluate import edge_distance, predict, with_integer_layer
+from training.recipe import NETWORKS
 from training.tests import tiny
 
 
@@ -158,7 +159,11 @@ def test_from_training_to_evaluation(tiny_data, command):
     assert metadata["seed"] == "7"
     assert metadata["command"] == f"python -m training.train --epochs 5 --run {run} --seed 7"
     result = json.loads((tiny_data / "training.train.json").read_text())
-    assert set(result) == {"accuracy", "epochs", "seed", "seconds", "checkpoint"}
+    assert result == json.loads((run / "result.json").read_text())
+    assert set(result) == {
+        "accuracy", "images", "network", "epochs", "seed", "seconds", "checkpoint"
+    }  # fmt: skip
+    assert (result["images"], result["network"]) == ("test", "squeezed-4bit")
     assert f"{result['accuracy']:.4f}" == metadata["accuracy"]
 
     code, out, _ = command(training.evaluate.main, "--model", run / "vgg16_w4a4.safetensors")
@@ -168,6 +173,28 @@ def test_from_training_to_evaluation(tiny_data, command):
     assert result["images"] == 128
     assert f"{result['accuracy']:.4f}" == metadata["accuracy"]
     assert {"accuracy_integer_layer", "predictions_differing"} < set(result)
+
+
+@pytest.mark.parametrize("network", [name for name in NETWORKS if name != "squeezed-4bit"])
+def test_networks_to_compare(network, tiny_data, command, monkeypatch):
+    """Trained by the same code; on held-out images none is saved as a checkpoint."""
+    monkeypatch.setattr(training.train, "hold_out", lambda images: (images, images.first(32)))
+    run = tiny_data / "run"
+    words = ("--epochs", 5, "--network", network, "--hold-out", "--run", run)
+    assert command(training.train.main, *words)[0] == 0
+    result = json.loads((run / "result.json").read_text())
+    assert (result["network"], result["images"], result["checkpoint"]) == (
+        network,
+        "held out",
+        None,
+    )
+    assert not list(run.glob("vgg*"))
+    with (run / "log.csv").open() as file:
+        quantised = [row["quantised"] for row in csv.DictReader(file)]
+    assert ("1" in quantised) == network.endswith("4bit")
+    state = load_file(run / "state.safetensors")
+    channels = 8 if network.startswith("squeezed") else 512
+    assert state["model.features.27.weight"].shape[:2] == (channels, channels)
 
 
 def test_interrupting_the_command(tiny_data, command, monkeypatch):
