@@ -559,7 +559,9 @@ module core #(
   reg  [      ROWS*4-1:0] weight_3;
 
   always @(posedge clk_i) begin
-    act_valid_q    <= {act_valid_q[2:1], pixel_valid && pixel_inside} & {3{!rst_i}};
+    // Activations on their way at a reset do no harm: their pixels are forgotten below, so that the
+    // accumulator adds them nowhere.
+    act_valid_q    <= {act_valid_q[2:1], pixel_valid && pixel_inside};
     act_swap_q     <= {act_swap_q[2:1], act_swap};
     act_2          <= act_word;
     act_3          <= act_2;
