@@ -219,7 +219,7 @@ SEQUENCERS = (
         Mutant("less_is_left", "the kernel row is not counted", "if (last_kx) begin",
             "if (1'b0) begin"),
     ),
-        only=("lemma_columns", "lemma_next", "lemma_here", "starts_with_the_first",
+        only=("lemma_started", "lemma_columns", "lemma_next", "lemma_here", "starts_with_the_first",
               "successor_follows", "ends_with_the_last", "less_is_left", "second_output_tile",
               "ends")),
     Proof("sequencer", 4, 16, {}, (

@@ -1,9 +1,14 @@
-  // Cycles since the last step or restart, 7 for more; whether the first tile was asked for
+  // Since the first restart; a cycle later; and since the first tile after it came to the outputs
+  reg restarted = 1'b0;
+  reg settled = 1'b0;
   reg started = 1'b0;
+  // Cycles since the last step or restart, 7 for more; whether the first tile was asked for
   reg [2:0] age;
   reg primed;
   always @(posedge clk_i) begin
-    started <= 1'b1;
+    restarted <= 1'b1;
+    settled   <= restarted;
+    started   <= started || (settled && step);
     age     <= (restart_i || step) ? 3'd1 : (age == 3'd7) ? age : age + 1'b1;
     primed  <= !restart_i && (primed || prime_i);
   end
@@ -27,8 +32,8 @@
   reg [15:0] weights_here;
   reg [15:0] acts_here;
   always @(posedge clk_i) begin
-    first_tile <= prime_i && !restart_i && started;
-    next_tile  <= take_i && !restart_i && started;
+    first_tile <= prime_i && !restart_i && restarted;
+    next_tile  <= take_i && !restart_i && restarted;
     if (step) begin
       {o_before, i_before, ky_before, kx_before} <= {o_here, i_here, ky_here, kx_here};
       {o_here, i_here, ky_here, kx_here} <=
@@ -127,9 +132,9 @@
 
   always @* begin
     // A run begins with a restart.
-    restart_first: assume (started || restart_i);
+    restart_first: assume (restarted || restart_i);
     // The layer stays from the last cycle of a restart on.
-    layer_stays: assume (!started || restart_i || layer == past_layer);
+    layer_stays: assume (!restarted || restart_i || layer == past_layer);
     // Layers as geometry.v makes them: sides, tiles and kernel are at least 1, the padding is smaller than the kernel.
     layer_sizes: assume (height_i != 0 && width_i != 0 && out_height_i != 0 && out_width_i != 0 &&
                          input_tiles_i != 0 && output_tiles_i != 0 && kernel_i != 0 && padding_i < kernel_i);
@@ -140,14 +145,18 @@
     // The taps are those of the kernel that reach an output row, or column.
     layer_taps: assume (row_taps_i == rows_reaching && col_taps_i == cols_reaching);
     // Steps come at least four cycles after another or a restart.
-    steps_apart: assume (!started || !step || age >= 4);
+    steps_apart: assume (!restarted || !step || age >= 4);
     // After a restart comes one prime, then takes of valid tiles.
-    one_prime_then_takes: assume (!started || (!(prime_i && take_i) && (!prime_i || !primed) && (!take_i || restart_i || (primed && tile_valid_o))));
+    one_prime_then_takes: assume (!restarted || (!(prime_i && take_i) && (!prime_i || !primed) && (!take_i || restart_i || (primed && tile_valid_o))));
     // Every tap, and every output
     any_tap: assume (tap <= 6);
-    if (started) begin
+    // It is restarted before it starts.
+    lemma_started: assert (!started || (settled && restarted));
+    if (restarted) begin
       // Weights begin with a column.
-      lemma_columns: assert (restart_i || weight_base % COLS == 0 && (age < 2 || next_weight_base % COLS == 0 && weight_address_q % COLS == 0));
+      lemma_columns: assert (weight_base % COLS == 0 &&
+                             (!settled || next_weight_base % COLS == 0 && weight_address_q % COLS == 0) &&
+                             (!started || weight_address_o % COLS == 0));
       // The next indices are the layer's: the first ones, then those that follow the tile at the outputs.
       lemma_next: assert (restart_i || primed && !tile_valid_o || input_tiles_left != 0 && input_tiles_left <= input_tiles_i && output_tiles_left <= output_tiles_i &&
                           row_taps_i[ky] && col_taps_i[kx] && exhausted == (output_tiles_left == 0) &&
