@@ -64,12 +64,15 @@ module sequencer #(
     end
   endfunction
 
-  // The tap after this one: the next above that reaches the map, and after the top the lowest.
+  // The tap after this one: the next above that reaches the map, and after the top the lowest. Between
+  // two that reach it lies at most one that does not (on a map of one pixel, at stride 2).
   function [2:0] following(input [6:0] taps, input [2:0] tap);
-    reg [6:0] above;
+    reg [6:0] one_above;
+    reg [6:0] two_above;
     begin
-      above     = taps & (7'h7e << tap);
-      following = lowest((above != 0) ? above : taps);
+      one_above = {1'b0, taps[6:1]};
+      two_above = {2'b00, taps[6:2]};
+      following = one_above[tap] ? tap + 3'd1 : two_above[tap] ? tap + 3'd2 : lowest(taps);
     end
   endfunction
 
