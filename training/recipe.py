@@ -1,6 +1,10 @@
 """Every hyperparameter of the training, and the schedules that follow from them."""
 
-from dataclasses import asdict, dataclass
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, fields, replace
+
+from pymodel.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,41 @@ class Recipe:
     def as_dict(self) -> dict:
         """For metadata: plain numbers and lists."""
         return asdict(self)
+
+
+def changed(recipe: Recipe, settings: Iterable[str]) -> Recipe:
+    """`recipe` with other hyperparameters, "peak_lr=0.2" each, values as in JSON.
+
+    InputError for a name that is none of the recipe's, or a value of another kind than its own.
+
+    >>> changed(Recipe(), ["epochs=9", "sizes=[[0, 16], [0.5, 32]]"]).size(8)
+    32
+    """
+    values = {}
+    for setting in settings:
+        name, _, text = setting.partition("=")
+        if name not in asdict(recipe):
+            names = ", ".join(field.name for field in fields(recipe))
+            raise InputError(f"--set: no hyperparameter is called '{name}', expected {names}")
+        present = getattr(recipe, name)
+        try:
+            values[name] = _like(present, json.loads(text))
+        except (TypeError, ValueError):
+            raise InputError(
+                f"--set {name}: found '{text}', expected such as {json.dumps(present)}"
+            ) from None
+    return replace(recipe, **values)
+
+
+def _like(present, value):
+    """`value`, read from JSON, as a hyperparameter of the kind of `present`; or TypeError."""
+    if isinstance(present, tuple):
+        return tuple((float(share), int(side)) for share, side in value)
+    if isinstance(present, float) and type(value) is int:
+        return float(value)
+    if type(value) is not type(present):
+        raise TypeError
+    return value
 
 
 # What the squeezed 4-bit network is compared with: the same recipe but for these.

@@ -38,7 +38,7 @@ from pymodel.sealed import read_sealed, write_sealed
 from pymodel.vgg import VGG16
 from training.data import augment, hold_out, load_cifar10
 from training.evaluate import accuracy
-from training.recipe import NETWORKS, Recipe
+from training.recipe import NETWORKS, Recipe, changed
 
 CSV_COLUMNS = (
     "epoch", "size", "quantised", "lr", "train_loss", "train_accuracy", "test_accuracy_1000",
@@ -278,6 +278,10 @@ def main() -> int:
     )
     parser.add_argument("--epochs", type=int, default=Recipe.epochs)
     parser.add_argument(
+        "--set", action="append", default=[], metavar="NAME=VALUE", dest="settings",
+        help="another value of a hyperparameter of training/recipe.py, to try it",
+    )  # fmt: skip
+    parser.add_argument(
         "--network", default="squeezed-4bit", help=f"{', '.join(NETWORKS)}; the others to compare"
     )
     parser.add_argument(
@@ -333,7 +337,8 @@ def main() -> int:
             result = {
                 "accuracy": share, "images": "held out" if arguments.hold_out else "test",
                 "network": arguments.network, "epochs": recipe.epochs,
-                "seed": arguments.seed, "seconds": sum(row["seconds"] for row in rows),
+                "settings": arguments.settings, "seed": arguments.seed,
+                "seconds": sum(row["seconds"] for row in rows),
                 "checkpoint": os.path.relpath(output) if shippable else None,
             }  # fmt: skip
             write_json(RESULTS_FILE, result)
@@ -357,7 +362,8 @@ def chosen_recipe(arguments) -> Recipe:
         raise InputError(
             f"--epochs is {arguments.epochs}, expected 5 or more, one for each phase of the recipe"
         )
-    return replace(Recipe(), epochs=arguments.epochs, **NETWORKS[arguments.network])
+    recipe = replace(Recipe(), epochs=arguments.epochs, **NETWORKS[arguments.network])
+    return changed(recipe, arguments.settings)
 
 
 def checkpoint_metadata(share: float, seed: int, recipe: Recipe, where: Setup) -> dict[str, str]:

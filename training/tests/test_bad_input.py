@@ -51,6 +51,21 @@ def test_unknown_names(refused, tmp_path):
     refused(main, "--network", "full-4bit", "--output", tmp_path / "x", words=["--output"])
 
 
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ("rate=1", ["'rate'", "peak_lr"]),
+        ("peak_lr=fast", ["--set peak_lr", "'fast'", "0.1"]),
+        ("peak_lr", ["--set peak_lr", "''"]),
+        ("peak_lr=true", ["'true'"]),
+        ("shift=1.5", ["'1.5'", "2"]),
+        ("sizes=[16, 32]", ["'[16, 32]'", "[[0.0, 16]"]),
+    ],
+)
+def test_hyperparameters(refused, setting, words):
+    refused(training.train.main, "--set", setting, words=words)
+
+
 def test_device(refused, monkeypatch):
     monkeypatch.setattr(training.train, "load_cifar10", lambda *a, **k: None)
     refused(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from training.recipe import Recipe
+from training.recipe import Recipe, changed
 
 
 def test_learning_rate_is_a_triangle():
@@ -24,3 +24,11 @@ def test_last_third_is_quantised_and_ends_on_full_images(epochs):
     sizes = [recipe.size(e) for e in range(epochs)]
     assert sizes == sorted(sizes)
     assert sizes[-1] == 32
+
+
+def test_other_hyperparameters():
+    settings = ["peak_lr=1", "shift=4", "squeezed=false", "sizes=[[0, 24], [0.5, 32]]"]
+    recipe = changed(Recipe(epochs=6), settings)
+    assert recipe == Recipe(
+        epochs=6, peak_lr=1.0, shift=4, squeezed=False, sizes=((0.0, 24), (0.5, 32))
+    )

@@ -161,7 +161,7 @@ def test_from_training_to_evaluation(tiny_data, command):
     result = json.loads((tiny_data / "training.train.json").read_text())
     assert result == json.loads((run / "result.json").read_text())
     assert set(result) == {
-        "accuracy", "images", "network", "epochs", "seed", "seconds", "checkpoint"
+        "accuracy", "images", "network", "epochs", "settings", "seed", "seconds", "checkpoint"
     }  # fmt: skip
     assert (result["images"], result["network"]) == ("test", "squeezed-4bit")
     assert f"{result['accuracy']:.4f}" == metadata["accuracy"]
