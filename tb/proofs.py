@@ -308,6 +308,11 @@ CONTROL = Proof("control", 2, 24, {}, (
     Mutant("stalls_count", "the count of the layer before goes on",
         "stalls_o <= {{(COUNTER_WIDTH - 1){1'b0}}, !run_o}", "stalls_o <= stalls_o + 1'b1"),
 ))  # fmt: skip
+# As it is mutated
+SHORT_CONTROL = Proof(
+    "control", 2, 24, {"COUNTER_WIDTH": 10}, only=("lemma_state", "lemma_primed"),
+    variant="short counters",
+)  # fmt: skip
 # The RAMs of lane 0: which code falls, thresholds 4, 8, 12, and those between
 THRESHOLD_RAMS = (
     "inverted_ram",
@@ -363,6 +368,6 @@ LOAD_FIRST_PE = Proof("load_first_pe", 2, 6, {"PSUM_WIDTH": 11}, (
 
 PROOFS = (
     PE, *SKEWS, *DELAYS, OUTPUT_FIFO, *SEQUENCERS, *ADDRESS_GENERATORS, TAP_RANGE, ACCUMULATOR,
-    OUTPUT_STAGE, BANK_CONTROL, REGISTERS, CONTROL, *LOADERS, RAM, BANKED_RAM, SYSTOLIC_ARRAY,
-    LOAD_FIRST_PE, GEOMETRY,
+    OUTPUT_STAGE, BANK_CONTROL, REGISTERS, CONTROL, SHORT_CONTROL, *LOADERS, RAM, BANKED_RAM,
+    SYSTOLIC_ARRAY, LOAD_FIRST_PE, GEOMETRY,
 )  # fmt: skip

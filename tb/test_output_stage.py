@@ -117,10 +117,11 @@ class Stage:
         return table
 
     def writes(self, bank: int, table: np.ndarray) -> list[tuple[int, int, int]]:
-        """The writes of a bank's first thresholds; from now on they hold."""
+        """The writes of a bank's first thresholds, in any order; from now on they hold."""
         self.tables[bank, : len(table)] = table
         words = self.pack(table.reshape(-1, self.cols))
-        return [(bank, address, word) for address, word in enumerate(words)]
+        order = self.rng.permutation(len(words)).tolist()
+        return [(bank, address, words[address]) for address in order]
 
     async def load(self, bank: int, table: np.ndarray) -> None:
         """Write the first thresholds of a bank."""
