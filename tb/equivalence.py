@@ -5,13 +5,17 @@ which the others are the same and for any inputs, all outputs are the same, and 
 same again in the next state, the mutant is equivalent. If a register's bit is not, it is one that
 may differ, and so on; if an output is not, the mutant is different.
 
+What is not shown in this way may be shown over two cycles: if outputs and registers, but for bits
+that may differ, were the same in a cycle and the one before, they are in the next one. So it is
+with a bit that differs only after a restart, when nothing looks at it.
+
 Modules inside are first boxes, from which the same comes as long as the same goes in; if that is
 not enough, they are taken in.
 
 The inputs are those that the assumptions in tb/properties allow; the states, those for which the
 properties and lemmas there hold, which `make formal` proves. They hold from the first reset on;
 what a module does before, from states that nobody knows, is for the benches, which start there.
-What is not shown counts as different, for instance when a solver gives up.
+What is not shown at all counts as different, for instance when a solver gives up.
 """
 
 import json
@@ -29,6 +33,7 @@ from tb.simulator import RTL
 
 SECONDS = 60  # for one question to the solver
 ROUNDS = 12  # in which more register bits may differ
+TRIES = 2  # of these, over two cycles
 PROVEN = "no model found: SUCCESS"
 
 
@@ -49,6 +54,7 @@ def search(target: Target, mutants: list[Mutant], flat: bool) -> set[int]:
         folder = Path(name)
         netlists = write_netlists(target, mutants, folder, flat)
         differing: dict[int, set[str]] = {mutant.number: set() for mutant in mutants}
+        tried: dict[int, list[set[str]]] = {mutant.number: [] for mutant in mutants}
         found = set()
         for _ in range(ROUNDS):
             answers = ask(netlists, differing, folder)
@@ -60,10 +66,15 @@ def search(target: Target, mutants: list[Mutant], flat: bool) -> set[int]:
                     found.add(number)
                 if more and not more <= differing[number]:
                     differing[number] |= more
+                    tried[number].append(whole(differing[number], netlists["gold"]))
                 else:
                     del differing[number]
             if not differing:
                 break
+        for number in set(tried) - found:
+            sides = netlists["gold"], netlists[str(number)]
+            if any(over_two_cycles(*sides, bits, folder) for bits in tried[number][:TRIES]):
+                found.add(number)
     return found
 
 
@@ -136,6 +147,98 @@ def registers(answer: str) -> set[str]:
     return wrong if all(name.startswith("next:") for name in wrong) else set()
 
 
+def whole(bits: set[str], module: dict) -> set[str]:
+    """All bits of these bits' registers."""
+    names = {bit.rpartition("[")[0] for bit in bits}
+    return {port for port in module["ports"] if port.rpartition("[")[0] in names}
+
+
+def over_two_cycles(gold: dict, gate: dict, may_differ: set[str], folder: Path) -> bool:
+    """Whether outputs and registers stay the same if they were for two cycles, and are for these.
+
+    But for the registers' bits `may_differ` ("next:…"), which are the same only at the beginning.
+    """
+    same = {name for name, port in gold["ports"].items() if port["direction"] == "output"}
+    same -= may_differ
+    answers = ""
+    for cycles in (1, 2):
+        path = folder / f"{cycles}_cycles.json"
+        modules = {"gold": gold, "gate": gate, "top": top(gold, same, cycles)}
+        path.write_text(json.dumps({"creator": "tb.equivalence", "modules": modules}))
+        answers += yosys(
+            f"read_json {path.relative_to(ROOT)}", "hierarchy -top top", "flatten",
+            "opt_expr", "opt_merge", "opt_clean",
+            f"sat -set-assumes -prove trigger 0 -timeout {SECONDS} top",
+        )  # fmt: skip
+    return answers.count(PROVEN) == 2
+
+
+def top(gold: dict, same: set[str], cycles: int) -> dict:
+    """Both running for some cycles; `trigger` is 0 if in the last one they are the `same`.
+
+    In one cycle they begin with the same state. In two they begin with the same but for the
+    registers' bits that are not in `same`; and are the same in the first one.
+    """
+    ports: dict[str, dict] = {}
+    cells: dict[str, dict] = {}
+    unused = iter(range(2, 10**9))
+
+    def wire(name: str, direction: str, width: int) -> list:
+        bits = [next(unused) for _ in range(width)]
+        ports[name] = {"direction": direction, "bits": bits}
+        return bits
+
+    def cell(name: str, kind: str, width: int, connections: dict[str, list]) -> None:
+        given = {"A_SIGNED": 0, "B_SIGNED": 0, "A_WIDTH": width, "B_WIDTH": width, "Y_WIDTH": 1}
+        directions = {port: "output" if port == "Y" else "input" for port in connections}
+        cells[name] = {
+            "type": kind, "parameters": given if kind in ("$eq", "$ne") else {}, "attributes": {},
+            "port_directions": directions, "connections": connections,
+        }  # fmt: skip
+
+    state: dict[str, dict[str, list]] = {"gold": {}, "gate": {}}  # a register's bit → wire
+    held: dict[str, list] = {}  # constants
+    for cycle in range(cycles):
+        given: dict[str, list] = {}
+        out: dict[str, dict[str, list]] = {"gold": {}, "gate": {}}
+        for side, values in out.items():
+            connections = {}
+            for name, port in gold["ports"].items():
+                width, label = len(port["bits"]), f"{name}_in_{cycle}"
+                if port["direction"] == "output":
+                    bits = values[name] = wire(f"{label}_of_{side}", "output", width)
+                elif name.startswith("now:"):
+                    own = cycles > 1 and name.replace("now:", "next:", 1) not in same
+                    if name not in state[side]:
+                        bits = wire(f"{label}_of_{side}", "input", width)
+                        for other in (side,) if own else ("gold", "gate"):
+                            state[other][name] = bits
+                    bits = state[side][name]
+                else:
+                    kept = held if name.startswith("constant:") else given
+                    bits = kept.setdefault(name, []) or wire(label, "input", width)
+                    kept[name] = bits
+                connections[name] = bits
+            cells[f"{side}_in_{cycle}"] = {
+                "type": side, "parameters": {}, "attributes": {}, "connections": connections,
+                "port_directions": {n: p["direction"] for n, p in gold["ports"].items()},
+            }  # fmt: skip
+        vectors = [[bit for name in sorted(same) for bit in out[side][name]] for side in out]
+        if cycle == cycles - 1:
+            trigger = wire("trigger", "output", 1)
+            cell("differ", "$ne", len(vectors[0]),
+                 {"A": vectors[0], "B": vectors[1], "Y": trigger})  # fmt: skip
+        else:
+            (equal,) = bits = [next(unused)]
+            cell("agree", "$eq", len(vectors[0]), {"A": vectors[0], "B": vectors[1], "Y": bits})
+            cell("were_the_same", "$assume", 1, {"A": [equal], "EN": ["1"]})
+            for side in out:
+                for name in state[side]:
+                    after = name.replace("now:", "next:", 1)
+                    state[side][name] = out["gold" if after in same else side][after]
+    return {"attributes": {}, "ports": ports, "cells": cells, "netnames": {}}
+
+
 def cut(module: dict) -> dict:
     """A module of Yosys' JSON with its registers, and the memories inside, cut out.
 
@@ -150,7 +253,7 @@ def cut(module: dict) -> dict:
         del module["cells"][name]
         for port, bits in cell["connections"].items():
             inside = cell["port_directions"][port] == "input"
-            what = "into" if inside else "from"
+            what = "into" if inside else "constant" if kind == "$anyconst" else "from"
             if kind == "$dff" and port in ("D", "Q"):
                 what = "next" if inside else "now"
             for index, bit in enumerate(bits):

@@ -86,6 +86,20 @@ def test_an_equivalent_mutant():
     assert equivalent(target, mutants) == {4, 10}
 
 
+def test_equivalent_over_two_cycles():
+    """It does not matter what comes after tap 6 where tap 3 is left out.
+
+    Such a layer has no tap 6; the one before it may, but then there is a restart.
+    """
+    target = next(target for target in TARGETS if target.module == "sequencer")
+    (tap, *_) = sorted(
+        found[0] for mutant in draw(target, 120, 1).mutants
+        if (found := re.findall(r"-cell (\$shiftx\S+)", mutant.change))
+    )  # fmt: skip
+    change = f"mutate -module sequencer -cell {tap} -port A -portbit 6 -mode cnot0 -ctrlbit 2"
+    assert equivalent(target, [Mutant(target, 1, change, "")]) == {1}
+
+
 def test_a_fault_that_changes_nothing_survives():
     """And one that does not compile is broken, neither killed nor survived."""
     store = Store(fresh=True)

@@ -217,6 +217,23 @@ async def as_many_pixels_as_bits(dut):
         await stage.step()
 
 
+@cocotb.test()
+async def first_of_many_pixels(dut):
+    """Of 2^n + 1 pixels a tile the first two are not last: all bits of the count are looked at."""
+    stage = Stage(dut)
+    await stage.start()
+    for bit in range(1, 16):
+        stage.tell(Layer(SUMS, 1, 2**bit + 1))
+        await stage.step()
+        for word in stage.pack(stage.any(2)):
+            stage.expected[stage.cycle + LATENCY] = (False, word)
+            await stage.step(word)
+        while stage.expected:
+            await stage.step()
+        await stage.reset()
+    assert stage.compared == 2 * 15
+
+
 async def _hold(dut, valid: int, cycles: int) -> None:
     """So many cycles with the same sum, or with none."""
     dut.sum_valid_i.value = valid
