@@ -293,9 +293,10 @@ def main() -> int:
     parser.add_argument("--resume", action="store_true", help="go on from the last epoch in RUN")
     arguments = parser.parse_args()
     recipe = chosen_recipe(arguments)
-    shippable = arguments.network == "squeezed-4bit" and not arguments.hold_out
+    trial = arguments.hold_out or arguments.settings
+    shippable = arguments.network == "squeezed-4bit" and not trial
     if arguments.output and not shippable:
-        raise InputError("--output: only squeezed-4bit, trained on all images, is saved")
+        raise InputError("--output: only squeezed-4bit without --hold-out and --set is saved")
     output = arguments.output or arguments.run / "vgg16_w4a4.safetensors"
 
     state = arguments.run / "state.safetensors"

@@ -48,6 +48,7 @@ def test_unknown_names(refused, tmp_path):
     main = training.train.main
     refused(main, "--network", "vgg", words=["--network is 'vgg'", "squeezed-4bit"])
     refused(main, "--hold-out", "--output", tmp_path / "x", words=["--output", "squeezed-4bit"])
+    refused(main, "--set", "shift=1", "--output", tmp_path / "x", words=["--output", "--set"])
     refused(main, "--network", "full-4bit", "--output", tmp_path / "x", words=["--output"])
 
 
