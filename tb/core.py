@@ -134,12 +134,12 @@ class CoreBench:
         channel = tile * self.core.cols + bit // width
         return f"{words}: {beat_words(beat, self.started)}, channel {channel}, {self.started}"
 
-    async def reset(self) -> None:
-        """Two cycles of reset; what the streams had still to send is dropped."""
+    async def reset(self, duration: int = 2) -> None:
+        """Some cycles of reset; what the streams had still to send is dropped."""
         for source in self.sources.values():
             source.clear()
         self.dut.rst_i.value = 1
-        await ClockCycles(self.dut.clk_i, 2)
+        await ClockCycles(self.dut.clk_i, duration)
         self.dut.rst_i.value = 0
         await RisingEdge(self.dut.clk_i)
         self.sink.clear()

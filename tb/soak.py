@@ -452,7 +452,7 @@ def fake_simulator(checkout: Checkout, rng: Random, number: int) -> str:
 
 
 def damaged_checkpoint(path: Path, rng: Random, whole: bytes) -> str:
-    """Write a checkpoint with one fault to `path`, and read it: one line of refusal."""
+    """Write a checkpoint, one to ten bytes flipped or its end elsewhere; it must be refused."""
     how = rng.choice(["flipped", "flipped in the header", "cut short", "too long"])
     data = bytearray(whole)
     if how == "cut short":
@@ -461,7 +461,9 @@ def damaged_checkpoint(path: Path, rng: Random, whole: bytes) -> str:
         data += rng.randbytes(rng.randint(1, 1000))
     else:
         header = 8 + int.from_bytes(whole[:8], "little")
-        data[rng.randrange(header if "header" in how else len(data))] ^= rng.randint(1, 255)
+        size = header if "header" in how else len(data)
+        for place in rng.sample(range(size), rng.choice([1, 2, 10])):
+            data[place] ^= rng.randint(1, 255)
     path.write_bytes(data)
     try:
         load_checkpoint(path)

@@ -276,6 +276,28 @@ async def reset_in_every_state(dut):
 
 
 @short_test
+async def one_cycle_of_reset(dut):
+    """It forgets every pixel between the memories and the FIFO, wherever each one is."""
+    bench = await started(dut)
+    rng = random_generator()
+    # One tap, so that every pixel is finished, for longer than a pixel is under way
+    layer = Layer(6, 6, bench.core.rows, bench.core.cols, 1, padding=0)
+    way = 2 * (bench.core.rows + bench.core.cols) + 20
+    for moment in range(way):
+        await ClockCycles(dut.clk_i, bench.core.pixels)  # or the accumulator would not be ready
+        bench.load(*random_data(layer, rng))
+        await bench.loaded()
+        await bench.configure(layer)
+        await bench.start()
+        await ClockCycles(dut.clk_i, moment)
+        await bench.reset(1)
+        await bench.quiet()
+    data = random_data(layer, rng)
+    compare(reference(layer, *data), await bench.run(layer, *data), layer, bench.core)
+    await bench.quiet()
+
+
+@short_test
 async def layers_back_to_back(dut):
     """Every mode after every mode; the next layer's packets and registers come while one runs."""
     bench = await started(dut)
