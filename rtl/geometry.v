@@ -144,7 +144,7 @@ module geometry #(
 
   wire [ 6:0] in_kernel = ~(7'h7f << kernel_i[2:0]);
 
-  // Whether a tap reaches the map does not depend on how long a side is, if that is 7 or more.
+  // Whether a tap reaches the map does not depend on how long a side is, if that is 6 or more.
   wire [ 2:0] near_height = (height_i[7:0] > 8'd7) ? 3'd7 : height_i[2:0];
   wire [ 2:0] near_width = (width_i[7:0] > 8'd7) ? 3'd7 : width_i[2:0];
 
@@ -157,8 +157,8 @@ module geometry #(
     reg       one, two, three;
     reg [6:0] below;
     begin
-      // A map has a first row.
-      below    = {side > 3'd6, side > 3'd5, side > 3'd4, side > 3'd3, side > 3'd2, side > 3'd1, 1'b1};
+      // A map has a first row; and a seventh one for the last tap of a kernel of 7 without padding.
+      below    = {1'b1, side > 3'd5, side > 3'd4, side > 3'd3, side > 3'd2, side > 3'd1, 1'b1};
       one      = out_side > 9'd1 && (!is_stride2 || side > 3'd1);
       two      = out_side > (is_stride2 ? 9'd1 : 9'd2);
       three    = out_side > (is_stride2 ? 9'd2 : 9'd3);

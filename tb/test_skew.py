@@ -37,7 +37,7 @@ async def lane_by_lane_delay(dut):
 
 @cocotb.test()
 async def reset_empties_it(dut):
-    """One cycle of reset, and nothing of what was under way comes out."""
+    """One cycle of reset: nothing of what was under way, or came in it, comes out."""
     lanes, width = (int(dut[n].value) for n in ("LANES", "WIDTH"))
     ones = 2 ** (lanes * width) - 1
     cocotb.start_soon(Clock(dut.clk_i, 10, unit="ns").start(False))
@@ -45,9 +45,9 @@ async def reset_empties_it(dut):
     dut.data_i.value = ones
     await ClockCycles(dut.clk_i, lanes + 1)
     dut.rst_i.value = 1
-    dut.data_i.value = 0
     await RisingEdge(dut.clk_i)
     dut.rst_i.value = 0
+    dut.data_i.value = 0
     for _ in range(lanes):
         await ReadOnly()
         assert int(dut.data_o.value) == 0

@@ -3,6 +3,7 @@
 import cocotb
 import numpy as np
 import pytest
+from cocotb.triggers import RisingEdge
 
 from tb import functional
 from tb.array import ArrayBench
@@ -89,6 +90,22 @@ async def reset_in_the_middle_leaves_nothing_behind(dut):
     half = type(half)(*(values[: len(half) * 2 // 3] for values in vars(half).values()))
     await bench.driver.play(half)
     await bench.driver.reset()
+    await check(bench, *random_tiles(bench, rng, [bench.cols] * 3))
+
+
+@cocotb.test()
+async def one_cycle_of_reset_is_enough(dut):
+    """No psum of what is under way, or enters in that cycle; the next tile may follow at once."""
+    bench = ArrayBench(dut)
+    await bench.start()
+    rng = random_generator()
+    busy = schedule(*random_tiles(bench, rng, [bench.cols, bench.cols + bench.latency]))
+    await bench.driver.play(busy)
+    for token in (dut.rst_i, dut.weight_valid_i, dut.act_valid_i, dut.act_swap_i):
+        token.value = 1
+    await RisingEdge(dut.clk_i)
+    dut.rst_i.value = 0
+    bench.driver.idle()
     await check(bench, *random_tiles(bench, rng, [bench.cols] * 3))
 
 
