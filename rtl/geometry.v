@@ -210,7 +210,7 @@ module geometry #(
         error_o <= ACT_MEMORY;
       end else if (too_many_out_pixels_3 || {16'd0, out_tile_pixels_3} > PIXEL_LIMIT) begin
         error_o <= ACCUMULATOR;
-      end else if (mode_i == CODES && {16'd0, output_tiles_i} > TILE_LIMIT) begin
+      end else if (mode_i == CODES && {24'd0, output_tiles_i[7:0]} > TILE_LIMIT) begin
         error_o <= THRESHOLD_MEMORY;
       end else begin
         error_o <= 4'd0;
