@@ -1,5 +1,10 @@
+  // From the first load on that is not in the first cycle, before which nothing is known
+  reg clocked = 1'b0;
   reg started = 1'b0;
-  always @(posedge clk_i) started <= 1'b1;
+  always @(posedge clk_i) begin
+    clocked <= 1'b1;
+    started <= started || (clocked && load_i);
+  end
 
   // How many columns are still to come
   reg loading;
@@ -17,18 +22,22 @@
     else if (valid_o) left <= left - 1'b1;
     first        <= load_i;
     past_address <= address_i;
-    held         <= started && loading && hold_i && !rst_i;
+    held         <= clocked && loading && hold_i && !rst_i;
     held_col     <= col_o;
   end
 
   always @* begin
     // A run begins with a reset.
-    reset_first: assume (started || rst_i);
+    reset_first: assume (clocked || rst_i);
     // A tile is loaded only when nothing is left to load.
-    load_when_ready: assume (!started || !load_i || ready_o);
-    // The address is a multiple of COLS, and stays from the cycle after load_i until all is loaded.
-    address_stays: assume (!started || !loading || (address_i % COLS == 0 && (first || address_i == past_address)));
-    if (started) begin
+    load_when_ready: assume (!clocked || !load_i || ready_o);
+    // The address is a multiple of COLS, from the first tile on also while nothing is loaded.
+    address_of_a_tile: assume (!started || address_i % COLS == 0);
+    // It stays from the cycle after load_i until all is loaded.
+    address_stays: assume (!clocked || !loading || first || address_i == past_address);
+    // The first load is not in the first cycle, and nothing is loaded before it.
+    lemma_started: assert (started ? clocked : !clocked || !loading);
+    if (clocked) begin
       // What is left to load is what the registers say.
       lemma_left: assert (active == loading && (!loading || (left != 0 && left <= COLS && col == left - 1)));
       // After load_i come all COLS columns, last one first, each once.
