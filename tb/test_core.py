@@ -399,6 +399,19 @@ async def packets_of_a_wrong_length_are_dropped(dut):
 
 
 @cocotb.test()
+async def the_longest_output(dut):
+    """A map of one column, then one of one row, as long as registers and memories allow."""
+    bench = await started(dut)
+    rng = random_generator()
+    core = bench.core
+    side = min(255, core.act_words, core.pixels // 2 - 1)  # the output has side + 1, twice
+    for height, width in ((side, 1), (1, side)):
+        layer = Layer(height, width, core.rows, core.cols, 2, padding=1)
+        await check_layer(bench, layer, random_data(layer, rng))
+    await bench.quiet()
+
+
+@cocotb.test()
 async def reset_leaves_a_clean_core(dut):
     """Reset at random moments of loading, waiting and running; the next layer is right."""
     bench = await started(dut)
