@@ -99,7 +99,7 @@ class Checkout:
         (folder / ".venv").symlink_to((ROOT / ".venv").resolve())
         self.build = folder / "build"
         self.results = self.build / "results"
-        self.seconds = 0.0  # that a run takes
+        self.seconds = {True: 0.0, False: 0.0}  # that a run takes, built or not
 
     def start(
         self, *command: str, limits: Callable[[], None] | None = None, **variables: str
@@ -142,9 +142,9 @@ class Checkout:
 
     def good_run(self, images: int = 1, **options) -> str:
         """A run that must pass, with the figures it must have; HarmError if not."""
-        began = time.monotonic()
+        began, built = time.monotonic(), self.built()
         ended = self.make(f"IMAGES={images}", **options)
-        self.seconds = time.monotonic() - began
+        self.seconds[built] = time.monotonic() - began
         return self.earned(ended, images)
 
     def earned(self, ended: Ended, images: int = 1) -> str:
@@ -198,6 +198,10 @@ class Checkout:
         if left := [path for path in self.build.rglob(".*") if ".tmp" in path.name]:
             raise HarmError("lost", f"left behind: {left[0].relative_to(self.folder)}")
 
+    def built(self) -> bool:
+        """Whether the next run has nothing to compile."""
+        return (self.build / "sim").exists()
+
     def forget_builds(self) -> None:
         """So that the next run compiles."""
         shutil.rmtree(self.build / "sim", ignore_errors=True)
@@ -215,6 +219,16 @@ def still_there(session: int, patience: float) -> list[psutil.Process]:
         if not found or time.monotonic() > deadline:
             return found
         time.sleep(0.1)
+
+
+def wait_for(name: str, process: subprocess.Popen) -> None:
+    """Until `process` has started a program of this name, or has ended."""
+    while process.poll() is None:
+        with contextlib.suppress(psutil.Error):
+            children = psutil.Process(process.pid).children(recursive=True)
+            if any(child.name().startswith(name) for child in children):
+                return
+        time.sleep(0.02)
 
 
 # Each fault: harms `checkout`, and says in a few words how that ended. Raises HarmError.
@@ -250,8 +264,11 @@ def killed(checkout: Checkout, rng: Random, number: int) -> str:
     before = checkout.figures()
     kind = rng.choice([signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
     part = rng.choice(["all", "all", "python", "vvp"])
+    built = checkout.built()
     process = checkout.start("make", "IMAGES=2", "WAVES=1")
-    time.sleep(rng.uniform(0, 1.2 * checkout.seconds))
+    if part == "vvp":  # which is there for a part of the run only
+        wait_for(part, process)
+    time.sleep(rng.uniform(0, 1 if part == "vvp" else checkout.seconds[built]))
     if part == "all":
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, kind)
@@ -558,7 +575,8 @@ def soak(seed: str, wanted: Callable[[str], bool]) -> list[Row]:
                 bar.set_description("copies of the checkout")
                 for number in range(AT_ONCE):
                     checkout = Checkout(folder / str(number))
-                    checkout.good_run()
+                    for _ in range(2):  # the first one compiles
+                        checkout.good_run()
                     copies.put(checkout)
             futures = {pool.submit(attempt, *one): one[0] for one in tries}
             for future in as_completed(futures):

@@ -29,7 +29,7 @@ class First(Random):
 def checkout(tmp_path):
     """A copy of this checkout, without a build."""
     copy = Checkout(tmp_path / "copy")
-    copy.seconds = 5.0
+    copy.seconds = {True: 5.0, False: 5.0}
     return copy
 
 
@@ -75,7 +75,7 @@ def harmful(checkout, monkeypatch):
         (checkout.folder / "script.sh").write_text(GOOD)
         if before:
             checkout.good_run()
-        checkout.seconds = 1.0
+        checkout.seconds = {True: 1.0, False: 1.0}
         (checkout.folder / "script.sh").write_text(script)
         with pytest.raises(HarmError) as harm:
             provoke(checkout, First(1), number)
