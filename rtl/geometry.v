@@ -133,9 +133,8 @@ module geometry #(
   end
 
   // 2: of one output tile, and which taps reach the map
-  wire [31:0] all_pixels = images_i[15:0] * map_pixels_1;
-  reg  [15:0] tile_pixels_2;
-  reg         too_many_pixels_2;
+  reg  [31:0] pixels_2;
+  wire [15:0] tile_pixels = pixels_2[15:0];
   // An output of more than 16 bits of pixels has a map that no memory holds.
   reg  [15:0] out_map_pixels_2;
   reg  [13:0] psums_2;
@@ -167,35 +166,33 @@ module geometry #(
   endfunction
 
   always @(posedge clk_i) begin
-    tile_pixels_2     <= all_pixels[15:0];
-    too_many_pixels_2 <= all_pixels[31:16] != 0;
-    out_map_pixels_2  <= out_height_1 * out_width_1;
-    psums_2           <= input_tiles_i[7:0] * kernel_taps_1;
-    row_taps_2        <= reaching(near_height, out_height_1, stride2, padding_i[1:0]) & in_kernel;
-    col_taps_2        <= reaching(near_width, out_width_1, stride2, padding_i[1:0]) & in_kernel;
+    pixels_2         <= images_i[15:0] * map_pixels_1;
+    out_map_pixels_2 <= out_height_1 * out_width_1;
+    psums_2          <= input_tiles_i[7:0] * kernel_taps_1;
+    row_taps_2       <= reaching(near_height, out_height_1, stride2, padding_i[1:0]) & in_kernel;
+    col_taps_2       <= reaching(near_width, out_width_1, stride2, padding_i[1:0]) & in_kernel;
   end
 
   // 3: of the whole layer
-  wire [23:0] all_acts = input_tiles_i[7:0] * tile_pixels_2;
-  wire [OUT_WIDTH-1:0] all_out_pixels = images_i[15:0] * out_map_pixels_2;
-  wire [WEIGHTS_WIDTH-1:0] all_weights = output_tiles_i[7:0] * psums_2 * COLS[WEIGHTS_WIDTH-1:0];
-
-  // Of 16 bits; and whether there are more
-  reg  [15:0] act_words_3;
-  reg  [15:0] out_tile_pixels_3;
-  reg  [15:0] weight_words_3;
-  reg         too_many_acts_3;
-  reg         too_many_out_pixels_3;
-  reg         too_many_weights_3;
+  reg  [             23:0] acts_3;
+  reg  [    OUT_WIDTH-1:0] out_pixels_3;
+  reg  [WEIGHTS_WIDTH-1:0] weights_3;
+  reg                      too_many_pixels_3;
 
   always @(posedge clk_i) begin
-    act_words_3           <= all_acts[15:0];
-    out_tile_pixels_3     <= all_out_pixels[15:0];
-    weight_words_3        <= all_weights[15:0];
-    too_many_acts_3       <= all_acts[23:16] != 0 || too_many_pixels_2;
-    too_many_out_pixels_3 <= all_out_pixels[OUT_WIDTH-1:16] != 0;
-    too_many_weights_3    <= all_weights[WEIGHTS_WIDTH-1:16] != 0;
+    acts_3            <= input_tiles_i[7:0] * tile_pixels;
+    out_pixels_3      <= images_i[15:0] * out_map_pixels_2;
+    weights_3         <= output_tiles_i[7:0] * psums_2 * COLS[WEIGHTS_WIDTH-1:0];
+    too_many_pixels_3 <= pixels_2[31:16] != 0;
   end
+
+  // Of 16 bits; and whether there are more
+  wire [15:0] act_words = acts_3[15:0];
+  wire [15:0] out_tile_pixels = out_pixels_3[15:0];
+  wire [15:0] weight_words = weights_3[15:0];
+  wire        too_many_acts = acts_3[23:16] != 0 || too_many_pixels_3;
+  wire        too_many_out_pixels = out_pixels_3[OUT_WIDTH-1:16] != 0;
+  wire        too_many_weights = weights_3[WEIGHTS_WIDTH-1:16] != 0;
 
   // 4: held while a layer runs
   always @(posedge clk_i) begin
@@ -204,11 +201,11 @@ module geometry #(
         error_o <= {1'b0, error_1};
       end else if ({18'd0, psums_2} > MAX_PSUMS) begin
         error_o <= OVERFLOW;
-      end else if (too_many_weights_3 || {16'd0, weight_words_3} > WEIGHT_LIMIT) begin
+      end else if (too_many_weights || {16'd0, weight_words} > WEIGHT_LIMIT) begin
         error_o <= WEIGHT_MEMORY;
-      end else if (too_many_acts_3 || {16'd0, act_words_3} > ACT_LIMIT) begin
+      end else if (too_many_acts || {16'd0, act_words} > ACT_LIMIT) begin
         error_o <= ACT_MEMORY;
-      end else if (too_many_out_pixels_3 || {16'd0, out_tile_pixels_3} > PIXEL_LIMIT) begin
+      end else if (too_many_out_pixels || {16'd0, out_tile_pixels} > PIXEL_LIMIT) begin
         error_o <= ACCUMULATOR;
       end else if (mode_i == CODES && {24'd0, output_tiles_i[7:0]} > TILE_LIMIT) begin
         error_o <= THRESHOLD_MEMORY;
@@ -230,12 +227,12 @@ module geometry #(
       mode_o            <= mode_i;
       images_o          <= images_i[15:0];
       map_pixels_o      <= map_pixels_1[15:0];
-      tile_pixels_o     <= tile_pixels_2;
+      tile_pixels_o     <= tile_pixels;
       out_map_pixels_o  <= out_map_pixels_2;
-      out_tile_pixels_o <= out_tile_pixels_3;
+      out_tile_pixels_o <= out_tile_pixels;
       tile_weights_o    <= kernel_taps_1 * COLS[15:0];
-      weight_words_o    <= weight_words_3;
-      act_words_o       <= act_words_3;
+      weight_words_o    <= weight_words;
+      act_words_o       <= act_words;
       threshold_words_o <= {4'd0, output_tiles_i[7:0], 4'd0};
     end
   end

@@ -397,8 +397,8 @@ FAULTS = (
     Fault(
         "a limit off by one: the largest layer is refused",
         "geometry",
-        "weight_words_3} > WEIGHT_LIMIT",
-        "weight_words_3} >= WEIGHT_LIMIT",
+        "weight_words} > WEIGHT_LIMIT",
+        "weight_words} >= WEIGHT_LIMIT",
     ),
     Fault(
         "stride 2 rounds up",

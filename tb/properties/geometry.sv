@@ -9,7 +9,7 @@
   always @* begin
     if (started) begin
       // A square of at most 7, and a multiple of COLS.
-      lemma_products: assert (clocked && (kernel_taps_1 <= 25 || kernel_taps_1 == 36 || kernel_taps_1 == 49) && !kernel_taps_1[1] && weight_words_3 % COLS == 0);
+      lemma_products: assert (clocked && (kernel_taps_1 <= 25 || kernel_taps_1 == 36 || kernel_taps_1 == 49) && !kernel_taps_1[1] && weights_3 % COLS == 0);
       // Above 255 · 25 they are those of a kernel of 6 or 7.
       lemma_psums: assert (clocked && (psums_2 <= 255 * 25 || psums_2 % 36 == 0 || psums_2 % 49 == 0));
       // The weights of a tile, and of all, fill the array's columns: a word each, for at most 49 taps.
