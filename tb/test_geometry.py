@@ -1,5 +1,6 @@
 """What a layer's registers mean, against the definition; every error at its limit."""
 
+import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
@@ -296,6 +297,47 @@ async def every_bit_of_every_product(dut):
     for layer in layers:
         await bench.check(layer)
     assert len(layers) > 100
+
+
+def beside(limit: int, bit: int) -> tuple[list[int], list[int]]:
+    """Sizes that this bit alone, were it flipped, would take over a limit; and from beyond it."""
+    within = range(max(limit + 1 - 2**bit, 1), limit + 1)
+    beyond = range(limit + 1, limit + 2**bit + 1)
+    return (
+        [size for size in within if size ^ 1 << bit > limit],
+        [size for size in beyond if size ^ 1 << bit <= limit],
+    )
+
+
+@cocotb.test()
+async def every_bit_of_every_limit(dut):
+    """Layers that pass, or do not, by any one bit of what a limit is compared with."""
+    bench = GeometryBench(dut)
+    await bench.start()
+    core = bench.core
+
+    def weights(size: int) -> Iterator[Layer]:
+        for kernel in range(1, 8):
+            times = kernel**2 * core.cols
+            most = (min(255, max_psums(core) // kernel**2), 255)
+            if size % times == 0 and (found := factors(size // times, size // times + 1, most)):
+                yield job(core, *found, kernel=kernel, padding=kernel // 2)
+
+    def images(size: int) -> Iterator[Layer]:
+        yield job(core, images=size)
+
+    def tiles(size: int) -> Iterator[Layer]:
+        yield from (job(core, outputs=n, mode=Mode.CODES) for n in (size,) if n < 256)
+
+    limits = (
+        (core.weight_words, weights), (core.act_words, images), (core.pixels, images),
+        (core.threshold_tiles, tiles),
+    )  # fmt: skip
+    for limit, layers in limits:
+        for bit, side in itertools.product(range(16), (0, 1)):
+            found = (layer for size in beside(limit, bit)[side] for layer in layers(size))
+            for layer in itertools.islice(found, 8):
+                await bench.check(layer)
 
 
 @cocotb.test()

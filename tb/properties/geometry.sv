@@ -12,6 +12,8 @@
       lemma_products: assert (clocked && (kernel_taps_1 <= 25 || kernel_taps_1 == 36 || kernel_taps_1 == 49) && !kernel_taps_1[1] && weights_3 % COLS == 0);
       // Above 255 · 25 they are those of a kernel of 6 or 7.
       lemma_psums: assert (clocked && (psums_2 <= 255 * 25 || psums_2 % 36 == 0 || psums_2 % 49 == 0));
+      // No product of sizes up to 255 is a multiple of the prime 257; those at the limits are asked for.
+      lemma_prime: assert (clocked && psums_2 != 257 && psums_2 != 514 && psums_2 != 1028 && weights_3 != 1028 * COLS);
       // The weights of a tile, and of all, fill the array's columns: a word each, for at most 49 taps.
       weights_fill_columns: assert (tile_weights_o <= 49 * COLS && tile_weights_o % COLS == 0 && weight_words_o % COLS == 0);
       // Thresholds come in 16 words for each output tile.
