@@ -341,6 +341,17 @@ async def every_bit_of_every_limit(dut):
 
 
 @cocotb.test()
+async def every_short_side(dut):
+    """Which taps reach the map: each kernel, stride and padding, on sides that not all reach."""
+    bench = GeometryBench(dut)
+    await bench.start()
+    for (kernel, stride, padding), side in itertools.product(functional.LAYERS, range(1, 10)):
+        for height, width in ((side, 9), (9, side)):
+            sizes = {"height": height, "width": width, "kernel": kernel, "padding": padding}
+            await bench.check(job(bench.core, stride=stride, **sizes))
+
+
+@cocotb.test()
 async def refused_kernels_without_taps(dut):
     """A kernel whose three lowest bits are 0 has no taps."""
     bench = GeometryBench(dut)
