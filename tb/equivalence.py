@@ -251,6 +251,8 @@ def cut(module: dict) -> dict:
     """
     for name, cell in list(module["cells"].items()):
         kind = cell["type"]
+        if kind == "$pmux":
+            _first_wins(cell)
         if kind.startswith("$") and kind not in ("$dff", "$anyconst", "$anyseq"):
             continue
         del module["cells"][name]
@@ -272,6 +274,18 @@ def cut(module: dict) -> dict:
         }  # fmt: skip
     module["netnames"] = {}
     return module
+
+
+def _first_wins(cell: dict) -> None:
+    """Of several selected inputs of a $pmux the lowest comes out, as in the Verilog that was run.
+
+    A mutant may select several, to which Yosys gives no meaning: its Verilog is a casez, in which
+    the lowest comes first, while to its solver the highest comes out. So it is turned round.
+    """
+    width, wires = len(cell["connections"]["Y"]), cell["connections"]
+    words = [wires["B"][low : low + width] for low in range(0, len(wires["B"]), width)]
+    wires["B"] = [bit for word in reversed(words) for bit in word]
+    wires["S"] = wires["S"][::-1]
 
 
 def write(module: dict, may_differ: set[str], path: Path, *, own: bool) -> None:

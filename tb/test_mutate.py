@@ -11,7 +11,16 @@ from pymodel.errors import InputError
 from tb import mutate
 from tb.equivalence import equivalent
 from tb.faults import FAULTS, Fault
-from tb.mutants import TARGETS, Mutant, compile_netlist, draw, shares, try_mutant
+from tb.mutants import (
+    TARGETS,
+    Mutant,
+    compile_netlist,
+    draw,
+    read,
+    shares,
+    try_mutant,
+    yosys,
+)
 from tb.mutate import CompiledNetlist, Result, Store, Verdict, prove, report, try_fault
 from tb.simulator import RTL, Simulation, check_sources, random_seed
 
@@ -98,6 +107,24 @@ def test_equivalent_over_two_cycles():
     )  # fmt: skip
     change = f"mutate -module sequencer -cell {tap} -port A -portbit 6 -mode cnot0 -ctrlbit 2"
     assert equivalent(target, [Mutant(target, 1, change, "")]) == {1}
+
+
+def test_several_selected():
+    """Where a mutant selects two registers at once, the proof has the one that the simulator has.
+
+    Word 11 (STALLS) goes before word 10 (CYCLES): if CYCLES hears on 11 too, nothing changes.
+    """
+    target = next(target for target in TARGETS if target.module == "registers")
+    cells = re.findall(
+        r"cell \$eq (\$procmux\S+)\n(?:.*\n){5} +connect \\A .*_araddr.*\n +connect \\B 5'0101(.)",
+        yosys(*read(target), "dump registers/t:$eq"),
+    )
+    mutants = {"0": [], "1": []}
+    for number, (cell, bit) in enumerate(cells, 1):
+        change = f"mutate -mode const{bit} -module registers -cell {cell} -port A -portbit 0"
+        mutants[bit].append(Mutant(target, number, change, ""))
+    assert len(equivalent(target, mutants["0"])) == len(mutants["0"]) > 0
+    assert len(equivalent(target, mutants["1"])) < len(mutants["1"])
 
 
 def test_a_fault_that_changes_nothing_survives():

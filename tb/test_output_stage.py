@@ -246,6 +246,17 @@ async def _rises(handle) -> None:
 
 
 @cocotb.test()
+async def any_number_of_tiles(dut):
+    """Of one pixel: last with the last tile, and no other."""
+    stage = Stage(dut)
+    await stage.start()
+    counts = [*range(1, 25), *stage.rng.integers(25, 256, 16).tolist()]
+    for tiles in counts:
+        await stage.run(Layer(SUMS, tiles, 1))
+    assert stage.compared == sum(counts)
+
+
+@cocotb.test()
 async def random_layers(dut):
     """All modes in random order; the other bank is written while a layer runs."""
     stage = Stage(dut)

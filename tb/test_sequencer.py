@@ -212,7 +212,8 @@ async def any_number_of_tiles(dut):
     core = bench.core
     most = core.weight_words // core.cols
     layers = []
-    for tiles in bench.rng.integers(2, min(255, most), 5).tolist():
+    counts = [*range(2, min(18, most)), *bench.rng.integers(2, min(255, most), 5).tolist()]
+    for tiles in counts:
         layers.append(Layer(1, 1, tiles * core.rows, 2 * core.cols, 1, 1, 0))
         layers.append(Layer(1, 1, 1, tiles * core.cols, 1, 1, 0))
     # Addresses have 16 bits, more than any memory needs. One pixel: only the centre tap reaches it.
@@ -220,6 +221,20 @@ async def any_number_of_tiles(dut):
     layers.append(Layer(1, 1, inputs * core.rows, 1, 7, 1, 3, images=2**16 // inputs))
     layers.append(Layer(1, 1, 1, inputs * core.cols, 7, 1, 3))
     for layer in layers:
+        await bench.restart(layer)
+        await bench.walk(layer)
+
+
+@cocotb.test()
+async def every_bit_of_a_tile(dut):
+    """The second input tile, and the second output tile, begin where the first one ends."""
+    bench = SequencerBench(dut)
+    await bench.start()
+    core = bench.core
+    layers = [Layer(1, 1, 2 * core.rows, 1, 1, 1, 0, images=2**bit) for bit in range(15)]
+    layers += [Layer(kernel, kernel, 1, 2 * core.cols, kernel, 1, 0) for kernel in range(1, 8)]
+    for layer in layers:
+        assert check(layer, core) == Error.NONE, layer
         await bench.restart(layer)
         await bench.walk(layer)
 
