@@ -1,6 +1,7 @@
 """Every hyperparameter of the training, and the schedules that follow from them."""
 
 import json
+import math
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields, replace
 
@@ -48,7 +49,8 @@ class Recipe:
 def changed(recipe: Recipe, settings: Iterable[str]) -> Recipe:
     """`recipe` with other hyperparameters, "peak_lr=0.2" each, values as in JSON.
 
-    InputError for a name that is none of the recipe's, or a value of another kind than its own.
+    InputError for a name that is none of the recipe's, a value of another kind than its own, or one
+    that cannot work.
 
     >>> changed(Recipe(), ["epochs=9", "sizes=[[0, 16], [0.5, 32]]"]).size(8)
     32
@@ -66,7 +68,37 @@ def changed(recipe: Recipe, settings: Iterable[str]) -> Recipe:
             raise InputError(
                 f"--set {name}: found '{text}', expected such as {json.dumps(present)}"
             ) from None
+        works, expected = LIMITS.get(name, (lambda value: True, ""))
+        if not works(values[name]):
+            raise InputError(f"--set {name}: found '{text}', expected {expected}")
     return replace(recipe, **values)
+
+
+def _rising(sizes: tuple[tuple[float, int], ...]) -> bool:
+    """Whether these sides hold from the first epoch on, one after another, for images up to 32."""
+    shares = [share for share, _ in sizes]
+    return (
+        shares[:1] == [0.0]
+        and shares == sorted(set(shares))
+        and shares[-1] < 1
+        and all(16 <= side <= 32 for _, side in sizes)
+    )
+
+
+# What a hyperparameter has to be: NaN is none of it.
+LIMITS = {
+    "epochs": (lambda n: n >= 5, "5 or more, one for each phase of the recipe"),
+    "batch_size": (lambda n: 1 <= n <= 10_000, "1 to 10000"),
+    "peak_lr": (lambda rate: 0 < rate < math.inf, "a number above 0"),
+    "warmup": (lambda share: 0 < share < 1, "a share between 0 and 1"),
+    "momentum": (lambda share: 0 < share < 1, "a share between 0 and 1"),
+    "weight_decay": (lambda rate: 0 <= rate < math.inf, "0 or more"),
+    "label_smoothing": (lambda share: 0 <= share < 1, "0 or more, below 1"),
+    "shift": (lambda pixels: 0 <= pixels < 32, "0 to 31"),
+    "quantised_share": (lambda share: 0 <= share <= 1, "a share, 0 to 1"),
+    "sizes": (_rising, "rising shares from 0, and sides of 16 to 32"),
+    "bits": (lambda bits: 2 <= bits <= 8, "2 to 8"),
+}
 
 
 def _like(present, value):

@@ -38,7 +38,7 @@ from pymodel.sealed import read_sealed, write_sealed
 from pymodel.vgg import VGG16
 from training.data import augment, hold_out, load_cifar10
 from training.evaluate import accuracy
-from training.recipe import NETWORKS, Recipe, changed
+from training.recipe import LIMITS, NETWORKS, Recipe, changed
 
 CSV_COLUMNS = (
     "epoch", "size", "quantised", "lr", "train_loss", "train_accuracy", "test_accuracy_1000",
@@ -359,10 +359,9 @@ def chosen_recipe(arguments) -> Recipe:
     """The recipe that the options name; InputError for one that is unknown or cannot work."""
     if arguments.network not in NETWORKS:
         raise InputError(f"--network is '{arguments.network}', expected {', '.join(NETWORKS)}")
-    if arguments.epochs < 5:
-        raise InputError(
-            f"--epochs is {arguments.epochs}, expected 5 or more, one for each phase of the recipe"
-        )
+    works, expected = LIMITS["epochs"]
+    if not works(arguments.epochs):
+        raise InputError(f"--epochs is {arguments.epochs}, expected {expected}")
     recipe = replace(Recipe(), epochs=arguments.epochs, **NETWORKS[arguments.network])
     return changed(recipe, arguments.settings)
 
