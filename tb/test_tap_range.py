@@ -34,7 +34,7 @@ def cases() -> Iterator[Case]:
     """All in which the tap reaches some output.
 
     The output side is that of every kernel that has the tap, allows the padding and fits into the
-    padded map.
+    padded map; or the longest that the port takes, where the map ends before.
     """
     for stride in (1, 2):
         for padding in range(4):
@@ -42,7 +42,8 @@ def cases() -> Iterator[Case]:
                 for side in SIDES:
                     padded = side + 2 * padding
                     kernels = range(max(tap, padding) + 1, min(7, padded) + 1)
-                    for out_side in {(padded - kernel) // stride + 1 for kernel in kernels}:
+                    out_sides = {(padded - kernel) // stride + 1 for kernel in kernels}
+                    for out_side in sorted(out_sides | {2**9 - 1}):
                         case = Case(side, out_side, stride, padding, tap)
                         if case.reached():
                             yield case
