@@ -1,5 +1,6 @@
 """Sets of labelled CIFAR-10 images as bytes, and the normalisation that the network expects."""
 
+import functools
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,9 +43,14 @@ class ImageSet:
 
 def normalise(images: Tensor) -> Tensor:
     """uint8 images [N, 3, H, W] → float32 with zero mean and unit variance per colour channel."""
-    mean = torch.tensor(MEAN, device=images.device).view(3, 1, 1)
-    std = torch.tensor(STD, device=images.device).view(3, 1, 1)
+    mean, std = _mean_and_std(images.device)
     return (images.float() / 255 - mean) / std
+
+
+@functools.cache
+def _mean_and_std(device: torch.device) -> tuple[Tensor, Tensor]:
+    """Each [3, 1, 1], copied to the device once."""
+    return tuple(torch.tensor(values, device=device).view(3, 1, 1) for values in (MEAN, STD))
 
 
 def load_images(path: str | Path = SHIPPED) -> ImageSet:

@@ -117,7 +117,7 @@ class Quantiser(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Fake-quantise `x` (any float dtype, returned in the same); eq. 1 to 3 and 5."""
-        g = torch.tensor(self.gradient_scale(x), device=x.device)
+        g = torch.full((), self.gradient_scale(x), device=x.device)
         # One row per scale, so that one compiled kernel serves every shape. Activations are taken
         # in the order in which they lie in memory (their one scale does not mind), without a copy.
         channels_last = x.ndim == 4 and x.is_contiguous(memory_format=torch.channels_last)

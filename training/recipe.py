@@ -7,26 +7,33 @@ from dataclasses import asdict, dataclass, fields, replace
 
 from pymodel.errors import InputError
 
+# What is trained, and the model that `build` in training/train.py makes of it.
+ARCHITECTURES = ("vgg16-squeezed", "vgg16", "resnet18")
+
 
 @dataclass(frozen=True)
 class Recipe:
-    """One training run. The defaults trained the shipped checkpoint."""
+    """One training run. The defaults are those of `--preset quick`."""
 
-    epochs: int = 18  # passes over the training set
-    batch_size: int = 128  # images a step, over all processes
-    peak_lr: float = 0.1  # learning rate at the peak of the triangle
+    epochs: int = 10  # passes over the training set
+    batch_size: int = 256  # images a step, over all processes
+    peak_lr: float = 0.2  # learning rate of SGD at the peak of the triangle
+    muon_lr: float = 0.05  # that of Muon, for the convolutions; 0: they too are trained by SGD
     warmup: float = 0.2  # share of the steps in which the learning rate rises from 0
     momentum: float = 0.9  # Nesterov
-    weight_decay: float = 5e-4  # of convolutions and classifier; not of BatchNorm, scales, bias
+    weight_decay: float = 5e-4  # of weights under SGD; not of BatchNorm, scales, bias
     label_smoothing: float = 0.1
     shift: int = 2  # pixels, random, in both directions
+    cutmix: float = 0.0  # share of the steps in which a box of each image is another's
     # The float phase comes first; the quantisers work in this last share of the epochs. 0: never.
     quantised_share: float = 1 / 3
     # (share of the epochs from which it holds, image side in pixels): small images cost
     # a quarter (16) and 56 % (24) of full ones, and the coarse features are learned from them.
-    sizes: tuple[tuple[float, int], ...] = ((0.0, 16), (0.2, 24), (0.8, 32))
+    sizes: tuple[tuple[float, int], ...] = ((0.0, 16), (0.6, 24), (0.9, 32))
+    distil: float = 0.0  # the teacher's share of the loss; 0: no teacher
+    temperature: float = 4.0  # of the teacher's and the student's classes
     bits: int = 4  # weights and activations
-    squeezed: bool = True  # False: 512 channels in place of the 8 that fit on the array
+    architecture: str = "vgg16-squeezed"
 
     def lr(self, step: int, steps: int) -> float:
         """Triangular learning rate of step `step` of `steps`: 0 → peak → 0."""
@@ -35,7 +42,7 @@ class Recipe:
 
     def size(self, epoch: int) -> int:
         """Image side in epoch `epoch` (from 0)."""
-        return [side for share, side in self.sizes if epoch >= share * self.epochs - 1e-9][-1]
+        return [side for share, side in self.sizes if epoch >= int(share * self.epochs + 1e-9)][-1]
 
     def quantised(self, epoch: int) -> bool:
         """Whether the quantisers work in epoch `epoch` (from 0)."""
@@ -97,7 +104,12 @@ LIMITS = {
     "shift": (lambda pixels: 0 <= pixels < 32, "0 to 31"),
     "quantised_share": (lambda share: 0 <= share <= 1, "a share, 0 to 1"),
     "sizes": (_rising, "rising shares from 0, and sides of 16 to 32"),
+    "muon_lr": (lambda rate: 0 <= rate < math.inf, "0 or more"),
+    "cutmix": (lambda share: 0 <= share <= 1, "a share, 0 to 1"),
+    "distil": (lambda share: 0 <= share <= 1, "a share, 0 to 1"),
+    "temperature": (lambda t: 0 < t < math.inf, "a number above 0"),
     "bits": (lambda bits: 2 <= bits <= 8, "2 to 8"),
+    "architecture": (lambda name: name in ARCHITECTURES, " or ".join(ARCHITECTURES)),
 }
 
 
@@ -112,10 +124,24 @@ def _like(present, value):
     return value
 
 
+PRESETS: dict[str, Recipe] = {
+    "quick": Recipe(),
+    "standard": Recipe(epochs=24, sizes=((0.0, 16), (0.5, 24), (0.8, 32))),
+    "best": Recipe(
+        epochs=140, muon_lr=0.0, shift=4, cutmix=0.5, sizes=((0.0, 32),), distil=0.9
+    ),
+}  # fmt: skip
+
+# The float network that teaches, where a recipe has a `distil`.
+TEACHER = Recipe(
+    epochs=50, muon_lr=0.0, label_smoothing=0.0, shift=4, cutmix=0.5, quantised_share=0.0,
+    sizes=((0.0, 32),), architecture="resnet18",
+)  # fmt: skip
+
 # What the squeezed 4-bit network is compared with: the same recipe but for these.
 NETWORKS: dict[str, dict] = {
     "squeezed-4bit": {},
     "squeezed-float": {"quantised_share": 0.0},
-    "full-4bit": {"squeezed": False},
-    "full-float": {"quantised_share": 0.0, "squeezed": False},
+    "full-4bit": {"architecture": "vgg16"},
+    "full-float": {"quantised_share": 0.0, "architecture": "vgg16"},
 }

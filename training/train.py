@@ -1,13 +1,13 @@
 """Trains VGG16 on CIFAR-10: float first, quantisation-aware for the last third of one schedule.
 
-    python -m training.train --data FOLDER            # or: CIFAR10_ROOT=FOLDER make train
-    python -m training.train --data FOLDER --resume   # go on after Ctrl-C
+    python -m training.train --data FOLDER --preset quick   # or: CIFAR10_ROOT=FOLDER make train
+    python -m training.train --data FOLDER --resume         # go on after Ctrl-C
     python -m training.train --data FOLDER --network full-float --hold-out --run build/full-float
     torchrun --nproc-per-node 2 -m training.train --data FOLDER
 
 Each epoch depends on nothing but the seed, its number and the state that the epoch before left, and
-that state is saved after every epoch. So a run that was interrupted and resumed ends in the same
-weights as one that was not.
+that state is saved after it (after short epochs, twice a minute). So a run that was interrupted and
+resumed ends in the same weights as one that was not.
 """
 
 import csv
@@ -18,13 +18,12 @@ import sys
 import tempfile
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 from tabulate import tabulate
-from torch import Tensor, distributed, nn
-from torch.nn import functional
+from torch import distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 
@@ -36,9 +35,11 @@ from pymodel.images import ImageSet, normalise
 from pymodel.quantiser import Quantiser, compiler_works, initialise_scales, set_quantising
 from pymodel.sealed import read_sealed, write_sealed
 from pymodel.vgg import VGG16
-from training.data import augment, hold_out, load_cifar10
+from training.data import hold_out, load_cifar10
 from training.evaluate import accuracy
-from training.recipe import LIMITS, NETWORKS, Recipe, changed
+from training.recipe import LIMITS, NETWORKS, PRESETS, TEACHER, Recipe, changed
+from training.resnet import ResNet18
+from training.step import Place, Pool, Step, cutmix_box, make_optimisers
 
 CSV_COLUMNS = (
     "epoch", "size", "quantised", "lr", "train_loss", "train_accuracy", "test_accuracy_1000",
@@ -47,26 +48,8 @@ CSV_COLUMNS = (
 RESULTS_FILE = RESULTS / "train.json"
 # Test (or held-out) images evaluated after each epoch, to watch; nothing is chosen by it.
 PROGRESS_IMAGES = 1000
+SAVE_SECONDS = 30  # a state younger than this is not written anew, but for the last epoch's
 CALIBRATION_IMAGES = 512  # training images that initialise the activation scales
-
-
-@dataclass(frozen=True)
-class Setup:
-    """Where the training runs: this process among `world` ones, its device and its numerics."""
-
-    device: torch.device
-    rank: int = 0
-    world: int = 1
-    compiled: bool = True  # torch.compile the fake-quantisers
-
-    @property
-    def low_precision(self) -> bool:
-        """Whether bf16 autocast and channels_last pay here.
-
-        They do on a GPU, and on a CPU with matrix tiles (AMX). With vector bf16 alone a product
-        takes longer than in float32: on such a CPU a 2048³ one ran at 148 against 285 GFLOP/s.
-        """
-        return self.device.type == "cuda" or torch.cpu.get_capabilities().get("amx_bf16", False)
 
 
 @contextmanager
@@ -90,33 +73,39 @@ def setup(device: str, *, compiled: bool = True):
     if world > 1:
         distributed.init_process_group("nccl" if cuda else "gloo")
     try:
-        yield Setup(chosen, rank, world, compiled and compiler_works(chosen))
+        yield Place(chosen, rank, world, compiled and compiler_works(chosen))
     finally:
         if world > 1:
             distributed.destroy_process_group()
 
 
+def build(recipe: Recipe) -> nn.Module:
+    """The untrained network of a recipe, on the CPU."""
+    if recipe.architecture == "resnet18":
+        return ResNet18()
+    return VGG16(recipe.bits, squeezed=recipe.architecture == "vgg16-squeezed")
+
+
 def train(
-    train_set: ImageSet, judged: ImageSet, recipe: Recipe, run: Path, seed: int, where: Setup,
-    *, resume: bool = False,
-) -> tuple[VGG16, list[dict]]:  # fmt: skip
+    train_set: ImageSet, judged: ImageSet, recipe: Recipe, run: Path, seed: int, where: Place,
+    *, resume: bool = False, teacher: nn.Module | None = None,
+) -> tuple[nn.Module, list[dict]]:  # fmt: skip
     """Train from `seed`, or from the state in folder `run` if `resume`; watch some of `judged`.
 
-    Returns the model, in evaluation mode, and the rows of the log.
+    Returns the model, in evaluation mode and the ordinary memory format, and the rows of the log.
+    `teacher`: in evaluation mode on the same device, if the recipe has a `distil`.
 
-    After each epoch, `run` holds `state.safetensors` and `log.csv`. Raises InputError if the state
-    to resume from is missing, damaged, or of another recipe, seed or number of processes; or if,
-    without `resume`, a run is there already.
+    After each epoch, `run` holds `log.csv`, and `state.safetensors` of it or of one at most
+    SAVE_SECONDS older. Raises InputError if the state to resume from is missing, damaged, or of
+    another recipe, seed or number of processes; or if, without `resume`, a run is there already.
     """
     torch.manual_seed(seed)
-    model = VGG16(recipe.bits, squeezed=recipe.squeezed).to(where.device)
+    model = build(recipe).to(where.device, memory_format=torch.channels_last)
     set_quantising(model, False)
-    if where.low_precision:
-        model.to(memory_format=torch.channels_last)
     for module in model.modules():
         if isinstance(module, Quantiser):
             module.compiled = where.compiled
-    optimiser = make_optimiser(model, recipe)
+    optimisers = make_optimisers(model, recipe, where)
 
     identity = {
         "recipe": json.dumps(recipe.as_dict()), "seed": str(seed), "processes": str(where.world),
@@ -125,123 +114,90 @@ def train(
     log = run / "log.csv"
     rows = []
     if resume:
-        rows = restore(state, model, optimiser, identity)
+        rows = restore(state, model, optimisers, identity)
         if where.rank == 0:
             write_log(log, rows)
     elif state.exists():
         raise InputError(f"{state}: a run is there already; go on with --resume, or remove it")
 
-    steps_per_epoch = len(train_set) // recipe.batch_size
-    images = train_set.images.to(where.device)
-    labels = train_set.labels.to(where.device)
-    costs = [recipe.size(e) ** 2 / 32**2 * steps_per_epoch for e in range(recipe.epochs)]
+    steps = len(train_set) // recipe.batch_size
+    pool = Pool(train_set, where.device)
+    costs = [recipe.size(e) ** 2 / 32**2 * steps for e in range(recipe.epochs)]
     bar = tqdm(
         total=sum(costs), initial=sum(costs[: len(rows)]), unit="step",
         disable=True if where.rank or quiet() else None,
-        bar_format="{l_bar}{bar}| {elapsed}, about {remaining} left{postfix}",
+        bar_format="{l_bar}{bar}| {elapsed}, about {remaining} left",
     )  # fmt: skip
+    phase, step = None, None
+    saved = time.monotonic()
     for epoch in range(len(rows), recipe.epochs):
         began = time.monotonic()
         quantised = recipe.quantised(epoch)
         if quantised and not recipe.quantised(epoch - 1):
-            initialise_scales(model, normalise(images[:CALIBRATION_IMAGES]))
+            initialise_scales(model, normalise(pool.images[:CALIBRATION_IMAGES]))
         set_quantising(model, quantised)
-        wrapped = DistributedDataParallel(model) if where.world > 1 else model
+        if phase != (phase := (recipe.size(epoch), quantised)):
+            wrapped = DistributedDataParallel(model) if where.world > 1 else model
+            step = Step(wrapped, optimisers, pool, recipe, where, phase[0], teacher)
         bar.set_description(f"epoch {epoch + 1}/{recipe.epochs}")
-        loss, correct = run_epoch(
-            wrapped, optimiser, images, labels, recipe, epoch, steps_per_epoch, seed, where, bar
-        )
+        loss, correct = run_epoch(step, epoch, steps, seed, bar)
         if where.rank == 0:
             progress = accuracy(model, judged.first(PROGRESS_IMAGES))
-            lr = optimiser.param_groups[0]["lr"]
+            lr = float(optimisers[0].param_groups[0]["lr"])
             seconds = time.monotonic() - began
             row = (epoch + 1, recipe.size(epoch), int(quantised), lr, loss, correct, progress)
             rows.append(dict(zip(CSV_COLUMNS, (*row, seconds), strict=True)))
-            save_state(state, model, optimiser, rows, identity)
+            if epoch + 1 == recipe.epochs or time.monotonic() - saved >= SAVE_SECONDS:
+                save_state(state, model, optimisers, rows, identity)
+                saved = time.monotonic()
             write_log(log, rows)
-            phase = "4-bit" if quantised else "float"
             with tqdm.external_write_mode():
                 tell(
-                    f"epoch {epoch + 1:3}  {recipe.size(epoch)} px  {phase}  lr {lr:.4f}  "
-                    f"loss {loss:.3f}  train {correct:.2%}  test[:1000] {progress:.2%}  "
-                    f"{seconds:.0f} s"
+                    f"epoch {epoch + 1:3}  {recipe.size(epoch)} px  "
+                    f"{'4-bit' if quantised else 'float'}  lr {lr:.4f}  loss {loss:.3f}  "
+                    f"train {correct:.2%}  test[:1000] {progress:.2%}  {seconds:.0f} s"
                 )
             sys.stdout.flush()
     bar.close()
-    return model.eval(), rows
+    return model.to(memory_format=torch.contiguous_format).eval(), rows
 
 
-def make_optimiser(model: nn.Module, recipe: Recipe) -> torch.optim.SGD:
-    """SGD with Nesterov momentum; weight decay for the weights of convolutions and classifier."""
-    decayed, others = [], []
-    for name, parameter in model.named_parameters():
-        decay = parameter.ndim > 1 and not name.endswith(".scale")
-        (decayed if decay else others).append(parameter)
-    return torch.optim.SGD(
-        [{"params": decayed, "weight_decay": recipe.weight_decay}, {"params": others}],
-        lr=recipe.peak_lr, momentum=recipe.momentum, nesterov=True,
-    )  # fmt: skip
-
-
-def run_epoch(
-    model, optimiser, images: Tensor, labels: Tensor, recipe: Recipe, epoch: int, steps: int,
-    seed: int, where: Setup, bar: tqdm,
-) -> tuple[float, float]:  # fmt: skip
-    """One pass over the training set; mean loss and accuracy of this process's share of it.
-
-    images: uint8 [N, 3, 32, 32]; labels: int64 [N]; both on the device.
-    """
-    model.train()
-    count = len(images)
+def run_epoch(step: Step, epoch: int, steps: int, seed: int, bar: tqdm) -> tuple[float, float]:
+    """One pass over the training set; mean cross-entropy and accuracy of this process's share."""
+    step.model.train()
+    recipe, where, pool = step.recipe, step.place, step.pool
+    count = len(pool.images)
     generator = torch.Generator().manual_seed(seed * 1_000_003 + epoch)
-    order = torch.randperm(count, generator=generator)
+    order = torch.randperm(count, generator=generator).to(where.device)
     shifts = torch.randint(-recipe.shift, recipe.shift + 1, (count, 2), generator=generator)
+    pool.shifts.copy_(shifts)
     # Alternating flip: random in the first epoch, then the other way in each following one.
     first = torch.rand(count, generator=torch.Generator().manual_seed(seed)) < 0.5
-    flips = first ^ bool(epoch % 2)
-    size = recipe.size(epoch)
-    losses, hits, seen = 0.0, 0, 0
-    for step in range(steps):
-        batch = order[step * recipe.batch_size : (step + 1) * recipe.batch_size]
-        batch = batch[where.rank :: where.world]
-        at = batch.to(where.device)
-        moved = augment(
-            images[at], flips[batch].to(where.device), shifts[batch].to(where.device), size
-        )
-        inputs, targets = normalise(moved), labels[at]
-        if where.low_precision:
-            inputs = inputs.contiguous(memory_format=torch.channels_last)
-        for group in optimiser.param_groups:
-            group["lr"] = recipe.lr(epoch * steps + step, recipe.epochs * steps)
-        with torch.autocast(where.device.type, torch.bfloat16, enabled=where.low_precision):
-            logits = model(inputs).float()
-        loss = functional.cross_entropy(logits, targets, label_smoothing=recipe.label_smoothing)
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        optimiser.step()
-        losses += loss.item() * len(batch)
-        hits += (logits.argmax(1) == targets).sum().item()
-        seen += len(batch)
-        bar.update(size**2 / 32**2)
-        bar.set_postfix(
-            loss=f"{losses / seen:.3f}", accuracy=f"{hits / seen:.2%}",
-            lr=f"{optimiser.param_groups[0]['lr']:.4f}", refresh=False,
-        )  # fmt: skip
-    return losses / seen, hits / seen
+    pool.flips.copy_(first ^ bool(epoch % 2))
+    draws = torch.rand(steps, 4, generator=generator).tolist()
+    step.losses.zero_()
+    step.hits.zero_()
+    for number in range(steps):
+        batch = order[number * recipe.batch_size : (number + 1) * recipe.batch_size]
+        box = cutmix_box(step.size, draws[number], recipe.cutmix)
+        lr = recipe.lr(epoch * steps + number, recipe.epochs * steps)
+        step(batch[where.rank :: where.world], box, lr)
+        bar.update(step.size**2 / 32**2)
+    return step.losses.item() / steps, step.hits.item() / steps
 
 
-def save_state(path: Path, model, optimiser, rows: list[dict], identity: dict[str, str]) -> None:
+def save_state(path: Path, model, optimisers, rows: list[dict], identity: dict[str, str]) -> None:
     """Weights, momentum and the log so far; all that the next epoch depends on."""
-    tensors = {f"model.{n}": t.contiguous() for n, t in model.state_dict().items()}
+    tensors = {f"model.{n}": t for n, t in model.state_dict().items()}
+    momentum = {p: s for o in optimisers for p, s in o.state.items()}
     for name, parameter in model.named_parameters():
-        if "momentum_buffer" in optimiser.state[parameter]:
-            momentum = optimiser.state[parameter]["momentum_buffer"]
-            tensors[f"momentum.{name}"] = momentum.contiguous()
-    tensors = {n: t.detach().cpu() for n, t in tensors.items()}
+        if "momentum_buffer" in momentum.get(parameter, {}):
+            tensors[f"momentum.{name}"] = momentum[parameter]["momentum_buffer"]
+    tensors = {n: t.detach().cpu().contiguous() for n, t in tensors.items()}
     write_sealed(tensors, {**identity, "rows": json.dumps(rows)}, path)
 
 
-def restore(path: Path, model, optimiser, identity: dict[str, str]) -> list[dict]:
+def restore(path: Path, model, optimisers, identity: dict[str, str]) -> list[dict]:
     """Load what `save_state` saved; the log's rows. InputError if it is of another run."""
     tensors, metadata = read_sealed(path)
     for key, value in identity.items():
@@ -250,10 +206,12 @@ def restore(path: Path, model, optimiser, identity: dict[str, str]) -> list[dict
     model.load_state_dict(
         {n.removeprefix("model."): t for n, t in tensors.items() if n.startswith("model.")}
     )
-    for name, parameter in model.named_parameters():
-        if f"momentum.{name}" in tensors:
-            momentum = torch.empty_like(parameter).copy_(tensors[f"momentum.{name}"])
-            optimiser.state[parameter]["momentum_buffer"] = momentum.detach()
+    names = {parameter: name for name, parameter in model.named_parameters()}
+    for optimiser in optimisers:
+        for parameter in (p for group in optimiser.param_groups for p in group["params"]):
+            if (momentum := tensors.get(f"momentum.{names[parameter]}")) is not None:
+                buffer = torch.empty_like(parameter, requires_grad=False).copy_(momentum)
+                optimiser.state[parameter]["momentum_buffer"] = buffer
     return json.loads(metadata["rows"])
 
 
@@ -276,7 +234,10 @@ def main() -> int:
     parser.add_argument(
         "--output", type=Path, help="checkpoint to write; default RUN/vgg16_w4a4.safetensors"
     )
-    parser.add_argument("--epochs", type=int, default=Recipe.epochs)
+    parser.add_argument(
+        "--preset", default="quick", help=f"recipe: {', '.join(PRESETS)}; default quick"
+    )
+    parser.add_argument("--epochs", type=int, help="instead of the preset's")
     parser.add_argument(
         "--set", action="append", default=[], metavar="NAME=VALUE", dest="settings",
         help="another value of a hyperparameter of training/recipe.py, to try it",
@@ -300,7 +261,8 @@ def main() -> int:
     output = arguments.output or arguments.run / "vgg16_w4a4.safetensors"
 
     state = arguments.run / "state.safetensors"
-    if arguments.resume and not state.exists():
+    taught = arguments.run / "teacher"
+    if arguments.resume and not state.exists() and not (taught / state.name).exists():
         raise InputError(f"{state}: not found; there is nothing to resume")
     if not 0 <= arguments.seed < 2**31:
         raise InputError(f"--seed is {arguments.seed}, expected 0 to {2**31 - 1}")
@@ -319,17 +281,27 @@ def main() -> int:
         if output.is_dir():
             raise InputError(f"{output}: is a folder, expected a file name for the checkpoint")
         try:
+            teacher, teacher_rows = None, []
+            if recipe.distil:
+                if where.rank == 0:
+                    tell(f"First the teacher, {TEACHER.architecture}:")
+                teacher, teacher_rows = train(
+                    train_set, judged, replace(TEACHER, epochs=min(TEACHER.epochs, recipe.epochs)),
+                    taught, arguments.seed, where,
+                    resume=arguments.resume and (taught / state.name).exists(),
+                )  # fmt: skip
+                teacher.to(memory_format=torch.channels_last).requires_grad_(False)
             model, rows = train(
                 train_set, judged, recipe, arguments.run, arguments.seed, where,
-                resume=arguments.resume,
+                resume=arguments.resume and state.exists(), teacher=teacher,
             )  # fmt: skip
         except KeyboardInterrupt:
-            if state.exists():
+            if state.exists() or (taught / state.name).exists():
                 print("The finished epochs are kept; go on with --resume.", file=sys.stderr)
             raise
         if where.rank == 0:
-            # As a checkpoint is loaded: on the CPU, in the ordinary memory format.
-            model = model.cpu().to(memory_format=torch.contiguous_format)
+            # As a checkpoint is loaded: on the CPU.
+            model = model.cpu()
             share = accuracy(model, judged)
             if shippable:
                 save_checkpoint(
@@ -337,16 +309,17 @@ def main() -> int:
                 )
             result = {
                 "accuracy": share, "images": "held out" if arguments.hold_out else "test",
-                "network": arguments.network, "epochs": recipe.epochs,
+                "preset": arguments.preset, "network": arguments.network, "epochs": recipe.epochs,
                 "settings": arguments.settings, "seed": arguments.seed,
-                "seconds": sum(row["seconds"] for row in rows),
+                "seconds": sum(row["seconds"] for row in teacher_rows + rows),
                 "checkpoint": os.path.relpath(output) if shippable else None,
             }  # fmt: skip
             write_json(RESULTS_FILE, result)
             write_json(arguments.run / "result.json", result)
             images = "held-out" if arguments.hold_out else "test"
             tell(tabulate(
-                [[f"{images} accuracy", f"{share:.2%}"], ["network", arguments.network],
+                [[f"{images} accuracy", f"{share:.2%}"], ["preset", arguments.preset],
+                 ["network", arguments.network],
                  ["epochs", recipe.epochs], ["seed", arguments.seed],
                  ["checkpoint", result["checkpoint"] or "none"]],
                 tablefmt="simple", disable_numparse=True,
@@ -359,14 +332,18 @@ def chosen_recipe(arguments) -> Recipe:
     """The recipe that the options name; InputError for one that is unknown or cannot work."""
     if arguments.network not in NETWORKS:
         raise InputError(f"--network is '{arguments.network}', expected {', '.join(NETWORKS)}")
-    works, expected = LIMITS["epochs"]
-    if not works(arguments.epochs):
-        raise InputError(f"--epochs is {arguments.epochs}, expected {expected}")
-    recipe = replace(Recipe(), epochs=arguments.epochs, **NETWORKS[arguments.network])
+    if arguments.preset not in PRESETS:
+        raise InputError(f"--preset is '{arguments.preset}', expected {', '.join(PRESETS)}")
+    recipe = replace(PRESETS[arguments.preset], **NETWORKS[arguments.network])
+    if arguments.epochs is not None:
+        works, expected = LIMITS["epochs"]
+        if not works(arguments.epochs):
+            raise InputError(f"--epochs is {arguments.epochs}, expected {expected}")
+        recipe = replace(recipe, epochs=arguments.epochs)
     return changed(recipe, arguments.settings)
 
 
-def checkpoint_metadata(share: float, seed: int, recipe: Recipe, where: Setup) -> dict[str, str]:
+def checkpoint_metadata(share: float, seed: int, recipe: Recipe, where: Place) -> dict[str, str]:
     """What a checkpoint says of its training."""
     program = "python" if where.world == 1 else f"torchrun --nproc-per-node {where.world}"
     words = shlex.join(a for a in sys.argv[1:] if a != "--resume")

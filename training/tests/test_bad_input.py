@@ -56,7 +56,7 @@ def test_unknown_names(refused, tmp_path):
     ("setting", "words"),
     [
         ("rate=1", ["'rate'", "peak_lr"]),
-        ("peak_lr=fast", ["--set peak_lr", "'fast'", "0.1"]),
+        ("peak_lr=fast", ["--set peak_lr", "'fast'", "0.2"]),
         ("peak_lr", ["--set peak_lr", "''"]),
         ("peak_lr=true", ["'true'"]),
         ("shift=1.5", ["'1.5'", "2"]),

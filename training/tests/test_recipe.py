@@ -1,8 +1,11 @@
 """The schedules that follow from the recipe."""
 
+import json
+
 import pytest
 
-from training.recipe import Recipe, changed
+from pymodel.checkpoint import SHIPPED, load_checkpoint
+from training.recipe import PRESETS, TEACHER, Recipe, changed
 
 
 def test_learning_rate_is_a_triangle():
@@ -27,8 +30,20 @@ def test_last_third_is_quantised_and_ends_on_full_images(epochs):
 
 
 def test_other_hyperparameters():
-    settings = ["peak_lr=1", "shift=4", "squeezed=false", "sizes=[[0, 24], [0.5, 32]]"]
+    settings = ["peak_lr=1", "shift=4", 'architecture="vgg16"', "sizes=[[0, 24], [0.5, 32]]"]
     recipe = changed(Recipe(epochs=6), settings)
     assert recipe == Recipe(
-        epochs=6, peak_lr=1.0, shift=4, squeezed=False, sizes=((0.0, 24), (0.5, 32))
+        epochs=6, peak_lr=1.0, shift=4, architecture="vgg16", sizes=((0.0, 24), (0.5, 32))
     )
+
+
+@pytest.mark.parametrize("recipe", [*PRESETS.values(), TEACHER])
+def test_presets_end_on_full_images(recipe):
+    assert recipe.size(recipe.epochs - 1) == 32
+    assert recipe.size(0) in (16, 32)
+
+
+def test_the_shipped_checkpoint_is_of_the_preset_best():
+    _, metadata = load_checkpoint(SHIPPED)
+    assert json.loads(metadata["recipe"]) == json.loads(json.dumps(PRESETS["best"].as_dict()))
+    assert "--preset best" in metadata["command"]

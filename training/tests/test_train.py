@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import load_file
 
 import training.evaluate
+import training.step
 import training.train
 from pymodel.checkpoint import load_checkpoint
 from pymodel.errors import InputError
@@ -22,6 +23,12 @@ from pymodel.vgg import VGG16
 from training.evaluate import edge_distance, predict, with_integer_layer
 from training.recipe import NETWORKS
 from training.tests import tiny
+
+
+@pytest.fixture(autouse=True)
+def save_after_each_epoch(monkeypatch):
+    """However short it is."""
+    monkeypatch.setattr(training.train, "SAVE_SECONDS", 0)
 
 
 def same(first: dict, second: dict) -> bool:
@@ -45,7 +52,7 @@ def test_same_seed_same_weights_and_another_seed_others(trained, tmp_path):
 def test_interrupted_and_resumed_equals_uninterrupted(trained, tmp_path, monkeypatch, stop_at):
     """Ctrl-C in the middle of each epoch, the quantised one included; there are two steps each."""
     steps = 0
-    augment = training.train.augment
+    augment = training.step.augment
 
     def interrupting(*arguments):
         nonlocal steps
@@ -54,7 +61,7 @@ def test_interrupted_and_resumed_equals_uninterrupted(trained, tmp_path, monkeyp
             raise KeyboardInterrupt
         return augment(*arguments)
 
-    monkeypatch.setattr(training.train, "augment", interrupting)
+    monkeypatch.setattr(training.step, "augment", interrupting)
     if stop_at == 1:  # nothing is saved yet: start again
         with pytest.raises(KeyboardInterrupt):
             tiny.run(tmp_path)
@@ -138,10 +145,10 @@ def test_two_processes(tmp_path):
 
 @pytest.fixture
 def tiny_data(monkeypatch, tmp_path):
-    """`training.train` and `training.evaluate` on 128 random images, results in `tmp_path`."""
+    """`training.train` and `training.evaluate` on 256 random images, results in `tmp_path`."""
     generator = torch.Generator().manual_seed(1)
-    random = torch.randint(0, 256, (128, 3, 32, 32), generator=generator).byte()
-    random = ImageSet(random, torch.arange(128) % 10, torch.arange(128))
+    random = torch.randint(0, 256, (256, 3, 32, 32), generator=generator).byte()
+    random = ImageSet(random, torch.arange(256) % 10, torch.arange(256))
     for module in (training.train, training.evaluate):
         monkeypatch.setattr(module, "load_cifar10", lambda *arguments, **options: random)
         monkeypatch.setattr(module, "RESULTS_FILE", tmp_path / f"{module.__name__}.json")
@@ -161,7 +168,8 @@ def test_from_training_to_evaluation(tiny_data, command):
     result = json.loads((tiny_data / "training.train.json").read_text())
     assert result == json.loads((run / "result.json").read_text())
     assert set(result) == {
-        "accuracy", "images", "network", "epochs", "settings", "seed", "seconds", "checkpoint"
+        "accuracy", "images", "preset", "network", "epochs", "settings", "seed", "seconds",
+        "checkpoint",
     }  # fmt: skip
     assert (result["images"], result["network"]) == ("test", "squeezed-4bit")
     assert f"{result['accuracy']:.4f}" == metadata["accuracy"]
@@ -170,7 +178,7 @@ def test_from_training_to_evaluation(tiny_data, command):
     assert code == 0
     assert f"{result['accuracy']:.2%}" in out
     result = json.loads((tiny_data / "training.evaluate.json").read_text())
-    assert result["images"] == 128
+    assert result["images"] == 256
     assert f"{result['accuracy']:.4f}" == metadata["accuracy"]
     assert {"accuracy_integer_layer", "predictions_differing"} < set(result)
 
@@ -217,7 +225,7 @@ def test_integer_layer_predicts_the_same(shipped, images):
 
 def test_evaluation_fails_on_differences_that_no_edge_explains(tiny_data, command, monkeypatch):
     """Predictions that differ although the codes do not, or far from an edge."""
-    predictions = [torch.arange(128) % 10, (torch.arange(128) + 1) % 10]
+    predictions = [torch.arange(256) % 10, (torch.arange(256) + 1) % 10]
     for distance in (None, 0.2):
         answers = iter(predictions)
         monkeypatch.setattr(training.evaluate, "predict", lambda *a, answers=answers: next(answers))
@@ -230,7 +238,7 @@ def test_evaluation_fails_on_differences_that_no_edge_explains(tiny_data, comman
 def test_evaluation_fails_if_the_checkpoint_states_another_accuracy(
     tiny_data, command, monkeypatch
 ):
-    monkeypatch.setattr(training.evaluate, "TEST_IMAGES", 128)
+    monkeypatch.setattr(training.evaluate, "TEST_IMAGES", 256)
     code, out, _ = command(training.evaluate.main)  # on random images
     assert code == 1
     assert "FAILED: the checkpoint states another accuracy" in out

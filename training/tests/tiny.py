@@ -11,7 +11,7 @@ from pymodel.images import ImageSet
 from training.recipe import Recipe
 from training.train import setup, train
 
-RECIPE = Recipe(epochs=3, batch_size=16, sizes=((0.0, 16),), peak_lr=0.02)
+RECIPE = Recipe(epochs=3, batch_size=16, sizes=((0.0, 16),), peak_lr=0.02, muon_lr=0.02)
 
 
 def tiny_set() -> ImageSet:
@@ -20,11 +20,15 @@ def tiny_set() -> ImageSet:
     return ImageSet(images, torch.arange(32) % 10, torch.arange(32))
 
 
-def run(folder: Path, *, resume: bool = False, recipe: Recipe = RECIPE, seed: int = 3):
+def run(
+    folder: Path, *, resume: bool = False, recipe: Recipe = RECIPE, seed: int = 3, teacher=None
+):
     """Train on the tiny set; the model's state dict."""
     with setup("cpu", compiled=False) as where:
         images = tiny_set()
-        model, _ = train(images, images, recipe, folder, seed, where, resume=resume)
+        model, _ = train(
+            images, images, recipe, folder, seed, where, resume=resume, teacher=teacher
+        )
         return model.state_dict()
 
 

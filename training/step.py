@@ -1,0 +1,193 @@
+"""One step of the training: batch, augmentation, loss, update. On a GPU it is a CUDA graph."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from pymodel.images import ImageSet, normalise
+from training.data import augment
+from training.muon import Muon
+from training.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the training runs: this process among `world` ones, its device and its numerics."""
+
+    device: torch.device
+    rank: int = 0
+    world: int = 1
+    compiled: bool = True  # torch.compile the fake-quantisers
+
+    @property
+    def low_precision(self) -> bool:
+        """Whether bf16 autocast pays here.
+
+        It does on a GPU, and on a CPU with matrix tiles (AMX). With vector bf16 alone a product
+        takes longer than in float32: on such a CPU a 2048³ one ran at 148 against 285 GFLOP/s.
+        """
+        return self.device.type == "cuda" or torch.cpu.get_capabilities().get("amx_bf16", False)
+
+    @property
+    def recorded(self) -> bool:
+        """Whether a step is recorded as a CUDA graph: launching its kernels takes longer."""
+        return self.device.type == "cuda" and self.world == 1
+
+    def autocast(self) -> torch.autocast:
+        """bf16 where it pays. Nothing is cached, as a recorded step must not depend on a cache."""
+        return torch.autocast(
+            self.device.type, torch.bfloat16, enabled=self.low_precision, cache_enabled=False
+        )
+
+
+def make_optimisers(model: nn.Module, recipe: Recipe, place: Place) -> list[torch.optim.Optimizer]:
+    """SGD with Nesterov momentum, and if the recipe has a `muon_lr` Muon for the kernels.
+
+    Kernels are the convolutions' weights but the first one's, of 3 input channels. Weight decay is
+    for the weights under SGD. Each group's `lr_share` is its learning rate over SGD's.
+    """
+    kernels, weights, others, scales = [], [], [], []
+    for name, parameter in model.named_parameters():
+        if name.endswith(".scale"):
+            scales.append(parameter)
+        elif recipe.muon_lr and parameter.ndim == 4 and parameter.shape[1] > 3:
+            kernels.append(parameter)
+        else:
+            (weights if parameter.ndim > 1 else others).append(parameter)
+    # Scales are a group of their own: in the float phase they have no gradient and no momentum.
+    groups = [{"params": weights, "weight_decay": recipe.weight_decay}, {"params": others}]
+    groups += [{"params": scales}] if scales else []
+    optimisers: list[torch.optim.Optimizer] = [
+        torch.optim.SGD(
+            groups, lr=recipe.peak_lr, momentum=recipe.momentum, nesterov=True, fused=True
+        )
+    ]
+    if kernels:
+        optimisers.append(Muon(kernels, recipe.muon_lr, recipe.momentum))
+    for optimiser in optimisers:
+        for group in optimiser.param_groups:
+            group["lr_share"] = group["lr"] / recipe.peak_lr
+            if place.recorded:  # a recorded step reads it from the device
+                group["lr"] = torch.tensor(group["lr"], device=place.device)
+    return optimisers
+
+
+class Pool:
+    """The training set on the device, and how each image is augmented in the present epoch."""
+
+    def __init__(self, train_set: ImageSet, device: torch.device):
+        self.images = train_set.images.to(device)
+        self.labels = train_set.labels.to(device)
+        self.flips = torch.zeros(len(train_set), dtype=torch.bool, device=device)
+        self.shifts = torch.zeros(len(train_set), 2, dtype=torch.int64, device=device)
+
+
+class Step:
+    """Trains on one batch a call, at one image size; quantised or not as the model is set.
+
+    `hits` and `losses` add up each batch's accuracy and cross-entropy, on the device.
+    """
+
+    EAGER = 3  # steps before the recording: they allocate momentum, compile and choose kernels
+
+    def __init__(
+        self, model: nn.Module, optimisers: list, pool: Pool, recipe: Recipe, place: Place,
+        size: int, teacher: nn.Module | None,
+    ):  # fmt: skip
+        self.model, self.optimisers, self.teacher = model, optimisers, teacher
+        self.pool, self.recipe, self.place, self.size = pool, recipe, place, size
+        share = recipe.batch_size // place.world
+        self.batch = torch.zeros(share, dtype=torch.int64, device=place.device)
+        self.box = torch.zeros(size, size, dtype=torch.bool, device=place.device)
+        self.losses = torch.zeros((), device=place.device)
+        self.hits = torch.zeros((), device=place.device)
+        self.calls = 0
+        self.graph: torch.cuda.CUDAGraph | None = None
+
+    def __call__(self, batch: Tensor, box: tuple[slice, slice], lr: float) -> None:
+        """Train on the images of index `batch`, int64; within `box` each shows its neighbour's."""
+        self.batch.copy_(batch)
+        if self.recipe.cutmix:
+            self.box.zero_()
+            self.box[box] = True
+        for optimiser in self.optimisers:
+            for group in optimiser.param_groups:
+                if isinstance(group["lr"], Tensor):
+                    group["lr"].fill_(lr * group["lr_share"])
+                else:
+                    group["lr"] = lr * group["lr_share"]
+        self.calls += 1
+        if not self.place.recorded:
+            self._compute()
+        elif self.calls <= self.EAGER:
+            side = torch.cuda.Stream()  # as recording asks of the steps before it
+            side.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(side):
+                self._compute()
+            torch.cuda.current_stream().wait_stream(side)
+        else:
+            if self.graph is None:
+                self.graph = torch.cuda.CUDAGraph()
+                with torch.cuda.graph(self.graph):
+                    self._compute()
+            self.graph.replay()
+
+    def _compute(self) -> None:
+        recipe, pool, at = self.recipe, self.pool, self.batch
+        labels = pool.labels[at]
+        inputs = normalise(augment(pool.images[at], pool.flips[at], pool.shifts[at], self.size))
+        if recipe.cutmix:
+            inputs = torch.where(self.box, inputs.roll(1, 0), inputs)
+        inputs = inputs.contiguous(memory_format=torch.channels_last)
+        with self.place.autocast():
+            logits = self.model(inputs).float()
+        cross_entropy = self._cross_entropy(logits, labels)
+        loss = cross_entropy
+        if self.teacher is not None:
+            with torch.no_grad(), self.place.autocast():
+                taught = self.teacher(inputs).float()
+            loss = torch.lerp(
+                cross_entropy, distillation(logits, taught, recipe.temperature),
+                recipe.distil,
+            )  # fmt: skip
+        for optimiser in self.optimisers:
+            optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        for optimiser in self.optimisers:
+            optimiser.step()
+        self.losses += cross_entropy.detach()
+        self.hits += (logits.argmax(1) == labels).float().mean()
+
+    def _cross_entropy(self, logits: Tensor, labels: Tensor) -> Tensor:
+        smoothing = self.recipe.label_smoothing
+        loss = functional.cross_entropy(logits, labels, label_smoothing=smoothing)
+        if not self.recipe.cutmix:
+            return loss
+        other = functional.cross_entropy(logits, labels.roll(1), label_smoothing=smoothing)
+        return torch.lerp(loss, other, self.box.float().mean())
+
+
+def distillation(logits: Tensor, taught: Tensor, temperature: float) -> Tensor:
+    """T² · KL(teacher ‖ student) of the softened classes (Hinton et al., 2015, section 2).
+
+    logits, taught: float [N, 10], of student and teacher.
+    """
+    soft = (taught / temperature).softmax(1)
+    loss = functional.kl_div((logits / temperature).log_softmax(1), soft, reduction="batchmean")
+    return temperature**2 * loss
+
+
+def cutmix_box(size: int, draws: list[float], share: float) -> tuple[slice, slice]:
+    """The part of a size × size image that CutMix replaces (Yun et al., 2019, section 3.1).
+
+    Its area is a uniform share of the image, cut at the edges; it is empty in all but `share` of
+    the steps. `draws`: four uniform numbers of 0..1.
+    """
+    chosen, area, *centre = draws
+    if chosen >= share:
+        return slice(0), slice(0)
+    side = round(size * area**0.5)
+    corner = [int(c * size) - side // 2 for c in centre]
+    return tuple(slice(max(0, c), max(0, c + side)) for c in corner)

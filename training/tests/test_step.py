@@ -1,0 +1,55 @@
+"""Loss of the teacher, CutMix, and which optimiser trains what."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch.nn import functional
+
+from pymodel.vgg import VGG16
+from training.recipe import PRESETS
+from training.resnet import ResNet18
+from training.step import Place, cutmix_box, distillation, make_optimisers
+from training.tests import tiny
+
+
+def test_distillation_is_zero_for_the_teachers_own_logits_and_has_its_gradient():
+    taught = torch.randn(4, 10, generator=torch.Generator().manual_seed(1))
+    assert distillation(taught, taught, 4.0) == pytest.approx(0, abs=1e-5)
+    logits = torch.zeros(4, 10, requires_grad=True)
+    distillation(logits, taught, 2.0).backward()
+    expected = 2.0 * (0.1 - functional.softmax(taught / 2.0, 1)) / 4  # T · (student − teacher) / N
+    assert torch.allclose(logits.grad, expected, atol=1e-6)
+
+
+def test_cutmix_replaces_the_drawn_area_in_its_share_of_the_steps():
+    assert cutmix_box(32, [0.4, 0.25, 0.5, 0.5], 0.5) == (slice(8, 24), slice(8, 24))
+    assert cutmix_box(32, [0.4, 0.25, 0.0, 1.0], 0.5) == (slice(0, 8), slice(24, 40))
+    assert cutmix_box(32, [0.5, 0.25, 0.5, 0.5], 0.5) == (slice(0), slice(0))
+
+
+def test_muon_trains_the_kernels_and_sgd_the_rest():
+    model, place = VGG16(), Place(torch.device("cpu"))
+    sgd, muon = make_optimisers(model, PRESETS["quick"], place)
+    kernels = [p for group in muon.param_groups for p in group["params"]]
+    assert len(kernels) == 12
+    others = [p for group in sgd.param_groups for p in group["params"]]
+    assert len(kernels) + len(others) == len(list(model.parameters()))
+    assert [group["lr_share"] for group in muon.param_groups] == [pytest.approx(0.25)]
+    (alone,) = make_optimisers(model, PRESETS["best"], place)
+    groups = [group for group in alone.param_groups if group["weight_decay"]]
+    decayed = [p.ndim for group in groups for p in group["params"]]
+    assert sorted(decayed) == [2] + 13 * [4]
+
+
+def test_a_taught_run_differs_and_repeats(tmp_path):
+    """CutMix and a teacher: other weights than without, the same when run again."""
+    torch.set_num_threads(1)
+    recipe = replace(tiny.RECIPE, muon_lr=0.0, cutmix=1.0, distil=0.9)
+    torch.manual_seed(0)
+    teacher = ResNet18().eval().requires_grad_(False)
+    taught = tiny.run(tmp_path / "a", recipe=recipe, teacher=teacher)
+    again = tiny.run(tmp_path / "b", recipe=recipe, teacher=teacher)
+    alone = tiny.run(tmp_path / "c", recipe=recipe)
+    assert all(torch.equal(taught[n], again[n]) for n in taught)
+    assert not torch.equal(taught["features.27.weight"], alone["features.27.weight"])
