@@ -1,0 +1,47 @@
+"""Writes the shipped checkpoint's logits for the shipped images, for a test to hold it to them.
+
+python -m training.ship_logits
+"""
+
+import copy
+import os
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from pymodel.checkpoint import SHIPPED, load_checkpoint
+from pymodel.command import CommandParser, conclude, run_command
+from pymodel.images import load_images, normalise
+from pymodel.integer import IntegerNetwork
+from pymodel.sealed import write_sealed
+from pymodel.vgg import VGG16
+
+LOGITS = Path(__file__).parent / "shipped" / "logits_100.safetensors"
+
+
+@torch.no_grad()
+def integer_logits(model: VGG16, images: Tensor) -> Tensor:
+    """Logits float32 [N, 10] of the integer network, for uint8 images [N, 3, 32, 32].
+
+    The layers before its first codes are computed in float64: in float32 processors differ in the
+    order of a sum, and a value at the edge between two codes would fall the other way.
+    """
+    network = IntegerNetwork(model)
+    first = network.inner[0]
+    before = model.features[: list(model.features).index(first.layer)]
+    maps = copy.deepcopy(before).double()(normalise(images).double())
+    *_, sums = network.outputs(first.layer.activation_codes(maps))
+    return network.logits(sums)
+
+
+def main() -> int:
+    CommandParser("training.ship_logits", __doc__).parse_args()
+    model, metadata = load_checkpoint(SHIPPED)
+    logits = integer_logits(model, load_images().images)
+    write_sealed({"logits": logits}, {"accuracy": metadata["accuracy"]}, LOGITS)
+    return conclude(f"Written: {os.path.relpath(LOGITS)}")
+
+
+if __name__ == "__main__":
+    run_command(main)

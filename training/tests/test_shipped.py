@@ -1,0 +1,29 @@
+"""The shipped checkpoint computes what it computed when it was shipped."""
+
+import torch
+
+from pymodel.checkpoint import SHIPPED, load_checkpoint
+from pymodel.sealed import read_sealed
+from training.evaluate import predict
+from training.ship_logits import LOGITS, integer_logits
+
+
+def test_logits_and_predictions_on_the_shipped_images(shipped, images):
+    """Also on another processor."""
+    stored, metadata = read_sealed(LOGITS)
+    logits = integer_logits(shipped, images.images)
+    assert torch.allclose(logits, stored["logits"], rtol=0, atol=1e-3)
+    assert torch.equal(predict(shipped, images.images), stored["logits"].argmax(1))
+    assert metadata["accuracy"] == load_checkpoint(SHIPPED)[1]["accuracy"]
+
+
+def test_a_changed_weight_is_seen(shipped, images):
+    """The smallest change of the squeezed layer: one code by one step."""
+    model, _ = load_checkpoint(SHIPPED)
+    layer = model.features[27]
+    with torch.no_grad():
+        layer.weight[0, 0, 1, 1] += layer.weight_quantiser.scale[0, 0, 0, 0]
+    assert not torch.equal(layer.weight_codes(), shipped.features[27].weight_codes())
+    stored, _ = read_sealed(LOGITS)
+    few = integer_logits(model, images.images[:20])
+    assert (few - stored["logits"][:20]).abs().max() > 1e-3
