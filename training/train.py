@@ -87,7 +87,7 @@ def build(recipe: Recipe) -> nn.Module:
 
 
 def train(
-    train_set: ImageSet, judged: ImageSet, recipe: Recipe, run: Path, seed: int, where: Place,
+    train_set: ImageSet, judged: ImageSet, recipe: Recipe, run: Path, seed: int, place: Place,
     *, resume: bool = False, teacher: nn.Module | None = None,
 ) -> tuple[nn.Module, list[dict]]:  # fmt: skip
     """Train from `seed`, or from the state in folder `run` if `resume`; watch some of `judged`.
@@ -100,32 +100,32 @@ def train(
     another recipe, seed or number of processes; or if, without `resume`, a run is there already.
     """
     torch.manual_seed(seed)
-    model = build(recipe).to(where.device, memory_format=torch.channels_last)
+    model = build(recipe).to(place.device, memory_format=torch.channels_last)
     set_quantising(model, False)
     for module in model.modules():
         if isinstance(module, Quantiser):
-            module.compiled = where.compiled
-    optimisers = make_optimisers(model, recipe, where)
+            module.compiled = place.compiled
+    optimisers = make_optimisers(model, recipe, place)
 
     identity = {
-        "recipe": json.dumps(recipe.as_dict()), "seed": str(seed), "processes": str(where.world),
+        "recipe": json.dumps(recipe.as_dict()), "seed": str(seed), "processes": str(place.world),
     }  # fmt: skip
     state = run / "state.safetensors"
     log = run / "log.csv"
     rows = []
     if resume:
         rows = restore(state, model, optimisers, identity)
-        if where.rank == 0:
+        if place.rank == 0:
             write_log(log, rows)
     elif state.exists():
         raise InputError(f"{state}: a run is there already; go on with --resume, or remove it")
 
     steps = len(train_set) // recipe.batch_size
-    pool = Pool(train_set, where.device)
+    pool = Pool(train_set, place.device)
     costs = [recipe.size(e) ** 2 / 32**2 * steps for e in range(recipe.epochs)]
     bar = tqdm(
         total=sum(costs), initial=sum(costs[: len(rows)]), unit="step",
-        disable=True if where.rank or quiet() else None,
+        disable=True if place.rank or quiet() else None,
         bar_format="{l_bar}{bar}| {elapsed}, about {remaining} left",
     )  # fmt: skip
     phase, step = None, None
@@ -137,11 +137,11 @@ def train(
             initialise_scales(model, normalise(pool.images[:CALIBRATION_IMAGES]))
         set_quantising(model, quantised)
         if phase != (phase := (recipe.size(epoch), quantised)):
-            wrapped = DistributedDataParallel(model) if where.world > 1 else model
-            step = Step(wrapped, optimisers, pool, recipe, where, phase[0], teacher)
+            wrapped = DistributedDataParallel(model) if place.world > 1 else model
+            step = Step(wrapped, optimisers, pool, recipe, place, phase[0], teacher)
         bar.set_description(f"epoch {epoch + 1}/{recipe.epochs}")
         loss, correct = run_epoch(step, epoch, steps, seed, bar)
-        if where.rank == 0:
+        if place.rank == 0:
             progress = accuracy(model, judged.first(PROGRESS_IMAGES))
             lr = float(optimisers[0].param_groups[0]["lr"])
             seconds = time.monotonic() - began
@@ -165,10 +165,10 @@ def train(
 def run_epoch(step: Step, epoch: int, steps: int, seed: int, bar: tqdm) -> tuple[float, float]:
     """One pass over the training set; mean cross-entropy and accuracy of this process's share."""
     step.model.train()
-    recipe, where, pool = step.recipe, step.place, step.pool
+    recipe, place, pool = step.recipe, step.place, step.pool
     count = len(pool.images)
     generator = torch.Generator().manual_seed(seed * 1_000_003 + epoch)
-    order = torch.randperm(count, generator=generator).to(where.device)
+    order = torch.randperm(count, generator=generator).to(place.device)
     shifts = torch.randint(-recipe.shift, recipe.shift + 1, (count, 2), generator=generator)
     pool.shifts.copy_(shifts)
     # Alternating flip: random in the first epoch, then the other way in each following one.
@@ -181,7 +181,7 @@ def run_epoch(step: Step, epoch: int, steps: int, seed: int, bar: tqdm) -> tuple
         batch = order[number * recipe.batch_size : (number + 1) * recipe.batch_size]
         box = cutmix_box(step.size, draws[number], recipe.cutmix)
         lr = recipe.lr(epoch * steps + number, recipe.epochs * steps)
-        step(batch[where.rank :: where.world], box, lr)
+        step(batch[place.rank :: place.world], box, lr)
         bar.update(step.size**2 / 32**2)
     return step.losses.item() / steps, step.hits.item() / steps
 
@@ -271,7 +271,7 @@ def main() -> int:
         train_set, judged = hold_out(train_set)
     else:
         judged = load_cifar10(arguments.data, train=False)
-    with setup(arguments.device) as where:
+    with setup(arguments.device) as place:
         for folder in (arguments.run, output.parent):
             try:  # now, rather than after hours
                 folder.mkdir(parents=True, exist_ok=True)
@@ -283,29 +283,29 @@ def main() -> int:
         try:
             teacher, teacher_rows = None, []
             if recipe.distil:
-                if where.rank == 0:
+                if place.rank == 0:
                     tell(f"First the teacher, {TEACHER.architecture}:")
                 teacher, teacher_rows = train(
                     train_set, judged, replace(TEACHER, epochs=min(TEACHER.epochs, recipe.epochs)),
-                    taught, arguments.seed, where,
+                    taught, arguments.seed, place,
                     resume=arguments.resume and (taught / state.name).exists(),
                 )  # fmt: skip
                 teacher.to(memory_format=torch.channels_last).requires_grad_(False)
             model, rows = train(
-                train_set, judged, recipe, arguments.run, arguments.seed, where,
+                train_set, judged, recipe, arguments.run, arguments.seed, place,
                 resume=arguments.resume and state.exists(), teacher=teacher,
             )  # fmt: skip
         except KeyboardInterrupt:
             if state.exists() or (taught / state.name).exists():
                 print("The finished epochs are kept; go on with --resume.", file=sys.stderr)
             raise
-        if where.rank == 0:
+        if place.rank == 0:
             # As a checkpoint is loaded: on the CPU.
             model = model.cpu()
             share = accuracy(model, judged)
             if shippable:
                 save_checkpoint(
-                    model, output, checkpoint_metadata(share, arguments.seed, recipe, where)
+                    model, output, checkpoint_metadata(share, arguments.seed, recipe, place)
                 )
             result = {
                 "accuracy": share, "images": "held out" if arguments.hold_out else "test",
@@ -343,9 +343,9 @@ def chosen_recipe(arguments) -> Recipe:
     return changed(recipe, arguments.settings)
 
 
-def checkpoint_metadata(share: float, seed: int, recipe: Recipe, where: Place) -> dict[str, str]:
+def checkpoint_metadata(share: float, seed: int, recipe: Recipe, place: Place) -> dict[str, str]:
     """What a checkpoint says of its training."""
-    program = "python" if where.world == 1 else f"torchrun --nproc-per-node {where.world}"
+    program = "python" if place.world == 1 else f"torchrun --nproc-per-node {place.world}"
     words = shlex.join(a for a in sys.argv[1:] if a != "--resume")
     return {
         "accuracy": f"{share:.4f}", "seed": str(seed),

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+import training.muon
 from training.muon import Muon, orthogonalise
 
 
@@ -32,3 +33,18 @@ def test_a_step_starts_from_the_norm_and_has_the_size_of_the_learning_rate():
     Muon([weight], lr=0.1, momentum=0.9).step()
     size = (weight.detach() - before).norm() / before.norm()
     assert size.item() == pytest.approx(0.1, rel=0.3)
+
+
+def test_in_bf16_an_ill_conditioned_matrix_does_not_explode(monkeypatch):
+    """One direction far above the others, as gradients after a ReLU have; five iterations in one
+    round do explode."""
+    generator = torch.Generator().manual_seed(4)
+    matrix = torch.rand(64, 64, generator=generator) @ torch.rand(64, 576, generator=generator)
+    exact = orthogonalise(matrix)
+    assert torch.linalg.svdvals(exact).max() < 1.3
+    found = orthogonalise(matrix, torch.bfloat16)
+    assert found.dtype == torch.bfloat16
+    assert torch.linalg.svdvals(found.float()).max() < 1.3
+    assert torch.cosine_similarity(found.float().flatten(), exact.flatten(), 0) > 0.95
+    monkeypatch.setattr(training.muon, "ROUNDS", (5,))
+    assert torch.linalg.svdvals(orthogonalise(matrix, torch.bfloat16).float()).max() > 2

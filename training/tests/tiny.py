@@ -24,10 +24,10 @@ def run(
     folder: Path, *, resume: bool = False, recipe: Recipe = RECIPE, seed: int = 3, teacher=None
 ):
     """Train on the tiny set; the model's state dict."""
-    with setup("cpu", compiled=False) as where:
+    with setup("cpu", compiled=False) as place:
         images = tiny_set()
         model, _ = train(
-            images, images, recipe, folder, seed, where, resume=resume, teacher=teacher
+            images, images, recipe, folder, seed, place, resume=resume, teacher=teacher
         )
         return model.state_dict()
 
