@@ -1,0 +1,168 @@
+"""Compares trained networks: a table of their accuracies, and a figure with the training curves.
+
+python -m training.compare
+python -m training.compare build/quick-0 build/quick-1 build/full-float --figure build/networks.svg
+
+Without folders, those that ship: what the README says of the networks is printed by it.
+"""
+
+import csv
+import json
+import os
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import matplotlib
+from matplotlib.figure import Figure
+from tabulate import tabulate
+
+from pymodel.command import CommandParser, conclude, run_command, tell
+from pymodel.errors import InputError
+from pymodel.files import RESULTS, replacing, write_json
+from training.recipe import NETWORKS
+
+RUNS = Path(__file__).parent / "shipped" / "runs"
+RESULTS_FILE = RESULTS / "compare.json"
+COLOURS = dict(zip(NETWORKS, ("#1f62b5", "#19794a", "#b4530a", "#6b3fa0"), strict=True))
+SAME = ("preset", "epochs", "settings", "images")  # of all runs that are compared
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a training left in its folder: `result.json`, and the rows of `log.csv`."""
+
+    result: dict
+    log: list[dict]
+
+    @classmethod
+    def read(cls, folder: Path) -> "Run":
+        """InputError if one of the files is missing, or not what training.train writes."""
+        path = folder / "result.json"
+        try:
+            result = json.loads(path.read_text())
+            if result["network"] not in NETWORKS or not 0 <= result["accuracy"] <= 1:
+                raise ValueError
+            [result[key] for key in (*SAME, "seed", "seconds")]
+            path = folder / "log.csv"
+            with path.open(newline="") as file:
+                log = [{k: float(v) for k, v in row.items()} for row in csv.DictReader(file)]
+            [(row["train_accuracy"], row["test_accuracy_1000"], row["quantised"]) for row in log]
+            if len(log) != result["epochs"]:
+                raise ValueError
+        except OSError as error:
+            raise InputError(f"{path}: {error.strerror}, expected a finished training") from None
+        except (ValueError, KeyError, TypeError):
+            raise InputError(f"{path}: not what training.train writes, or of another run") from None
+        return cls(result, log)
+
+
+def read_runs(folders: Sequence[Path]) -> dict[str, list[Run]]:
+    """Runs by network, in the order of NETWORKS and of their seeds.
+
+    InputError if there are none, or if they differ in more than network and seed.
+    """
+    if not folders:
+        raise InputError(f"{RUNS}: no runs, expected the folders of some trainings")
+    runs = {folder: Run.read(folder) for folder in folders}
+    for key in SAME:
+        values = {folder: run.result[key] for folder, run in runs.items()}
+        first, *others = values
+        for other in others:
+            if values[other] != values[first]:
+                raise InputError(
+                    f"{other}: {key} is {values[other]}, expected {values[first]} as in {first}"
+                )
+    ordered = sorted(runs.values(), key=lambda run: run.result["seed"])
+    by_network = {name: [r for r in ordered if r.result["network"] == name] for name in NETWORKS}
+    return {name: found for name, found in by_network.items() if found}
+
+
+def summary(runs: Sequence[Run]) -> dict:
+    """Of one network: accuracy of each seed, mean, and standard deviation if there are several."""
+    shares = [run.result["accuracy"] for run in runs]
+    return {
+        "seeds": [run.result["seed"] for run in runs], "accuracies": shares,
+        "mean": statistics.mean(shares),
+        "deviation": statistics.stdev(shares) if len(shares) > 1 else None,
+        "seconds": statistics.mean(run.result["seconds"] for run in runs),
+    }  # fmt: skip
+
+
+def table(summaries: dict[str, dict]) -> str:
+    """For people: a line per network."""
+    rows = []
+    for name, found in summaries.items():
+        spread = "" if found["deviation"] is None else f"±{found['deviation'] * 100:.2f}"
+        each = ", ".join(f"{share:.2%}" for share in found["accuracies"])
+        minutes = f"{found['seconds'] / 60:.0f} min"
+        rows.append([name, f"{found['mean']:.2%}", spread, each, minutes])
+    headers = ["network", "accuracy", "deviation", "of each seed", "training"]
+    return tabulate(rows, headers, tablefmt="simple", disable_numparse=True)
+
+
+def draw(runs: dict[str, list[Run]]) -> Figure:
+    """Left each run's accuracy, right the training curves of each network's first seed."""
+    figure = Figure(figsize=(9, 3.4), layout="constrained")
+    accuracies, curves = figure.subplots(1, 2, width_ratios=(1, 1.5))
+    images = next(iter(runs.values()))[0].result["images"]
+    for position, (name, found) in enumerate(runs.items()):
+        shares = [100 * run.result["accuracy"] for run in found]
+        accuracies.plot(shares, [position] * len(shares), "o", color=COLOURS[name], alpha=0.7)
+        mean = statistics.mean(shares)
+        accuracies.annotate(
+            f"{mean:.2f}", (mean, position), (0, 7), textcoords="offset points", ha="center"
+        )
+        log = found[0].log
+        epochs = [row["epoch"] for row in log]
+        for key, style in (("train_accuracy", "-"), ("test_accuracy_1000", ":")):
+            curves.plot(epochs, [100 * row[key] for row in log], style, color=COLOURS[name])
+    accuracies.set_yticks(range(len(runs)), list(runs))
+    accuracies.set_ylim(len(runs) - 0.5, -0.7)
+    accuracies.margins(x=0.15)
+    accuracies.set_xlabel(f"accuracy on the {images} images, %")
+    quantised = [
+        row["epoch"] for found in runs.values() for row in found[0].log if row["quantised"]
+    ]
+    if quantised:
+        curves.axvline(min(quantised) - 0.5, color="#5a6675", linewidth=0.8)
+        curves.annotate(
+            " 4 bits", (min(quantised) - 0.5, 0), ha="left", va="bottom", fontsize="small"
+        )
+    curves.set_xlabel("epoch")
+    curves.set_ylabel("accuracy, %")
+    for name, style in (("training images, as augmented", "-"), (f"1,000 {images} images", ":")):
+        curves.plot([], [], style, color="#5a6675", label=name)
+    curves.legend(framealpha=1, edgecolor="none", loc=(0.42, 0.12), fontsize="small")
+    curves.set_ylim(0, 100)
+    for axes in (accuracies, curves):
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.grid(color="#e1e5ea")
+        axes.set_axisbelow(True)
+    return figure
+
+
+def main() -> int:
+    parser = CommandParser("training.compare", __doc__)
+    parser.add_argument(
+        "runs", type=Path, nargs="*", help="folders of finished trainings; default those that ship"
+    )
+    parser.add_argument(
+        "--figure", type=Path, default=RESULTS / "networks.svg", help="SVG file to write"
+    )
+    arguments = parser.parse_args()
+    runs = read_runs(arguments.runs or sorted(RUNS.glob("*/")))
+    summaries = {name: summary(found) for name, found in runs.items()}
+    with replacing(arguments.figure) as temporary, matplotlib.rc_context({"svg.hashsalt": ""}):
+        # The same bytes from the same runs: no date, no random names
+        draw(runs).savefig(temporary, format="svg", metadata={"Date": None})
+    write_json(RESULTS_FILE, summaries)
+    tell(table(summaries))
+    return conclude(
+        f"Written: {os.path.relpath(arguments.figure)}, {os.path.relpath(RESULTS_FILE)}"
+    )
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,0 +1,81 @@
+"""Comparing networks: what is averaged and drawn, what is refused; the README states what ships."""
+
+import json
+import re
+
+import pytest
+
+import training.compare
+from pymodel.files import ROOT
+from training.compare import RUNS, read_runs, summary
+from training.recipe import NETWORKS, PRESETS
+from training.train import CSV_COLUMNS
+
+
+@pytest.fixture
+def run(tmp_path):
+    """Make the folder of a training with two epochs."""
+
+    def make(name: str, network: str, accuracy: float, **others):
+        folder = tmp_path / name
+        folder.mkdir()
+        result = {
+            "network": network, "accuracy": accuracy, "preset": "quick", "epochs": 2, "seed": 0,
+            "settings": [], "images": "test", "seconds": 60.0,
+        } | others  # fmt: skip
+        (folder / "result.json").write_text(json.dumps(result))
+        rows = [f"{n},16,{n - 1},0.1,1.5,0.4,0.3,30" for n in (1, 2)]
+        (folder / "log.csv").write_text("\n".join([",".join(CSV_COLUMNS), *rows]) + "\n")
+        return folder
+
+    return make
+
+
+def test_table_results_and_figure(run, command, tmp_path, monkeypatch):
+    monkeypatch.setattr(training.compare, "RESULTS_FILE", tmp_path / "compare.json")
+    figure = tmp_path / "networks.svg"
+    folders = [
+        run("b", "squeezed-4bit", 0.92, seed=1), run("a", "squeezed-4bit", 0.90),
+        run("c", "full-float", 0.93),
+    ]  # fmt: skip
+    code, out, _ = command(training.compare.main, *folders, "--figure", figure)
+    assert code == 0
+    assert re.search(r"squeezed-4bit +91\.00% +±1\.41 +90\.00%, 92\.00% +1 min", out)
+    assert re.search(r"full-float +93\.00% +93\.00% +1 min", out)
+    results = json.loads((tmp_path / "compare.json").read_text())
+    assert list(results) == ["squeezed-4bit", "full-float"]
+    assert results["squeezed-4bit"]["seeds"] == [0, 1]
+    assert results["squeezed-4bit"]["accuracies"] == [0.90, 0.92]
+    assert results["full-float"]["deviation"] is None
+    first = figure.read_bytes()
+    assert first.startswith(b"<?xml")
+    command(training.compare.main, *folders, "--figure", figure)
+    assert figure.read_bytes() == first
+
+
+def test_refused(run, refused, tmp_path):
+    good = run("good", "full-float", 0.9)
+    other = run("other", "full-4bit", 0.9, preset="best")
+    main = training.compare.main
+    refused(main, good, other, words=["other: preset is best, expected quick", "good"])
+    refused(main, tmp_path / "none", words=["none/result.json", "No such file", "training"])
+    (other / "result.json").write_text("{}")
+    refused(main, other, words=["other/result.json: not what training.train writes"])
+    (good / "log.csv").write_text("epoch\n1\n2\n")
+    refused(main, good, words=["good/log.csv: not what training.train writes"])
+    assert not (tmp_path / "compare.json").exists()
+
+
+def test_the_runs_that_ship_are_of_the_preset_and_in_the_readme():
+    """All four networks, three seeds of ours; the README's figures are theirs, and its picture."""
+    runs = read_runs(sorted(RUNS.glob("*/")))
+    assert list(runs) == list(NETWORKS)
+    assert [run.result["seed"] for run in runs["squeezed-4bit"]] == [0, 1, 2]
+    readme = (ROOT / "README.md").read_text()
+    for name, found in runs.items():
+        for run in found:
+            assert (run.result["preset"], run.result["images"]) == ("quick", "test")
+            assert len(run.log) == PRESETS["quick"].epochs
+        assert re.search(rf"\| `{name}` \|.*\| {summary(found)['mean']:.2%} \|", readme), name
+    deviation = summary(runs["squeezed-4bit"])["deviation"]
+    assert f"±{100 * deviation:.2f}" in readme
