@@ -13,7 +13,7 @@ PY := .venv/bin/python
 export PYTHON ?= python3
 
 .DEFAULT_GOAL := layer
-.PHONY: layer check accuracy network scaling report vectors replay test lint bench formal mutate synth pnr registers train compare evaluate gtkwave clean help setup netlist coverage soak
+.PHONY: layer check accuracy network scaling report vectors replay test lint bench formal mutate synth pnr registers train cost compare evaluate gtkwave clean help setup netlist coverage soak
 
 layer: SIM ?= icarus
 layer: setup ## Run a trained layer on the array (DUT, SIM, IMAGES, LAYER, MODEL, WAVES=1)
@@ -93,6 +93,9 @@ registers: setup ## Write what follows from rtl/core.rdl: documentation, C heade
 
 train: setup ## Train the network (CIFAR10_ROOT or DATA, ARGS="--resume --epochs 30 …")
 	@$(PY) -m training.train $(if $(DATA),--data "$(DATA)") $(ARGS)
+
+cost: setup ## What the presets cost on this machine: time of a step in each phase, minutes (ARGS="--steps 20")
+	@$(PY) -m training.cost $(ARGS)
 
 compare: setup ## Accuracies and training curves of networks (ARGS="build/a build/b --figure file"; default: those that ship)
 	@$(PY) -m training.compare $(ARGS)

@@ -26,7 +26,9 @@ from training.recipe import NETWORKS
 RUNS = Path(__file__).parent / "shipped" / "runs"
 RESULTS_FILE = RESULTS / "compare.json"
 COLOURS = dict(zip(NETWORKS, ("#1f62b5", "#19794a", "#b4530a", "#6b3fa0"), strict=True))
-SAME = ("preset", "epochs", "settings", "images")  # of all runs that are compared
+SAME = {"preset", "epochs", "settings", "images"}  # of all runs that are compared
+KEYS = SAME | {"network", "accuracy", "seed", "seconds"}
+COLUMNS = {"epoch", "train_accuracy", "test_accuracy_1000", "quantised"}
 
 
 @dataclass(frozen=True)
@@ -42,18 +44,20 @@ class Run:
         path = folder / "result.json"
         try:
             result = json.loads(path.read_text())
-            if result["network"] not in NETWORKS or not 0 <= result["accuracy"] <= 1:
+            if not (
+                set(result) >= KEYS
+                and result["network"] in NETWORKS
+                and 0 <= result["accuracy"] <= 1
+            ):
                 raise ValueError
-            [result[key] for key in (*SAME, "seed", "seconds")]
             path = folder / "log.csv"
             with path.open(newline="") as file:
                 log = [{k: float(v) for k, v in row.items()} for row in csv.DictReader(file)]
-            [(row["train_accuracy"], row["test_accuracy_1000"], row["quantised"]) for row in log]
-            if len(log) != result["epochs"]:
+            if len(log) != result["epochs"] or not all(set(row) >= COLUMNS for row in log):
                 raise ValueError
         except OSError as error:
             raise InputError(f"{path}: {error.strerror}, expected a finished training") from None
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, TypeError):
             raise InputError(f"{path}: not what training.train writes, or of another run") from None
         return cls(result, log)
 
@@ -66,7 +70,7 @@ def read_runs(folders: Sequence[Path]) -> dict[str, list[Run]]:
     if not folders:
         raise InputError(f"{RUNS}: no runs, expected the folders of some trainings")
     runs = {folder: Run.read(folder) for folder in folders}
-    for key in SAME:
+    for key in sorted(SAME):
         values = {folder: run.result[key] for folder, run in runs.items()}
         first, *others = values
         for other in others:

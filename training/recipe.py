@@ -126,7 +126,7 @@ def _like(present, value):
 
 PRESETS: dict[str, Recipe] = {
     "quick": Recipe(),
-    "standard": Recipe(epochs=24, sizes=((0.0, 16), (0.5, 24), (0.8, 32))),
+    "standard": Recipe(epochs=60, sizes=((0.0, 16), (0.5, 24), (0.8, 32))),
     "best": Recipe(
         epochs=140, muon_lr=0.0, shift=4, cutmix=0.5, sizes=((0.0, 32),), distil=0.9
     ),
@@ -137,6 +137,12 @@ TEACHER = Recipe(
     epochs=50, muon_lr=0.0, label_smoothing=0.0, shift=4, cutmix=0.5, quantised_share=0.0,
     sizes=((0.0, 32),), architecture="resnet18",
 )  # fmt: skip
+
+
+def teacher_of(recipe: Recipe) -> Recipe | None:
+    """How the teacher of a recipe is trained, for no more epochs than its pupil; None without."""
+    return replace(TEACHER, epochs=min(TEACHER.epochs, recipe.epochs)) if recipe.distil else None
+
 
 # What the squeezed 4-bit network is compared with: the same recipe but for these.
 NETWORKS: dict[str, dict] = {

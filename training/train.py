@@ -37,7 +37,7 @@ from pymodel.sealed import read_sealed, write_sealed
 from pymodel.vgg import VGG16
 from training.data import hold_out, load_cifar10
 from training.evaluate import accuracy
-from training.recipe import LIMITS, NETWORKS, PRESETS, TEACHER, Recipe, changed
+from training.recipe import LIMITS, NETWORKS, PRESETS, Recipe, changed, teacher_of
 from training.resnet import ResNet18
 from training.step import Place, Pool, Step, cutmix_box, make_optimisers
 
@@ -86,6 +86,14 @@ def build(recipe: Recipe) -> nn.Module:
     return VGG16(recipe.bits, squeezed=recipe.architecture == "vgg16-squeezed")
 
 
+def place_model(model: nn.Module, place: Place) -> nn.Module:
+    """`model` on the device of `place` and in the memory format that its convolutions prefer."""
+    for module in model.modules():
+        if isinstance(module, Quantiser):
+            module.compiled = place.compiled
+    return model.to(place.device, memory_format=torch.channels_last)
+
+
 def train(
     train_set: ImageSet, judged: ImageSet, recipe: Recipe, run: Path, seed: int, place: Place,
     *, resume: bool = False, teacher: nn.Module | None = None,
@@ -100,11 +108,8 @@ def train(
     another recipe, seed or number of processes; or if, without `resume`, a run is there already.
     """
     torch.manual_seed(seed)
-    model = build(recipe).to(place.device, memory_format=torch.channels_last)
+    model = place_model(build(recipe), place)
     set_quantising(model, False)
-    for module in model.modules():
-        if isinstance(module, Quantiser):
-            module.compiled = place.compiled
     optimisers = make_optimisers(model, recipe, place)
 
     identity = {
@@ -282,12 +287,11 @@ def main() -> int:
             raise InputError(f"{output}: is a folder, expected a file name for the checkpoint")
         try:
             teacher, teacher_rows = None, []
-            if recipe.distil:
+            if teaching := teacher_of(recipe):
                 if place.rank == 0:
-                    tell(f"First the teacher, {TEACHER.architecture}:")
+                    tell(f"First the teacher, {teaching.architecture}:")
                 teacher, teacher_rows = train(
-                    train_set, judged, replace(TEACHER, epochs=min(TEACHER.epochs, recipe.epochs)),
-                    taught, arguments.seed, place,
+                    train_set, judged, teaching, taught, arguments.seed, place,
                     resume=arguments.resume and (taught / state.name).exists(),
                 )  # fmt: skip
                 teacher.to(memory_format=torch.channels_last).requires_grad_(False)

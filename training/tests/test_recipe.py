@@ -5,7 +5,7 @@ import json
 import pytest
 
 from pymodel.checkpoint import SHIPPED, load_checkpoint
-from training.recipe import PRESETS, TEACHER, Recipe, changed
+from training.recipe import PRESETS, TEACHER, Recipe, changed, teacher_of
 
 
 def test_learning_rate_is_a_triangle():
@@ -41,6 +41,12 @@ def test_other_hyperparameters():
 def test_presets_end_on_full_images(recipe):
     assert recipe.size(recipe.epochs - 1) == 32
     assert recipe.size(0) in (16, 32)
+
+
+def test_a_teacher_is_trained_no_longer_than_its_pupil():
+    assert teacher_of(PRESETS["quick"]) is None
+    assert teacher_of(PRESETS["best"]) == TEACHER
+    assert teacher_of(Recipe(epochs=9, distil=0.5)).epochs == 9
 
 
 def test_the_shipped_checkpoint_is_of_the_preset_best():

@@ -1,0 +1,152 @@
+"""What the presets cost on this machine: how long a step takes in each of their phases.
+
+    python -m training.cost              # make cost
+    python -m training.cost --steps 20
+
+The steps are real ones, on random images. The minutes of a preset follow from their times, without
+those of starting, evaluating and saving.
+"""
+
+import os
+import statistics
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import NamedTuple
+
+import torch
+from tabulate import tabulate
+from tqdm import tqdm
+
+from pymodel.command import CommandParser, conclude, quiet, run_command, tell, whole_number
+from pymodel.files import RESULTS, write_json
+from pymodel.images import ImageSet, normalise
+from pymodel.quantiser import initialise_scales, set_quantising
+from training.recipe import PRESETS, Recipe, teacher_of
+from training.step import Place, Pool, Step, make_optimisers
+from training.train import CALIBRATION_IMAGES, build, place_model, setup
+
+RESULTS_FILE = RESULTS / "cost.json"
+TRAIN_IMAGES = 50_000
+FIRST_STEPS = 4  # not counted: they allocate, compile and on a GPU record
+
+
+class Phase(NamedTuple):
+    """What the time of a step depends on."""
+
+    recipe: Recipe  # without its epochs and sizes: recipes that differ in these share their steps
+    size: int
+    quantised: bool
+
+
+def phases(recipe: Recipe) -> Counter[Phase]:
+    """The phases of a recipe and, before them, of its teacher's, each with its number of epochs."""
+    return Counter(
+        Phase(replace(each, epochs=0, sizes=()), each.size(epoch), each.quantised(epoch))
+        for each in (teacher_of(recipe), recipe)
+        if each
+        for epoch in range(each.epochs)
+    )
+
+
+class Float32(Place):
+    """A place that multiplies in float32, whatever else it could do."""
+
+    dtype = torch.float32
+
+
+def measure(phase: Phase, place: Place, steps: int) -> tuple[float, float]:
+    """Median seconds of a step, and of the part of it that is Muon's."""
+    recipe = phase.recipe
+    torch.manual_seed(0)
+    count = max(recipe.batch_size, CALIBRATION_IMAGES)
+    images = torch.randint(0, 256, (count, 3, 32, 32)).byte()
+    pool = Pool(ImageSet(images, torch.arange(count) % 10, torch.arange(count)), place.device)
+    model = place_model(build(recipe), place)
+    optimisers = make_optimisers(model, recipe, place)
+    if phase.quantised:
+        initialise_scales(model, normalise(pool.images[:CALIBRATION_IMAGES]))
+    set_quantising(model, phase.quantised)
+    teacher = None
+    if teaching := teacher_of(recipe):
+        teacher = place_model(build(teaching), place).eval().requires_grad_(False)
+    model.train()
+    step = Step(model, optimisers, pool, recipe, place, phase.size, teacher)
+    batch = torch.arange(recipe.batch_size, device=place.device)
+
+    def seconds(work) -> float:
+        began = time.perf_counter()
+        work()
+        if place.device.type == "cuda":
+            torch.cuda.synchronize()
+        return time.perf_counter() - began
+
+    def one_step() -> None:
+        step(batch, (slice(0), slice(0)), 1e-3)
+
+    for _ in range(FIRST_STEPS):
+        seconds(one_step)
+    whole = statistics.median(seconds(one_step) for _ in range(steps))
+    muon = statistics.median(seconds(optimisers[-1].step) for _ in range(steps))
+    return whole, muon if recipe.muon_lr else 0.0
+
+
+def rows(place: Place, steps: int) -> Iterator[dict]:
+    """A row for each phase of each preset; what two presets share is measured once."""
+    single = Float32(place.device, place.rank, place.world, place.compiled)
+    of_preset = {name: phases(recipe) for name, recipe in PRESETS.items()}
+    times = {}
+    bar = tqdm(set().union(*of_preset.values()), unit="phase", disable=quiet() or None)
+    for phase in bar:
+        whole, muon = measure(phase, place, steps)
+        plain = whole if place.dtype is single.dtype else measure(phase, single, steps)[0]
+        times[phase] = {
+            "step_seconds": whole, "muon_seconds": muon, "float32_step_seconds": plain
+        }  # fmt: skip
+    for preset, found in of_preset.items():
+        for phase, epochs in found.items():
+            yield {
+                "preset": preset, "network": phase.recipe.architecture, "size": phase.size,
+                "quantised": phase.quantised, "epochs": epochs, **times[phase],
+                "minutes": epochs * (TRAIN_IMAGES // phase.recipe.batch_size)
+                * times[phase]["step_seconds"] / 60,
+            }  # fmt: skip
+
+
+def table(found: list[dict]) -> str:
+    """For people: a line per phase, milliseconds, and the minutes of each preset."""
+    lines = []
+    for preset in PRESETS:
+        for row in (row for row in found if row["preset"] == preset):
+            lines.append([
+                preset, row["network"], row["size"], "4-bit" if row["quantised"] else "float",
+                row["epochs"], f"{1000 * row['step_seconds']:.0f}",
+                f"{1000 * row['muon_seconds']:.0f}" if row["muon_seconds"] else "",
+                f"{row['float32_step_seconds'] / row['step_seconds']:.1f}",
+                f"{row['minutes']:.0f}",
+            ])  # fmt: skip
+        whole = sum(row["minutes"] for row in found if row["preset"] == preset)
+        lines.append([preset, *[""] * 7, f"{whole:.0f}"])
+    headers = [
+        "preset", "network", "px", "phase", "epochs", "ms a step", "of it Muon", "float32 takes ×",
+        "minutes",
+    ]  # fmt: skip
+    return tabulate(lines, headers, tablefmt="simple", disable_numparse=True)
+
+
+def main() -> int:
+    parser = CommandParser("training.cost", __doc__)
+    parser.add_argument("--steps", default="5", help="steps that are timed in each phase")
+    parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
+    arguments = parser.parse_args()
+    steps = whole_number("--steps", arguments.steps, 1, 1000)
+    with setup(arguments.device) as place:
+        found = list(rows(place, steps))
+    write_json(RESULTS_FILE, found)
+    tell(table(found))
+    return conclude(f"Results: {os.path.relpath(RESULTS_FILE)}")
+
+
+if __name__ == "__main__":
+    run_command(main)

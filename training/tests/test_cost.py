@@ -1,0 +1,52 @@
+"""What presets cost: which steps are measured, how minutes follow; real steps of a tiny recipe."""
+
+import json
+import re
+from dataclasses import replace
+
+import pytest
+import torch
+
+import training.cost
+from training.cost import Phase, phases
+from training.recipe import PRESETS
+from training.tests import tiny
+
+
+def test_each_epoch_is_in_a_phase_and_quick_shares_its_steps_with_standard():
+    for recipe in PRESETS.values():
+        taught = 50 if recipe.distil else 0
+        assert sum(phases(recipe).values()) == recipe.epochs + taught
+    assert phases(PRESETS["standard"]).keys() <= phases(PRESETS["quick"]).keys()
+    teacher, *student = phases(PRESETS["best"])
+    assert (teacher.recipe.architecture, teacher.quantised) == ("resnet18", False)
+    assert [phase.quantised for phase in student] == [False, True]
+
+
+def test_minutes_follow_from_the_steps(command, tmp_path, monkeypatch):
+    """A step of 0.1 s on 16 pixels; 195 steps an epoch."""
+    monkeypatch.setattr(training.cost, "RESULTS_FILE", tmp_path / "cost.json")
+    monkeypatch.setattr(training.cost, "measure", lambda phase, *_: (phase.size / 160, 0.01))
+    code, out, _ = command(training.cost.main)
+    assert code == 0
+    found = json.loads((tmp_path / "cost.json").read_text())
+    first = found[0]
+    assert (first["preset"], first["size"], first["quantised"]) == ("quick", 16, False)
+    assert first["minutes"] == pytest.approx(first["epochs"] * 195 * 0.1 / 60)
+    whole = sum(row["minutes"] for row in found if row["preset"] == "best")
+    assert whole == pytest.approx(190 * 195 * 0.2 / 60)
+    assert re.search(rf"^best +{whole:.0f}$", out, re.MULTILINE)
+
+
+@pytest.mark.parametrize("distil", [0.0, 0.9])
+def test_a_real_step_is_timed(distil, monkeypatch):
+    torch.set_num_threads(1)
+    monkeypatch.setattr(training.cost, "CALIBRATION_IMAGES", 16)
+    recipe = replace(tiny.RECIPE, batch_size=8, distil=distil, epochs=0, sizes=())
+    with training.cost.setup("cpu", compiled=False) as place:
+        whole, muon = training.cost.measure(Phase(recipe, 16, True), place, 1)
+    assert 0 < muon < whole
+
+
+def test_refused(refused):
+    refused(training.cost.main, "--steps", "0", words=["--steps is '0'", "1 to 1000"])
