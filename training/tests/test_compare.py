@@ -6,8 +6,9 @@ import re
 import pytest
 
 import training.compare
+from pymodel.checkpoint import SHIPPED, load_checkpoint
 from pymodel.files import ROOT
-from training.compare import RUNS, read_runs, summary
+from training.compare import RUNS, Run, read_runs, summary
 from training.recipe import NETWORKS, PRESETS
 from training.train import CSV_COLUMNS
 
@@ -79,3 +80,25 @@ def test_the_runs_that_ship_are_of_the_preset_and_in_the_readme():
         assert re.search(rf"\| `{name}` \|.*\| {summary(found)['mean']:.2%} \|", readme), name
     deviation = summary(runs["squeezed-4bit"])["deviation"]
     assert f"±{100 * deviation:.2f}" in readme
+
+
+def test_the_presets_in_the_readmes_are_the_runs_that_ship():
+    """Accuracy and minutes of `quick` (mean of its seeds), `standard` and `best`."""
+    quick = summary(read_runs(sorted(RUNS.glob("squeezed-4bit-*")))["squeezed-4bit"])
+    standard = Run.read(RUNS.parent / "standard")
+    assert (standard.result["preset"], standard.result["network"]) == ("standard", "squeezed-4bit")
+    assert len(standard.log) == PRESETS["standard"].epochs
+    _, shipped = load_checkpoint(SHIPPED)
+    ours = (ROOT / "training" / "README.md").read_text()
+    for preset, accuracy, seconds in (
+        ("quick", quick["mean"], quick["seconds"]),
+        ("standard", standard.result["accuracy"], standard.result["seconds"]),
+        ("best", float(shipped["accuracy"]), None),
+    ):
+        minutes = "" if seconds is None else rf"{seconds / 60:.0f} min"
+        assert re.search(rf"\| `{preset}` \|.*\b{accuracy:.2%}.*\| {minutes}", ours), preset
+    readme = " ".join((ROOT / "README.md").read_text().split())
+    stated = f"`quick`, the default, reaches {quick['mean']:.2%} in {quick['seconds'] / 60:.0f} "
+    assert stated + "minutes" in readme
+    seconds = standard.result["seconds"]
+    assert f"`standard` {standard.result['accuracy']:.2%} in {seconds / 60:.0f}." in readme
