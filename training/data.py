@@ -119,11 +119,11 @@ def _read(dataset: CIFAR10) -> ImageSet:
     return ImageSet(images, torch.tensor(dataset.targets), torch.arange(len(images)))
 
 
-def augment(images: Tensor, flip: Tensor, shift: Tensor, size: int) -> Tensor:
-    """Flip, shift and, where `size` is below 32, shrink a batch of bytes.
+def augment(images: Tensor, flip: Tensor, shift: Tensor) -> Tensor:
+    """Flip and shift a batch of bytes.
 
-    images: uint8 [N, 3, 32, 32]; flip: bool [N]; shift: int64 [N, 2], rows and columns in pixels,
-    the edge filled by reflection. Returns float32 [N, 3, size, size] in 0..255.
+    images: uint8 [N, 3, H, H]; flip: bool [N]; shift: int64 [N, 2], rows and columns in pixels,
+    the edge filled by reflection. Returns float32 of the same shape in 0..255.
     """
     full = images.shape[-1]
     line = torch.arange(full, device=images.device)
@@ -132,10 +132,14 @@ def augment(images: Tensor, flip: Tensor, shift: Tensor, size: int) -> Tensor:
     columns = _reflect(columns, full)
     batch = torch.arange(len(images), device=images.device)[:, None, None, None]
     channel = torch.arange(3, device=images.device)[None, :, None, None]
-    moved = images[batch, channel, rows[:, None, :, None], columns[:, None, None, :]].float()
-    if size == full:
-        return moved
-    return functional.interpolate(moved, size=(size, size), mode="bilinear", antialias=True)
+    return images[batch, channel, rows[:, None, :, None], columns[:, None, None, :]].float()
+
+
+def shrink(images: Tensor, size: int) -> Tensor:
+    """float [N, 3, H, H] → [N, 3, size, size], smoothed; the images themselves if H is `size`."""
+    if size == images.shape[-1]:
+        return images
+    return functional.interpolate(images, size=(size, size), mode="bilinear", antialias=True)
 
 
 def _reflect(index: Tensor, size: int) -> Tensor:

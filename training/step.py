@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from pymodel.images import ImageSet, normalise
-from training.data import augment
+from training.data import augment, shrink
 from training.muon import Muon
 from training.recipe import Recipe
 
@@ -102,7 +102,7 @@ class Step:
         self.pool, self.recipe, self.place, self.size = pool, recipe, place, size
         share = recipe.batch_size // place.world
         self.batch = torch.zeros(share, dtype=torch.int64, device=place.device)
-        self.box = torch.zeros(size, size, dtype=torch.bool, device=place.device)
+        self.box = torch.zeros(pool.images.shape[-2:], dtype=torch.bool, device=place.device)
         self.losses = torch.zeros((), device=place.device)
         self.hits = torch.zeros((), device=place.device)
         self.calls = 0
@@ -139,17 +139,17 @@ class Step:
     def _compute(self) -> None:
         recipe, pool, at = self.recipe, self.pool, self.batch
         labels = pool.labels[at]
-        inputs = normalise(augment(pool.images[at], pool.flips[at], pool.shifts[at], self.size))
+        images = augment(pool.images[at], pool.flips[at], pool.shifts[at])
         if recipe.cutmix:
-            inputs = torch.where(self.box, inputs.roll(1, 0), inputs)
-        inputs = inputs.contiguous(memory_format=torch.channels_last)
+            images = torch.where(self.box, images.roll(1, 0), images)
         with self.place.autocast():
-            logits = self.model(inputs).float()
+            logits = self.model(network_input(shrink(images, self.size))).float()
         cross_entropy = self._cross_entropy(logits, labels)
         loss = cross_entropy
         if self.teacher is not None:
             with torch.no_grad(), self.place.autocast():
-                taught = self.teacher(inputs).float()
+                # The teacher has learned from full images: it sees what its pupil sees, but whole.
+                taught = self.teacher(network_input(images)).float()
             loss = torch.lerp(
                 cross_entropy, distillation(logits, taught, recipe.temperature),
                 recipe.distil,
@@ -169,6 +169,11 @@ class Step:
             return loss
         other = functional.cross_entropy(logits, labels.roll(1), label_smoothing=smoothing)
         return torch.lerp(loss, other, self.box.float().mean())
+
+
+def network_input(images: Tensor) -> Tensor:
+    """Images in 0..255 → normalised, in the memory format that the convolutions prefer."""
+    return normalise(images).contiguous(memory_format=torch.channels_last)
 
 
 def distillation(logits: Tensor, taught: Tensor, temperature: float) -> Tensor:

@@ -33,13 +33,14 @@ from pymodel.errors import InputError
 from pymodel.files import RESULTS, ROOT, replacing, write_json
 from pymodel.images import ImageSet, normalise
 from pymodel.quantiser import Quantiser, compiler_works, initialise_scales, set_quantising
-from pymodel.sealed import read_sealed, write_sealed
+from pymodel.sealed import digest, read_sealed, write_sealed
 from pymodel.vgg import VGG16
 from training.data import hold_out, load_cifar10
 from training.evaluate import accuracy
 from training.recipe import LIMITS, NETWORKS, PRESETS, Recipe, changed, teacher_of
 from training.resnet import ResNet18
 from training.step import Place, Pool, Step, cutmix_box, make_optimisers
+from training.teacher import load_teacher, save_teacher, teacher_metadata
 
 CSV_COLUMNS = (
     "epoch", "size", "quantised", "lr", "train_loss", "train_accuracy", "test_accuracy_1000",
@@ -105,7 +106,8 @@ def train(
 
     After each epoch, `run` holds `log.csv`, and `state.safetensors` of it or of one at most
     SAVE_SECONDS older. Raises InputError if the state to resume from is missing, damaged, or of
-    another recipe, seed or number of processes; or if, without `resume`, a run is there already.
+    another recipe, teacher, seed or number of processes; or if, without `resume`, a run is there
+    already.
     """
     torch.manual_seed(seed)
     model = place_model(build(recipe), place)
@@ -115,6 +117,8 @@ def train(
     identity = {
         "recipe": json.dumps(recipe.as_dict()), "seed": str(seed), "processes": str(place.world),
     }  # fmt: skip
+    if teacher is not None:
+        identity["teacher"] = digest({n: t.cpu() for n, t in teacher.state_dict().items()}, {})
     state = run / "state.safetensors"
     log = run / "log.csv"
     rows = []
@@ -167,6 +171,37 @@ def train(
     return model.to(memory_format=torch.contiguous_format).eval(), rows
 
 
+def taught_by(
+    given: Path | None, folder: Path, train_set: ImageSet, judged: ImageSet, recipe: Recipe,
+    seed: int, place: Place, *, held_out: bool, resume: bool,
+) -> tuple[nn.Module, float]:  # fmt: skip
+    """The teacher, placed, and the seconds of its training.
+
+    It is that of file `given`, or is trained by `recipe` in `folder` and read from the file that it
+    is saved in, so that a pupil that goes on later has the same.
+    """
+    path = given or folder / "teacher.safetensors"
+    if not given and not (resume and path.exists()):
+        if place.rank == 0:
+            tell(f"First the teacher, {recipe.architecture}:")
+        state = folder / "state.safetensors"
+        model, rows = train(
+            train_set, judged, recipe, folder, seed, place, resume=resume and state.exists()
+        )
+        if place.rank == 0:
+            share = accuracy(model, judged)
+            seconds = sum(row["seconds"] for row in rows)
+            images = "held out" if held_out else "test"
+            save_teacher(model, path, teacher_metadata(recipe, seed, share, images, seconds))
+        if place.world > 1:
+            distributed.barrier()
+    teacher, metadata = load_teacher(path, held_out=held_out)
+    if place.rank == 0:
+        share = f"{float(metadata['accuracy']):.2%} of the {metadata['images']} images"
+        tell(f"The teacher, {os.path.relpath(path)}, classifies {share}.")
+    return place_model(teacher, place), float(metadata["seconds"])
+
+
 def run_epoch(step: Step, epoch: int, steps: int, seed: int, bar: tqdm) -> tuple[float, float]:
     """One pass over the training set; mean cross-entropy and accuracy of this process's share."""
     step.model.train()
@@ -184,7 +219,7 @@ def run_epoch(step: Step, epoch: int, steps: int, seed: int, bar: tqdm) -> tuple
     step.hits.zero_()
     for number in range(steps):
         batch = order[number * recipe.batch_size : (number + 1) * recipe.batch_size]
-        box = cutmix_box(step.size, draws[number], recipe.cutmix)
+        box = cutmix_box(len(step.box), draws[number], recipe.cutmix)
         lr = recipe.lr(epoch * steps + number, recipe.epochs * steps)
         step(batch[place.rank :: place.world], box, lr)
         bar.update(step.size**2 / 32**2)
@@ -251,6 +286,10 @@ def main() -> int:
         "--network", default="squeezed-4bit", help=f"{', '.join(NETWORKS)}; the others to compare"
     )
     parser.add_argument(
+        "--teacher", type=Path, metavar="FILE",
+        help="float network that an earlier run trained, RUN/teacher/teacher.safetensors",
+    )  # fmt: skip
+    parser.add_argument(
         "--hold-out", action="store_true",
         help="train without the last 5,000 training images, and judge by them, not by the test set",
     )  # fmt: skip
@@ -269,6 +308,10 @@ def main() -> int:
     taught = arguments.run / "teacher"
     if arguments.resume and not state.exists() and not (taught / state.name).exists():
         raise InputError(f"{state}: not found; there is nothing to resume")
+    if arguments.teacher:
+        if not recipe.distil:
+            raise InputError("--teacher: the recipe learns from none, its distil is 0")
+        load_teacher(arguments.teacher, held_out=arguments.hold_out)  # now, not after the data
     if not 0 <= arguments.seed < 2**31:
         raise InputError(f"--seed is {arguments.seed}, expected 0 to {2**31 - 1}")
     train_set = load_cifar10(arguments.data, train=True)
@@ -286,15 +329,12 @@ def main() -> int:
         if output.is_dir():
             raise InputError(f"{output}: is a folder, expected a file name for the checkpoint")
         try:
-            teacher, teacher_rows = None, []
+            teacher, teacher_seconds = None, 0.0
             if teaching := teacher_of(recipe):
-                if place.rank == 0:
-                    tell(f"First the teacher, {teaching.architecture}:")
-                teacher, teacher_rows = train(
-                    train_set, judged, teaching, taught, arguments.seed, place,
-                    resume=arguments.resume and (taught / state.name).exists(),
+                teacher, teacher_seconds = taught_by(
+                    arguments.teacher, taught, train_set, judged, teaching, arguments.seed, place,
+                    held_out=arguments.hold_out, resume=arguments.resume,
                 )  # fmt: skip
-                teacher.to(memory_format=torch.channels_last).requires_grad_(False)
             model, rows = train(
                 train_set, judged, recipe, arguments.run, arguments.seed, place,
                 resume=arguments.resume and state.exists(), teacher=teacher,
@@ -315,7 +355,7 @@ def main() -> int:
                 "accuracy": share, "images": "held out" if arguments.hold_out else "test",
                 "preset": arguments.preset, "network": arguments.network, "epochs": recipe.epochs,
                 "settings": arguments.settings, "seed": arguments.seed,
-                "seconds": sum(row["seconds"] for row in teacher_rows + rows),
+                "seconds": sum(row["seconds"] for row in rows), "teacher_seconds": teacher_seconds,
                 "checkpoint": os.path.relpath(output) if shippable else None,
             }  # fmt: skip
             write_json(RESULTS_FILE, result)

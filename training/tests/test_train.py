@@ -169,7 +169,7 @@ def test_from_training_to_evaluation(tiny_data, command):
     assert result == json.loads((run / "result.json").read_text())
     assert set(result) == {
         "accuracy", "images", "preset", "network", "epochs", "settings", "seed", "seconds",
-        "checkpoint",
+        "teacher_seconds", "checkpoint",
     }  # fmt: skip
     assert (result["images"], result["network"]) == ("test", "squeezed-4bit")
     assert f"{result['accuracy']:.4f}" == metadata["accuracy"]

@@ -1,0 +1,66 @@
+"""The float network that teaches, as a file: a run writes it, and another may start from it."""
+
+import json
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from pymodel.errors import InputError
+from pymodel.sealed import read_sealed, write_sealed
+from training.recipe import TEACHER, Recipe
+from training.resnet import ResNet18
+
+FORMAT = "systolic-cosim teacher 1"
+METADATA = ("format", "recipe", "seed", "accuracy", "images", "seconds")
+
+
+def save_teacher(model: nn.Module, path: Path, metadata: dict[str, str]) -> None:
+    """Write `model` with `metadata`, all of METADATA but the format.
+
+    Weights are stored in bf16, in which they are multiplied wherever that pays.
+    """
+    tensors = {
+        name: (t.bfloat16() if t.ndim > 1 else t).detach().cpu().contiguous()
+        for name, t in model.state_dict().items()
+    }
+    write_sealed(tensors, {"format": FORMAT, **metadata}, path)
+
+
+def load_teacher(path: Path, *, held_out: bool) -> tuple[ResNet18, dict[str, str]]:
+    """The network (float32, in evaluation mode, on the CPU, not to be trained) and its metadata.
+
+    Raises InputError if the file is missing, damaged or no teacher, or if with `held_out` it has
+    seen the held-out images.
+    """
+    tensors, metadata = read_sealed(path)
+    if metadata.get("format") != FORMAT or any(key not in metadata for key in METADATA):
+        found = metadata.get("format")
+        raise InputError(f"{path}: format is {found!r}, expected {FORMAT!r} with its metadata")
+    if held_out and metadata["images"] != "held out":
+        raise InputError(f"{path}: has seen the images held out; expected a teacher of --hold-out")
+    try:
+        architecture = json.loads(metadata["recipe"])["architecture"]
+        float(metadata["accuracy"]), float(metadata["seconds"])
+    except (KeyError, TypeError, ValueError):
+        raise InputError(f"{path}: recipe, accuracy or seconds is not as a run writes it") from None
+    if architecture != TEACHER.architecture:
+        raise InputError(f"{path}: is {architecture!r}, expected {TEACHER.architecture!r}")
+    model = ResNet18()
+    expected = {name: tuple(t.shape) for name, t in model.state_dict().items()}
+    if {name: tuple(t.shape) for name, t in tensors.items()} != expected:
+        raise InputError(f"{path}: its tensors are not those of {architecture}")
+    if not all(torch.isfinite(t).all() for t in tensors.values()):
+        raise InputError(f"{path}: holds NaN or infinity, expected finite values")
+    model.load_state_dict(tensors)
+    return model.eval().requires_grad_(False), metadata
+
+
+def teacher_metadata(
+    recipe: Recipe, seed: int, accuracy: float, images: str, seconds: float
+) -> dict[str, str]:
+    """`images`: those that `accuracy` (0..1) is of, "test" or "held out"; `seconds` of training."""
+    return {
+        "recipe": json.dumps(recipe.as_dict()), "seed": str(seed), "accuracy": f"{accuracy:.4f}",
+        "images": images, "seconds": f"{seconds:.1f}",
+    }  # fmt: skip

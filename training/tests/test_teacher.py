@@ -1,0 +1,96 @@
+"""The teacher's file: what is read is what was written, and a pupil of it learns the same."""
+
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+import training.train
+from pymodel.checkpoint import SHIPPED
+from pymodel.errors import InputError
+from pymodel.sealed import read_sealed, write_sealed
+from training.resnet import ResNet18
+from training.teacher import load_teacher, save_teacher, teacher_metadata
+from training.tests import tiny
+
+RECIPE = replace(tiny.RECIPE, architecture="resnet18", quantised_share=0.0)
+METADATA = teacher_metadata(RECIPE, 3, 0.5, "test", 60.0)
+
+
+@pytest.fixture(scope="module")
+def teacher(tmp_path_factory):
+    """An untrained network and its file."""
+    torch.manual_seed(0)
+    model = ResNet18().eval()
+    path = tmp_path_factory.mktemp("teacher") / "teacher.safetensors"
+    save_teacher(model, path, METADATA)
+    return model, path
+
+
+def test_what_is_read_is_what_was_written(teacher):
+    """To the precision of bf16, in which weights are stored."""
+    written, path = teacher
+    read, metadata = load_teacher(path, held_out=False)
+    assert not read.training
+    assert not any(p.requires_grad for p in read.parameters())
+    state = read.state_dict()
+    for name, first in written.state_dict().items():
+        second = state[name]
+        assert second.dtype == first.dtype
+        tolerance = 2**-8 if first.ndim > 1 else 0
+        torch.testing.assert_close(second, first, rtol=tolerance, atol=0, msg=name)
+    assert (metadata["accuracy"], metadata["seconds"]) == ("0.5000", "60.0")
+
+
+def test_files_that_are_no_teacher_are_refused(teacher, tmp_path):
+    tensors, metadata = read_sealed(teacher[1])
+
+    def refused(words, path=tmp_path / "bad.safetensors", held_out=False, **changes):
+        if changes:
+            write_sealed(changes.pop("tensors", tensors), metadata | changes, path)
+        with pytest.raises(InputError, match=words) as error:
+            load_teacher(path, held_out=held_out)
+        assert str(path) in str(error.value)
+
+    refused("not found")
+    refused("format is 'systolic-cosim checkpoint 1', expected", SHIPPED)
+    refused("has seen the images held out", teacher[1], held_out=True)
+    refused("not as a run writes it", recipe="{}")
+    refused("not as a run writes it", seconds="long")
+    refused("is 'vgg16', expected 'resnet18'", recipe=json.dumps({"architecture": "vgg16"}))
+    refused("not those of resnet18", tensors={"classifier.weight": torch.zeros(10, 512)})
+    refused("NaN", tensors=tensors | {"classifier.bias": torch.full((10,), torch.nan)})
+
+
+def test_a_pupil_of_the_file_is_the_pupil_of_the_run(command, refused, tmp_path, monkeypatch):
+    """A run trains its teacher and saves it; another starts from the file and ends the same."""
+    torch.set_num_threads(1)
+    images = tiny.tiny_set()
+    monkeypatch.setattr(training.train, "load_cifar10", lambda *arguments, **options: images)
+    monkeypatch.setattr(training.train, "RESULTS_FILE", tmp_path / "train.json")
+    monkeypatch.setattr(training.train, "compiler_works", lambda device: False)
+    monkeypatch.setattr(training.train, "CALIBRATION_IMAGES", 16)
+    monkeypatch.setattr(training.train, "teacher_of", lambda recipe: RECIPE)
+    words = [
+        "--epochs", 5, "--set", "distil=0.9", "--set", "batch_size=16", "--set", "cutmix=1",
+        "--set", "sizes=[[0, 16]]",
+    ]  # fmt: skip
+    first, second = tmp_path / "first", tmp_path / "second"
+    file = first / "teacher" / "teacher.safetensors"
+    main = training.train.main
+    assert command(main, *words, "--run", first)[0] == 0
+    code, out, _ = command(main, *words, "--run", second, "--teacher", file)
+    assert code == 0
+    assert "teacher.safetensors, classifies" in out
+    assert not (second / "teacher").exists()
+    states = [load_file(run / "state.safetensors") for run in (first, second)]
+    assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
+    results = [json.loads((run / "result.json").read_text()) for run in (first, second)]
+    assert results[0]["teacher_seconds"] == results[1]["teacher_seconds"] > 0
+
+    save_teacher(ResNet18(), tmp_path / "other", METADATA)
+    other = ("--teacher", tmp_path / "other")
+    refused(main, *words, "--run", first, "--resume", *other, words=["teacher is", "expected"])
+    refused(main, "--epochs", 5, *other, words=["--teacher", "distil is 0"])
