@@ -38,12 +38,18 @@ class Phase(NamedTuple):
     recipe: Recipe  # without its epochs and sizes: recipes that differ in these share their steps
     size: int
     quantised: bool
+    taught: bool
 
 
 def phases(recipe: Recipe) -> Counter[Phase]:
     """The phases of a recipe and, before them, of its teacher's, each with its number of epochs."""
     return Counter(
-        Phase(replace(each, epochs=0, sizes=()), each.size(epoch), each.quantised(epoch))
+        Phase(
+            replace(each, epochs=0, sizes=()),
+            each.size(epoch),
+            each.quantised(epoch),
+            each.taught(epoch),
+        )
         for each in (teacher_of(recipe), recipe)
         if each
         for epoch in range(each.epochs)
@@ -69,8 +75,8 @@ def measure(phase: Phase, place: Place, steps: int) -> tuple[float, float]:
         initialise_scales(model, normalise(pool.images[:CALIBRATION_IMAGES]))
     set_quantising(model, phase.quantised)
     teacher = None
-    if teaching := teacher_of(recipe):
-        teacher = place_model(build(teaching), place).eval().requires_grad_(False)
+    if phase.taught:
+        teacher = place_model(build(teacher_of(recipe)), place).eval().requires_grad_(False)
     model.train()
     step = Step(model, optimisers, pool, recipe, place, phase.size, teacher)
     batch = torch.arange(recipe.batch_size, device=place.device)
@@ -108,7 +114,8 @@ def rows(place: Place, steps: int) -> Iterator[dict]:
         for phase, epochs in found.items():
             yield {
                 "preset": preset, "network": phase.recipe.architecture, "size": phase.size,
-                "quantised": phase.quantised, "epochs": epochs, **times[phase],
+                "quantised": phase.quantised, "taught": phase.taught, "epochs": epochs,
+                **times[phase],
                 "minutes": epochs * (TRAIN_IMAGES // phase.recipe.batch_size)
                 * times[phase]["step_seconds"] / 60,
             }  # fmt: skip
@@ -121,16 +128,16 @@ def table(found: list[dict]) -> str:
         for row in (row for row in found if row["preset"] == preset):
             lines.append([
                 preset, row["network"], row["size"], "4-bit" if row["quantised"] else "float",
-                row["epochs"], f"{1000 * row['step_seconds']:.0f}",
+                "yes" if row["taught"] else "", row["epochs"], f"{1000 * row['step_seconds']:.0f}",
                 f"{1000 * row['muon_seconds']:.0f}" if row["muon_seconds"] else "",
                 f"{row['float32_step_seconds'] / row['step_seconds']:.1f}",
                 f"{row['minutes']:.0f}",
             ])  # fmt: skip
         whole = sum(row["minutes"] for row in found if row["preset"] == preset)
-        lines.append([preset, *[""] * 7, f"{whole:.0f}"])
+        lines.append([preset, *[""] * 8, f"{whole:.0f}"])
     headers = [
-        "preset", "network", "px", "phase", "epochs", "ms a step", "of it Muon", "float32 takes ×",
-        "minutes",
+        "preset", "network", "px", "phase", "taught", "epochs", "ms a step", "of it Muon",
+        "float32 takes ×", "minutes",
     ]  # fmt: skip
     return tabulate(lines, headers, tablefmt="simple", disable_numparse=True)
 

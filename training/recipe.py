@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from pymodel.errors import InputError
 
 # What is trained, and the model that `build` in training/train.py makes of it.
-ARCHITECTURES = ("vgg16-squeezed", "vgg16", "resnet18")
+ARCHITECTURES = ("vgg16-squeezed", "vgg16", "airbench")
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,8 @@ class Recipe:
     # a quarter (16) and 56 % (24) of full ones, and the coarse features are learned from them.
     sizes: tuple[tuple[float, int], ...] = ((0.0, 16), (0.6, 24), (0.9, 32))
     distil: float = 0.0  # the teacher's share of the loss; 0: no teacher
+    # It teaches in this last share of the epochs: on small images it would be as slow as its pupil.
+    taught_share: float = 1.0
     temperature: float = 4.0  # of the teacher's and the student's classes
     bits: int = 4  # weights and activations
     architecture: str = "vgg16-squeezed"
@@ -47,6 +49,10 @@ class Recipe:
     def quantised(self, epoch: int) -> bool:
         """Whether the quantisers work in epoch `epoch` (from 0)."""
         return epoch >= round(self.epochs * (1 - self.quantised_share))
+
+    def taught(self, epoch: int) -> bool:
+        """Whether the teacher teaches in epoch `epoch` (from 0)."""
+        return self.distil > 0 and epoch >= round(self.epochs * (1 - self.taught_share))
 
     def as_dict(self) -> dict:
         """For metadata: plain numbers and lists."""
@@ -107,6 +113,7 @@ LIMITS = {
     "muon_lr": (lambda rate: 0 <= rate < math.inf, "0 or more"),
     "cutmix": (lambda share: 0 <= share <= 1, "a share, 0 to 1"),
     "distil": (lambda share: 0 <= share <= 1, "a share, 0 to 1"),
+    "taught_share": (lambda share: 0 < share <= 1, "a share above 0, to 1"),
     "temperature": (lambda t: 0 < t < math.inf, "a number above 0"),
     "bits": (lambda bits: 2 <= bits <= 8, "2 to 8"),
     "architecture": (lambda name: name in ARCHITECTURES, " or ".join(ARCHITECTURES)),
@@ -134,8 +141,8 @@ PRESETS: dict[str, Recipe] = {
 
 # The float network that teaches, where a recipe has a `distil`.
 TEACHER = Recipe(
-    epochs=50, muon_lr=0.0, label_smoothing=0.0, shift=4, cutmix=0.5, quantised_share=0.0,
-    sizes=((0.0, 32),), architecture="resnet18",
+    epochs=60, muon_lr=0.025, label_smoothing=0.0, shift=4, cutmix=0.5, quantised_share=0.0,
+    sizes=((0.0, 16), (0.3, 24), (0.6, 32)), architecture="airbench",
 )  # fmt: skip
 
 

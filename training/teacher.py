@@ -8,8 +8,8 @@ from torch import nn
 
 from pymodel.errors import InputError
 from pymodel.sealed import read_sealed, write_sealed
+from training.airbench import Airbench
 from training.recipe import TEACHER, Recipe
-from training.resnet import ResNet18
 
 FORMAT = "systolic-cosim teacher 1"
 METADATA = ("format", "recipe", "seed", "accuracy", "images", "seconds")
@@ -27,7 +27,7 @@ def save_teacher(model: nn.Module, path: Path, metadata: dict[str, str]) -> None
     write_sealed(tensors, {"format": FORMAT, **metadata}, path)
 
 
-def load_teacher(path: Path, *, held_out: bool) -> tuple[ResNet18, dict[str, str]]:
+def load_teacher(path: Path, *, held_out: bool) -> tuple[Airbench, dict[str, str]]:
     """The network (float32, in evaluation mode, on the CPU, not to be trained) and its metadata.
 
     Raises InputError if the file is missing, damaged or no teacher, or if with `held_out` it has
@@ -46,7 +46,7 @@ def load_teacher(path: Path, *, held_out: bool) -> tuple[ResNet18, dict[str, str
         raise InputError(f"{path}: recipe, accuracy or seconds is not as a run writes it") from None
     if architecture != TEACHER.architecture:
         raise InputError(f"{path}: is {architecture!r}, expected {TEACHER.architecture!r}")
-    model = ResNet18()
+    model = Airbench()
     expected = {name: tuple(t.shape) for name, t in model.state_dict().items()}
     if {name: tuple(t.shape) for name, t in tensors.items()} != expected:
         raise InputError(f"{path}: its tensors are not those of {architecture}")

@@ -35,10 +35,10 @@ from pymodel.images import ImageSet, normalise
 from pymodel.quantiser import Quantiser, compiler_works, initialise_scales, set_quantising
 from pymodel.sealed import digest, read_sealed, write_sealed
 from pymodel.vgg import VGG16
+from training.airbench import WHITENING_IMAGES, Airbench
 from training.data import hold_out, load_cifar10
 from training.evaluate import accuracy
 from training.recipe import LIMITS, NETWORKS, PRESETS, Recipe, changed, teacher_of
-from training.resnet import ResNet18
 from training.step import Place, Pool, Step, cutmix_box, make_optimisers
 from training.teacher import load_teacher, save_teacher, teacher_metadata
 
@@ -82,8 +82,8 @@ def setup(device: str, *, compiled: bool = True):
 
 def build(recipe: Recipe) -> nn.Module:
     """The untrained network of a recipe, on the CPU."""
-    if recipe.architecture == "resnet18":
-        return ResNet18()
+    if recipe.architecture == "airbench":
+        return Airbench()
     return VGG16(recipe.bits, squeezed=recipe.architecture == "vgg16-squeezed")
 
 
@@ -110,7 +110,10 @@ def train(
     already.
     """
     torch.manual_seed(seed)
-    model = place_model(build(recipe), place)
+    model = build(recipe)
+    if isinstance(model, Airbench):
+        model.whiten(normalise(train_set.images[:WHITENING_IMAGES]))
+    place_model(model, place)
     set_quantising(model, False)
     optimisers = make_optimisers(model, recipe, place)
 
@@ -145,16 +148,18 @@ def train(
         if quantised and not recipe.quantised(epoch - 1):
             initialise_scales(model, normalise(pool.images[:CALIBRATION_IMAGES]))
         set_quantising(model, quantised)
-        if phase != (phase := (recipe.size(epoch), quantised)):
+        size, taught = recipe.size(epoch), recipe.taught(epoch)
+        if phase != (phase := (size, quantised, taught)):
             wrapped = DistributedDataParallel(model) if place.world > 1 else model
-            step = Step(wrapped, optimisers, pool, recipe, place, phase[0], teacher)
+            teaching = teacher if taught else None
+            step = Step(wrapped, optimisers, pool, recipe, place, size, teaching)
         bar.set_description(f"epoch {epoch + 1}/{recipe.epochs}")
         loss, correct = run_epoch(step, epoch, steps, seed, bar)
         if place.rank == 0:
             progress = accuracy(model, judged.first(PROGRESS_IMAGES))
             lr = float(optimisers[0].param_groups[0]["lr"])
             seconds = time.monotonic() - began
-            row = (epoch + 1, recipe.size(epoch), int(quantised), lr, loss, correct, progress)
+            row = (epoch + 1, size, int(quantised), lr, loss, correct, progress)
             rows.append(dict(zip(CSV_COLUMNS, (*row, seconds), strict=True)))
             if epoch + 1 == recipe.epochs or time.monotonic() - saved >= SAVE_SECONDS:
                 save_state(state, model, optimisers, rows, identity)
@@ -162,7 +167,7 @@ def train(
             write_log(log, rows)
             with tqdm.external_write_mode():
                 tell(
-                    f"epoch {epoch + 1:3}  {recipe.size(epoch)} px  "
+                    f"epoch {epoch + 1:3}  {size} px  "
                     f"{'4-bit' if quantised else 'float'}  lr {lr:.4f}  loss {loss:.3f}  "
                     f"train {correct:.2%}  test[:1000] {progress:.2%}  {seconds:.0f} s"
                 )

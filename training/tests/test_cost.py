@@ -9,18 +9,20 @@ import torch
 
 import training.cost
 from training.cost import Phase, phases
-from training.recipe import PRESETS
+from training.recipe import PRESETS, TEACHER
 from training.tests import tiny
 
 
 def test_each_epoch_is_in_a_phase_and_quick_shares_its_steps_with_standard():
     for recipe in PRESETS.values():
-        taught = 50 if recipe.distil else 0
-        assert sum(phases(recipe).values()) == recipe.epochs + taught
+        teaching = TEACHER.epochs if recipe.distil else 0
+        assert sum(phases(recipe).values()) == recipe.epochs + teaching
     assert phases(PRESETS["standard"]).keys() <= phases(PRESETS["quick"]).keys()
-    teacher, *student = phases(PRESETS["best"])
-    assert (teacher.recipe.architecture, teacher.quantised) == ("resnet18", False)
-    assert [phase.quantised for phase in student] == [False, True]
+    found = list(phases(PRESETS["best"]))
+    teacher, student = found[:3], found[3:]
+    assert {phase.recipe.architecture for phase in teacher} == {"airbench"}
+    assert [phase[1:] for phase in teacher] == [(s, False, False) for s in (16, 24, 32)]
+    assert [phase[1:] for phase in student] == [(32, False, True), (32, True, True)]
 
 
 def test_minutes_follow_from_the_steps(command, tmp_path, monkeypatch):
@@ -33,9 +35,9 @@ def test_minutes_follow_from_the_steps(command, tmp_path, monkeypatch):
     first = found[0]
     assert (first["preset"], first["size"], first["quantised"]) == ("quick", 16, False)
     assert first["minutes"] == pytest.approx(first["epochs"] * 195 * 0.1 / 60)
-    whole = sum(row["minutes"] for row in found if row["preset"] == "best")
-    assert whole == pytest.approx(190 * 195 * 0.2 / 60)
-    assert re.search(rf"^best +{whole:.0f}$", out, re.MULTILINE)
+    whole = sum(row["minutes"] for row in found if row["preset"] == "standard")
+    assert whole == pytest.approx((30 * 16 + 18 * 24 + 12 * 32) / 160 * 195 / 60)
+    assert re.search(rf"^standard +{whole:.0f}$", out, re.MULTILINE)
 
 
 @pytest.mark.parametrize("distil", [0.0, 0.9])
@@ -44,7 +46,7 @@ def test_a_real_step_is_timed(distil, monkeypatch):
     monkeypatch.setattr(training.cost, "CALIBRATION_IMAGES", 16)
     recipe = replace(tiny.RECIPE, batch_size=8, distil=distil, epochs=0, sizes=())
     with training.cost.setup("cpu", compiled=False) as place:
-        whole, muon = training.cost.measure(Phase(recipe, 16, True), place, 1)
+        whole, muon = training.cost.measure(Phase(recipe, 16, True, distil > 0), place, 1)
     assert 0 < muon < whole
 
 

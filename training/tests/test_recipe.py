@@ -43,6 +43,12 @@ def test_presets_end_on_full_images(recipe):
     assert recipe.size(0) in (16, 32)
 
 
+def test_a_teacher_teaches_in_the_last_share_of_the_epochs():
+    recipe = Recipe(epochs=10, distil=0.9, taught_share=0.6)
+    assert [recipe.taught(e) for e in range(10)] == 4 * [False] + 6 * [True]
+    assert not any(Recipe().taught(e) for e in range(12))
+
+
 def test_a_teacher_is_trained_no_longer_than_its_pupil():
     assert teacher_of(PRESETS["quick"]) is None
     assert teacher_of(PRESETS["best"]) == TEACHER
@@ -51,5 +57,7 @@ def test_a_teacher_is_trained_no_longer_than_its_pupil():
 
 def test_the_shipped_checkpoint_is_of_the_preset_best():
     _, metadata = load_checkpoint(SHIPPED)
-    assert json.loads(metadata["recipe"]) == json.loads(json.dumps(PRESETS["best"].as_dict()))
+    best = json.loads(json.dumps(PRESETS["best"].as_dict()))
+    # A hyperparameter that is younger than the checkpoint has its default.
+    assert Recipe().as_dict() | json.loads(metadata["recipe"]) == best
     assert "--preset best" in metadata["command"]

@@ -10,12 +10,16 @@ from safetensors.torch import load_file
 import training.train
 from pymodel.checkpoint import SHIPPED
 from pymodel.errors import InputError
+from pymodel.files import ROOT
 from pymodel.sealed import read_sealed, write_sealed
-from training.resnet import ResNet18
+from training.airbench import Airbench
+from training.evaluate import accuracy
+from training.recipe import TEACHER
 from training.teacher import load_teacher, save_teacher, teacher_metadata
 from training.tests import tiny
 
-RECIPE = replace(tiny.RECIPE, architecture="resnet18", quantised_share=0.0)
+SHIPPED_TEACHER = ROOT / "training" / "shipped" / "teacher.safetensors"
+RECIPE = replace(tiny.RECIPE, architecture="airbench", quantised_share=0.0)
 METADATA = teacher_metadata(RECIPE, 3, 0.5, "test", 60.0)
 
 
@@ -23,7 +27,7 @@ METADATA = teacher_metadata(RECIPE, 3, 0.5, "test", 60.0)
 def teacher(tmp_path_factory):
     """An untrained network and its file."""
     torch.manual_seed(0)
-    model = ResNet18().eval()
+    model = Airbench().eval()
     path = tmp_path_factory.mktemp("teacher") / "teacher.safetensors"
     save_teacher(model, path, METADATA)
     return model, path
@@ -44,6 +48,15 @@ def test_what_is_read_is_what_was_written(teacher):
     assert (metadata["accuracy"], metadata["seconds"]) == ("0.5000", "60.0")
 
 
+def test_the_shipped_teacher_is_of_the_recipe_and_classifies(images):
+    """Its accuracy on all test images is that of training/README.md."""
+    model, metadata = load_teacher(SHIPPED_TEACHER, held_out=False)
+    assert json.loads(metadata["recipe"]) == json.loads(json.dumps(TEACHER.as_dict()))
+    assert accuracy(model, images) >= 0.92
+    stated = (ROOT / "training" / "README.md").read_text()
+    assert f"it classifies {float(metadata['accuracy']):.2%}" in " ".join(stated.split())
+
+
 def test_files_that_are_no_teacher_are_refused(teacher, tmp_path):
     tensors, metadata = read_sealed(teacher[1])
 
@@ -59,9 +72,9 @@ def test_files_that_are_no_teacher_are_refused(teacher, tmp_path):
     refused("has seen the images held out", teacher[1], held_out=True)
     refused("not as a run writes it", recipe="{}")
     refused("not as a run writes it", seconds="long")
-    refused("is 'vgg16', expected 'resnet18'", recipe=json.dumps({"architecture": "vgg16"}))
-    refused("not those of resnet18", tensors={"classifier.weight": torch.zeros(10, 512)})
-    refused("NaN", tensors=tensors | {"classifier.bias": torch.full((10,), torch.nan)})
+    refused("is 'vgg16', expected 'airbench'", recipe=json.dumps({"architecture": "vgg16"}))
+    refused("not those of airbench", tensors={"classifier.weight": torch.zeros(10, 512)})
+    refused("NaN", tensors=tensors | {"bias": torch.full((24,), torch.nan)})
 
 
 def test_a_pupil_of_the_file_is_the_pupil_of_the_run(command, refused, tmp_path, monkeypatch):
@@ -85,12 +98,13 @@ def test_a_pupil_of_the_file_is_the_pupil_of_the_run(command, refused, tmp_path,
     assert code == 0
     assert "teacher.safetensors, classifies" in out
     assert not (second / "teacher").exists()
+    assert read_sealed(file)[0]["whitening"].any()  # set from the training images
     states = [load_file(run / "state.safetensors") for run in (first, second)]
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
     results = [json.loads((run / "result.json").read_text()) for run in (first, second)]
     assert results[0]["teacher_seconds"] == results[1]["teacher_seconds"] > 0
 
-    save_teacher(ResNet18(), tmp_path / "other", METADATA)
+    save_teacher(Airbench(), tmp_path / "other", METADATA)
     other = ("--teacher", tmp_path / "other")
     refused(main, *words, "--run", first, "--resume", *other, words=["teacher is", "expected"])
     refused(main, "--epochs", 5, *other, words=["--teacher", "distil is 0"])

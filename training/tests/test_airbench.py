@@ -1,0 +1,36 @@
+"""The teacher's network: what its first convolution whitens, what its groups are at the start."""
+
+import torch
+from torch.nn import functional
+
+from training.airbench import Airbench, Group
+
+
+def test_first_convolution_makes_patches_white():
+    """Components of the very images are uncorrelated and of variance 1, as far as they differ."""
+    model = Airbench()
+    images = torch.randn(64, 3, 16, 16, generator=torch.Generator().manual_seed(1))
+    images = images + 3 * images.mean((1, 2, 3), keepdim=True)  # patches' values correlate
+    model.whiten(images)
+    outputs = functional.conv2d(images, model.whitening).transpose(0, 1).flatten(1)
+    first, second = outputs.chunk(2)
+    assert torch.equal(first, -second)
+    covariance = first @ first.T / first.shape[1]
+    assert torch.allclose(covariance, torch.eye(12), atol=0.01)
+
+
+def test_a_group_starts_as_the_identity_of_its_channels():
+    """So that the first channels of its output depend on theirs alone."""
+    group = Group(4, 6).eval()
+    x = torch.randn(2, 4, 9, 9, generator=torch.Generator().manual_seed(1), requires_grad=True)
+    y = group(x)
+    assert y.shape == (2, 6, 4, 4)
+    y[:, 2].sum().backward()
+    assert x.grad[:, 2].any()
+    assert not x.grad[:, [0, 1, 3]].any()
+
+
+def test_logits_of_any_size():
+    model = Airbench().eval()
+    assert all(model(torch.zeros(3, 3, size, size)).shape == (3, 10) for size in (16, 24, 32))
+    assert "whitening" in model.state_dict()
