@@ -164,7 +164,7 @@ def report(result: dict) -> str:
         ["layer", result["layer"]],
         ["images", result["images"]],
         ["psums checked", f"{result['psums_checked']:,}"],
-        ["psum mismatches", result["psum_mismatches"]],
+        ["psum mismatches", f"{result['psum_mismatches']:,}"],
         ["outputs checked", f"{result['outputs_checked']:,}"],
         ["largest error", f"{result['max_abs_error']:.2e} (limit {MAX_ABS_ERROR:g})"],
         ["largest error in steps", f"{result['max_error_steps']:.2e} (limit {MAX_ERROR_STEPS:g})"],

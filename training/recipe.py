@@ -19,6 +19,7 @@ class Recipe:
     batch_size: int = 256  # images a step, over all processes
     peak_lr: float = 0.2  # learning rate of SGD at the peak of the triangle
     muon_lr: float = 0.05  # that of Muon, for the convolutions; 0: they too are trained by SGD
+    scale_lr: float = 0.2  # SGD's for the quantisers' scales
     warmup: float = 0.2  # share of the steps in which the learning rate rises from 0
     momentum: float = 0.9  # Nesterov
     weight_decay: float = 5e-4  # of weights under SGD; not of BatchNorm, scales, bias
@@ -111,6 +112,7 @@ LIMITS = {
     "quantised_share": (lambda share: 0 <= share <= 1, "a share, 0 to 1"),
     "sizes": (_rising, "rising shares from 0, and sides of 16 to 32"),
     "muon_lr": (lambda rate: 0 <= rate < math.inf, "0 or more"),
+    "scale_lr": (lambda rate: 0 <= rate < math.inf, "0 or more"),
     "cutmix": (lambda share: 0 <= share <= 1, "a share, 0 to 1"),
     "distil": (lambda share: 0 <= share <= 1, "a share, 0 to 1"),
     "taught_share": (lambda share: 0 < share <= 1, "a share above 0, to 1"),

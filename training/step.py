@@ -60,7 +60,7 @@ def make_optimisers(model: nn.Module, recipe: Recipe, place: Place) -> list[torc
             (weights if parameter.ndim > 1 else others).append(parameter)
     # Scales are a group of their own: in the float phase they have no gradient and no momentum.
     groups = [{"params": weights, "weight_decay": recipe.weight_decay}, {"params": others}]
-    groups += [{"params": scales}] if scales else []
+    groups += [{"params": scales, "lr": recipe.scale_lr}] if scales else []
     optimisers: list[torch.optim.Optimizer] = [
         torch.optim.SGD(
             groups, lr=recipe.peak_lr, momentum=recipe.momentum, nesterov=True, fused=True

@@ -52,6 +52,15 @@ PROGRESS_IMAGES = 1000
 SAVE_SECONDS = 30  # a state younger than this is not written anew, but for the last epoch's
 CALIBRATION_IMAGES = 512  # training images that initialise the activation scales
 
+# A training whose share of right training images falls below this part of the best epoch's before
+# has diverged. A change of phase costs far less.
+DIVERGED = 0.5
+LEARNED = 0.5  # a best epoch below this share says nothing
+
+
+class DivergedError(Exception):
+    """A training that lost what it had learned. The message is one line."""
+
 
 @contextmanager
 def setup(device: str, *, compiled: bool = True):
@@ -105,9 +114,9 @@ def train(
     `teacher`: in evaluation mode on the same device, if the recipe has a `distil`.
 
     After each epoch, `run` holds `log.csv`, and `state.safetensors` of it or of one at most
-    SAVE_SECONDS older. Raises InputError if the state to resume from is missing, damaged, or of
-    another recipe, teacher, seed or number of processes; or if, without `resume`, a run is there
-    already.
+    SAVE_SECONDS older. Raises DivergedError in the epoch that diverged, and does not save its
+    state. Raises InputError if the state to resume from is missing, damaged, or of another recipe,
+    teacher, seed or number of processes; or if, without `resume`, a run is there already.
     """
     torch.manual_seed(seed)
     model = build(recipe)
@@ -161,6 +170,7 @@ def train(
             seconds = time.monotonic() - began
             row = (epoch + 1, size, int(quantised), lr, loss, correct, progress)
             rows.append(dict(zip(CSV_COLUMNS, (*row, seconds), strict=True)))
+            refuse_diverged(rows)
             if epoch + 1 == recipe.epochs or time.monotonic() - saved >= SAVE_SECONDS:
                 save_state(state, model, optimisers, rows, identity)
                 saved = time.monotonic()
@@ -205,6 +215,20 @@ def taught_by(
         share = f"{float(metadata['accuracy']):.2%} of the {metadata['images']} images"
         tell(f"The teacher, {os.path.relpath(path)}, classifies {share}.")
     return place_model(teacher, place), float(metadata["seconds"])
+
+
+def refuse_diverged(rows: list[dict]) -> None:
+    """DivergedError if the last epoch of the log forgot what an earlier one knew."""
+    *before, last = rows
+    best = max(before, key=lambda row: row["train_accuracy"], default=last)
+    if best["train_accuracy"] >= LEARNED and not (
+        last["train_accuracy"] >= DIVERGED * best["train_accuracy"]
+    ):
+        raise DivergedError(
+            f"epoch {last['epoch']} has {last['train_accuracy']:.2%} of the training images right, "
+            f"epoch {best['epoch']} had {best['train_accuracy']:.2%}; the training has diverged, "
+            "try lower learning rates (--set)"
+        )
 
 
 def run_epoch(step: Step, epoch: int, steps: int, seed: int, bar: tqdm) -> tuple[float, float]:
@@ -344,6 +368,8 @@ def main() -> int:
                 train_set, judged, recipe, arguments.run, arguments.seed, place,
                 resume=arguments.resume and state.exists(), teacher=teacher,
             )  # fmt: skip
+        except DivergedError as reason:
+            return conclude(f"FAILED: {reason}", passed=False)
         except KeyboardInterrupt:
             if state.exists() or (taught / state.name).exists():
                 print("The finished epochs are kept; go on with --resume.", file=sys.stderr)

@@ -37,6 +37,10 @@ def test_muon_trains_the_kernels_and_sgd_the_rest():
     others = [p for group in sgd.param_groups for p in group["params"]]
     assert len(kernels) + len(others) == len(list(model.parameters()))
     assert [group["lr_share"] for group in muon.param_groups] == [pytest.approx(0.25)]
+    scales = sgd.param_groups[-1]
+    assert len(scales["params"]) == 24
+    (slower, _) = make_optimisers(model, replace(PRESETS["quick"], scale_lr=0.02), place)
+    assert [group["lr_share"] for group in slower.param_groups] == [1, 1, pytest.approx(0.1)]
     (alone,) = make_optimisers(model, replace(PRESETS["quick"], muon_lr=0.0), place)
     groups = [group for group in alone.param_groups if group["weight_decay"]]
     decayed = [p.ndim for group in groups for p in group["params"]]

@@ -19,6 +19,7 @@ from pymodel.errors import InputError
 from pymodel.files import ROOT
 from pymodel.images import ImageSet
 from pymodel.quantiser import initialise_scales
+from pymodel.sealed import read_sealed
 from pymodel.vgg import VGG16
 from training.evaluate import edge_distance, predict, with_integer_layer
 from training.recipe import NETWORKS
@@ -212,6 +213,19 @@ def test_interrupting_the_command(tiny_data, command, monkeypatch):
     monkeypatch.setattr(training.train, "save_state", interrupt)
     code, _, err = command(training.train.main, "--epochs", 5, "--run", tiny_data / "run")
     assert (code, err) == (130, "interrupted\n")  # nothing to resume from yet
+
+
+def test_a_training_that_diverges_stops_and_keeps_the_state_before(tiny_data, command, monkeypatch):
+    """Right are 30 %, 60 %, 35 %, then 10 %: only the last is less than half of the best."""
+    shares = iter((0.3, 0.6, 0.35, 0.1))
+    monkeypatch.setattr(training.train, "run_epoch", lambda *_: (2.3, next(shares)))
+    run = tiny_data / "run"
+    code, out, _ = command(training.train.main, "--epochs", 5, "--run", run)
+    assert code == 1
+    assert "FAILED: epoch 4 has 10.00% of the training images right, epoch 2 had 60.00%" in out
+    _, metadata = read_sealed(run / "state.safetensors")
+    assert len(json.loads(metadata["rows"])) == 3
+    assert not (run / "result.json").exists()
 
 
 def test_integer_layer_predicts_the_same(shipped, images):
