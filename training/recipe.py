@@ -34,6 +34,8 @@ class Recipe:
     distil: float = 0.0  # the teacher's share of the loss; 0: no teacher
     # It teaches in this last share of the epochs: on small images it would be as slow as its pupil.
     taught_share: float = 1.0
+    # After this share of the epochs dead channels of the squeezed layer start anew. 1: never.
+    recycle: float = 1.0
     temperature: float = 4.0  # of the teacher's and the student's classes
     bits: int = 4  # weights and activations
     architecture: str = "vgg16-squeezed"
@@ -54,6 +56,10 @@ class Recipe:
     def taught(self, epoch: int) -> bool:
         """Whether the teacher teaches in epoch `epoch` (from 0)."""
         return self.distil > 0 and epoch >= round(self.epochs * (1 - self.taught_share))
+
+    def recycles(self, epoch: int) -> bool:
+        """Whether dead channels start anew before epoch `epoch` (from 0)."""
+        return epoch == int(self.recycle * self.epochs + 1e-9)
 
     def as_dict(self) -> dict:
         """For metadata: plain numbers and lists."""
@@ -116,6 +122,7 @@ LIMITS = {
     "cutmix": (lambda share: 0 <= share <= 1, "a share, 0 to 1"),
     "distil": (lambda share: 0 <= share <= 1, "a share, 0 to 1"),
     "taught_share": (lambda share: 0 < share <= 1, "a share above 0, to 1"),
+    "recycle": (lambda share: 0 <= share <= 1, "a share, 0 to 1"),
     "temperature": (lambda t: 0 < t < math.inf, "a number above 0"),
     "bits": (lambda bits: 2 <= bits <= 8, "2 to 8"),
     "architecture": (lambda name: name in ARCHITECTURES, " or ".join(ARCHITECTURES)),
@@ -137,7 +144,8 @@ PRESETS: dict[str, Recipe] = {
     "quick": Recipe(),
     "standard": Recipe(epochs=60, sizes=((0.0, 16), (0.5, 24), (0.8, 32))),
     "best": Recipe(
-        epochs=140, muon_lr=0.0, shift=4, cutmix=0.5, sizes=((0.0, 32),), distil=0.9
+        epochs=130, muon_lr=0.02, scale_lr=0.02, shift=4, cutmix=0.5,
+        sizes=((0.0, 16), (0.4, 24), (0.75, 32)), distil=0.9, taught_share=0.6, recycle=0.95,
     ),
 }  # fmt: skip
 

@@ -39,6 +39,7 @@ from training.airbench import WHITENING_IMAGES, Airbench
 from training.data import hold_out, load_cifar10
 from training.evaluate import accuracy
 from training.recipe import LIMITS, NETWORKS, PRESETS, Recipe, changed, teacher_of
+from training.recycle import recycle
 from training.step import Place, Pool, Step, cutmix_box, make_optimisers
 from training.teacher import load_teacher, save_teacher, teacher_metadata
 
@@ -50,7 +51,7 @@ RESULTS_FILE = RESULTS / "train.json"
 # Test (or held-out) images evaluated after each epoch, to watch; nothing is chosen by it.
 PROGRESS_IMAGES = 1000
 SAVE_SECONDS = 30  # a state younger than this is not written anew, but for the last epoch's
-CALIBRATION_IMAGES = 512  # training images that initialise the activation scales
+CALIBRATION_IMAGES = 512  # training images that initialise the activation scales, find the dead
 
 # A training whose share of right training images falls below this part of the best epoch's before
 # has diverged. A change of phase costs far less.
@@ -157,6 +158,12 @@ def train(
         if quantised and not recipe.quantised(epoch - 1):
             initialise_scales(model, normalise(pool.images[:CALIBRATION_IMAGES]))
         set_quantising(model, quantised)
+        if recipe.recycles(epoch):
+            dead = recycle(model, pool.images[:CALIBRATION_IMAGES], seed)
+            phase = None  # a new Step: all processes go on from the weights of the first
+            if dead and place.rank == 0:
+                with tqdm.external_write_mode():
+                    tell(f"dead channels of features.27 start anew: {', '.join(map(str, dead))}")
         size, taught = recipe.size(epoch), recipe.taught(epoch)
         if phase != (phase := (size, quantised, taught)):
             wrapped = DistributedDataParallel(model) if place.world > 1 else model

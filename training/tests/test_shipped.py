@@ -2,6 +2,7 @@
 
 import torch
 
+from pymodel.capture import capture
 from pymodel.checkpoint import SHIPPED, load_checkpoint
 from pymodel.sealed import read_sealed
 from training.evaluate import predict
@@ -15,6 +16,12 @@ def test_logits_and_predictions_on_the_shipped_images(shipped, images):
     assert torch.allclose(logits, stored["logits"], rtol=0, atol=1e-3)
     assert torch.equal(predict(shipped, images.images), stored["logits"].argmax(1))
     assert metadata["accuracy"] == load_checkpoint(SHIPPED)[1]["accuracy"]
+
+
+def test_no_channel_of_the_squeezed_layer_is_dead(shipped, images):
+    """A column of the array that computes zeros alone proves nothing."""
+    seen = capture(shipped, images.images, "features.27")
+    assert (seen.next_input > 0).float().mean((0, 2, 3)).min() > 0.1
 
 
 def test_a_changed_weight_is_seen(shipped, images):

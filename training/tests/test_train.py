@@ -108,6 +108,19 @@ def test_scales_rest_in_the_float_phase_and_learn_in_the_last_third(tmp_path, mo
         assert not torch.equal(final[name], initial[name]), name
 
 
+def test_dead_channels_start_anew_once_on_full_images(tmp_path, monkeypatch, capsys):
+    seen = []
+
+    def recycling(model, images, seed):
+        seen.append((tuple(images.shape), seed, model.features[27].quantising))
+        return [1, 6]
+
+    monkeypatch.setattr(training.train, "recycle", recycling)
+    tiny.run(tmp_path, recipe=replace(tiny.RECIPE, recycle=0.7))
+    assert seen == [((32, 3, 32, 32), 3, True)]
+    assert capsys.readouterr().out.count("dead channels of features.27 start anew: 1, 6\n") == 1
+
+
 def test_a_run_is_not_overwritten(trained):
     with pytest.raises(InputError, match="--resume"):
         tiny.run(trained[0])

@@ -1,0 +1,56 @@
+"""Dead channels of the squeezed convolution start anew.
+
+No BatchNorm keeps its eight channels alive: one whose sums are all negative is zero behind the
+ReLU, has no gradient, and stays so. As in Sokar et al., "The Dormant Neuron Phenomenon in Deep
+Reinforcement Learning" (ICML 2023), section 4, such a channel gets fresh incoming weights, and
+outgoing ones of zero, so that the network computes what it did, and can learn to use the channel.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from pymodel.capture import capture
+from pymodel.vgg import VGG16
+
+
+@torch.no_grad()
+def recycle(model: nn.Module, images: Tensor, seed: int) -> list[int]:
+    """Start the dead output channels of `features[27]` anew, in place; which they were, from 0.
+
+    `images`: bytes [N, 3, H, W]; a channel that is zero at every pixel of all of them is dead.
+    `seed` draws the weights. A model that is no squeezed VGG16, or whose channels are all dead,
+    keeps its weights. Leaves a VGG16 in evaluation mode.
+    """
+    if not (isinstance(model, VGG16) and isinstance(model.features[28], nn.ReLU)):
+        return []
+    seen = capture(model, images, "features.27")
+    dead = (seen.next_input == 0).all(3).all(2).all(0)
+    if dead.all() or not dead.any():
+        return []
+    layer, following, norm = (model.features[at] for at in (27, 29, 30))
+    weight, scale = layer.weight, layer.weight_quantiser.scale
+    before = float(weight.norm())
+
+    # As long as the live ones, each with a mean of zero, since all inputs are positive; and with
+    # the sign that makes the mean of its sums positive, so that it is not dead at once.
+    live = weight[~dead].flatten(1).norm(dim=1).mean()
+    shape = (int(dead.sum()), *weight.shape[1:])
+    fresh = torch.randn(shape, generator=torch.Generator().manual_seed(seed)).to(weight)
+    fresh -= fresh.mean((1, 2, 3), keepdim=True)
+    fresh *= live / fresh.flatten(1).norm(dim=1)[:, None, None, None]
+    means = functional.conv2d(seen.input, fresh, padding=layer.padding).mean((0, 2, 3))
+    fresh *= torch.where(means < 0, -1.0, 1.0)[:, None, None, None]
+    weight[dead] = fresh
+    present = scale.clone()
+    layer.weight_quantiser.initialise(weight)
+    scale[~dead] = present[~dead]
+    following.weight[:, dead] = 0.0
+
+    # Muon keeps the norm of a weight tensor. So that the live channels' codes stay what they are,
+    # the scales and what BatchNorm expects shrink with the weights.
+    shrink = before / float(weight.norm())
+    for tensor in (weight, scale, following.activation_quantiser.scale, norm.running_mean):
+        tensor *= shrink
+    norm.running_var *= shrink**2
+    return dead.nonzero().flatten().tolist()
