@@ -280,15 +280,24 @@ def killed(checkout: Checkout, rng: Random, number: int) -> str:
     ended = checkout.end(process)
     if ended.code == 0:
         checkout.earned(ended, 2)
-    elif part == "vvp":
+    elif part == "vvp":  # which is a failed run: its results replace those of the run before
         ended.refused()
-    elif before and not checkout.figures():
+        before = None
+    check_after_kill(checkout, before)
+    return f"{part}: {kind.name}" if ended.code else "had ended before"
+
+
+def check_after_kill(checkout: Checkout, before: dict | None) -> None:
+    """Check that the results `before` the kill are still there, and that the next run passes.
+
+    Raises HarmError if they are lost, if a file is half-written, or if anything is left behind.
+    """
+    if before and not checkout.figures():
         raise HarmError("lost", "the results of the run before")
     checkout.check_whole()
     checkout.good_run()
     checkout.check_whole()
     checkout.check_no_leftovers()
-    return f"{part}: {kind.name}" if ended.code else "had ended before"
 
 
 def write_fails(checkout: Checkout, rng: Random, number: int) -> str:
@@ -441,22 +450,30 @@ FAKES = (
 )  # fmt: skip
 
 
+def fake(checkout: Checkout, name: str, script: str) -> dict[str, str]:
+    """Put a shell script in the place of program `name`, which the script calls REAL.
+
+    Returns the environment variables by which a command of the checkout takes the script.
+    """
+    fakes = checkout.folder / "fakes"
+    shutil.rmtree(fakes, ignore_errors=True)
+    fakes.mkdir()
+    (fakes / name).write_text(f"#!/bin/sh\n{script.replace('REAL', shutil.which(name))}\n")
+    (fakes / name).chmod(0o755)
+    return {"PATH": f"{fakes}{os.pathsep}{os.environ['PATH']}"}
+
+
 def fake_simulator(checkout: Checkout, rng: Random, number: int) -> str:
     """A simulator that crashes, hangs, does nothing, or writes half of its results."""
     name, script, words, arguments = FAKES[number % len(FAKES)]
     if name == "iverilog":
         checkout.forget_builds()
-    fakes = checkout.folder / "fakes"
-    shutil.rmtree(fakes, ignore_errors=True)
-    fakes.mkdir()
     for word, value in (
-        ("REAL", shutil.which(name)), (".PYTHON", sys.executable),
-        ("SECONDS", f"{rng.uniform(0.05, 1.5):.2f}"), ("BYTES", str(rng.randrange(300))),
+        (".PYTHON", sys.executable), ("SECONDS", f"{rng.uniform(0.05, 1.5):.2f}"),
+        ("BYTES", str(rng.randrange(300))),
     ):  # fmt: skip
         script = script.replace(word, value)
-    (fakes / name).write_text(f"#!/bin/sh\n{script}\n")
-    (fakes / name).chmod(0o755)
-    variables = {"PATH": f"{fakes}{os.pathsep}{os.environ['PATH']}"}
+    variables = fake(checkout, name, script)
     if "sleep" in script:
         variables["SIM_TIMEOUT"] = "4"
     ended = checkout.make(*(arguments or ("IMAGES=1",)), **variables)

@@ -3,7 +3,9 @@
 import json
 import os
 import re
+import shlex
 import shutil
+import signal
 import sys
 import time
 from random import Random
@@ -38,9 +40,20 @@ def test_two_runs_at_once(checkout):
     assert soak.two_at_once(checkout, Random(2), 0) == "both passed"
 
 
-def test_a_killed_run_is_started_again(checkout):
-    """In its first build."""
-    assert soak.killed(checkout, Random(1), 0) != "had ended before"
+@pytest.mark.parametrize("name", ["iverilog", "vvp"])
+def test_a_killed_run_is_started_again(checkout, name):
+    """In its first build, and in its simulation: the run hangs there, so it cannot have ended."""
+    checkout.good_run()
+    checkout.forget_builds()
+    before, sign = checkout.figures(), checkout.folder / "hangs"
+    hang = f'[ "$1" = -V ] && exec REAL -V; touch {shlex.quote(str(sign))}; exec sleep 1000'
+    process = checkout.start("make", "IMAGES=2", **soak.fake(checkout, name, hang))
+    while not sign.exists():
+        assert process.poll() is None, "the run ended before it was killed"
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGKILL)
+    assert checkout.end(process).code == -signal.SIGKILL
+    soak.check_after_kill(checkout, before)
 
 
 def test_50_damaged_checkpoints(tmp_path):
