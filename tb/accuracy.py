@@ -28,6 +28,7 @@ from tb.core_host import CORE
 from tb.observe import explain
 from tb.scoreboard import BenchError, first_difference
 from tb.simulator import prepare_host
+from tb.store import code
 from tb.sweep import (
     PROGRAM,
     add_arguments,
@@ -44,6 +45,7 @@ from training.evaluate import BATCH, with_integer_layer
 
 # Images of a shard: some seconds of work, and 64 at a time fit into the core.
 SHARD = {"verilator": 1024, "icarus": 256}
+CODE = code("tb.accuracy", PROGRAM)  # of what this process has loaded
 
 
 def run_layer(
@@ -101,7 +103,7 @@ def main() -> int:
         "simulator": arguments.sim, "settings": stage.settings, "weights": stage.weights.numpy(),
         "rtl": str(arguments.rtl.absolute()),
     }  # fmt: skip
-    decided = software_identity(arguments.model) | {"layers": [DEFAULT_LAYER]}
+    decided = software_identity(arguments.model, CODE) | {"layers": [DEFAULT_LAYER]}
     decided |= hardware_identity(arguments.sim, arguments.rtl)
     expected = stage.sums(codes)
     sums = torch.zeros_like(expected, dtype=torch.int32)

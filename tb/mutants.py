@@ -12,24 +12,24 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterable
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
 from pymodel.core import Core
 from pymodel.errors import InputError
-from pymodel.files import ROOT, replacing, temporary_folder
+from pymodel.files import ROOT, replacing
 from tb.cocotb_results import first_failure
 from tb.faults import Fault
 from tb.formal import bound
 from tb.process import SilentError
 from tb.scoreboard import BenchError
-from tb.simulator import RESULTS_XML, RTL, Simulation, check_sources, prepare_bench
-from tb.sweep import digest
+from tb.simulator import RESULTS_XML, RTL, Simulation, check_sources, prepare_bench, rtl_digest
+from tb.store import Store
 from tb.testing import CORES, faulty_rtl
 
 BUILD = ROOT / "build" / "mutation"
+NETLISTS, FAULTY = Store("mutated-netlist"), Store("faulty-rtl")
 WITHOUT_PROPERTIES = ("chformal -remove", "delete t:$anyconst t:$anyseq", "opt_clean")
 SWITCH = "mutant"  # the plusarg
 CLOCK = re.compile(r"-port (CLK|\\?clk_i)\b")  # of a register, of a module inside
@@ -199,8 +199,9 @@ def read(target: Target) -> list[str]:
     """
     source = BUILD / "bound" / f"{target.module}.sv"
     with replacing(source) as temporary:
-        # Without directives: Yosys counts two lines too many after `resetall.
-        temporary.write_text(re.sub("^`.*", "", bound(target.module), flags=re.MULTILINE))
+        # Without these directives, after which Yosys counts two lines too many.
+        kept = re.sub("^`(resetall|default_nettype).*", "", bound(target.module), flags=re.M)
+        temporary.write_text(kept)
     others = [f"rtl/{path.name}" for path in sorted(RTL.glob("*.v")) if path.stem != target.module]
     values = [f"-set {name} {value}" for name, value in target.parameters.items()]
     return [
@@ -271,10 +272,12 @@ class Verdict(NamedTuple):
 def compile_netlist(netlist: Netlist) -> Simulation:
     """All mutants of a netlist, the other modules as they are. Not for several threads."""
     target = netlist.target
-    written = BUILD / "netlists" / digest(netlist.text.encode())[:16] / f"{target.module}.v"
-    if not written.exists():
-        with replacing(written) as temporary:
-            temporary.write_text(netlist.text)
+    source = f"{target.module}.v"
+    folder = NETLISTS.make(
+        {"text": netlist.text}, target.module,
+        lambda folder: (folder / source).write_text(netlist.text) and None,
+    )  # fmt: skip
+    written = folder / source
     others = [source for source in check_sources(RTL) if source.stem != target.module]
     label = f"mutants-{target.label}"
     return prepare_bench(target.benches[0].module, target.module, [*others, written], {}, label)
@@ -293,14 +296,10 @@ def compile_fault(fault: Fault, target: Target) -> Simulation:
 
     Not for several threads.
     """
-    sources = b"".join(source.read_bytes() for source in check_sources(RTL))
-    folder = BUILD / "faults" / digest(repr(fault).encode(), sources)[:16]
-    if not folder.exists():
-        with temporary_folder("fault", BUILD) as temporary:
-            faulty_rtl(temporary, f"{fault.module}.v", (fault.old, fault.new))
-            folder.parent.mkdir(parents=True, exist_ok=True)
-            with suppress(OSError):  # another process was faster
-                temporary.rename(folder)
+    folder = FAULTY.make(
+        {"fault": fault, "rtl": rtl_digest()}, fault.module,
+        lambda folder: faulty_rtl(folder, f"{fault.module}.v", (fault.old, fault.new)) and None,
+    )  # fmt: skip
     return prepare_bench(
         target.benches[0].module, target.module, check_sources(folder / "rtl"), target.parameters,
         f"fault-{target.label}",

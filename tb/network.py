@@ -30,13 +30,13 @@ from tb.core_host import CORE
 from tb.observe import explain
 from tb.scoreboard import BenchError, Place, first_difference
 from tb.simulator import prepare_host
+from tb.store import code, digest
 from tb.sweep import (
     PROGRAM,
     PeakMemory,
     add_arguments,
     check_arguments,
     cluster,
-    digest,
     hardware_identity,
     seconds_or_kept,
     simulate,
@@ -48,6 +48,7 @@ from training.evaluate import EDGE_STEPS
 
 SHARD = 8  # images that go through the core together; the host's memories hold 11
 SOFTWARE_SHARD = 50
+CODE = code("tb.network", PROGRAM)  # of what this process has loaded
 ACCURACY_TOLERANCE = 0.0005  # between the integer network and the fake-quantised one
 
 
@@ -158,7 +159,7 @@ def on_the_core(
     settings = {
         "simulator": arguments.sim, "checkpoint": checkpoint, "rtl": str(arguments.rtl.absolute())
     }  # fmt: skip
-    fixed = software_identity(checkpoint) | hardware_identity(arguments.sim, arguments.rtl)
+    fixed = software_identity(checkpoint, CODE) | hardware_identity(arguments.sim, arguments.rtl)
     fixed |= {"layers": [stage.name for stage in network.stages]}
     began = time.monotonic()
     parts = spread(
@@ -190,7 +191,7 @@ def in_software(client: Client, arguments: argparse.Namespace, test_set: ImageSe
     checkpoint = str(Path(arguments.model).absolute())
     parts = spread(
         client, run_software, test_set.images.numpy(), SOFTWARE_SHARD, {"checkpoint": checkpoint},
-        software_identity(checkpoint), arguments.fresh,
+        software_identity(checkpoint, CODE), arguments.fresh,
     )  # fmt: skip
     (integer, fake), results, _ = collect("software", parts, test_set)
     codes, differing, distances, in_the_end = np.concatenate(

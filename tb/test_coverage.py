@@ -10,6 +10,7 @@ import pytest
 from pymodel.errors import InputError
 from tb import coverage, functional
 from tb.coverage import Coverage, Exclusion, Point, exclude, main, merge, report, summary
+from tb.store import Store
 
 
 @pytest.fixture
@@ -18,6 +19,7 @@ def small(monkeypatch, tmp_path):
     run, *_ = (r for r in coverage.runs_of("pe") if r.parameters["PSUM_WIDTH"] == 16)
     monkeypatch.setattr(coverage, "suite", lambda only: [run])
     monkeypatch.setattr(coverage, "BUILD", tmp_path)
+    monkeypatch.setattr(coverage, "STORE", Store("data", tmp_path))
     return tmp_path
 
 
@@ -28,7 +30,8 @@ def test_the_whole_way(command, small, monkeypatch):
     page = (small / "part" / "index.html").read_text()
     assert "psum_i + product;" in page
     assert "pe.weight_activation  100.00     256" in out
-    data = sorted((small / "data").iterdir())
+    (folder,) = (small / "data").iterdir()
+    data = sorted(folder.iterdir())
     assert [path.suffix for path in data] == [".dat", ".yml"], "something half-written is left"
 
     changed = data[0].stat().st_mtime_ns
@@ -71,10 +74,13 @@ def test_runs_are_united(tmp_path):
         entry(2, 30, "act_i[1]:0->1", "", "toggle"),
     )
     other = "C '\1f\2/here/tb/core_host.v\1l\0021\1n\0021\1t\2line\1o\2block\1S\0021\1h\2a' 0\n"
-    for name, text in (("a", first + toggle[0]), ("b", second + toggle[1] + other)):
-        (tmp_path / f"{name}.dat").write_text(text)
-    (tmp_path / "a.yml").write_text("p.q: {'bins:_hits': {1: 0, 2: 4}}\np: {size: 2}\n")
-    (tmp_path / "b.yml").write_text("p.q: {'bins:_hits': {1: 0, 2: 1}}\n")
+    for name, text, bins in (
+        ("a", first + toggle[0], "p.q: {'bins:_hits': {1: 0, 2: 4}}\np: {size: 2}\n"),
+        ("b", second + toggle[1] + other, "p.q: {'bins:_hits': {1: 0, 2: 1}}\n"),
+    ):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "reached.dat").write_text(text)
+        (tmp_path / name / "reached.yml").write_text(bins)
 
     alone = merge([tmp_path / "a"])
     assert alone.percent("line") == 66.66

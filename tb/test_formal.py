@@ -11,6 +11,7 @@ from tb import formal
 from tb.formal import Outcome, bound, count, main, read_outcome, statements
 from tb.proofs import PROOFS
 from tb.simulator import RTL
+from tb.store import Store
 from tb.testing import faulty_rtl
 
 MODULES = sorted({proof.module for proof in PROOFS})
@@ -21,6 +22,7 @@ def kept_apart(monkeypatch, tmp_path):
     """Results of a test go elsewhere, and nothing is known from before."""
     folder = formal.BUILD / f"test-{os.getpid()}"  # inside the root, where Yosys sees it
     monkeypatch.setattr(formal, "BUILD", folder)
+    monkeypatch.setattr(formal, "STORE", Store("formal", folder))
     yield
     shutil.rmtree(folder)
 

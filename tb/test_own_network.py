@@ -13,7 +13,7 @@ from pymodel.images import load_images
 from pymodel.layer_file import load_layers, save_layers
 from pymodel.sealed import read_sealed, write_sealed
 from pymodel.tests.random_layer import random_layer
-from tb import layer, simulator
+from tb import layer
 from training.examples import brevitas_cnn, few_steps, resnet20
 
 # Of each example: layer → psums of one image.
@@ -60,9 +60,8 @@ def exported(tmp_path_factory):
 
 
 @pytest.fixture
-def run(command, monkeypatch, tmp_path):
+def run(command, tmp_path):
     """Run a layer of a file; exit code, output, results."""
-    monkeypatch.setattr(simulator, "BUILD", tmp_path)  # tests run in parallel
 
     def run(path, *arguments):
         results = tmp_path / "layer.json"

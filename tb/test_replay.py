@@ -14,7 +14,7 @@ import torch
 
 from pymodel.tests.plain_tiles import USUAL_HEADER, PlainTiles
 from pymodel.tile_text import read_folder
-from tb import mismatch, replay, simulator, vectors
+from tb import mismatch, replay, vectors
 from tb.adapter import OWN, adapter_class
 from tb.replay import SETTINGS, ReplayJob, check, main, raster_run
 from tb.testing import SIMULATORS, faulty_rtl
@@ -38,9 +38,8 @@ async def every_psum_matches_pytorch(dut):
 
 
 @pytest.fixture
-def replayed(command, monkeypatch, tmp_path, worker_id):
-    """Run a folder; exit code, output, results. Tests that run at once do not share a build."""
-    monkeypatch.setattr(simulator, "BUILD", simulator.BUILD / worker_id)
+def replayed(command, tmp_path):
+    """Run a folder; exit code, output, results."""
 
     def run(folder, *arguments):
         results = tmp_path / "replay.json"

@@ -11,6 +11,7 @@ from tb import simulator
 from tb.cocotb_results import first_failure, planned_tests
 from tb.scoreboard import BenchError
 from tb.simulator import RESULTS_XML, check_program, run_bench
+from tb.store import Store
 
 BENCH, TOP = "tb.test_delay", "delay"
 
@@ -18,7 +19,7 @@ BENCH, TOP = "tb.test_delay", "delay"
 @pytest.fixture(autouse=True)
 def _own_builds(monkeypatch, tmp_path):
     """So that each test starts without one."""
-    monkeypatch.setattr(simulator, "BUILD", tmp_path / "sim")
+    monkeypatch.setattr(simulator, "BUILDS", Store("sim", tmp_path))
     simulator.simulator_version.cache_clear()
     yield
     simulator.simulator_version.cache_clear()
@@ -54,7 +55,7 @@ def fake(monkeypatch, tmp_path):
 
 
 def builds() -> list[str]:
-    return sorted(path.name for path in simulator.BUILD.iterdir())
+    return sorted(path.name for path in simulator.BUILDS.folder.iterdir())
 
 
 @pytest.mark.parametrize(
@@ -174,7 +175,7 @@ def test_a_test_without_a_result_is_no_pass(tmp_path, monkeypatch):
 
 def test_a_program_that_is_cut_short(delay):
     delay()
-    (program,) = simulator.BUILD.rglob("*.vvp")
+    (program,) = simulator.BUILDS.folder.rglob("*.vvp")
     check_program(program)
     whole = program.read_bytes()
     for size in (0, 100, len(whole) // 2, len(whole) - 30, len(whole) - 1):

@@ -18,7 +18,8 @@ from pymodel.files import ROOT
 from tb import sweep
 from tb.scoreboard import BenchError
 from tb.simulator import prepare_host
-from tb.sweep import PROGRAM, Shard, cluster, load, spread
+from tb.store import Store
+from tb.sweep import PROGRAM, cluster, spread
 
 INPUTS = np.arange(12)
 FIXED = {"rtl": "one"}
@@ -57,7 +58,7 @@ def run(client, tmp_path):
         log.write_text("")
         arguments = {"log": str(log)} | arguments
         squares, kept = np.zeros_like(inputs), []
-        parts = spread(client, work, inputs, 4, arguments, fixed, fresh, tmp_path / "store")
+        parts = spread(client, work, inputs, 4, arguments, fixed, fresh, Store("store", tmp_path))
         for start, result, was_kept in parts:
             squares[start : start + 4] = result["squares"]
             kept += [start] * was_kept
@@ -100,7 +101,7 @@ def test_a_wrong_shard_says_which(client, tmp_path):
     """The others of it are kept."""
     arguments = {"log": str(tmp_path / "log")}
     with pytest.raises(BenchError, match="images 8 to 11: mismatch somewhere"):
-        list(spread(client, fail, INPUTS, 4, arguments, FIXED, store=tmp_path / "store"))
+        list(spread(client, fail, INPUTS, 4, arguments, FIXED, store=Store("store", tmp_path)))
 
 
 def test_a_killed_worker_costs_its_shard(tmp_path, run):
@@ -114,9 +115,10 @@ def test_identities(tmp_path):
     """Checkpoint, code, RTL, and simulator are in the key."""
     checkpoint = tmp_path / "model"
     checkpoint.write_text("a")
-    software = sweep.software_identity(str(checkpoint))
+    software = sweep.software_identity(str(checkpoint), "code")
+    assert sweep.software_identity(str(checkpoint), "other code") != software
     checkpoint.write_text("b")
-    assert sweep.software_identity(str(checkpoint)) != software
+    assert sweep.software_identity(str(checkpoint), "code") != software
     rtl = tmp_path / "rtl"
     rtl.mkdir()
     (rtl / "core.v").write_text("module core; endmodule")
@@ -124,8 +126,6 @@ def test_identities(tmp_path):
     assert sweep.hardware_identity("verilator", rtl) != icarus
     (rtl / "core.v").write_text("module  core; endmodule")
     assert sweep.hardware_identity("icarus", rtl) != icarus
-    assert Shard({"a": 1}, {}).key != Shard({"a": 2}, {}).key
-    assert load(Shard({"a": 1}, {}), tmp_path) is None
 
 
 # A sweep of its own: what the tests below kill, interrupt, and start again.
@@ -133,6 +133,7 @@ SCRIPT = """
 import sys
 import numpy as np
 from pymodel.command import run_command
+from tb.store import Store
 from tb.sweep import cluster, spread
 from tb.test_sweep import FIXED, square
 
@@ -141,7 +142,7 @@ def main():
     with cluster(scheduler if scheduler != "local" else None, 2) as client:
         from pathlib import Path
         arguments = {"log": folder + "/log", "seconds": float(seconds)}
-        inputs, store = np.arange(24), Path(folder) / "store"
+        inputs, store = np.arange(24), Store("store", Path(folder))
         total = 0
         for _, result, kept in spread(client, square, inputs, 2, arguments, FIXED, store=store):
             total += int(result["squares"].sum())
@@ -294,7 +295,7 @@ def test_a_full_disk_is_not_a_lost_scheduler(client, tmp_path):
     (tmp_path / "store").write_text("a file where the folder should be")
     arguments = {"log": str(tmp_path / "log")}
     with pytest.raises(InputError, match=r"a worker on .* failed: .*store"):
-        list(spread(client, square, INPUTS, 4, arguments, FIXED, store=tmp_path / "store"))
+        list(spread(client, square, INPUTS, 4, arguments, FIXED, store=Store("store", tmp_path)))
 
 
 def test_no_scheduler_is_one_line():
