@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from pymodel.errors import InputError
 from pymodel.images import normalise
 from pymodel.quantiser import QuantConv2d, quantised_layers
+from pymodel.support.errors import InputError
 
 DEFAULT_LAYER = "features.27"
 

@@ -7,12 +7,21 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from pymodel.errors import InputError
-from pymodel.sealed import read_sealed, write_sealed
+from pymodel.support.errors import InputError
+from pymodel.support.sealed import read_sealed, write_sealed
 
 CLASS_NAMES = (
-    "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck",
-)  # fmt: skip
+    "airplane",
+    "automobile",
+    "bird",
+    "cat",
+    "deer",
+    "dog",
+    "frog",
+    "horse",
+    "ship",
+    "truck",
+)
 IMAGE_SHAPE = (3, 32, 32)
 SHIPPED = Path(__file__).parents[1] / "training" / "shipped" / "cifar10_test_100.safetensors"
 

@@ -1,3 +1,5 @@
-"""cocotb benches: drivers, monitors, scoreboard, the simulators, and the main job."""
+"""Benches of the RTL. Each room below it has a sentence of its own; README.md has their order."""
 
-import pymodel  # noqa: F401 - whose modules and ours are loaded from their sources
+from pathlib import Path
+
+__path__.append(str(Path(__file__).with_name("moved")))  # see pymodel/support/moved.py

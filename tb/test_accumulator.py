@@ -9,9 +9,10 @@ import pytest
 from cocotb.clock import Clock
 from cocotb.triggers import ReadOnly, RisingEdge
 
-from tb.packing import pack
-from tb.simulator import run_bench
-from tb.testing import SIMULATORS, random_generator
+from tb.components.builds import SIMULATORS
+from tb.components.packing import pack
+from tb.components.random_tiles import random_generator
+from tb.sim.run import run_bench
 
 
 class Stimulus(NamedTuple):
@@ -106,9 +107,13 @@ class Accumulator:
         announced = joined(stimulus, self.garbage(drain))
         added = joined(self.garbage(2), announced)
         cycles = zip(
-            announced.valid.tolist(), announced.pixel.tolist(), announced.final.tolist(),
-            added.added.tolist()[:-2], pack(added.psums, self.psum_width)[:-2], strict=True,
-        )  # fmt: skip
+            announced.valid.tolist(),
+            announced.pixel.tolist(),
+            announced.final.tolist(),
+            added.added.tolist()[:-2],
+            pack(added.psums, self.psum_width)[:-2],
+            strict=True,
+        )
         dut = self.dut
         names = ("pixel_valid_i", "pixel_i", "final_i", "psum_valid_i", "psum_i")
         for cycle, inputs in enumerate(cycles):
@@ -251,6 +256,8 @@ async def places_are_cleared_in_order(dut):
 def test_accumulator(shape, simulator):
     names = ("COLS", "PSUM_WIDTH", "SUM_WIDTH", "PIXELS")
     run_bench(
-        "tb.test_accumulator", "accumulator", simulator=simulator,
+        "tb.test_accumulator",
+        "accumulator",
+        simulator=simulator,
         parameters=dict(zip(names, shape, strict=True)),
-    )  # fmt: skip
+    )

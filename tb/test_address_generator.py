@@ -8,8 +8,9 @@ import pytest
 from cocotb.clock import Clock
 from cocotb.triggers import ReadOnly, RisingEdge, Timer
 
-from tb.simulator import run_bench
-from tb.testing import SIMULATORS, random_generator
+from tb.components.builds import SIMULATORS
+from tb.components.random_tiles import random_generator
+from tb.sim.run import run_bench
 
 PERIOD = 10  # ns
 
@@ -59,9 +60,14 @@ def random_tile(rng, layer: Map) -> Tile:
     rows = int(rng.integers(1, rng.choice([1, 2, 5, 9]) + 1))
     cols = int(rng.integers(1, min(layer.out_width, rng.choice([1, 3, 9, 20])) + 1))
     return Tile(
-        int(rng.integers(2**16)), int(rng.integers(2**10)), rows, cols,
-        int(rng.integers(min(rows, 4))), int(rng.integers(min(cols, 4))), int(rng.integers(2)),
-    )  # fmt: skip
+        int(rng.integers(2**16)),
+        int(rng.integers(2**10)),
+        rows,
+        cols,
+        int(rng.integers(min(rows, 4))),
+        int(rng.integers(min(cols, 4))),
+        int(rng.integers(2)),
+    )
 
 
 def random_map(rng) -> Map:

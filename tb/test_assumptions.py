@@ -1,7 +1,7 @@
 """What the proofs assume of the modules around a module holds in the core while layers run.
 
-The assumptions of tb/properties become checks at each rising edge. With them the core runs random
-layers: so proofs that are right each for itself do also fit together.
+The assumptions of tb/formal/properties become checks at each rising edge. With them the core runs
+random layers: so proofs that are right each for itself do also fit together.
 """
 
 import re
@@ -9,17 +9,28 @@ from pathlib import Path
 
 import pytest
 
-from tb.formal import PROPERTIES, bound, inside, statements
-from tb.scoreboard import BenchError
-from tb.simulator import RTL, run_bench
+from tb.components.builds import CORES
+from tb.formal.prove import PROPERTIES, bound, inside, statements
+from tb.sim.errors import BenchError
+from tb.sim.run import run_bench
+from tb.sim.sources import RTL, faulty_rtl
 from tb.test_core_random import PART, PARTS
-from tb.testing import CORES, faulty_rtl
 
 # Not of the modules around: what a proof chooses to look at, or how its registers begin
 OF_THE_PROOF = {
-    "reset_first", "restart_first", "any_lane", "any_row", "any_register", "any_tap", "any_word",
-    "same_word", "same_words", "held_at_first", "watched_exists", "unused_length",
-}  # fmt: skip
+    "reset_first",
+    "restart_first",
+    "any_lane",
+    "any_row",
+    "any_register",
+    "any_tap",
+    "any_word",
+    "same_word",
+    "same_words",
+    "held_at_first",
+    "watched_exists",
+    "unused_length",
+}
 # Of the numbers: the rows above keep the one, geometry the next, the host the last.
 OF_THE_DATA = {"psum_of_rows_above", "sums_fit", "thresholds_ascend"}
 # Of small memories and layers; in the core by IN_CORE
@@ -77,9 +88,14 @@ def run(folder: Path, rtl: Path = RTL) -> None:
         sources.append(folder / f"{module}.v")
         sources[-1].write_text(checked(module, rtl))
     run_bench(
-        "tb.test_core_random", "core", simulator="verilator", variant="assumptions",
-        parameters=CORES["4x4"].parameters(), settings={PART: PART_4X4}, sources=sources,
-    )  # fmt: skip
+        "tb.test_core_random",
+        "core",
+        simulator="verilator",
+        variant="assumptions",
+        parameters=CORES["4x4"].parameters(),
+        settings={PART: PART_4X4},
+        sources=sources,
+    )
 
 
 def test_what_is_assumed_holds(tmp_path):

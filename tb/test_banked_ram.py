@@ -3,9 +3,9 @@
 import cocotb
 import pytest
 
-from tb.simulator import run_bench
+from tb.components.builds import SIMULATORS
+from tb.sim.run import run_bench
 from tb.test_ram import Memory, check_random_traffic
-from tb.testing import SIMULATORS
 
 
 class BankedMemory(Memory):
@@ -55,6 +55,8 @@ async def one_fills_while_the_other_is_read(dut):
 def test_banked_ram(shape, simulator):
     names = ("WIDTH", "WORDS")
     run_bench(
-        "tb.test_banked_ram", "banked_ram", simulator=simulator,
+        "tb.test_banked_ram",
+        "banked_ram",
+        simulator=simulator,
         parameters=dict(zip(names, shape, strict=True)),
-    )  # fmt: skip
+    )

@@ -8,19 +8,25 @@ import pytest
 from cocotb.clock import Clock
 from cocotb.triggers import ClockCycles, ReadOnly, RisingEdge
 
-from tb.packing import pack
-from tb.simulator import RTL, run_bench
-from tb.testing import SIMULATORS
+from tb.components.builds import SIMULATORS
+from tb.components.packing import pack
+from tb.sim.run import run_bench
+from tb.sim.sources import RTL
 
 ROWS, COLS = 2, 3
 # Of each array: how many diagrams, and the signals in them.
 DIAGRAMS = {"systolic_array": 3, "load_first_array": 1}
 INPUTS = {
     "systolic_array": (
-        "weight_valid_i", "weight_col_i", "weight_i", "act_valid_i", "act_swap_i", "act_i"
+        "weight_valid_i",
+        "weight_col_i",
+        "weight_i",
+        "act_valid_i",
+        "act_swap_i",
+        "act_i",
     ),
     "load_first_array": ("weight_valid_i", "weight_i", "act_valid_i", "act_i"),
-}  # fmt: skip
+}
 OUTPUTS = {
     "systolic_array": ("psum_valid_o", "psum_o"),
     "load_first_array": ("idle_o", "psum_valid_o", "psum_o"),
@@ -91,6 +97,9 @@ def test_diagrams_are_whole(top):
 @pytest.mark.parametrize("simulator", SIMULATORS)
 def test_contract(simulator, top):
     run_bench(
-        "tb.test_contract", top, simulator=simulator, variant=top,
+        "tb.test_contract",
+        top,
+        simulator=simulator,
+        variant=top,
         parameters={"ROWS": ROWS, "COLS": COLS},
-    )  # fmt: skip
+    )

@@ -7,12 +7,22 @@ import pytest
 from cocotb.clock import Clock
 from cocotb.triggers import ReadOnly, RisingEdge
 
-from pymodel.registers import Error
-from tb.simulator import run_bench
-from tb.testing import SIMULATORS, random_generator
+from pymodel.hardware.registers import Error
+from tb.components.builds import SIMULATORS
+from tb.components.random_tiles import random_generator
+from tb.sim.run import run_bench
 
-INPUTS = ("rst_i", "change_i", "start_i", "clear_i", "error_i", "ready_i", "wrong_length_i",
-          "waiting_i", "last_beat_i")  # fmt: skip
+INPUTS = (
+    "rst_i",
+    "change_i",
+    "start_i",
+    "clear_i",
+    "error_i",
+    "ready_i",
+    "wrong_length_i",
+    "waiting_i",
+    "last_beat_i",
+)
 
 # Cycles since the registers changed: the sequencer restarts until the sizes are known, is then
 # primed, and a start may come. While a layer runs the count does not pass ENDED.
@@ -68,9 +78,10 @@ class Model:
         if inputs["clear_i"] or "accept" in events:
             self.done, self.error = 0, Error.NONE
         for event, error in (
-            ("busy", Error.START_WHILE_BUSY), ("refuse", inputs["error_i"]),
+            ("busy", Error.START_WHILE_BUSY),
+            ("refuse", inputs["error_i"]),
             ("drop", Error.PACKET_LENGTH),
-        ):  # fmt: skip
+        ):
             if event in events:
                 self.error = error
         if "accept" in events:
@@ -185,8 +196,10 @@ async def expect_settling(bench: ControlBench, since: int = 0) -> None:
     """Hold, restart and prime, from `since` cycles after a change on."""
     found = await bench.cycles(SETTLED + 3)
     for name, high in (
-        ("hold_o", range(SETTLED)), ("restart_o", range(RESTARTED)), ("prime_o", [PRIMED]),
-    ):  # fmt: skip
+        ("hold_o", range(SETTLED)),
+        ("restart_o", range(RESTARTED)),
+        ("prime_o", [PRIMED]),
+    ):
         expected = [cycle - since for cycle in high if cycle >= since]
         assert [n for n, outputs in enumerate(found) if outputs[name]] == expected, name
 

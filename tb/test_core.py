@@ -9,15 +9,16 @@ from cocotb.triggers import ClockCycles, ReadOnly, RisingEdge
 from cocotb.utils import get_sim_time
 from cocotbext.axi import AxiResp
 
-from pymodel import registers
-from pymodel.core import Core, Layer, check, words
-from pymodel.cycles import cycles, limit_cycles
-from pymodel.registers import Error, Mode
-from tb.core import check_layer, random_data, random_layer, reference, started
-from tb.schedule import CLOCK_PERIOD_NS
-from tb.scoreboard import compare
-from tb.simulator import run_bench
-from tb.testing import CORES, SIMULATORS, random_generator
+from pymodel.hardware import registers
+from pymodel.hardware.core import Core, Layer, check, words
+from pymodel.hardware.cycles import cycles, limit_cycles
+from pymodel.hardware.registers import Error, Mode
+from tb.components.builds import CORES, SIMULATORS
+from tb.components.core_bench import check_layer, random_data, random_layer, reference, started
+from tb.components.random_tiles import random_generator
+from tb.components.scoreboard import compare
+from tb.sim.run import run_bench
+from tb.sim.waves import CLOCK_PERIOD_NS
 
 
 @cocotb.test()
@@ -199,12 +200,21 @@ async def what_cannot_run_is_refused(dut):
     tiles_7x7 = (2 ** (core.sum_width - 1) - 2) // (core.rows * 15 * 8) // 49
     wrong = {
         Error.SIZE: [
-            {"height": 0}, {"width": 0}, {"height": 256}, {"width": 300}, {"images": 0},
-            {"images": 65536}, {"in_channels": 0}, {"out_channels": 0}, {"kernel": 0},
-            {"in_channels": 256 * core.rows}, {"out_channels": 256 * core.cols},
+            {"height": 0},
+            {"width": 0},
+            {"height": 256},
+            {"width": 300},
+            {"images": 0},
+            {"images": 65536},
+            {"in_channels": 0},
+            {"out_channels": 0},
+            {"kernel": 0},
+            {"in_channels": 256 * core.rows},
+            {"out_channels": 256 * core.cols},
         ],
         Error.KERNEL: [
-            {"kernel": 8}, {"height": 1, "width": 9, "kernel": 4},
+            {"kernel": 8},
+            {"height": 1, "width": 9, "kernel": 4},
             {"height": 9, "width": 1, "kernel": 4},
         ],
         Error.STRIDE: [{"stride": 0}, {"stride": 3}],
@@ -219,10 +229,14 @@ async def what_cannot_run_is_refused(dut):
             {"height": 1, "width": 1, "kernel": 4, "padding": 3, "images": core.pixels // 16 + 1}
         ],
         Error.THRESHOLD_MEMORY: [
-            {"out_channels": (core.threshold_tiles + 1) * core.cols, "kernel": 1, "padding": 0,
-             "mode": Mode.CODES}
+            {
+                "out_channels": (core.threshold_tiles + 1) * core.cols,
+                "kernel": 1,
+                "padding": 0,
+                "mode": Mode.CODES,
+            }
         ],
-    }  # fmt: skip
+    }
     assert {*wrong, Error.NONE, Error.PACKET_LENGTH, Error.START_WHILE_BUSY} == set(Error)
     for error, changes in wrong.items():
         for change in changes:
@@ -367,18 +381,18 @@ async def packets_of_a_wrong_length_are_dropped(dut):
     data = random_data(layer, random_generator())
     needed = words(layer, core)
     for stream, count, room in zip(
-        ("act", "weight", "threshold"), needed,
-        (core.act_words, core.weight_words, 16 * core.threshold_tiles), strict=True,
-    ):  # fmt: skip
+        ("act", "weight", "threshold"),
+        needed,
+        (core.act_words, core.weight_words, 16 * core.threshold_tiles),
+        strict=True,
+    ):
         for length in (count - 1, count + 1, room + 9):
             lanes = core.cols if stream == "threshold" else core.rows
             parts = dict(zip(("act", "weight", "threshold"), data, strict=True))
             parts[stream] = None
             bench.load(*parts.values())
             bench.send(stream, np.ones((length, lanes), int))
-            await bench.configure(layer, **{
-                f"keep_{name}s": 1 for name in parts if name != stream
-            })  # fmt: skip
+            await bench.configure(layer, **{f"keep_{name}s": 1 for name in parts if name != stream})
             await bench.start()
             await bench.interrupt()
             status = await bench.read(registers.STATUS)

@@ -11,17 +11,17 @@ from torch import nn
 
 from pymodel.capture import capture, find_layer
 from pymodel.checkpoint import load_checkpoint
-from pymodel.core import Layer
+from pymodel.hardware.core import Layer
+from pymodel.hardware.registers import Mode
+from pymodel.hardware.thresholds import fold, thresholds
 from pymodel.images import load_images, normalise
-from pymodel.layer_data import MAX_ABS_ERROR, layer_data
 from pymodel.quantiser import quantised_layers
-from pymodel.registers import Mode
-from pymodel.requantise import fold, thresholds
-from tb.core import CoreBench, check_layer, started
-from tb.scoreboard import BenchError
-from tb.simulator import run_bench
-from tb.testing import SIMULATORS
-from tb.tile_run import compare_recovered
+from pymodel.reference.layer_data import MAX_ABS_ERROR, layer_data
+from tb.components.builds import SIMULATORS
+from tb.components.core_bench import CoreBench, check_layer, started
+from tb.components.tile_run import compare_recovered
+from tb.sim.errors import BenchError
+from tb.sim.run import run_bench
 
 LAYER = "SYSTOLIC_CORE_LAYER"  # environment: which of the network's layers
 REPORT = "SYSTOLIC_CORE_REPORT"  # environment: file that takes what was counted
@@ -92,8 +92,17 @@ def shape(codes: torch.Tensor, weights: torch.Tensor, mode: Mode) -> Layer:
 
 # Whole layers through all modes; of the others a tile, on one image.
 WHOLE = {"features.24": 1, "features.27": 3, "features.29": 1}
-TILES = ["features.3", "features.7", "features.10", "features.14", "features.17", "features.20",
-         "features.33", "features.36", "features.39"]  # fmt: skip
+TILES = [
+    "features.3",
+    "features.7",
+    "features.10",
+    "features.14",
+    "features.17",
+    "features.20",
+    "features.33",
+    "features.36",
+    "features.39",
+]
 
 
 @pytest.mark.parametrize("name", [*WHOLE, *TILES])
@@ -110,9 +119,12 @@ def run_trained_layer(name: str, simulator: str, tmp_path) -> None:
     job = {"name": name, "whole": name in WHOLE, "images": WHOLE.get(name, 1)}
     report = tmp_path / "report.json"
     run_bench(
-        "tb.test_core_layers", "core", simulator=simulator, variant=name,
+        "tb.test_core_layers",
+        "core",
+        simulator=simulator,
+        variant=name,
         settings={LAYER: json.dumps(job), REPORT: str(report)},
-    )  # fmt: skip
+    )
     counted = json.loads(report.read_text())
     assert counted["sums"] > 0
     if name in WHOLE:

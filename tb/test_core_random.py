@@ -6,11 +6,11 @@ import cocotb
 import numpy as np
 import pytest
 
-from pymodel.cycles import cycles
-from tb.core import check_layer, random_data, random_layer, reference, started
-from tb.scoreboard import compare
-from tb.simulator import run_bench
-from tb.testing import CORES, SIMULATORS
+from pymodel.hardware.cycles import cycles
+from tb.components.builds import CORES, SIMULATORS
+from tb.components.core_bench import check_layer, random_data, random_layer, reference, started
+from tb.components.scoreboard import compare
+from tb.sim.run import run_bench
 
 PART = "SYSTOLIC_CORE_PART"  # environment: which of the random layers a simulation takes
 LAYERS = 30  # of each part
@@ -44,6 +44,10 @@ async def random_layers(dut):
 @pytest.mark.parametrize("part", range(len(PARTS)))
 def test_random_layers(part, simulator):
     run_bench(
-        "tb.test_core_random", "core", simulator=simulator, variant=str(part),
-        parameters=CORES[PARTS[part]].parameters(), settings={PART: str(part)},
-    )  # fmt: skip
+        "tb.test_core_random",
+        "core",
+        simulator=simulator,
+        variant=str(part),
+        parameters=CORES[PARTS[part]].parameters(),
+        settings={PART: str(part)},
+    )

@@ -1,6 +1,6 @@
 """The core in every state: every kernel, stride and padding; stalls, resets, layers back to back.
 
-What these tests are for they bring about on purpose; tb/functional.py sees to it that they do.
+What these tests are for they bring about on purpose; tb/components/cover_points.py sees to it.
 """
 
 import itertools
@@ -19,16 +19,24 @@ from cocotbext.axi.axil_channels import (
     AxiLiteWTransaction,
 )
 
-from pymodel import registers
-from pymodel.core import Core, Layer, check
-from pymodel.cycles import cycles
-from pymodel.registers import Error, Mode
-from tb import functional
-from tb.core import CoreBench, check_layer, random_data, random_layer, reference, started
-from tb.schedule import CLOCK_PERIOD_NS
-from tb.scoreboard import compare
-from tb.simulator import run_bench
-from tb.testing import CORES, SIMULATORS, random_generator
+from pymodel.hardware import registers
+from pymodel.hardware.core import Core, Layer, check
+from pymodel.hardware.cycles import cycles
+from pymodel.hardware.registers import Error, Mode
+from tb.components import cover_points
+from tb.components.builds import CORES, SIMULATORS
+from tb.components.core_bench import (
+    CoreBench,
+    check_layer,
+    random_data,
+    random_layer,
+    reference,
+    started,
+)
+from tb.components.random_tiles import random_generator
+from tb.components.scoreboard import compare
+from tb.sim.run import run_bench
+from tb.sim.waves import CLOCK_PERIOD_NS
 
 PATIENCE = 3000  # cycles within which every state comes
 
@@ -50,7 +58,7 @@ async def every_kernel_stride_and_padding(dut):
     bench = await started(dut)
     rng = random_generator()
     rows, cols = bench.core.rows, bench.core.cols
-    for number, (kernel, stride, padding) in enumerate(functional.LAYERS):
+    for number, (kernel, stride, padding) in enumerate(cover_points.LAYERS):
         least = max(kernel - 2 * padding, 1)
         height, width = least + number % 2, least + number % 3
         layer = Layer(
@@ -98,8 +106,17 @@ async def any_words_in_the_registers(dut):
     bench = await started(dut)
     rng = random_generator()
     core = bench.core
-    widths = {"height": 16, "width": 16, "in_channels": 16, "out_channels": 16, "kernel": 8,
-              "stride": 8, "padding": 8, "images": 32, "mode": 2}  # fmt: skip
+    widths = {
+        "height": 16,
+        "width": 16,
+        "in_channels": 16,
+        "out_channels": 16,
+        "kernel": 8,
+        "stride": 8,
+        "padding": 8,
+        "images": 32,
+        "mode": 2,
+    }
     units = {"in_channels": core.rows, "out_channels": core.cols}  # registers count tiles
     found = set()
     for _ in range(120):
@@ -130,17 +147,19 @@ async def any_address_and_privilege(dut):
     word = 0x1234_5678
     for low, prot in itertools.product(range(4), range(8)):
         for address, answer in (
-            (registers.MAP.address, AxiResp.OKAY), (registers.SUM.address, AxiResp.SLVERR),
+            (registers.MAP.address, AxiResp.OKAY),
+            (registers.SUM.address, AxiResp.SLVERR),
             (0x7C, AxiResp.SLVERR),
-        ):  # fmt: skip
+        ):
             sent = AxiLiteAWTransaction(awaddr=address + low, awprot=prot)
             await write_if.aw_channel.send(sent)
             await write_if.w_channel.send(AxiLiteWTransaction(wdata=word, wstrb=15))
             assert (await write_if.b_channel.recv()).bresp == answer
         for address, answer in (
-            (registers.MAP.address, (word, AxiResp.OKAY)), (0x7C, (0, AxiResp.SLVERR)),
+            (registers.MAP.address, (word, AxiResp.OKAY)),
+            (0x7C, (0, AxiResp.SLVERR)),
             (registers.SUM.address, (bench.core.sum_width, AxiResp.OKAY)),
-        ):  # fmt: skip
+        ):
             await read_if.ar_channel.send(AxiLiteARTransaction(araddr=address + low, arprot=prot))
             got = await read_if.r_channel.recv()
             assert (int(got.rdata), got.rresp) == answer
@@ -163,11 +182,15 @@ async def until(dut, condition) -> None:
     raise AssertionError("the core never came into this state")
 
 
-def load(bench: CoreBench, data, times: int, streams=functional.STREAMS) -> None:
+def load(bench: CoreBench, data, times: int, streams=cover_points.STREAMS) -> None:
     """Queue the packets of a layer for these streams, so many times."""
     for _ in range(times):
-        bench.load(*(part if s in streams else None
-                     for s, part in zip(functional.STREAMS, data, strict=True)))  # fmt: skip
+        bench.load(
+            *(
+                part if s in streams else None
+                for s, part in zip(cover_points.STREAMS, data, strict=True)
+            )
+        )
 
 
 @short_test
@@ -185,9 +208,9 @@ async def stalls_in_every_state(dut):
         for channel in channels:
             channel.pause = held
 
-    for layer, late, times in itertools.product(shapes(bench.core), functional.STREAMS, (1, 3)):
+    for layer, late, times in itertools.product(shapes(bench.core), cover_points.STREAMS, (1, 3)):
         data = random_data(layer, rng)
-        load(bench, data, times, {*functional.STREAMS} - {late})
+        load(bench, data, times, {*cover_points.STREAMS} - {late})
         await ClockCycles(dut.clk_i, 220 * (times > 1))  # the banks are full
         await bench.configure(layer)
         # A write and a read whose answers stay while the registers settle and the core is idle
@@ -231,32 +254,36 @@ async def reset_in_every_state(dut):
     rng = random_generator()
 
     def state(name: str):
-        return lambda: functional.core_state(dut) == name
+        return lambda: cover_points.core_state(dut) == name
 
     def bank(stream: str, name: str):
-        return lambda: functional.bank_state(dut, stream) == name
+        return lambda: cover_points.bank_state(dut, stream) == name
 
     def thing(name: str):
-        return lambda: functional.pending(dut)[name]
+        return lambda: cover_points.pending(dut)[name]
 
     conditions = {
-        **{name: state(name) for name in functional.STATES},
-        **{f"{s} {name}": bank(s, name) for s in functional.STREAMS for name in functional.BANKS},
-        **{name: thing(name) for name in functional.pending(dut)},
+        **{name: state(name) for name in cover_points.STATES},
+        **{
+            f"{s} {name}": bank(s, name)
+            for s in cover_points.STREAMS
+            for name in cover_points.BANKS
+        },
+        **{name: thing(name) for name in cover_points.pending(dut)},
     }
-    assert list(conditions) == functional.RESETS
+    assert list(conditions) == cover_points.RESETS
     for name, condition in conditions.items():
         layer = shapes(bench.core)[name in ("load", "drain")]
         data = random_data(layer, rng)
-        start = name in (*functional.RUNNING, "wait", "result pending")
+        start = name in (*cover_points.RUNNING, "wait", "result pending")
         bench.sink.pause = name in ("blocked", "result pending")
         bench.registers.write_if.b_channel.pause = name == "write answer pending"
         bench.registers.read_if.r_channel.pause = name == "read answer pending"
         if name == "accumulator cleared":
             await bench.reset()
         elif start:
-            load(bench, data, 1, {"act"} if name == "wait" else functional.STREAMS)
-        elif name.split()[0] in functional.STREAMS and not name.endswith("empty"):
+            load(bench, data, 1, {"act"} if name == "wait" else cover_points.STREAMS)
+        elif name.split()[0] in cover_points.STREAMS and not name.endswith("empty"):
             load(bench, data, 2, {name.split()[0]})
         if start or name in ("settle", "idle"):
             await bench.configure(layer)
@@ -317,7 +344,7 @@ async def layers_back_to_back(dut):
             await bench.configure(layers[number + 1])
         compare(reference(layer, *data), await bench.finish(layer), layer, bench.core)
     taken = (bench.ended - began) / CLOCK_PERIOD_NS
-    assert taken <= sum(cycles(layer, bench.core) + functional.NEXT for layer in layers)
+    assert taken <= sum(cycles(layer, bench.core) + cover_points.NEXT for layer in layers)
     await bench.quiet()
 
 
@@ -330,7 +357,7 @@ async def packets_kept_in_every_combination(dut):
     data = random_data(layer, rng)
     bench.load(*data)
     for keep in itertools.product((0, 1), repeat=3):
-        flags = {f"keep_{s}s": k for s, k in zip(functional.STREAMS, keep, strict=True)}
+        flags = {f"keep_{s}s": k for s, k in zip(cover_points.STREAMS, keep, strict=True)}
         await bench.configure(layer, **flags)
         await bench.start()
         compare(reference(layer, *data), await bench.finish(layer), layer, bench.core)

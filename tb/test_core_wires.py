@@ -10,9 +10,10 @@ import cocotb
 from cocotb.handle import Force, HierarchyObject, Release
 from cocotb.triggers import RisingEdge, Timer
 
-from tb.core import started
-from tb.simulator import run_bench
-from tb.testing import CORES, random_generator
+from tb.components.builds import CORES
+from tb.components.core_bench import started
+from tb.components.random_tiles import random_generator
+from tb.sim.run import run_bench
 
 # Where wires begin, and the modules where those of the same names end
 WIRES = {

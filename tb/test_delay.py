@@ -5,9 +5,10 @@ import pytest
 from cocotb.clock import Clock
 from cocotb.triggers import ReadOnly, RisingEdge
 
-from tb.packing import pack
-from tb.simulator import run_bench
-from tb.testing import SIMULATORS, random_generator
+from tb.components.builds import SIMULATORS
+from tb.components.packing import pack
+from tb.components.random_tiles import random_generator
+from tb.sim.run import run_bench
 
 
 async def check(dut, sent: list[int]) -> None:
@@ -49,6 +50,8 @@ async def one_bit_at_a_time(dut):
 def test_delay(shape, simulator):
     names = ("WIDTH", "CYCLES")
     run_bench(
-        "tb.test_delay", "delay", simulator=simulator,
+        "tb.test_delay",
+        "delay",
+        simulator=simulator,
         parameters=dict(zip(names, shape, strict=True)),
-    )  # fmt: skip
+    )

@@ -9,11 +9,12 @@ import pytest
 from cocotb.clock import Clock
 from cocotb.triggers import ReadOnly, RisingEdge
 
-from pymodel.core import Core, Layer, check, words
-from pymodel.registers import Error, Mode
-from tb import functional
-from tb.simulator import run_bench
-from tb.testing import SIMULATORS, random_generator
+from pymodel.hardware.core import Core, Layer, check, words
+from pymodel.hardware.registers import Error, Mode
+from tb.components import cover_points
+from tb.components.builds import SIMULATORS
+from tb.components.random_tiles import random_generator
+from tb.sim.run import run_bench
 
 CYCLES = 4  # from the registers to the outputs
 
@@ -35,10 +36,16 @@ def registers(layer: Layer, core: Core) -> dict[str, int]:
     """The inputs that describe the layer."""
     inputs, outputs = layer.tiles(core)
     return {
-        "height_i": layer.height, "width_i": layer.width, "kernel_i": layer.kernel,
-        "stride_i": layer.stride, "padding_i": layer.padding, "input_tiles_i": inputs,
-        "output_tiles_i": outputs, "images_i": layer.images, "mode_i": layer.mode,
-    }  # fmt: skip
+        "height_i": layer.height,
+        "width_i": layer.width,
+        "kernel_i": layer.kernel,
+        "stride_i": layer.stride,
+        "padding_i": layer.padding,
+        "input_tiles_i": inputs,
+        "output_tiles_i": outputs,
+        "images_i": layer.images,
+        "mode_i": layer.mode,
+    }
 
 
 def taps(layer: Layer, side: int, out_side: int) -> int:
@@ -74,21 +81,28 @@ def outputs(layer: Layer, core: Core) -> dict[str, int]:
     needed = words(layer, core)
     return {
         "error_o": error,
-        "height_o": layer.height, "width_o": layer.width,
-        "out_height_o": out_height, "out_width_o": out_width,
-        "kernel_o": layer.kernel, "stride2_o": layer.stride == 2, "padding_o": layer.padding,
+        "height_o": layer.height,
+        "width_o": layer.width,
+        "out_height_o": out_height,
+        "out_width_o": out_width,
+        "kernel_o": layer.kernel,
+        "stride2_o": layer.stride == 2,
+        "padding_o": layer.padding,
         "row_taps_o": taps(layer, layer.height, out_height),
         "col_taps_o": taps(layer, layer.width, out_width),
-        "input_tiles_o": input_tiles, "output_tiles_o": output_tiles,
-        "mode_o": layer.mode, "images_o": layer.images,
+        "input_tiles_o": input_tiles,
+        "output_tiles_o": output_tiles,
+        "mode_o": layer.mode,
+        "images_o": layer.images,
         "map_pixels_o": layer.height * layer.width,
         "tile_pixels_o": layer.images * layer.height * layer.width,
         "out_map_pixels_o": out_height * out_width,
         "out_tile_pixels_o": layer.images * out_height * out_width,
         "tile_weights_o": layer.kernel**2 * core.cols,
-        "weight_words_o": needed.weights, "act_words_o": needed.acts,
+        "weight_words_o": needed.weights,
+        "act_words_o": needed.acts,
         "threshold_words_o": needed.thresholds,
-    }  # fmt: skip
+    }
 
 
 class GeometryBench:
@@ -223,8 +237,15 @@ async def every_bit_of_every_register(dut):
     bench = GeometryBench(dut)
     await bench.start()
     base = job(bench.core, 1, 1, height=3, width=5, kernel=3, stride=2, padding=1, images=1)
-    widths = {"height": 16, "width": 16, "kernel": 8, "stride": 8, "padding": 8, "images": 32,
-              "mode": 2}  # fmt: skip
+    widths = {
+        "height": 16,
+        "width": 16,
+        "kernel": 8,
+        "stride": 8,
+        "padding": 8,
+        "images": 32,
+        "mode": 2,
+    }
     for name, width in widths.items():
         for bit in range(width):
             await bench.check(replace(base, **{name: getattr(base, name) ^ 1 << bit}))
@@ -330,9 +351,11 @@ async def every_bit_of_every_limit(dut):
         yield from (job(core, outputs=n, mode=Mode.CODES) for n in (size,) if n < 256)
 
     limits = (
-        (core.weight_words, weights), (core.act_words, images), (core.pixels, images),
+        (core.weight_words, weights),
+        (core.act_words, images),
+        (core.pixels, images),
         (core.threshold_tiles, tiles),
-    )  # fmt: skip
+    )
     for limit, layers in limits:
         for bit, side in itertools.product(range(16), (0, 1)):
             found = (layer for size in beside(limit, bit)[side] for layer in layers(size))
@@ -345,7 +368,7 @@ async def every_short_side(dut):
     """Which taps reach the map: each kernel, stride and padding, on sides that not all reach."""
     bench = GeometryBench(dut)
     await bench.start()
-    for (kernel, stride, padding), side in itertools.product(functional.LAYERS, range(1, 10)):
+    for (kernel, stride, padding), side in itertools.product(cover_points.LAYERS, range(1, 10)):
         for height, width in ((side, 9), (9, side)):
             sizes = {"height": height, "width": width, "kernel": kernel, "padding": padding}
             await bench.check(job(bench.core, stride=stride, **sizes))
@@ -405,11 +428,17 @@ def random_layer(rng, core: Core) -> Layer:
 
     kernel = number(8, 3, 7)
     return job(
-        core, number(16, 1, 2, 8), number(16, 1, 2, 8), height=number(16, 3, 8, 30, 255),
-        width=number(16, 3, 8, 30, 255), kernel=kernel, stride=number(8, 2),
+        core,
+        number(16, 1, 2, 8),
+        number(16, 1, 2, 8),
+        height=number(16, 3, 8, 30, 255),
+        width=number(16, 3, 8, 30, 255),
+        kernel=kernel,
+        stride=number(8, 2),
         padding=max(number(8, *range(1, min(max(kernel, 1), 4) + 1)) - 1, 0),
-        images=number(32, 1, 1, 4, 60), mode=max(number(2, 3) - 1, 0),
-    )  # fmt: skip
+        images=number(32, 1, 1, 4, 60),
+        mode=max(number(2, 3) - 1, 0),
+    )
 
 
 def full_layer(rng, core: Core) -> Layer:
@@ -417,10 +446,17 @@ def full_layer(rng, core: Core) -> Layer:
     kernel = int(rng.integers(1, 8))
     height, width, inputs, outputs = map(int, rng.integers(1, 256, 4))
     return job(
-        core, inputs, outputs, height=max(height, kernel), width=max(width, kernel),
-        kernel=kernel, stride=int(rng.integers(1, 3)), padding=int(rng.integers(min(kernel, 4))),
-        images=int(rng.integers(1, 2**16)), mode=int(rng.integers(3)),
-    )  # fmt: skip
+        core,
+        inputs,
+        outputs,
+        height=max(height, kernel),
+        width=max(width, kernel),
+        kernel=kernel,
+        stride=int(rng.integers(1, 3)),
+        padding=int(rng.integers(min(kernel, 4))),
+        images=int(rng.integers(1, 2**16)),
+        mode=int(rng.integers(3)),
+    )
 
 
 @cocotb.test()
@@ -442,7 +478,7 @@ async def outputs_hold_without_load(dut):
     await bench.start()
     rng = random_generator()
     held = []
-    for kernel, stride, padding in functional.LAYERS:  # on maps that not all taps reach
+    for kernel, stride, padding in cover_points.LAYERS:  # on maps that not all taps reach
         sides = rng.integers(max(kernel - 2 * padding, 1), kernel + 2, 2).tolist()
         sizes = {"height": sides[0], "width": sides[1], "kernel": kernel, "padding": padding}
         held += [job(bench.core, stride=stride, **sizes)]

@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 from cocotb.triggers import ClockCycles, RisingEdge
 
-from tb import load_first_array
-from tb.load_first_array import LoadFirstArray
-from tb.packing import pack
-from tb.simulator import run_bench
-from tb.test_adapter import FILE
+from tb.components.builds import SIMULATORS
+from tb.components.packing import pack
+from tb.components.random_tiles import check_tiles, extremes, random_generator, random_tiles
+from tb.examples import load_first_array
+from tb.examples.load_first_array import LoadFirstArray
+from tb.run.check import FILE
+from tb.sim.run import run_bench
 from tb.test_systolic_array import SIZES
-from tb.testing import SIMULATORS, check_tiles, extremes, random_generator, random_tiles
 
 
 class Gapped(LoadFirstArray):
@@ -83,12 +84,15 @@ async def reset_stops_what_is_under_way(dut):
 
 
 @pytest.mark.parametrize("simulator", SIMULATORS)
-@pytest.mark.parametrize("bench", ["tb.test_adapter", "tb.test_load_first_array"])
+@pytest.mark.parametrize("bench", ["tb.run.array_bench", "tb.test_load_first_array"])
 @pytest.mark.parametrize("size", SIZES, ids=lambda s: "{}x{}-a{}w{}p{}".format(*s))
 def test_load_first_array(size, bench, simulator):
     names = ("ROWS", "COLS", "ACT_WIDTH", "WEIGHT_WIDTH", "PSUM_WIDTH")
     run_bench(
-        bench, "load_first_array", simulator=simulator, variant="load_first_array",
+        bench,
+        "load_first_array",
+        simulator=simulator,
+        variant="load_first_array",
         parameters=dict(zip(names, size, strict=True)),
         settings={FILE: str(Path(load_first_array.__file__))},
-    )  # fmt: skip
+    )

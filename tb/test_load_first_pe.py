@@ -5,8 +5,8 @@ import pytest
 from cocotb.clock import Clock
 from cocotb.triggers import ClockCycles, RisingEdge
 
-from tb.simulator import run_bench
-from tb.testing import SIMULATORS
+from tb.components.builds import SIMULATORS
+from tb.sim.run import run_bench
 
 
 async def step(dut, load=0, weight=0, act=0, psum=0) -> None:
@@ -30,8 +30,10 @@ async def every_product_with_psums_at_the_extremes(dut):
     """All weights × all activations, on the largest and smallest psum that do not overflow."""
     cocotb.start_soon(Clock(dut.clk_i, 10, unit="ns").start(False))
     act_bits, weight_bits, psum_bits = (
-        int(dut.ACT_WIDTH.value), int(dut.WEIGHT_WIDTH.value), int(dut.PSUM_WIDTH.value)
-    )  # fmt: skip
+        int(dut.ACT_WIDTH.value),
+        int(dut.WEIGHT_WIDTH.value),
+        int(dut.PSUM_WIDTH.value),
+    )
     top = 2 ** (psum_bits - 1) - 1
     for weight in range(-(2 ** (weight_bits - 1)), 2 ** (weight_bits - 1)):
         await step(dut, load=1, weight=weight)
@@ -63,6 +65,8 @@ async def the_weight_changes_only_while_load_is_high(dut):
 def test_load_first_pe(widths, simulator):
     names = ("ACT_WIDTH", "WEIGHT_WIDTH", "PSUM_WIDTH")
     run_bench(
-        "tb.test_load_first_pe", "load_first_pe", simulator=simulator,
+        "tb.test_load_first_pe",
+        "load_first_pe",
+        simulator=simulator,
         parameters=dict(zip(names, widths, strict=True)),
-    )  # fmt: skip
+    )

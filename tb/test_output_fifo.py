@@ -7,9 +7,10 @@ import pytest
 from cocotb.clock import Clock
 from cocotb.triggers import ReadOnly, RisingEdge
 
-from tb.packing import pack
-from tb.simulator import run_bench
-from tb.testing import SIMULATORS, random_generator
+from tb.components.builds import SIMULATORS
+from tb.components.packing import pack
+from tb.components.random_tiles import random_generator
+from tb.sim.run import run_bench
 
 
 class Fifo:
@@ -67,13 +68,20 @@ class Fifo:
             assert got == self.entries[0], f"expected {self.entries[0]:#x}, got {got:#x}"
         await RisingEdge(self.dut.clk_i)
         pop = ready and bool(self.entries)
-        self.seen.update({
-            "pop": pop, "held": bool(self.entries) and not ready, "no place": self.free == 0,
-            "full": len(self.entries) == self.depth, "empty": not self.entries,
-            "pop without a place": pop and self.free == 0, "pop and reserve": pop and reserve,
-            "pop and fill": pop and valid, "pop the last one and fill": len(self.entries) == 1
-            and pop and valid, "all at once": pop and valid and reserve,
-        })  # fmt: skip
+        self.seen.update(
+            {
+                "pop": pop,
+                "held": bool(self.entries) and not ready,
+                "no place": self.free == 0,
+                "full": len(self.entries) == self.depth,
+                "empty": not self.entries,
+                "pop without a place": pop and self.free == 0,
+                "pop and reserve": pop and reserve,
+                "pop and fill": pop and valid,
+                "pop the last one and fill": len(self.entries) == 1 and pop and valid,
+                "all at once": pop and valid and reserve,
+            }
+        )
         if pop:
             self.entries.popleft()
         self.coming += reserve - valid
@@ -154,6 +162,8 @@ async def reset_in_the_middle_empties_it(dut):
 def test_output_fifo(shape, simulator):
     names = ("WIDTH", "DEPTH")
     run_bench(
-        "tb.test_output_fifo", "output_fifo", simulator=simulator,
+        "tb.test_output_fifo",
+        "output_fifo",
+        simulator=simulator,
         parameters=dict(zip(names, shape, strict=True)),
-    )  # fmt: skip
+    )

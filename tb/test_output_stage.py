@@ -9,9 +9,10 @@ import pytest
 from cocotb.clock import Clock
 from cocotb.triggers import ReadOnly, RisingEdge, Timer
 
-from tb.packing import pack
-from tb.simulator import run_bench
-from tb.testing import SIMULATORS, random_generator
+from tb.components.builds import SIMULATORS
+from tb.components.packing import pack
+from tb.components.random_tiles import random_generator
+from tb.sim.run import run_bench
 
 SUMS, RELU, CODES = range(3)
 LATENCY = 6
@@ -107,10 +108,15 @@ class Stage:
         ends = rng.choice((self.lowest, self.highest), shape)
         steps = np.broadcast_to(np.arange(15)[:, None], shape)
         kinds = (
-            wide, wide, centre + rng.integers(-9, 10, shape), centre + steps, centre + 0 * steps,
-            np.where(rng.random(shape) < 0.5, ends, wide), ends, *(0 * steps + e for e in
-            (self.lowest, self.highest)),
-        )  # fmt: skip
+            wide,
+            wide,
+            centre + rng.integers(-9, 10, shape),
+            centre + steps,
+            centre + 0 * steps,
+            np.where(rng.random(shape) < 0.5, ends, wide),
+            ends,
+            *(0 * steps + e for e in (self.lowest, self.highest)),
+        )
         kind = rng.integers(len(kinds), size=(tiles, 1, self.cols))
         table = self.any(tiles, 16)
         table[:, 1:] = np.sort(np.choose(kind, kinds), axis=1)
@@ -154,9 +160,13 @@ class Stage:
         return pack(codes, 4)
 
     async def run(
-        self, layer: Layer, sums: np.ndarray | None = None, gaps: float = 0.0, writes: list = (),
+        self,
+        layer: Layer,
+        sums: np.ndarray | None = None,
+        gaps: float = 0.0,
+        writes: list = (),
         stop: int | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         """A whole layer until its last pixel has left, and `writes` the while.
 
         With `stop`, only so many sums enter, and what is under way then is not awaited.
@@ -347,6 +357,8 @@ async def reset_in_the_middle(dut):
 def test_output_stage(shape, simulator):
     names = ("COLS", "SUM_WIDTH", "TILES")
     run_bench(
-        "tb.test_output_stage", "output_stage", simulator=simulator,
+        "tb.test_output_stage",
+        "output_stage",
+        simulator=simulator,
         parameters=dict(zip(names, shape, strict=True)),
-    )  # fmt: skip
+    )

@@ -7,9 +7,9 @@ import pytest
 from cocotb.clock import Clock
 from cocotb.triggers import ReadOnly, RisingEdge
 
-from tb import functional
-from tb.simulator import run_bench
-from tb.testing import SIMULATORS
+from tb.components import cover_points
+from tb.components.builds import SIMULATORS
+from tb.sim.run import run_bench
 
 
 class PE:
@@ -26,13 +26,18 @@ class PE:
     async def start(self):
         """Clock, reset, nothing on the inputs."""
         cocotb.start_soon(Clock(self.dut.clk_i, 10, unit="ns").start(False))
-        for handle in (self.dut.weight_hops_i, self.dut.weight_i, self.dut.swap_i, self.dut.act_i,
-                       self.dut.psum_i):  # fmt: skip
+        for handle in (
+            self.dut.weight_hops_i,
+            self.dut.weight_i,
+            self.dut.swap_i,
+            self.dut.act_i,
+            self.dut.psum_i,
+        ):
             handle.value = 0
         self.dut.rst_i.value = 1
         await RisingEdge(self.dut.clk_i)
         self.dut.rst_i.value = 0
-        functional.watch(functional.pe, self.dut)
+        cover_points.watch(cover_points.pe, self.dut)
 
     async def load(self, weight, hops=1):
         """Offer a weight for one cycle."""

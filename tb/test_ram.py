@@ -5,8 +5,9 @@ import pytest
 from cocotb.clock import Clock
 from cocotb.triggers import ReadOnly, RisingEdge
 
-from tb.simulator import run_bench
-from tb.testing import SIMULATORS, random_generator
+from tb.components.builds import SIMULATORS
+from tb.components.random_tiles import random_generator
+from tb.sim.run import run_bench
 
 
 class Memory:

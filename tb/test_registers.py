@@ -1,4 +1,4 @@
-"""registers.v against the register map, pymodel/registers.py: every register, field and access.
+"""registers.v against the register map (pymodel/hardware): every register, field and access.
 
 A model of the registers runs beside them and is compared in every cycle of every test.
 """
@@ -17,10 +17,11 @@ from cocotbext.axi.axil_channels import (
     AxiLiteWTransaction,
 )
 
-from pymodel.core import Core
-from pymodel.registers import REGISTERS, Register
-from tb.simulator import run_bench
-from tb.testing import SIMULATORS, random_generator
+from pymodel.hardware.core import Core
+from pymodel.hardware.registers import REGISTERS, Register
+from tb.components.builds import SIMULATORS
+from tb.components.random_tiles import random_generator
+from tb.sim.run import run_bench
 
 # Fields that a port shows, or that show a port.
 PORTS = {
@@ -254,8 +255,13 @@ class RegistersBench:
 
     def disturb(self) -> None:
         """From now on every channel pauses at random; hold and status change in every cycle."""
-        for channel in (self.write_if.aw_channel, self.write_if.w_channel, self.write_if.b_channel,
-                        self.read_if.ar_channel, self.read_if.r_channel):  # fmt: skip
+        for channel in (
+            self.write_if.aw_channel,
+            self.write_if.w_channel,
+            self.write_if.b_channel,
+            self.read_if.ar_channel,
+            self.read_if.r_channel,
+        ):
             often = self.rng.choice((0, 0.3, 0.7))
             channel.set_pause_generator(itertools.cycle((self.rng.random(997) < often).tolist()))
         cocotb.start_soon(self.change_inputs())

@@ -7,10 +7,11 @@ import pytest
 from cocotb.clock import Clock
 from cocotb.triggers import ReadOnly, RisingEdge
 
-from pymodel.core import Core, Layer, check, outputs_reached
-from pymodel.registers import Error
-from tb.simulator import run_bench
-from tb.testing import SIMULATORS, random_generator
+from pymodel.hardware.core import Core, Layer, check, outputs_reached
+from pymodel.hardware.registers import Error
+from tb.components.builds import SIMULATORS
+from tb.components.random_tiles import random_generator
+from tb.sim.run import run_bench
 
 # Cycles that the sequencer asks for: from restart to prime, and from there, or a take, to a take.
 RESTART_TO_PRIME, STEP = 4, 4
@@ -58,7 +59,8 @@ def tiles(layer: Layer, core: Core) -> Iterator[dict[str, int]]:
                         "weight_address_o": position * core.cols,
                         "act_address_o": (
                             (input_tile * layer.images * layer.height + rows.origin(ky))
-                            * layer.width + cols.origin(kx)
+                            * layer.width
+                            + cols.origin(kx)
                         ),
                         "pixel_o": reached_rows[0] * out_width + reached_cols[0],
                         "rows_o": out_height if final else len(reached_rows),
@@ -66,7 +68,7 @@ def tiles(layer: Layer, core: Core) -> Iterator[dict[str, int]]:
                         "rows_outside_o": final * (out_height - len(reached_rows)),
                         "cols_outside_o": final * (out_width - len(reached_cols)),
                         "final_o": final,
-                    }  # fmt: skip
+                    }
 
 
 def inputs(layer: Layer, core: Core) -> dict[str, int]:
@@ -74,15 +76,20 @@ def inputs(layer: Layer, core: Core) -> dict[str, int]:
     (out_height, out_width), (input_tiles, output_tiles) = layer.output_size, layer.tiles(core)
     rows, cols = Axis(layer, layer.height, out_height), Axis(layer, layer.width, out_width)
     return {
-        "height_i": layer.height, "width_i": layer.width,
-        "out_height_i": out_height, "out_width_i": out_width,
-        "kernel_i": layer.kernel, "stride2_i": layer.stride == 2, "padding_i": layer.padding,
+        "height_i": layer.height,
+        "width_i": layer.width,
+        "out_height_i": out_height,
+        "out_width_i": out_width,
+        "kernel_i": layer.kernel,
+        "stride2_i": layer.stride == 2,
+        "padding_i": layer.padding,
         "row_taps_i": sum(1 << tap for tap in rows.order()),
         "col_taps_i": sum(1 << tap for tap in cols.order()),
-        "input_tiles_i": input_tiles, "output_tiles_i": output_tiles,
+        "input_tiles_i": input_tiles,
+        "output_tiles_i": output_tiles,
         "tile_pixels_i": layer.images * layer.height * layer.width,
         "tile_weights_i": layer.kernel**2 * core.cols,
-    }  # fmt: skip
+    }
 
 
 class SequencerBench:
@@ -146,9 +153,14 @@ def random_layer(rng, core: Core) -> Layer:
         height, width = (int(n) for n in rng.integers(1, longest + 1, 2))
         channels = rng.integers(1, 4, 2) * (core.rows, core.cols)
         layer = Layer(
-            height, width, *channels.tolist(), kernel, int(rng.integers(1, 3)),
-            int(rng.integers(min(kernel, 4))), int(rng.integers(1, 5)),
-        )  # fmt: skip
+            height,
+            width,
+            *channels.tolist(),
+            kernel,
+            int(rng.integers(1, 3)),
+            int(rng.integers(min(kernel, 4))),
+            int(rng.integers(1, 5)),
+        )
         tiles = kernel**2 * layer.tiles(core)[0] * layer.tiles(core)[1]
         if check(layer, core) == Error.NONE and tiles < 120:
             return layer

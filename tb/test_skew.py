@@ -6,9 +6,10 @@ import pytest
 from cocotb.clock import Clock
 from cocotb.triggers import ClockCycles, ReadOnly, RisingEdge
 
-from tb.packing import pack, unpack
-from tb.simulator import run_bench
-from tb.testing import SIMULATORS, random_generator
+from tb.components.builds import SIMULATORS
+from tb.components.packing import pack, unpack
+from tb.components.random_tiles import random_generator
+from tb.sim.run import run_bench
 
 
 @cocotb.test()

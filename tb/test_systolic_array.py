@@ -5,12 +5,13 @@ import numpy as np
 import pytest
 from cocotb.triggers import RisingEdge
 
-from tb import functional
-from tb.array import ArrayBench
-from tb.schedule import schedule
-from tb.scoreboard import BenchError
-from tb.simulator import run_bench
-from tb.testing import SIMULATORS, check_tiles, extremes, random_generator, random_tiles
+from tb.components import cover_points
+from tb.components.builds import SIMULATORS
+from tb.components.own_array import ArrayBench
+from tb.components.random_tiles import check_tiles, extremes, random_generator, random_tiles
+from tb.components.schedule import schedule
+from tb.sim.errors import BenchError
+from tb.sim.run import run_bench
 
 # Rows, columns, activation, weight and psum width. The psum widths are the least that these allow,
 # but for the defaults'.
@@ -27,7 +28,7 @@ SIZES = [
 
 async def check(bench: ArrayBench, weights, activations, **options) -> int:
     """Run tiles by their schedule and compare every psum; the cycles it took."""
-    functional.watch(functional.array, bench.dut)
+    cover_points.watch(cover_points.array, bench.dut)
     bits = (bench.weight_width, bench.act_width)
     playing = bench.driver.play(schedule(weights, activations, bits=bits, **options))
     return await check_tiles(bench, playing, weights, activations)
@@ -60,7 +61,7 @@ async def no_weight_goes_on(bench: ArrayBench) -> None:
     rows, last = range(bench.rows), bench.cols - 1
     if hasattr(bench.dut, "g_row"):
         ends = [bench.dut.g_row[row].g_col[last].hops_west for row in rows]
-    else:  # a netlist of tb/mutants.py, which has the same names, but no scopes
+    else:  # a netlist of tb/mutation/drawn_mutants.py, which has the same names, but no scopes
         flat = {handle._name: handle for handle in bench.dut}
         ends = [flat[f"g_row[{row}].g_col[{last}].hops_west"] for row in rows]
     while True:
@@ -74,7 +75,7 @@ async def gaps_anywhere_lose_nothing(dut):
     """Random tile lengths, idle cycles on both inputs, and random bits on the idle buses."""
     bench = ArrayBench(dut)
     await bench.start()
-    if not hasattr(dut, "gates"):  # of tb/netlist.py, in which nobody can look for it
+    if not hasattr(dut, "gates"):  # of tb/gates/gate_benches.py, in which nobody can look for it
         cocotb.start_soon(no_weight_goes_on(bench))
     rng = random_generator()
     lengths = rng.integers(1, 3 * bench.cols + 1, 40).tolist()
@@ -143,6 +144,8 @@ async def a_run_without_outputs_is_not_a_pass(dut):
 def test_systolic_array(size, simulator):
     names = ("ROWS", "COLS", "ACT_WIDTH", "WEIGHT_WIDTH", "PSUM_WIDTH")
     run_bench(
-        "tb.test_systolic_array", "systolic_array", simulator=simulator,
+        "tb.test_systolic_array",
+        "systolic_array",
+        simulator=simulator,
         parameters=dict(zip(names, size, strict=True)),
-    )  # fmt: skip
+    )

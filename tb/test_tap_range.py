@@ -8,8 +8,8 @@ import pytest
 from cocotb.clock import Clock
 from cocotb.triggers import ReadOnly, RisingEdge
 
-from tb.simulator import run_bench
-from tb.testing import SIMULATORS
+from tb.components.builds import SIMULATORS
+from tb.sim.run import run_bench
 
 # All small sides, and large ones around the powers of two.
 SIDES = [*range(1, 17), 31, 32, 33, 127, 128, 129, 251, 252, 253, 254, 255]

@@ -18,9 +18,9 @@ import matplotlib
 from matplotlib.figure import Figure
 from tabulate import tabulate
 
-from pymodel.command import CommandParser, conclude, run_command, tell
-from pymodel.errors import InputError
-from pymodel.files import RESULTS, replacing, write_json
+from pymodel.support.command import CommandParser, conclude, run_command, tell
+from pymodel.support.errors import InputError
+from pymodel.support.files import RESULTS, replacing, write_json
 from training.recipe import NETWORKS
 
 RUNS = Path(__file__).parent / "shipped" / "runs"
@@ -87,11 +87,12 @@ def summary(runs: Sequence[Run]) -> dict:
     """Of one network: accuracy of each seed, mean, and standard deviation if there are several."""
     shares = [run.result["accuracy"] for run in runs]
     return {
-        "seeds": [run.result["seed"] for run in runs], "accuracies": shares,
+        "seeds": [run.result["seed"] for run in runs],
+        "accuracies": shares,
         "mean": statistics.mean(shares),
         "deviation": statistics.stdev(shares) if len(shares) > 1 else None,
         "seconds": statistics.mean(run.result["seconds"] for run in runs),
-    }  # fmt: skip
+    }
 
 
 def table(summaries: dict[str, dict]) -> str:

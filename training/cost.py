@@ -19,10 +19,10 @@ import torch
 from tabulate import tabulate
 from tqdm import tqdm
 
-from pymodel.command import CommandParser, conclude, quiet, run_command, tell, whole_number
-from pymodel.files import RESULTS, write_json
 from pymodel.images import ImageSet, normalise
 from pymodel.quantiser import initialise_scales, set_quantising
+from pymodel.support.command import CommandParser, conclude, quiet, run_command, tell, whole_number
+from pymodel.support.files import RESULTS, write_json
 from training.recipe import PRESETS, Recipe, teacher_of
 from training.step import Place, Pool, Step, make_optimisers
 from training.train import CALIBRATION_IMAGES, build, place_model, setup
@@ -107,18 +107,22 @@ def rows(place: Place, steps: int) -> Iterator[dict]:
     for phase in bar:
         whole, muon = measure(phase, place, steps)
         plain = whole if place.dtype is single.dtype else measure(phase, single, steps)[0]
-        times[phase] = {
-            "step_seconds": whole, "muon_seconds": muon, "float32_step_seconds": plain
-        }  # fmt: skip
+        times[phase] = {"step_seconds": whole, "muon_seconds": muon, "float32_step_seconds": plain}
     for preset, found in of_preset.items():
         for phase, epochs in found.items():
             yield {
-                "preset": preset, "network": phase.recipe.architecture, "size": phase.size,
-                "quantised": phase.quantised, "taught": phase.taught, "epochs": epochs,
+                "preset": preset,
+                "network": phase.recipe.architecture,
+                "size": phase.size,
+                "quantised": phase.quantised,
+                "taught": phase.taught,
+                "epochs": epochs,
                 **times[phase],
-                "minutes": epochs * (TRAIN_IMAGES // phase.recipe.batch_size)
-                * times[phase]["step_seconds"] / 60,
-            }  # fmt: skip
+                "minutes": epochs
+                * (TRAIN_IMAGES // phase.recipe.batch_size)
+                * times[phase]["step_seconds"]
+                / 60,
+            }
 
 
 def table(found: list[dict]) -> str:
@@ -126,19 +130,34 @@ def table(found: list[dict]) -> str:
     lines = []
     for preset in PRESETS:
         for row in (row for row in found if row["preset"] == preset):
-            lines.append([
-                preset, row["network"], row["size"], "4-bit" if row["quantised"] else "float",
-                "yes" if row["taught"] else "", row["epochs"], f"{1000 * row['step_seconds']:.0f}",
-                f"{1000 * row['muon_seconds']:.0f}" if row["muon_seconds"] else "",
-                f"{row['float32_step_seconds'] / row['step_seconds']:.1f}",
-                f"{row['minutes']:.0f}",
-            ])  # fmt: skip
+            lines.append(
+                [
+                    preset,
+                    row["network"],
+                    row["size"],
+                    "4-bit" if row["quantised"] else "float",
+                    "yes" if row["taught"] else "",
+                    row["epochs"],
+                    f"{1000 * row['step_seconds']:.0f}",
+                    f"{1000 * row['muon_seconds']:.0f}" if row["muon_seconds"] else "",
+                    f"{row['float32_step_seconds'] / row['step_seconds']:.1f}",
+                    f"{row['minutes']:.0f}",
+                ]
+            )
         whole = sum(row["minutes"] for row in found if row["preset"] == preset)
         lines.append([preset, *[""] * 8, f"{whole:.0f}"])
     headers = [
-        "preset", "network", "px", "phase", "taught", "epochs", "ms a step", "of it Muon",
-        "float32 takes ×", "minutes",
-    ]  # fmt: skip
+        "preset",
+        "network",
+        "px",
+        "phase",
+        "taught",
+        "epochs",
+        "ms a step",
+        "of it Muon",
+        "float32 takes ×",
+        "minutes",
+    ]
     return tabulate(lines, headers, tablefmt="simple", disable_numparse=True)
 
 

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from pymodel.command import tell
-from pymodel.errors import InputError
-from pymodel.files import ROOT
 from pymodel.images import ImageSet, load_images
+from pymodel.support.command import tell
+from pymodel.support.errors import InputError
+from pymodel.support.files import ROOT
 
 try:
     import torchvision

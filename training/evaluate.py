@@ -14,10 +14,10 @@ from tqdm import tqdm
 
 from pymodel.capture import DEFAULT_LAYER, capture
 from pymodel.checkpoint import SHIPPED, load_checkpoint
-from pymodel.command import CommandParser, conclude, quiet, run_command, tell
-from pymodel.files import RESULTS, write_json
 from pymodel.images import ImageSet, normalise
-from pymodel.reference import IntegerConv2d
+from pymodel.reference.convolution import IntegerConv2d
+from pymodel.support.command import CommandParser, conclude, quiet, run_command, tell
+from pymodel.support.files import RESULTS, write_json
 from training.data import load_cifar10
 
 BATCH = 250  # images a forward pass
@@ -91,15 +91,19 @@ def main() -> int:
         "predictions_differing": int(differing.sum()),
     }
     write_json(RESULTS_FILE, result)
-    tell(tabulate(
-        [
-            ["test images", f"{result['images']:,}"],
-            ["accuracy, fake-quantised", f"{result['accuracy']:.2%}"],
-            [f"accuracy, {DEFAULT_LAYER} on codes", f"{result['accuracy_integer_layer']:.2%}"],
-            ["predictions that differ", result["predictions_differing"]],
-            ["accuracy that the checkpoint states", f"{float(metadata['accuracy']):.2%}"],
-        ], tablefmt="simple", disable_numparse=True,
-    ))  # fmt: skip
+    tell(
+        tabulate(
+            [
+                ["test images", f"{result['images']:,}"],
+                ["accuracy, fake-quantised", f"{result['accuracy']:.2%}"],
+                [f"accuracy, {DEFAULT_LAYER} on codes", f"{result['accuracy_integer_layer']:.2%}"],
+                ["predictions that differ", result["predictions_differing"]],
+                ["accuracy that the checkpoint states", f"{float(metadata['accuracy']):.2%}"],
+            ],
+            tablefmt="simple",
+            disable_numparse=True,
+        )
+    )
     # Batch by batch as in `predict`: another batch size may sum in another order.
     for number in sorted({index // BATCH for index in torch.nonzero(differing)[:, 0].tolist()}):
         distance = edge_distance(model, test_set.images.split(BATCH)[number])

@@ -5,7 +5,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields, replace
 
-from pymodel.errors import InputError
+from pymodel.support.errors import InputError
 
 # What is trained, and the model that `build` in training/train.py makes of it.
 ARCHITECTURES = ("vgg16-squeezed", "vgg16", "airbench")
@@ -144,16 +144,29 @@ PRESETS: dict[str, Recipe] = {
     "quick": Recipe(),
     "standard": Recipe(epochs=60, sizes=((0.0, 16), (0.5, 24), (0.8, 32))),
     "best": Recipe(
-        epochs=130, muon_lr=0.02, scale_lr=0.02, shift=4, cutmix=0.5,
-        sizes=((0.0, 16), (0.4, 24), (0.75, 32)), distil=0.9, taught_share=0.6, recycle=0.95,
+        epochs=130,
+        muon_lr=0.02,
+        scale_lr=0.02,
+        shift=4,
+        cutmix=0.5,
+        sizes=((0.0, 16), (0.4, 24), (0.75, 32)),
+        distil=0.9,
+        taught_share=0.6,
+        recycle=0.95,
     ),
-}  # fmt: skip
+}
 
 # The float network that teaches, where a recipe has a `distil`.
 TEACHER = Recipe(
-    epochs=60, muon_lr=0.025, label_smoothing=0.0, shift=4, cutmix=0.5, quantised_share=0.0,
-    sizes=((0.0, 16), (0.3, 24), (0.6, 32)), architecture="airbench",
-)  # fmt: skip
+    epochs=60,
+    muon_lr=0.025,
+    label_smoothing=0.0,
+    shift=4,
+    cutmix=0.5,
+    quantised_share=0.0,
+    sizes=((0.0, 16), (0.3, 24), (0.6, 32)),
+    architecture="airbench",
+)
 
 
 def teacher_of(recipe: Recipe) -> Recipe | None:

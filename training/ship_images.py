@@ -5,8 +5,8 @@ CIFAR10_ROOT=FOLDER python -m training.ship_images
 
 import torch
 
-from pymodel.command import CommandParser, conclude, run_command
 from pymodel.images import CLASS_NAMES, SHIPPED, ImageSet, save_images
+from pymodel.support.command import CommandParser, conclude, run_command
 from training.data import load_cifar10
 
 PER_CLASS = 10

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from pymodel.checkpoint import SHIPPED, load_checkpoint
-from pymodel.command import CommandParser, conclude, run_command
 from pymodel.images import load_images, normalise
-from pymodel.integer import IntegerNetwork
-from pymodel.sealed import write_sealed
+from pymodel.reference.integer_network import IntegerNetwork
+from pymodel.support.command import CommandParser, conclude, run_command
+from pymodel.support.sealed import write_sealed
 from pymodel.vgg import VGG16
 
 LOGITS = Path(__file__).parent / "shipped" / "logits_100.safetensors"

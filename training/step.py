@@ -95,9 +95,15 @@ class Step:
     EAGER = 3  # steps before the recording: they allocate momentum, compile and choose kernels
 
     def __init__(
-        self, model: nn.Module, optimisers: list, pool: Pool, recipe: Recipe, place: Place,
-        size: int, teacher: nn.Module | None,
-    ):  # fmt: skip
+        self,
+        model: nn.Module,
+        optimisers: list,
+        pool: Pool,
+        recipe: Recipe,
+        place: Place,
+        size: int,
+        teacher: nn.Module | None,
+    ):
         self.model, self.optimisers, self.teacher = model, optimisers, teacher
         self.pool, self.recipe, self.place, self.size = pool, recipe, place, size
         share = recipe.batch_size // place.world
@@ -151,9 +157,8 @@ class Step:
                 # The teacher has learned from full images: it sees what its pupil sees, but whole.
                 taught = self.teacher(network_input(images)).float()
             loss = torch.lerp(
-                cross_entropy, distillation(logits, taught, recipe.temperature),
-                recipe.distil,
-            )  # fmt: skip
+                cross_entropy, distillation(logits, taught, recipe.temperature), recipe.distil
+            )
         for optimiser in self.optimisers:
             optimiser.zero_grad(set_to_none=True)
         loss.backward()

@@ -6,8 +6,8 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from pymodel.errors import InputError
-from pymodel.sealed import read_sealed, write_sealed
+from pymodel.support.errors import InputError
+from pymodel.support.sealed import read_sealed, write_sealed
 from training.airbench import Airbench
 from training.recipe import TEACHER, Recipe
 
@@ -61,6 +61,9 @@ def teacher_metadata(
 ) -> dict[str, str]:
     """`images`: those that `accuracy` (0..1) is of, "test" or "held out"; `seconds` of training."""
     return {
-        "recipe": json.dumps(recipe.as_dict()), "seed": str(seed), "accuracy": f"{accuracy:.4f}",
-        "images": images, "seconds": f"{seconds:.1f}",
-    }  # fmt: skip
+        "recipe": json.dumps(recipe.as_dict()),
+        "seed": str(seed),
+        "accuracy": f"{accuracy:.4f}",
+        "images": images,
+        "seconds": f"{seconds:.1f}",
+    }

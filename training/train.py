@@ -28,12 +28,12 @@ from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 
 from pymodel.checkpoint import save_checkpoint
-from pymodel.command import CommandParser, conclude, quiet, run_command, tell
-from pymodel.errors import InputError
-from pymodel.files import RESULTS, ROOT, replacing, write_json
 from pymodel.images import ImageSet, normalise
 from pymodel.quantiser import Quantiser, compiler_works, initialise_scales, set_quantising
-from pymodel.sealed import digest, read_sealed, write_sealed
+from pymodel.support.command import CommandParser, conclude, quiet, run_command, tell
+from pymodel.support.errors import InputError
+from pymodel.support.files import RESULTS, ROOT, replacing, write_json
+from pymodel.support.sealed import digest, read_sealed, write_sealed
 from pymodel.vgg import VGG16
 from training.airbench import WHITENING_IMAGES, Airbench
 from training.data import hold_out, load_cifar10
@@ -44,9 +44,15 @@ from training.step import Place, Pool, Step, cutmix_box, make_optimisers
 from training.teacher import load_teacher, save_teacher, teacher_metadata
 
 CSV_COLUMNS = (
-    "epoch", "size", "quantised", "lr", "train_loss", "train_accuracy", "test_accuracy_1000",
+    "epoch",
+    "size",
+    "quantised",
+    "lr",
+    "train_loss",
+    "train_accuracy",
+    "test_accuracy_1000",
     "seconds",
-)  # fmt: skip
+)
 RESULTS_FILE = RESULTS / "train.json"
 # Test (or held-out) images evaluated after each epoch, to watch; nothing is chosen by it.
 PROGRESS_IMAGES = 1000
@@ -106,9 +112,16 @@ def place_model(model: nn.Module, place: Place) -> nn.Module:
 
 
 def train(
-    train_set: ImageSet, judged: ImageSet, recipe: Recipe, run: Path, seed: int, place: Place,
-    *, resume: bool = False, teacher: nn.Module | None = None,
-) -> tuple[nn.Module, list[dict]]:  # fmt: skip
+    train_set: ImageSet,
+    judged: ImageSet,
+    recipe: Recipe,
+    run: Path,
+    seed: int,
+    place: Place,
+    *,
+    resume: bool = False,
+    teacher: nn.Module | None = None,
+) -> tuple[nn.Module, list[dict]]:
     """Train from `seed`, or from the state in folder `run` if `resume`; watch some of `judged`.
 
     Returns the model, in evaluation mode and the ordinary memory format, and the rows of the log.
@@ -128,8 +141,10 @@ def train(
     optimisers = make_optimisers(model, recipe, place)
 
     identity = {
-        "recipe": json.dumps(recipe.as_dict()), "seed": str(seed), "processes": str(place.world),
-    }  # fmt: skip
+        "recipe": json.dumps(recipe.as_dict()),
+        "seed": str(seed),
+        "processes": str(place.world),
+    }
     if teacher is not None:
         identity["teacher"] = digest({n: t.cpu() for n, t in teacher.state_dict().items()}, {})
     state = run / "state.safetensors"
@@ -146,10 +161,12 @@ def train(
     pool = Pool(train_set, place.device)
     costs = [recipe.size(e) ** 2 / 32**2 * steps for e in range(recipe.epochs)]
     bar = tqdm(
-        total=sum(costs), initial=sum(costs[: len(rows)]), unit="step",
+        total=sum(costs),
+        initial=sum(costs[: len(rows)]),
+        unit="step",
         disable=True if place.rank or quiet() else None,
         bar_format="{l_bar}{bar}| {elapsed}, about {remaining} left",
-    )  # fmt: skip
+    )
     phase, step = None, None
     saved = time.monotonic()
     for epoch in range(len(rows), recipe.epochs):
@@ -194,9 +211,17 @@ def train(
 
 
 def taught_by(
-    given: Path | None, folder: Path, train_set: ImageSet, judged: ImageSet, recipe: Recipe,
-    seed: int, place: Place, *, held_out: bool, resume: bool,
-) -> tuple[nn.Module, float]:  # fmt: skip
+    given: Path | None,
+    folder: Path,
+    train_set: ImageSet,
+    judged: ImageSet,
+    recipe: Recipe,
+    seed: int,
+    place: Place,
+    *,
+    held_out: bool,
+    resume: bool,
+) -> tuple[nn.Module, float]:
     """The teacher, placed, and the seconds of its training.
 
     It is that of file `given`, or is trained by `recipe` in `folder` and read from the file that it
@@ -315,20 +340,27 @@ def main() -> int:
     )
     parser.add_argument("--epochs", type=int, help="instead of the preset's")
     parser.add_argument(
-        "--set", action="append", default=[], metavar="NAME=VALUE", dest="settings",
+        "--set",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        dest="settings",
         help="another value of a hyperparameter of training/recipe.py, to try it",
-    )  # fmt: skip
+    )
     parser.add_argument(
         "--network", default="squeezed-4bit", help=f"{', '.join(NETWORKS)}; the others to compare"
     )
     parser.add_argument(
-        "--teacher", type=Path, metavar="FILE",
+        "--teacher",
+        type=Path,
+        metavar="FILE",
         help="float network that an earlier run trained, RUN/teacher/teacher.safetensors",
-    )  # fmt: skip
+    )
     parser.add_argument(
-        "--hold-out", action="store_true",
+        "--hold-out",
+        action="store_true",
         help="train without the last 5,000 training images, and judge by them, not by the test set",
-    )  # fmt: skip
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
     parser.add_argument("--resume", action="store_true", help="go on from the last epoch in RUN")
@@ -368,13 +400,26 @@ def main() -> int:
             teacher, teacher_seconds = None, 0.0
             if teaching := teacher_of(recipe):
                 teacher, teacher_seconds = taught_by(
-                    arguments.teacher, taught, train_set, judged, teaching, arguments.seed, place,
-                    held_out=arguments.hold_out, resume=arguments.resume,
-                )  # fmt: skip
+                    arguments.teacher,
+                    taught,
+                    train_set,
+                    judged,
+                    teaching,
+                    arguments.seed,
+                    place,
+                    held_out=arguments.hold_out,
+                    resume=arguments.resume,
+                )
             model, rows = train(
-                train_set, judged, recipe, arguments.run, arguments.seed, place,
-                resume=arguments.resume and state.exists(), teacher=teacher,
-            )  # fmt: skip
+                train_set,
+                judged,
+                recipe,
+                arguments.run,
+                arguments.seed,
+                place,
+                resume=arguments.resume and state.exists(),
+                teacher=teacher,
+            )
         except DivergedError as reason:
             return conclude(f"FAILED: {reason}", passed=False)
         except KeyboardInterrupt:
@@ -390,22 +435,34 @@ def main() -> int:
                     model, output, checkpoint_metadata(share, arguments.seed, recipe, place)
                 )
             result = {
-                "accuracy": share, "images": "held out" if arguments.hold_out else "test",
-                "preset": arguments.preset, "network": arguments.network, "epochs": recipe.epochs,
-                "settings": arguments.settings, "seed": arguments.seed,
-                "seconds": sum(row["seconds"] for row in rows), "teacher_seconds": teacher_seconds,
+                "accuracy": share,
+                "images": "held out" if arguments.hold_out else "test",
+                "preset": arguments.preset,
+                "network": arguments.network,
+                "epochs": recipe.epochs,
+                "settings": arguments.settings,
+                "seed": arguments.seed,
+                "seconds": sum(row["seconds"] for row in rows),
+                "teacher_seconds": teacher_seconds,
                 "checkpoint": os.path.relpath(output) if shippable else None,
-            }  # fmt: skip
+            }
             write_json(RESULTS_FILE, result)
             write_json(arguments.run / "result.json", result)
             images = "held-out" if arguments.hold_out else "test"
-            tell(tabulate(
-                [[f"{images} accuracy", f"{share:.2%}"], ["preset", arguments.preset],
-                 ["network", arguments.network],
-                 ["epochs", recipe.epochs], ["seed", arguments.seed],
-                 ["checkpoint", result["checkpoint"] or "none"]],
-                tablefmt="simple", disable_numparse=True,
-            ))  # fmt: skip
+            tell(
+                tabulate(
+                    [
+                        [f"{images} accuracy", f"{share:.2%}"],
+                        ["preset", arguments.preset],
+                        ["network", arguments.network],
+                        ["epochs", recipe.epochs],
+                        ["seed", arguments.seed],
+                        ["checkpoint", result["checkpoint"] or "none"],
+                    ],
+                    tablefmt="simple",
+                    disable_numparse=True,
+                )
+            )
             conclude(f"Results: {os.path.relpath(RESULTS_FILE)}")
     return 0
 
@@ -430,10 +487,11 @@ def checkpoint_metadata(share: float, seed: int, recipe: Recipe, place: Place) -
     program = "python" if place.world == 1 else f"torchrun --nproc-per-node {place.world}"
     words = shlex.join(a for a in sys.argv[1:] if a != "--resume")
     return {
-        "accuracy": f"{share:.4f}", "seed": str(seed),
+        "accuracy": f"{share:.4f}",
+        "seed": str(seed),
         "command": f"{program} -m training.train {words}".strip(),
         "recipe": json.dumps(recipe.as_dict()),
-    }  # fmt: skip
+    }
 
 
 if __name__ == "__main__":

@@ -7,9 +7,9 @@ import torch
 from torch import nn
 
 from pymodel.capture import capture, find_layer, find_next
-from pymodel.errors import InputError
 from pymodel.images import normalise
 from pymodel.quantiser import QuantConv2d, QuantLinear
+from pymodel.support.errors import InputError
 
 
 def test_squeezed_layer(shipped, images):
@@ -45,9 +45,14 @@ def test_what_lies_between_includes_batchnorm_and_pool(shipped):
 
 @pytest.mark.parametrize(
     ("name", "found"),
-    [("features.99", "not in the network"), ("features.0", "a Conv2d"), ("classifier", "a Linear"),
-     ("features.28", "a ReLU"), ("", "a VGG16")],
-)  # fmt: skip
+    [
+        ("features.99", "not in the network"),
+        ("features.0", "a Conv2d"),
+        ("classifier", "a Linear"),
+        ("features.28", "a ReLU"),
+        ("", "a VGG16"),
+    ],
+)
 def test_not_a_quantised_convolution(shipped, name, found):
     with pytest.raises(InputError, match=found) as error:
         find_layer(shipped, name)

@@ -16,7 +16,7 @@ from pymodel.quantiser import (
     quantise,
     quantised_layers,
     set_quantising,
-)  # fmt: skip
+)
 from pymodel.vgg import VGG16
 
 

@@ -5,8 +5,8 @@ make DUT=tb/examples/dot_engine.py
 
 from cocotb.triggers import ClockCycles, RisingEdge
 
-from tb.adapter import ArrayAdapter
-from tb.packing import pack
+from tb.components.adapter import ArrayAdapter
+from tb.components.packing import pack
 
 
 class DotEngine(ArrayAdapter):

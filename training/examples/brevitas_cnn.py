@@ -7,7 +7,7 @@ import brevitas.nn as qnn
 from brevitas.quant import Int8WeightPerChannelFloat, Int8WeightPerTensorFloat
 from torch import nn
 
-from pymodel.command import run_command
+from pymodel.support.command import run_command
 from training.examples.few_steps import main
 
 BITS = 4

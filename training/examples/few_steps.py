@@ -9,10 +9,10 @@ from safetensors.torch import save_file
 from torch import nn
 from torch.nn import functional
 
-from pymodel.command import CommandParser, conclude
-from pymodel.errors import InputError
-from pymodel.files import replacing
 from pymodel.images import load_images, normalise
+from pymodel.support.command import CommandParser, conclude
+from pymodel.support.errors import InputError
+from pymodel.support.files import replacing
 
 BATCH = 16
 

@@ -19,9 +19,11 @@ def no_network(monkeypatch):
 def test_data_missing_and_no_network(refused, main, tmp_path, no_network):
     folder = tmp_path / "some" / "where"
     refused(
-        main, "--data", folder,
+        main,
+        "--data",
+        folder,
         words=["cifar-10-batches-py: not found", "no network", f"into {folder}", "CIFAR10_ROOT"],
-    )  # fmt: skip
+    )
     assert not list(tmp_path.iterdir())
 
 

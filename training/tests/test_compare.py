@@ -7,7 +7,7 @@ import pytest
 
 import training.compare
 from pymodel.checkpoint import SHIPPED, load_checkpoint
-from pymodel.files import ROOT
+from pymodel.support.files import ROOT
 from training.compare import RUNS, Run, read_runs, summary
 from training.recipe import NETWORKS, PRESETS
 from training.train import CSV_COLUMNS
@@ -21,9 +21,15 @@ def run(tmp_path):
         folder = tmp_path / name
         folder.mkdir()
         result = {
-            "network": network, "accuracy": accuracy, "preset": "quick", "epochs": 2, "seed": 0,
-            "settings": [], "images": "test", "seconds": 60.0,
-        } | others  # fmt: skip
+            "network": network,
+            "accuracy": accuracy,
+            "preset": "quick",
+            "epochs": 2,
+            "seed": 0,
+            "settings": [],
+            "images": "test",
+            "seconds": 60.0,
+        } | others
         (folder / "result.json").write_text(json.dumps(result))
         rows = [f"{n},16,{n - 1},0.1,1.5,0.4,0.3,30" for n in (1, 2)]
         (folder / "log.csv").write_text("\n".join([",".join(CSV_COLUMNS), *rows]) + "\n")
@@ -36,9 +42,10 @@ def test_table_results_and_figure(run, command, tmp_path, monkeypatch):
     monkeypatch.setattr(training.compare, "RESULTS_FILE", tmp_path / "compare.json")
     figure = tmp_path / "networks.svg"
     folders = [
-        run("b", "squeezed-4bit", 0.92, seed=1), run("a", "squeezed-4bit", 0.90),
+        run("b", "squeezed-4bit", 0.92, seed=1),
+        run("a", "squeezed-4bit", 0.90),
         run("c", "full-float", 0.93),
-    ]  # fmt: skip
+    ]
     code, out, _ = command(training.compare.main, *folders, "--figure", figure)
     assert code == 0
     assert re.search(r"squeezed-4bit +91\.00% +±1\.41 +90\.00%, 92\.00% +1 min", out)

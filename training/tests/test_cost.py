@@ -23,8 +23,11 @@ def test_each_epoch_is_in_a_phase_and_quick_shares_its_steps_with_standard():
     assert {phase.recipe.architecture for phase in teacher} == {"airbench"}
     assert [phase[1:] for phase in teacher] == [(s, False, False) for s in (16, 24, 32)]
     assert [phase[1:] for phase in student] == [
-        (16, False, False), (24, False, True), (24, True, True), (32, True, True),
-    ]  # fmt: skip
+        (16, False, False),
+        (24, False, True),
+        (24, True, True),
+        (32, True, True),
+    ]
 
 
 def test_minutes_follow_from_the_steps(command, tmp_path, monkeypatch):

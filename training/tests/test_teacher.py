@@ -9,9 +9,9 @@ from safetensors.torch import load_file
 
 import training.train
 from pymodel.checkpoint import SHIPPED
-from pymodel.errors import InputError
-from pymodel.files import ROOT
-from pymodel.sealed import read_sealed, write_sealed
+from pymodel.support.errors import InputError
+from pymodel.support.files import ROOT
+from pymodel.support.sealed import read_sealed, write_sealed
 from training.airbench import Airbench
 from training.evaluate import accuracy
 from training.recipe import TEACHER, Recipe
@@ -89,9 +89,17 @@ def test_a_pupil_of_the_file_is_the_pupil_of_the_run(command, refused, tmp_path,
     monkeypatch.setattr(training.train, "CALIBRATION_IMAGES", 16)
     monkeypatch.setattr(training.train, "teacher_of", lambda recipe: RECIPE)
     words = [
-        "--epochs", 5, "--set", "distil=0.9", "--set", "batch_size=16", "--set", "cutmix=1",
-        "--set", "sizes=[[0, 16]]",
-    ]  # fmt: skip
+        "--epochs",
+        5,
+        "--set",
+        "distil=0.9",
+        "--set",
+        "batch_size=16",
+        "--set",
+        "cutmix=1",
+        "--set",
+        "sizes=[[0, 16]]",
+    ]
     first, second = tmp_path / "first", tmp_path / "second"
     file = first / "teacher" / "teacher.safetensors"
     main = training.train.main

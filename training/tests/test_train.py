@@ -15,11 +15,11 @@ import training.evaluate
 import training.step
 import training.train
 from pymodel.checkpoint import load_checkpoint
-from pymodel.errors import InputError
-from pymodel.files import ROOT
 from pymodel.images import ImageSet
 from pymodel.quantiser import initialise_scales
-from pymodel.sealed import read_sealed
+from pymodel.support.errors import InputError
+from pymodel.support.files import ROOT
+from pymodel.support.sealed import read_sealed
 from pymodel.vgg import VGG16
 from training.evaluate import edge_distance, predict, with_integer_layer
 from training.recipe import NETWORKS
@@ -139,9 +139,15 @@ def test_two_processes(tmp_path):
     """torchrun: each process sees other images, and all end with the same weights."""
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     command = [
-        sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2",
-        "-m", "training.tests.tiny", str(tmp_path),
-    ]  # fmt: skip
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc-per-node=2",
+        "-m",
+        "training.tests.tiny",
+        str(tmp_path),
+    ]
     with subprocess.Popen(
         command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True
     ) as process:
@@ -182,9 +188,17 @@ def test_from_training_to_evaluation(tiny_data, command):
     result = json.loads((tiny_data / "training.train.json").read_text())
     assert result == json.loads((run / "result.json").read_text())
     assert set(result) == {
-        "accuracy", "images", "preset", "network", "epochs", "settings", "seed", "seconds",
-        "teacher_seconds", "checkpoint",
-    }  # fmt: skip
+        "accuracy",
+        "images",
+        "preset",
+        "network",
+        "epochs",
+        "settings",
+        "seed",
+        "seconds",
+        "teacher_seconds",
+        "checkpoint",
+    }
     assert (result["images"], result["network"]) == ("test", "squeezed-4bit")
     assert f"{result['accuracy']:.4f}" == metadata["accuracy"]
 

@@ -1,0 +1,170 @@
+"""Streams, limits, splitting and cycles of layers for the core, against plain loops."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from pymodel.hardware.core import (
+    Core,
+    Layer,
+    act_vectors,
+    check,
+    result_vectors,
+    results,
+    split,
+    threshold_vectors,
+    weight_vectors,
+    words,
+)
+from pymodel.hardware.cycles import cycles, dense_limit_cycles, limit_cycles
+from pymodel.hardware.registers import KERNEL, Error, Mode
+
+SMALL = Core(4, 4, 16, act_words=64, weight_words=144, threshold_tiles=2, pixels=50)
+
+
+def numbers(*shape: int) -> np.ndarray:
+    return np.arange(1, 1 + np.prod(shape)).reshape(shape)
+
+
+def test_activation_order():
+    codes = numbers(2, 6, 3, 2)
+    expected = [
+        [codes[n, c, y, x] if c < 6 else 0 for c in range(4 * tile, 4 * tile + 4)]
+        for tile, n, y, x in itertools.product(range(2), range(2), range(3), range(2))
+    ]
+    np.testing.assert_array_equal(act_vectors(codes, SMALL), expected)
+
+
+def test_weight_order():
+    weights = numbers(5, 6, 2, 2)
+    expected = [
+        [
+            weights[o, i, ky, kx] if o < 5 and i < 6 else 0
+            for i in range(4 * in_tile, 4 * in_tile + 4)
+        ]
+        for out_tile, in_tile, ky, kx in itertools.product(range(2), range(2), range(2), range(2))
+        for o in range(4 * out_tile, 4 * out_tile + 4)
+    ]
+    np.testing.assert_array_equal(weight_vectors(weights, SMALL), expected)
+
+
+def test_threshold_order():
+    table = numbers(6, 16)
+    got = threshold_vectors(table, SMALL)
+    assert got.shape == (32, 4)
+    np.testing.assert_array_equal(got[3], table[:4, 3])
+    np.testing.assert_array_equal(got[16 + 5], [*table[4:, 5], 0, 0])
+
+
+def test_results_are_the_inverse():
+    layer = Layer(4, 3, 1, 6, images=2)
+    sums = numbers(2, 6, 4, 3)
+    np.testing.assert_array_equal(results(result_vectors(sums, SMALL), layer), sums)
+
+
+@pytest.mark.parametrize("mode", Mode)
+def test_split_covers_each_result_once_with_layers_that_fit(mode):
+    layer = Layer(4, 4, 9, 21, images=7, mode=mode)
+    seen = np.zeros((7, 21), int)
+    for images, channels, job in split(layer, SMALL):
+        assert check(job, SMALL) == Error.NONE
+        assert (job.images, job.out_channels) == (
+            images.stop - images.start,
+            channels.stop - channels.start,
+        )
+        seen[images, channels] += 1
+    assert (seen == 1).all()
+
+
+def test_split_refuses_what_never_fits():
+    with pytest.raises(ValueError, match="does not fit"):
+        list(split(Layer(9, 9, 4, 4), SMALL))
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "error"),
+    [
+        ({"images": 2, "out_channels": 16}, {"images": 2, "out_channels": 17}, Error.WEIGHT_MEMORY),
+        ({"images": 4, "padding": 0}, {"images": 5, "padding": 0}, Error.ACT_MEMORY),
+        (
+            {"height": 1, "width": 2, "images": 25},
+            {"height": 1, "width": 2, "images": 26},
+            Error.ACCUMULATOR,
+        ),
+        (
+            {"kernel": 1, "padding": 0, "out_channels": 8, "mode": 2},
+            {"kernel": 1, "padding": 0, "out_channels": 9, "mode": 2},
+            Error.THRESHOLD_MEMORY,
+        ),
+        ({"kernel": 6, "padding": 2}, {"kernel": 7, "padding": 1}, Error.KERNEL),
+    ],
+)
+def test_limits(right, wrong, error):
+    layer = Layer(4, 4, 4, 4)
+    assert check(Layer(**vars(layer) | right), SMALL) == Error.NONE
+    assert check(Layer(**vars(layer) | wrong), SMALL) == error
+
+
+def test_overflow_limit_is_the_largest_sum():
+    most = (2**15 - 2) // (4 * 15 * 8)  # psums of −480
+    core = Core(4, 4, 16)
+    layer = Layer(1, 1, 4 * most, 4, kernel=1, padding=0)
+    assert check(layer, core) == Error.NONE
+    assert check(Layer(**vars(layer) | {"in_channels": 4 * most + 1}), core) == Error.OVERFLOW
+
+
+def walk(layer: Layer, core: Core) -> int:
+    """Cycles, tile by tile: the next starts when COLS weights have followed this one's start."""
+    (height, width), (inputs, outputs) = layer.output_size, layer.tiles(core)
+    after = layer.padding + 1
+    order = [*range(after, layer.kernel), *range(after)]
+    tiles = []
+    for _, tile, ky, kx in itertools.product(range(outputs), range(inputs), order, order):
+        reached = sum(
+            0 <= oy * layer.stride - layer.padding + ky < layer.height
+            and 0 <= ox * layer.stride - layer.padding + kx < layer.width
+            for oy in range(height)
+            for ox in range(width)
+        )
+        final = (tile, ky, kx) == (inputs - 1, layer.padding, layer.padding)
+        if reached:
+            tiles.append(layer.images * (height * width if final else reached))
+    start = 2 + core.cols
+    for pixels in tiles[:-1]:
+        start += max(pixels, core.cols)
+    return start + tiles[-1] + core.latency
+
+
+def test_cycles_are_those_of_the_schedule():
+    rng = np.random.default_rng(1)
+    compared = 0
+    while compared < 300:
+        kernel = int(rng.integers(1, 8))
+        height, width = (int(n) for n in rng.integers(1, 9, 2))
+        layer = Layer(
+            height,
+            width,
+            int(rng.integers(1, 20)),
+            int(rng.integers(1, 20)),
+            kernel,
+            int(rng.integers(1, 3)),
+            int(rng.integers(0, min(4, kernel))),
+            int(rng.integers(1, 4)),
+        )
+        if check(layer, Core()) == Error.NONE:
+            assert cycles(layer, Core()) == walk(layer, Core()), layer
+            compared += 1
+
+
+def test_limits_of_the_squeezed_layer():
+    layer = Layer(4, 4, 8, 8, images=32)
+    assert limit_cycles(layer, Core()) == 3200
+    assert dense_limit_cycles(layer, Core()) == 32 * 144
+    assert layer.macs() == 32 * 144 * 64
+    assert words(layer, Core()) == (512, 72, 16)
+
+
+def test_a_field_that_does_not_fit_is_refused():
+    with pytest.raises(ValueError, match="size is 256, expected 0 to 255"):
+        KERNEL.pack(size=256)

@@ -1,0 +1,96 @@
+"""Thresholds give the code of exact arithmetic, and the fake-quantised network's."""
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from pymodel.capture import capture
+from pymodel.hardware.thresholds import fold, requantise, thresholds
+from pymodel.quantiser import quantised_layers
+from pymodel.reference.convolution import integer_convolution
+from pymodel.support.errors import InputError
+
+
+def exact_code(total: int, a: float, b: float, scale: float) -> int:
+    """round(clip(relu(a · total + b) / scale, 0, 15)), half to even; Python rounds fractions so."""
+    value = Fraction(a) * total + Fraction(b)
+    return min(15, round(max(value, Fraction(0)) / Fraction(scale)))
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "scale"),
+    [
+        (0.5, 0.0, 1.0),  # every second sum is a tie
+        (-0.5, 3.0, 1.0),
+        (0.25, -1.5, 0.5),
+        (0.013, 0.7, 0.31),
+        (-0.0071, -0.2, 0.13),
+        (0.0, 0.9, 0.3),  # constant
+        (0.0, -0.9, 0.3),
+        (1e-9, 0.1, 1.0),  # never reaches a step
+        (-1e-9, 100.0, 1.0),  # always reaches all
+        (100.0, 0.0, 0.1),
+    ],
+)
+def test_each_sum_gets_the_code_of_exact_arithmetic(a, b, scale):
+    sums = torch.arange(-400, 401)[None, None, :, None]
+    table = thresholds(np.array([a]), np.array([b]), scale)
+    expected = [exact_code(int(total), a, b, scale) for total in sums.flatten()]
+    assert requantise(sums, table).flatten().tolist() == expected
+
+
+def test_thresholds_ascend_and_fit():
+    rng = np.random.default_rng(0)
+    table = thresholds(rng.normal(0, 1e-3, 200), rng.normal(0, 2, 200), 0.2)
+    assert (np.diff(table[:, 1:], axis=1) >= 0).all()
+    assert set(table[:, 0]) == {0, 1}
+    assert table[:, 1:].min() >= -(2**23)
+    assert table[:, 1:].max() < 2**23
+
+
+@pytest.mark.parametrize("name", ["features.7", "features.24", "features.27"])
+def test_codes_are_the_fake_quantised_networks(name, shipped, images):
+    """With and without BatchNorm, with and without pooling, channels that fall with their sum."""
+    seen = capture(shipped, images.images[:2], name)
+    following = quantised_layers(shipped)[seen.next_name]
+    a, b = fold(seen.layer, seen.between)
+    table = thresholds(a, b, following.activation_quantiser.scale.item())
+    sums = integer_convolution(
+        seen.layer.activation_codes(seen.input), seen.layer.weight_codes(), 1, 1
+    )
+    codes = requantise(sums, table).float()
+    for module in seen.between:
+        if isinstance(module, nn.MaxPool2d):
+            codes = module(codes)
+    fake = following.activation_codes(seen.next_input)
+    assert fake.count_nonzero() > fake.numel() / 20
+    # Float32 rounds in every step; only where that crosses a step of the staircase may they differ.
+    assert (codes != fake).sum() <= fake.numel() / 10_000
+
+
+def test_falling_channels_are_inverted(shipped):
+    """A channel whose BatchNorm gain is turned round has the code of the negated value."""
+    layer, norm = shipped.features[3], shipped.features[4]
+    turned = nn.BatchNorm2d(norm.num_features)
+    turned.load_state_dict(norm.state_dict())
+    with torch.no_grad():
+        turned.weight.neg_()
+    a, _ = fold(layer, nn.Sequential(norm, nn.ReLU()))
+    a_turned, b_turned = fold(layer, nn.Sequential(turned, nn.ReLU()))
+    np.testing.assert_array_equal(a_turned, -a)
+    table, table_turned = thresholds(a, b_turned, 0.1), thresholds(a_turned, b_turned, 0.1)
+    assert (table[:, 0] != table_turned[:, 0]).all()
+    sums = torch.arange(-3000, 3000, 7)[None, None, :, None].expand(1, len(a), -1, 1)
+    assert torch.equal(requantise(-sums, table_turned), requantise(sums, table))
+
+
+@pytest.mark.parametrize(
+    "between", [[nn.Sigmoid()], [], [nn.ReLU(), nn.AvgPool2d(2)], [nn.MaxPool2d(2), nn.ReLU()]]
+)
+def test_what_thresholds_cannot_say_is_refused(between, shipped):
+    layer = quantised_layers(shipped)["features.27"]
+    with pytest.raises(InputError, match="expected a ReLU"):
+        fold(layer, nn.Sequential(*between))

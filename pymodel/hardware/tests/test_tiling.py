@@ -1,0 +1,58 @@
+"""Tiles and their sums against PyTorch's integer convolution, for other shapes too."""
+
+import numpy as np
+import pytest
+import torch
+
+from pymodel.capture import capture
+from pymodel.hardware.tiling import cut, gather
+from pymodel.quantiser import QuantConv2d
+from pymodel.reference.convolution import IntegerConv2d, integer_convolution, tile_psums
+from pymodel.reference.layer_data import layer_data
+
+
+@pytest.mark.parametrize(
+    ("channels", "kernel", "stride", "padding", "array"),
+    [
+        ((8, 8), 3, 1, 1, (8, 8)),
+        ((8, 8), 3, 2, 1, (8, 8)),
+        ((5, 11), 3, 1, 0, (8, 8)),
+        ((16, 24), 1, 1, 0, (8, 8)),
+        ((9, 3), 5, 2, 2, (4, 2)),
+    ],
+)
+def test_tiles_give_the_convolution(channels, kernel, stride, padding, array):
+    rng = np.random.default_rng(0)
+    layer = QuantConv2d(*channels, bits=4, kernel_size=kernel, stride=stride, padding=padding)
+    layer.weight.data = torch.from_numpy(rng.integers(-7, 8, layer.weight.shape)).float()
+    codes = torch.from_numpy(rng.integers(0, 16, (2, channels[0], 7, 6))).to(torch.int8)
+    tiles = cut(codes.numpy(), layer.weight_codes().numpy(), stride, padding, *array)
+
+    psums = np.einsum("ntpr,trc->ntpc", tiles.activations.astype(int), tiles.weights.astype(int))
+    for index, tile in enumerate(tiles.tiles):
+        expected = tile_psums(codes, layer.weight_codes(), tile, stride, padding, *array).numpy()
+        np.testing.assert_array_equal(psums[:, index], expected)
+    expected = integer_convolution(codes, layer.weight_codes(), stride, padding).numpy()
+    np.testing.assert_array_equal(gather(psums, tiles, channels[1]), expected)
+
+
+def test_squeezed_layer_needs_nine_tiles(shipped, images):
+    seen = capture(shipped, images.images[:2])
+    codes = seen.layer.activation_codes(seen.input).numpy()
+    tiles = cut(codes, seen.layer.weight_codes().numpy(), 1, 1, 8, 8)
+    assert tiles.weights.shape == (9, 8, 8)
+    assert tiles.activations.shape == (2, 9, 16, 8)
+
+
+def test_recovered_output_is_the_next_input(shipped, images):
+    seen = capture(shipped, images.images)
+    sums = integer_convolution(
+        seen.layer.activation_codes(seen.input), seen.layer.weight_codes(), 1, 1
+    )
+    assert layer_data(seen).error(sums)[0] < 1e-4
+
+
+def test_integer_layer_stands_in_for_the_quantised_one(shipped, images):
+    seen = capture(shipped, images.images[:4])
+    with torch.no_grad():
+        torch.testing.assert_close(IntegerConv2d(seen.layer)(seen.input), seen.layer(seen.input))

@@ -1,0 +1,388 @@
+"""The command that exports layers: what it writes and prints, and mistakes in one line each."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from pymodel.own_network import export
+from pymodel.own_network.layer_file import load_layers
+from pymodel.quantiser import QuantConv2d, QuantLinear, initialise_scales
+from pymodel.support.files import ROOT
+
+NETWORK = f"{__name__}:network"
+A_MODULE = nn.Conv2d(3, 4, 1)
+A_NUMBER = 3
+
+
+def network() -> nn.Module:
+    model = nn.Sequential(
+        nn.Conv2d(3, 4, 3, stride=4),
+        nn.ReLU(inplace=True),
+        QuantConv2d(4, 5, bits=4, kernel_size=3, padding=1),
+        nn.ReLU(inplace=True),
+        nn.Flatten(),
+        QuantLinear(5 * 8 * 8, 2, bits=3),
+    )
+    initialise_scales(model, torch.rand(2, 3, 32, 32))
+    return model
+
+
+def double() -> nn.Module:
+    return network().double()
+
+
+def one_layer() -> nn.Module:
+    layer = QuantConv2d(3, 2, bits=4, kernel_size=1)
+    initialise_scales(layer, torch.rand(2, 3, 5, 5))
+    return layer
+
+
+def imports_brevitas() -> nn.Module:
+    import brevitas
+
+    return brevitas
+
+
+def nothing_quantised() -> nn.Module:
+    return nn.Conv2d(3, 2, 1)
+
+
+def no_layer() -> nn.Module:
+    return nn.BatchNorm2d(3)
+
+
+def no_module() -> str:
+    return "model"
+
+
+def raises() -> nn.Module:
+    raise RuntimeError("no CUDA device\nthere is none")
+
+
+def leaves() -> nn.Module:
+    sys.exit("goodbye")
+
+
+def needs_argument(bits: int) -> nn.Module:
+    return one_layer()
+
+
+class NeedsCuda(QuantConv2d):
+    def __init__(self):
+        super().__init__(3, 2, bits=4, kernel_size=1)
+
+    def forward(self, x):
+        raise RuntimeError("Found no NVIDIA driver")
+
+
+@pytest.fixture(autouse=True)
+def results(monkeypatch, tmp_path):
+    path = tmp_path / "export.json"
+    monkeypatch.setattr(export, "RESULTS_FILE", path)
+    return path
+
+
+@pytest.fixture
+def state(tmp_path):
+    """The state dict of `network`, on disk; also of `change`d ones and other factories."""
+
+    def write(factory=network, change=lambda state: None):
+        torch.manual_seed(0)
+        model = factory()
+        tensors = model.state_dict()
+        change(tensors)
+        path = tmp_path / "weights.safetensors"
+        save_file(tensors, path)
+        return path
+
+    return write
+
+
+@pytest.fixture
+def refuses(refused, state, tmp_path):
+    """Assert that the export is refused with one line, and that nothing is written."""
+
+    def run(*arguments, factory=NETWORK, weights=None, words):
+        output = tmp_path / "out.safetensors"
+        what = () if {"--layer", "--list"} & set(arguments) else ("--all",)
+        refused(
+            export.main,
+            factory,
+            "--state",
+            weights or state(),
+            "--output",
+            output,
+            "--images",
+            1,
+            *what,
+            *arguments,
+            words=words,
+        )
+        assert not output.exists()
+
+    return run
+
+
+def test_all(command, state, tmp_path, results):
+    output = tmp_path / "deep" / "layers.safetensors"
+    code, out, err = command(
+        export.main, NETWORK, "--state", state(), "--all", "--images", 2, "--output", output
+    )
+    assert (code, err) == (0, "")
+    assert f"2 of 3 layers on 2 images: {output}" in out
+    assert f"make LAYER=2 MODEL={output}" in out
+    layers = load_layers(output)
+    assert list(layers) == ["2", "5"]
+    assert layers["2"].activation_codes.shape == (2, 4, 8, 8)
+    rows = json.loads(results.read_text())
+    assert [row["fits"] for row in rows] == [False, True, True]
+    assert rows[0]["reason"].startswith("it is not quantised")
+    assert (rows[2]["weight_bits"], rows[1]["weight_bits"]) == (3, 4)
+    assert rows[1]["map"] == [8, 8]
+    assert rows[1]["max_error_steps"] < 0.01
+
+
+def test_list_writes_no_layers(command, state, tmp_path):
+    output = tmp_path / "layers.safetensors"
+    code, out, _ = command(
+        export.main, NETWORK, "--state", state(), "--list", "--images", 1, "--output", output
+    )
+    assert code == 0
+    assert "no: it is not quantised: a Conv2d" in out
+    assert re.search(r"^2 +QuantConv2d +4 → 5 +3×3, .* 8 × 8 +4, 4 +yes, error ", out, re.M)
+    assert not output.exists()
+
+
+def test_chosen_layers_and_a_network_that_is_one(command, state, tmp_path):
+    output = tmp_path / "layers.safetensors"
+    command(export.main, NETWORK, "--state", state(), "--layer", "5", "--output", output)
+    assert list(load_layers(output)) == ["5"]
+    inputs = tmp_path / "inputs.safetensors"
+    save_file({"input": torch.rand(2, 3, 5, 5).double()}, inputs)
+    code, _, err = command(
+        export.main,
+        f"{__name__}:one_layer",
+        "--state",
+        state(one_layer),
+        "--all",
+        "--input",
+        inputs,
+        "--output",
+        output,
+    )
+    assert (code, err) == (0, "")
+    assert load_layers(output)["0"].activation_codes.shape == (2, 3, 5, 5)
+
+
+def test_network_of_float64(command, state, tmp_path):
+    output = tmp_path / "layers.safetensors"
+    code, _, err = command(
+        export.main,
+        f"{__name__}:double",
+        "--state",
+        state(double),
+        "--all",
+        "--images",
+        1,
+        "--output",
+        output,
+    )
+    assert (code, err) == (0, "")
+    assert load_layers(output)["2"].reference.dtype == torch.float32
+
+
+def test_from_the_users_own_folder(state, tmp_path):
+    """Its modules are found there, whether they lie in a package or not."""
+    package = tmp_path / "models"
+    package.mkdir()
+    source = "from pymodel.own_network.tests.test_export import network\n"
+    source += "class Nets:\n    make = network\n"
+    (package / "tiny.py").write_text(source)
+    weights = state()
+    result = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "pymodel.own_network",
+            "models.tiny:Nets.make",
+            "--state",
+            weights,
+            "--layer",
+            "2",
+            "--images",
+            "1",
+        ],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    assert (result.returncode, result.stderr) == (0, "")
+    assert list(load_layers(tmp_path / "layers.safetensors")) == ["2"]
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("network", "factory is 'network', expected package.module:factory"),
+        (":network", "expected package.module:factory"),
+        ("a:", "expected package.module:factory"),
+        ("models/tiny.py:network", "no module 'models/tiny' found; run this in the folder"),
+        (".tiny:network", ".tiny: does not import: TypeError"),
+        ("no_such_module:network", "no module 'no_such_module' found; run this in the folder"),
+        ("pymodel.no_such:network", "no module 'pymodel.no_such' found"),
+        (f"{__name__}:nothing", "has no 'nothing'"),
+        (f"{__name__}:A_MODULE", "is a Conv2d, expected a function or class"),
+        (f"{__name__}:A_NUMBER", "is a int, expected a function or class"),
+        (f"{__name__}:no_module", "no_module() is a str, expected a torch.nn.Module"),
+        (f"{__name__}:raises", "raises(): raises RuntimeError: no CUDA device"),
+        (f"{__name__}:leaves", "leaves(): raises SystemExit: goodbye"),
+        (f"{__name__}:needs_argument", "missing 1 required positional argument: 'bits'"),
+    ],
+)
+def test_factory(refuses, name, words):
+    refuses(factory=name, words=[words])
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        (
+            "import no_such_package",
+            "import: ModuleNotFoundError: No module named 'no_such_package'",
+        ),
+        ("1 / 0", "does not import: ZeroDivisionError: division by zero"),
+        ("def f(:", "does not import: SyntaxError: invalid syntax"),
+        ("import sys; sys.exit(3)", "does not import: SystemExit: 3"),
+    ],
+)
+def test_module_that_does_not_import(refuses, monkeypatch, tmp_path, source, words):
+    name = f"broken_{abs(hash(source))}"
+    (tmp_path / f"{name}.py").write_text(source)
+    monkeypatch.syspath_prepend(tmp_path)
+    refuses(factory=f"{name}:f", words=[name, words])
+
+
+def test_brevitas_missing(refuses, monkeypatch, tmp_path):
+    (tmp_path / "with_brevitas.py").write_text("import brevitas\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setitem(sys.modules, "brevitas", None)  # as if it were not installed
+    for factory in ("with_brevitas:f", f"{__name__}:imports_brevitas"):
+        words = [factory.split(":")[0], "Brevitas is not installed; type: "]
+        refuses(factory=factory, words=[*words, "pip install brevitas==0.13.4"])
+
+
+def test_the_version_of_brevitas_is_the_pinned_one():
+    assert export.BREVITAS in (ROOT / "requirements.txt").read_text().splitlines()
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda state: state.pop("2.weight"), 'Missing key(s) in state_dict: "2.weight"'),
+        (lambda state: state.update(more=torch.ones(1)), 'Unexpected key(s) in state_dict: "more"'),
+        (lambda state: state.update({"0.bias": torch.ones(5)}), "size mismatch for 0.bias"),
+        (lambda state: state["2.weight"][0, 0].fill_(torch.nan), "2.weight holds NaN or infinity"),
+        (lambda state: state.clear(), "is not of this model"),
+    ],
+)
+def test_state_of_another_model(refuses, state, change, words):
+    refuses(weights=state(change=change), words=["weights.safetensors: ", words])
+
+
+def test_state_that_is_no_safetensors_file(refuses, state, tmp_path):
+    path = tmp_path / "weights.pt"
+    torch.save(network().state_dict(), path)
+    refuses(weights=path, words=["weights.pt: truncated, or no safetensors file", "save_file("])
+    refuses(weights=tmp_path / "none", words=["none: not found"])
+    refuses(weights=tmp_path, words=["no safetensors file"])
+    half = state()
+    half.write_bytes(half.read_bytes()[:1000])
+    refuses(weights=half, words=["truncated"])
+
+
+@pytest.mark.parametrize(
+    ("tensors", "words"),
+    [
+        ({"x": torch.ones(1, 3, 32, 32)}, "holds x, expected one tensor named images or input"),
+        ({"images": torch.ones(1), "input": torch.ones(1)}, "holds images, input, expected one"),
+        ({}, "holds nothing"),
+        ({"input": torch.ones(1, 3, 32, 32).int()}, "input is torch.int32 [1, 3, 32, 32]"),
+        ({"input": torch.ones(1, 1, 28, 28).byte()}, "expected floats [N, …] or torch.uint8 [N, 3"),
+        ({"input": torch.ones(0, 3, 32, 32)}, "input is torch.float32 [0, 3, 32, 32]"),
+        ({"input": torch.full((1, 3, 32, 32), torch.inf)}, "input holds NaN or infinity"),
+        ({"input": torch.ones(1, 4, 32, 32)}, "forward pass on float32 [1, 4, 32, 32]: raises"),
+        ({"input": torch.tensor(1.0)}, "input is torch.float32 [], expected floats [N, …]"),
+    ],
+)
+def test_inputs(refuses, tmp_path, tensors, words):
+    path = tmp_path / "inputs.safetensors"
+    save_file(tensors, path)
+    refuses("--input", path, words=[words])
+
+
+def test_inputs_missing(refuses, tmp_path):
+    refuses("--input", tmp_path / "none", words=["none: not found"])
+
+
+def test_bytes_are_normalised_as_the_shipped_images(tmp_path, images):
+    path = tmp_path / "inputs.safetensors"
+    save_file({"images": images.images[:5]}, path)
+    assert torch.equal(export.load_inputs(path, 3), export.load_inputs(export.SHIPPED, 3))
+
+
+def test_forward_that_raises(refuses, state):
+    refuses(
+        factory=f"{__name__}:NeedsCuda",
+        weights=state(NeedsCuda),
+        words=[
+            "forward pass on float32 [1, 3, 32, 32] (the shipped images; name others with",
+            "raises RuntimeError: Found no NVIDIA driver",
+        ],
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("0", "layer '0' does not fit: it is not quantised: a Conv2d"),
+        ("1", "layer '1' is a ReLU, expected a convolution or linear layer: 0, 2, 5"),
+        ("conv", "layer 'conv' is not in the network, expected a convolution"),
+        ("", "layer '' is a Sequential"),
+    ],
+)
+def test_layer(refuses, name, words):
+    refuses("--layer", "2", "--layer", name, words=[words])
+
+
+def test_no_layer_fits(refuses, state):
+    for factory, words in ((no_layer, "has no convolution"), (nothing_quantised, "no layer fits")):
+        refuses(factory=f"{__name__}:{factory.__name__}", weights=state(factory), words=[words])
+
+
+def test_output_that_cannot_be_written(refused, state, tmp_path):
+    (tmp_path / "file").write_text("")
+    for output in (tmp_path, tmp_path / "file" / "layers"):
+        refused(
+            export.main,
+            NETWORK,
+            "--state",
+            state(),
+            "--all",
+            "--images",
+            1,
+            "--output",
+            output,
+            words=[f"{output}: cannot be written ("],
+        )
+
+
+def test_images(refuses):
+    refuses("--images", "0", words=["--images is 0, expected 1 or more"])

@@ -1,0 +1,409 @@
+"""What fits gives its own output back from integers; what does not says why in one line."""
+
+import brevitas.nn as qnn
+import pytest
+import torch
+from brevitas.quant import (
+    Int8Bias,
+    Int8WeightPerChannelFloat,
+    ShiftedUint8ActPerTensorFloat,
+    Uint8ActPerTensorFloat,
+)
+from brevitas.quant.shifted_scaled_int import ShiftedUint8WeightPerTensorFloat
+from torch import nn
+
+from pymodel.own_network.fit import Fit, FitError, fit_layers, layers_of
+from pymodel.own_network.layer_file import save_layers
+from pymodel.quantiser import QuantConv2d, Quantiser, QuantLinear, initialise_scales
+from pymodel.reference.convolution import integer_convolution
+
+IMAGES = 3
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")  # of PyTorch and Brevitas
+
+
+def own(*layers: nn.Module) -> nn.Module:
+    """Layers with this project's quantisers and scales that use all codes."""
+    torch.manual_seed(1)
+    model = nn.Sequential(*layers)
+    initialise_scales(model, inputs())
+    for module in model.modules():
+        if isinstance(module, QuantConv2d | QuantLinear):
+            scale = module.kernels.detach().abs().amax((1, 2, 3), keepdim=True)
+            module.weight_quantiser.scale.data = scale / module.weight_quantiser.high
+    return model
+
+
+def convolution(bits: int = 4, **settings) -> QuantConv2d:
+    return QuantConv2d(4, 6, bits=bits, **{"kernel_size": 3} | settings)
+
+
+def brevitas(layer: nn.Module, **activation) -> nn.Module:
+    """A layer behind an activation of Brevitas that has seen some values."""
+    torch.manual_seed(1)
+    activation = {"bit_width": 4, "return_quant_tensor": True} | activation
+    model = nn.Sequential(qnn.QuantReLU(**activation), layer)
+    model(inputs())
+    return model
+
+
+def brevitas_convolution(**settings) -> nn.Module:
+    settings = {"weight_bit_width": 4, "padding": 1} | settings
+    return qnn.QuantConv2d(4, 6, 3, **settings)
+
+
+def inputs() -> torch.Tensor:
+    return torch.rand(IMAGES, 4, 8, 7, generator=torch.Generator().manual_seed(2))
+
+
+def fitted(model: nn.Module) -> Fit | FitError:
+    """The last layer of `model` on `inputs()`."""
+    name = list(layers_of(model))[-1]
+    return fit_layers(model, inputs(), [name])[name]
+
+
+def fits(model: nn.Module, requantised: bool = False) -> Fit:
+    """Assert that the last layer fits, and that its integers are those of its own output.
+
+    With `requantised` the model gives something else than the sums.
+    """
+    found = fitted(model)
+    assert isinstance(found, Fit), found
+    layer = found.layer
+    sums = integer_convolution(
+        layer.activation_codes, layer.weight_codes, layer.stride, layer.padding
+    )
+    assert layer.reference.abs().max() > 0
+    assert layer.error(sums)[1] < 1e-3
+    assert layer.error(sums + 1)[1] == pytest.approx(1, rel=1e-3)
+    with torch.no_grad():
+        output = model(inputs())
+    if isinstance(output, torch.Tensor) and output.ndim == 4 and output.shape[1] == 6:
+        assert torch.equal(layer.reference, output) != requantised
+    return found
+
+
+@pytest.mark.parametrize("bits", [2, 3, 4])
+def test_bits(bits):
+    found = fits(own(convolution(bits)))
+    assert (found.weight_bits, found.activation_bits) == (bits, bits)
+    assert found.layer.weight_codes.abs().max() == 2 ** (bits - 1) - 1
+
+
+@pytest.mark.parametrize(
+    ("settings", "stride", "padding"),
+    [
+        ({"stride": 2, "padding": 1}, 2, 1),
+        ({"kernel_size": 1, "stride": 2}, 2, 0),
+        ({"kernel_size": 5, "padding": 3, "stride": 3}, 3, 3),
+        ({"padding": "same"}, 1, 1),
+        ({"padding": "valid", "stride": 2}, 2, 0),
+    ],
+)
+def test_geometry(settings, stride, padding):
+    layer = fits(own(convolution(**settings))).layer
+    assert (layer.stride, layer.padding) == (stride, padding)
+
+
+def test_linear_layer_is_a_convolution_of_one_pixel():
+    layer = fits(own(nn.Flatten(), QuantLinear(4 * 8 * 7, 5, bits=4))).layer
+    assert layer.activation_codes.shape == (IMAGES, 224, 1, 1)
+    assert layer.weight_codes.shape == (5, 224, 1, 1)
+    assert layer.reference.shape == (IMAGES, 5, 1, 1)
+    assert layer.after.bias.abs().min() > 0
+
+
+def test_linear_layer_on_more_dimensions():
+    """[N, …, features], as in a transformer: all but the features are pixels."""
+    layer = fits(own(QuantLinear(7, 5, bits=4, bias=False))).layer
+    assert layer.activation_codes.shape == (IMAGES, 7, 4 * 8, 1)
+    assert layer.reference.shape == (IMAGES, 5, 4 * 8, 1)
+
+
+def test_one_scale_for_all_weights():
+    model = own(convolution())
+    model[0].weight_quantiser = Quantiser(4, signed=True)
+    model[0].weight_quantiser.scale.data.fill_(0.02)
+    assert fits(model).layer.step.shape == (6, 1, 1)
+
+
+class Anywhere(nn.Module):
+    """Layers outside nn.Sequential, around which much happens that must not reach the capture."""
+
+    def __init__(self):
+        super().__init__()
+        self.parts = nn.ModuleDict({"first": convolution(padding=1)})
+        self.norm = nn.BatchNorm2d(6)
+        self.second = QuantConv2d(6, 6, bits=4, kernel_size=1)
+        self.training_only = convolution()
+        self.by_name = False
+
+    def forward(self, x):
+        x = nn.functional.dropout(x, 0.5, self.training)
+        first = self.parts["first"](x)
+        x.zero_()  # after the layer has used it
+        first.relu_()  # overwrites the layer's output
+        if self.training:
+            self.training_only(x)
+        second = self.norm(first).relu_()
+        return self.second(x=second) if self.by_name else self.second(second)
+
+
+def test_any_module_in_training_mode_and_with_operations_in_place():
+    model = own(Anywhere()).train()
+    model[0].norm.running_var.fill_(0.3)
+    model[0].by_name = True
+    found = fit_layers(model, inputs(), list(layers_of(model)))
+    assert all(isinstance(found[f"0.{n}"], Fit) for n in ("parts.first", "second"))
+    assert str(found["0.training_only"]) == "the forward pass does not use it"
+    reference = found["0.parts.first"].layer.reference
+    assert reference.min() < 0 < reference.max()
+    assert found["0.second"].layer.activation_codes.max() > 0
+    assert not any(m._forward_hooks or m._forward_pre_hooks for m in model.modules())
+
+
+def test_float32_whatever_is_set_around():
+    model = own(convolution())
+    torch.set_float32_matmul_precision("medium")
+    try:
+        with torch.autocast("cpu", torch.bfloat16):
+            found = fitted(model)
+        assert torch.get_float32_matmul_precision() == "medium"
+    finally:
+        torch.set_float32_matmul_precision("highest")
+    assert isinstance(found, Fit), found
+
+
+class WithGradients(nn.Sequential):
+    @torch.enable_grad()
+    def forward(self, x):
+        return super().forward(x)
+
+
+class Inference(nn.Sequential):
+    @torch.inference_mode()
+    def forward(self, x):
+        return super().forward(x)
+
+
+@pytest.mark.parametrize("kind", [WithGradients, Inference])
+def test_whatever_the_model_does_about_gradients(kind, tmp_path):
+    model = kind(*own(nn.Flatten(), QuantLinear(4 * 8 * 7, 5, bits=4)))
+    found = fits(model)
+    save_layers(tmp_path / "layers", {"1": found.layer}, "test")
+
+
+class Autocast(nn.Sequential):
+    def forward(self, x):
+        with torch.autocast("cpu", torch.bfloat16):
+            return super().forward(x)
+
+
+class Twice(nn.Sequential):
+    def forward(self, x):
+        return super().forward(x) + super().forward(x)
+
+
+class Own(QuantConv2d):
+    """Computes something else than it says."""
+
+    def forward(self, x):
+        return super().forward(x) * 1.01
+
+
+def changed(model: nn.Module, change) -> nn.Module:
+    """`model` after `change` of its last layer."""
+    change(list(layers_of(model).values())[-1])
+    return model
+
+
+def scale(quantiser: str, value: float):
+    return lambda layer: getattr(layer, quantiser).scale.data.view(-1)[-1:].fill_(value)
+
+
+def signed(layer):
+    layer.activation_quantiser = Quantiser(4, signed=True)
+
+
+def per_channel(layer):
+    layer.activation_quantiser = Quantiser(4, signed=False, per_channel=3)
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: own(convolution(8)), "its activations have 8 bits, expected at most 4"),
+        (lambda: own(convolution(5)), "its activations have 5 bits"),
+        (lambda: changed(own(convolution()), signed), "its activations are signed"),
+        (lambda: changed(own(convolution()), per_channel), "its activations have several scales"),
+        (lambda: own(convolution(groups=2)), "it has 2 groups, expected one"),
+        (lambda: own(QuantConv2d(4, 4, bits=4, kernel_size=3, groups=4)), "groups (depthwise)"),
+        (lambda: own(convolution(dilation=2)), "its dilation is (2, 2), expected 1"),
+        (lambda: own(convolution(kernel_size=(3, 1))), "its kernel is 3 × 1, expected a square"),
+        (lambda: own(convolution(stride=(1, 2))), "its stride is 1 × 2"),
+        (lambda: own(convolution(padding=(1, 0))), "its padding is 1 × 0"),
+        (lambda: own(convolution(kernel_size=2, padding="same")), "'same' is not the same on all"),
+        (lambda: own(convolution(padding=1, padding_mode="circular")), "mode 'circular'"),
+        (lambda: nn.Conv2d(4, 6, 3), "it is not quantised: a Conv2d"),
+        (lambda: nn.Linear(7, 2), "it is not quantised: a Linear"),
+        (lambda: nn.ConvTranspose2d(4, 6, 3), "it is a ConvTranspose2d, expected a 2D convolution"),
+        (lambda: nn.Sequential(nn.Flatten(2), nn.Conv1d(4, 6, 3)), "it is a Conv1d"),
+        (lambda: nn.Sequential(nn.Unflatten(1, (2, 2)), nn.Conv3d(2, 1, 2)), "it is a Conv3d"),
+        (
+            lambda: changed(own(convolution()), lambda m: setattr(m, "quantising", False)),
+            "its quantisers are switched off",
+        ),
+        (
+            lambda: own(nn.Flatten(0, 1), QuantLinear(7, 2, bits=4)),
+            "its input is [12, 8, 7], expected [3, channels, height, width]",
+        ),
+        (
+            lambda: own(
+                nn.Flatten(0, 1),
+                nn.Unflatten(0, (3, 4)),
+                nn.Flatten(0, 1),
+                nn.Unflatten(0, (4, 3)),
+                QuantConv2d(3, 2, bits=4, kernel_size=1),
+            ),
+            "its input is [4, 3, 8, 7]",
+        ),
+        (lambda: Twice(*own(convolution())), "the forward pass calls it 2 times"),
+        (lambda: Autocast(*own(convolution())), "its output is torch.bfloat16"),
+        (lambda: own(Own(4, 6, bits=4, kernel_size=3)), "its output differs from what its"),
+        (
+            lambda: changed(own(convolution()), scale("weight_quantiser", 0.0)),
+            "its weights have a scale of 0, expected at least 1e-06",
+        ),
+        (
+            lambda: changed(own(convolution()), lambda m: m.weight.data.zero_()),
+            "its weight codes are all 0, which proves nothing",
+        ),
+        (
+            lambda: changed(own(convolution()), scale("activation_quantiser", 100.0)),
+            "its activation codes are all 0, which proves nothing",
+        ),
+        (
+            lambda: changed(own(convolution()), scale("activation_quantiser", -0.5)),
+            "its activations have a scale of -0.5, expected at least 1e-06",
+        ),
+        (lambda: changed(own(convolution()), scale("weight_quantiser", float("nan"))), "of nan"),
+        (lambda: changed(own(convolution()), scale("weight_quantiser", torch.inf)), "a scale that"),
+        (
+            lambda: own(
+                QuantConv2d(4, 70_000, bits=4, kernel_size=1, stride=9),
+                nn.Flatten(),
+                QuantLinear(70_000, 2, bits=4),
+            ),
+            "its sums can reach ±8,400,000, more than 24 bits hold",
+        ),
+    ],
+)
+def test_why_not(make, words):
+    found = fitted(make())
+    assert isinstance(found, FitError)
+    assert words in str(found)
+    assert "\n" not in str(found)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"stride": 2, "bias": False},
+        {"weight_quant": Int8WeightPerChannelFloat, "weight_bit_width": 3},
+        {"weight_quant": Int8WeightPerChannelFloat, "bias_quant": Int8Bias},
+        {"weight_narrow_range": False},
+        {"output_quant": Uint8ActPerTensorFloat},
+        {"padding": "same"},
+    ],
+)
+def test_brevitas_convolution(settings):
+    """Weight scales per tensor and per channel, biases, and an output that is quantised again."""
+    found = fits(brevitas(brevitas_convolution(**settings)), "output_quant" in settings)
+    assert found.weight_bits == settings.get("weight_bit_width", 4)
+    low = found.layer.weight_codes.min()
+    assert low == (-8 if "weight_narrow_range" in settings else 1 - 2 ** (found.weight_bits - 1))
+    assert bool(found.layer.after.bias.any()) == settings.get("bias", True)
+
+
+def test_brevitas_input_quantiser_and_quant_tensor_output():
+    layer = brevitas_convolution(
+        input_quant=Uint8ActPerTensorFloat, input_bit_width=3, return_quant_tensor=True
+    )
+    found = fits(brevitas(layer, return_quant_tensor=False))
+    assert found.activation_bits == 3
+
+
+def test_brevitas_output_quantiser_shared_by_two_layers():
+    shared = qnn.QuantIdentity(bit_width=4).act_quant
+    model = nn.Sequential(
+        qnn.QuantReLU(bit_width=4, return_quant_tensor=True),
+        qnn.QuantConv2d(4, 4, 1, weight_bit_width=4, output_quant=shared),
+        qnn.QuantReLU(bit_width=4, return_quant_tensor=True),
+        qnn.QuantConv2d(4, 6, 1, weight_bit_width=4, output_quant=shared),
+    )
+    torch.manual_seed(1)
+    model(inputs())
+    found = fit_layers(model, inputs(), ["1", "3"])
+    assert all(isinstance(fit, Fit) for fit in found.values()), found
+    assert found["1"].layer.reference.shape[1] == 4
+    assert found["3"].layer.reference.shape[1] == 6
+
+
+def test_brevitas_linear_layer():
+    model = brevitas(
+        nn.Sequential(
+            nn.Flatten(),
+            qnn.QuantLinear(
+                224, 5, bias=True, weight_bit_width=4, weight_quant=Int8WeightPerChannelFloat
+            ),
+        )
+    )
+    layer = fits(model).layer
+    assert layer.weight_codes.shape == (5, 224, 1, 1)
+    assert layer.step.unique().numel() == 5
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: brevitas(brevitas_convolution(weight_bit_width=8)), "its weights have 8 bits"),
+        (lambda: brevitas(brevitas_convolution(), bit_width=8), "its activations have 8 bits"),
+        (
+            lambda: brevitas(brevitas_convolution(), return_quant_tensor=False),
+            "its input is not quantised to integers, a Tensor; give it input_quant, or "
+            "return_quant",
+        ),
+        (lambda: brevitas(brevitas_convolution(weight_quant=None)), "its weight is not quantised"),
+        (
+            lambda: brevitas(
+                nn.Sequential(
+                    qnn.QuantIdentity(bit_width=4, return_quant_tensor=True), brevitas_convolution()
+                ),
+                return_quant_tensor=False,
+            ),
+            "its activations are signed, expected codes 0 to 15",
+        ),
+        (
+            lambda: brevitas(
+                nn.Sequential(
+                    nn.BatchNorm2d(4),
+                    brevitas_convolution(
+                        input_quant=ShiftedUint8ActPerTensorFloat, input_bit_width=4
+                    ),
+                ),
+                return_quant_tensor=False,
+            ),
+            "its input has a zero point of",
+        ),
+        (
+            lambda: brevitas(brevitas_convolution(weight_quant=ShiftedUint8WeightPerTensorFloat)),
+            "its weight has a zero point of",
+        ),
+        (lambda: brevitas(brevitas_convolution(groups=2)), "it has 2 groups"),
+        (lambda: brevitas(brevitas_convolution(padding="same", stride=2)), "'same' is not the"),
+        (lambda: brevitas(qnn.QuantConvTranspose2d(4, 6, 3)), "it is a QuantConvTranspose2d"),
+    ],
+)
+def test_why_not_with_brevitas(make, words):
+    torch.manual_seed(3)
+    test_why_not(make, words)

@@ -1,0 +1,1 @@
+"""What the hardware must compute, from PyTorch, on integers."""

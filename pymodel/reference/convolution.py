@@ -1,0 +1,83 @@
+"""What the array must compute, from PyTorch's convolution and not from the code that cuts tiles."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from pymodel.hardware.tiling import Tile
+from pymodel.quantiser import QuantConv2d
+
+
+def integer_convolution(
+    activations: Tensor,
+    weights: Tensor,
+    stride: int | tuple[int, int],
+    padding: int | tuple[int, int],
+) -> Tensor:
+    """Exact integer convolution by PyTorch: int64 [N, C_out, H', W'].
+
+    activations: integer [N, C_in, H, W]; weights: integer [C_out, C_in, k, k]. Computed in float64,
+    in which every product and sum of codes is a whole number far below 2^53, hence exact.
+    """
+    return functional.conv2d(
+        activations.double(), weights.double(), stride=stride, padding=padding
+    ).to(torch.int64)
+
+
+def tile_psums(
+    codes: Tensor,
+    weight_codes: Tensor,
+    tile: Tile,
+    stride: int | tuple[int, int],
+    padding: int | tuple[int, int],
+    rows: int,
+    cols: int,
+) -> Tensor:
+    """The psums of one tile: the convolution of its channels with one kernel position left.
+
+    codes: int8 [N, C_in, H, W]; weight_codes: int8 [C_out, C_in, k, k]; stride and padding in
+    pixels, as of `integer_convolution`. Returns int64 [N, output pixels, cols], pixels row by row.
+    """
+    outputs = slice(tile.output_group * cols, (tile.output_group + 1) * cols)
+    inputs = slice(tile.input_group * rows, (tile.input_group + 1) * rows)
+    weights = weight_codes[outputs, inputs]
+    position = torch.zeros_like(weights)
+    position[:, :, tile.ky, tile.kx] = 1
+    psums = integer_convolution(codes[:, inputs], weights * position, stride, padding)
+    psums = functional.pad(psums, (0, 0, 0, 0, 0, cols - psums.shape[1]))
+    return psums.permute(0, 2, 3, 1).flatten(1, 2)
+
+
+def raster_psums(padded: Tensor, weights: Tensor) -> Tensor:
+    """The psums of each kernel position at every pixel of a padded map: its 1 × 1 convolution.
+
+    padded: integer [C_in, H, W]; weights: integer [C_out, C_in, k, k]. Returns int64
+    [k · k, H · W, C_out], kernel positions and pixels row by row.
+    """
+    out_channels, in_channels, kernel, _ = weights.shape
+    single = weights.permute(2, 3, 0, 1).reshape(-1, in_channels, 1, 1)
+    psums = integer_convolution(padded[None], single, 1, 0)
+    return psums.reshape(kernel * kernel, out_channels, -1).transpose(1, 2)
+
+
+def step(layer: QuantConv2d) -> Tensor:
+    """The value of one unit of the integer sum, s_w[c] · s_x: float32 [C_out, 1, 1]."""
+    return (layer.weight_quantiser.scale * layer.activation_quantiser.scale).detach()[:, 0]
+
+
+class IntegerConv2d(nn.Module):
+    """Stands in for a quantised convolution and computes it on integer codes, then scales."""
+
+    def __init__(self, layer: QuantConv2d):
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Float input [N, C_in, H, W] → float32 output [N, C_out, H', W']."""
+        sums = integer_convolution(
+            self.layer.activation_codes(x),
+            self.layer.weight_codes(),
+            self.layer.stride,
+            self.layer.padding,
+        )
+        return sums.float() * step(self.layer)

@@ -1,0 +1,209 @@
+"""The whole network on integers, as the core computes it: the reference for every code.
+
+Between the first convolution and the classifier, which stay float, a layer is an integer
+convolution, and thresholds (pymodel/hardware/thresholds.py) give the next layer's codes. Max pools
+act on codes: a threshold staircase is monotone, so the largest of four outputs has the largest
+code.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from pymodel.capture import find_next
+from pymodel.hardware.registers import Mode
+from pymodel.hardware.thresholds import fold, requantise, thresholds
+from pymodel.images import normalise
+from pymodel.quantiser import QuantConv2d, quantised_layers
+from pymodel.reference.convolution import integer_convolution, step
+from pymodel.support.errors import InputError
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One quantised convolution."""
+
+    name: str
+    layer: QuantConv2d
+    weights: Tensor  # codes, int8 [C_out, C_in, k, k]
+
+    def sums(self, codes: Tensor) -> Tensor:
+        """Integer sums, int64 [N, C_out, H', W'], of input codes [N, C_in, H, W]."""
+        return integer_convolution(codes, self.weights, self.layer.stride, self.layer.padding)
+
+    @property
+    def settings(self) -> dict[str, int]:
+        """Returns the fields of `pymodel.hardware.core.Layer` that the layer decides."""
+        return {
+            "out_channels": self.layer.out_channels,
+            "kernel": self.layer.kernel_size[0],
+            "stride": self.layer.stride[0],
+            "padding": self.layer.padding[0],
+        }
+
+
+@dataclass(frozen=True)
+class InnerStage(Stage):
+    """One whose outputs are codes for the next."""
+
+    gain: np.ndarray  # a and b of y = a · sum + b, float64 [C_out]
+    offset: np.ndarray
+    next_scale: float  # of the next layer's input
+    table: np.ndarray  # the thresholds that follow from these, int64 [C_out, 16]
+    pools: tuple[nn.MaxPool2d, ...]  # between this layer's codes and the next layer
+
+    @property
+    def settings(self) -> dict[str, int]:
+        """And `pools`, how many 2 × 2 pools follow. InputError for other pools."""
+        if any((pool.kernel_size, pool.stride, pool.padding) != (2, 2, 0) for pool in self.pools):
+            raise InputError(f"the pooling after {self.name} is {self.pools}, expected 2 × 2")
+        return super().settings | {"mode": int(Mode.CODES), "pools": len(self.pools)}
+
+    def codes(self, codes: Tensor) -> Tensor:
+        """What the core sends for input codes: int8 [N, C_out, H', W']."""
+        return requantise(self.sums(codes), self.table).to(torch.int8)
+
+    def pool(self, outputs: Tensor) -> Tensor:
+        """From outputs (codes or floats) to the next layer's input."""
+        pooled = outputs if outputs.is_floating_point() else outputs.float()
+        for pool in self.pools:
+            pooled = pool(pooled)
+        return pooled.to(outputs.dtype)
+
+    def edge_distances(self, codes: Tensor) -> Tensor:
+        """How far the next layer's inputs lie from the edge between two codes, in steps (0 … 0.5).
+
+        In float64, from input codes; of the shape of the next layer's input.
+        """
+        gain, offset = (torch.from_numpy(v)[:, None, None] for v in (self.gain, self.offset))
+        steps = (self.sums(codes) * gain + offset).relu() / self.next_scale
+        return (self.pool(steps) % 1 - 0.5).abs()
+
+
+@dataclass(frozen=True)
+class LastStage(Stage):
+    """The last one, whose sums are the result."""
+
+    @property
+    def settings(self) -> dict[str, int]:
+        return super().settings | {"mode": int(Mode.SUMS), "pools": 0}
+
+
+class IntegerNetwork:
+    """A VGG16 whose quantised layers are computed on integers."""
+
+    def __init__(self, model: nn.Module):
+        self.model = model.eval()
+        layers = quantised_layers(model)
+        *inner, last = layers
+        self.inner = []
+        for name in inner:
+            layer = layers[name]
+            next_name, between = find_next(model, name)
+            gain, offset = fold(layer, between)
+            scale = layers[next_name].activation_quantiser.scale.item()
+            pools = tuple(module for module in between if isinstance(module, nn.MaxPool2d))
+            self.inner.append(
+                InnerStage(
+                    name,
+                    layer,
+                    layer.weight_codes(),
+                    gain,
+                    offset,
+                    scale,
+                    thresholds(gain, offset, scale),
+                    pools,
+                )
+            )
+        self.last = LastStage(last, layers[last], layers[last].weight_codes())
+        order = [f"features.{name}" for name, _ in model.features.named_children()]
+        self._before = model.features[: order.index(inner[0])]
+        self._after = model.features[order.index(last) + 1 :]
+
+    @property
+    def stages(self) -> list[Stage]:
+        """All, in order."""
+        return [*self.inner, self.last]
+
+    @torch.no_grad()
+    def first_codes(self, images: Tensor) -> Tensor:
+        """uint8 images [N, 3, 32, 32] → the first stage's input codes, int8; on the host."""
+        return self.inner[0].layer.activation_codes(self._before(normalise(images)))
+
+    def outputs(self, codes: Tensor) -> Iterator[Tensor]:
+        """What each stage must give, one after another, from `first_codes`; at last sums."""
+        for stage in self.inner:
+            outputs = stage.codes(codes)
+            yield outputs
+            codes = stage.pool(outputs)
+        yield self.last.sums(codes)
+
+    @torch.no_grad()
+    def logits(self, sums: Tensor) -> Tensor:
+        """float32 [N, 10] from the last stage's sums [N, C, H, W]; on the host."""
+        features = self._after(sums.float() * step(self.last.layer))
+        return self.model.classifier(torch.flatten(features, 1))
+
+
+@contextmanager
+def input_codes(network: IntegerNetwork) -> Iterator[list[Tensor]]:
+    """A list that takes each stage's input codes when the fake-quantised network runs."""
+    inputs: list[Tensor] = []
+    hooks = [
+        stage.layer.register_forward_pre_hook(
+            lambda layer, given: inputs.append(layer.activation_codes(given[0]))
+        )
+        for stage in network.stages
+    ]
+    try:
+        yield inputs
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+class Difference(NamedTuple):
+    """Where the codes that the next stage gets are not those of the fake-quantised network."""
+
+    codes: int
+    differing: int  # although the stage had the same input
+    farthest: float  # of these: from the edge between two codes, in steps
+    differing_in_the_end: int  # with what the stages before had made different
+
+
+@torch.no_grad()
+def compare_with_fake_quantised(
+    network: IntegerNetwork, images: Tensor
+) -> tuple[Tensor, Tensor, list[Difference]]:
+    """Predictions of both, int64 [N], and the differences of each stage but the last.
+
+    images: uint8 [N, 3, 32, 32]. The fake-quantised network computes in float32 and rounds in every
+    step; the integer network rounds nowhere.
+    """
+    with input_codes(network) as inputs:
+        fake = network.model(normalise(images)).argmax(1)
+    codes, differences = inputs[0], []
+    for stage, given, expected in zip(network.inner, inputs, inputs[1:], strict=False):
+        outputs = stage.pool(stage.codes(codes))
+        alone = outputs.clone()
+        other = (codes != given).flatten(1).any(1)  # images whose input is not the same any more
+        if other.any():
+            alone[other] = stage.pool(stage.codes(given[other]))
+        wrong = alone != expected
+        here = wrong.flatten(1).any(1)
+        distances = stage.edge_distances(given[here])[wrong[here]].tolist()
+        differences.append(
+            Difference(
+                expected.numel(),
+                int(wrong.sum()),
+                max(distances, default=0.0),
+                int((outputs != expected).sum()),
+            )
+        )
+        codes = outputs
+    return network.logits(network.last.sums(codes)).argmax(1), fake, differences

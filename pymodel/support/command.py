@@ -1,0 +1,140 @@
+"""What every command has in common: help with examples, how much it says, colours, exit codes."""
+
+import argparse
+import errno
+import importlib
+import logging
+import os
+import re
+import sys
+from collections.abc import Callable, Sequence
+
+from rich.console import Console, RenderableType
+from rich.text import Text
+
+from pymodel.support.errors import InputError
+
+PASSED, FAILED, REFUSED, INTERRUPTED = 0, 1, 2, 130  # exit codes
+# Of the disk, not of ours: what is full, read-only, too large, or of another user
+UNWRITABLE = {
+    errno.EACCES,
+    errno.EDQUOT,
+    errno.EFBIG,
+    errno.EIO,
+    errno.ENOSPC,
+    errno.EPERM,
+    errno.EROFS,
+}
+_quiet = False
+
+
+class CommandParser(argparse.ArgumentParser):
+    """The parser of one command, from its module's docstring.
+
+    The first line of `doc` is the description, its lines `python -m …` are the examples. Every
+    command takes --quiet and --verbose, which hold for the process once arguments are parsed.
+    """
+
+    def __init__(self, module: str, doc: str):
+        examples = re.findall(r"^ *((?:\w+=\w+ )?python -m(?:.*\\\n)*.*)$", doc, re.MULTILINE)
+        super().__init__(
+            prog=f"python -m {module}",
+            description=doc.splitlines()[0],
+            epilog="\n".join(["examples:", *(f"  {example}" for example in examples)]),
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        how_much = self.add_mutually_exclusive_group()
+        how_much.add_argument("-q", "--quiet", action="store_true", help="only the last line")
+        how_much.add_argument("-v", "--verbose", action="store_true", help="all that cocotb logs")
+
+    def parse_args(self, args: Sequence[str] | None = None, namespace=None) -> argparse.Namespace:
+        """As argparse does; sets how much this process says."""
+        arguments = super().parse_args(args, namespace)
+        global _quiet
+        _quiet = arguments.quiet
+        if _quiet:  # with a handler there already, cocotb-test adds none that prints
+            logging.getLogger().addHandler(logging.NullHandler())
+        if arguments.verbose:
+            os.environ["COCOTB_LOG_LEVEL"] = "DEBUG"
+        return arguments
+
+
+def whole_number(name: str, text: str, low: int, high: int) -> int:
+    """`text` as an integer from `low` to `high`; InputError, which calls it `name`, if it is none.
+
+    >>> whole_number("IMAGES", "16", 1, 100)
+    16
+    """
+    # The length first: int() refuses very long ones in words of its own.
+    if not text.isascii() or not text.isdecimal() or len(text) > 9 or not low <= int(text) <= high:
+        raise InputError(f"{name} is {text!r}, expected a whole number from {low} to {high}")
+    return int(text)
+
+
+def quiet() -> bool:
+    """Whether this command was called with --quiet."""
+    return _quiet
+
+
+def tell(*parts: RenderableType) -> None:
+    """Print, but not with --quiet. Long lines are not broken."""
+    if not _quiet:
+        for part in parts:
+            _print(part)
+
+
+def conclude(text: str, *, passed: bool = True) -> int:
+    """Print the last line, in green or red on a terminal; the exit code."""
+    _print(text, style="green" if passed else "bold red")
+    return PASSED if passed else FAILED
+
+
+def run_command(main: Callable[[], int]) -> None:
+    """Run a command's `main` and exit with what it returns: 0 passed, 1 a check failed.
+
+    An InputError is one line and exit code 2, without traceback, and so is a file that cannot be
+    written; Ctrl-C is 130, as a shell expects.
+    """
+    try:
+        sys.exit(main())
+    except InputError as error:
+        _print(f"error: {error}", style="bold red", stderr=True)
+        sys.exit(REFUSED)
+    except OSError as error:
+        if error.errno not in UNWRITABLE:
+            raise
+        where = f"{error.filename}: " if error.filename else ""
+        _print(f"error: {where}{error.strerror}", style="bold red", stderr=True)
+        sys.exit(REFUSED)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        sys.exit(INTERRUPTED)
+
+
+def run_room(room: str, commands: dict[str, str] | str) -> None:
+    """Run the command of a room: its only one, or the one that the first argument names.
+
+    `commands` is that one's module, or the module of each name. The modules are imported here, so
+    that worker processes find their functions by the modules' names. Without a name, or with
+    --help, the names are printed.
+    """
+    if isinstance(commands, str):
+        run_command(importlib.import_module(commands).main)
+    names = sys.argv[1:2]
+    if names and names[0] in commands:
+        module = importlib.import_module(commands[names[0]])
+        sys.argv[1:2] = []
+        run_command(module.main)
+    lines = [f"  python -m {room} {name} --help" for name in commands]
+    if names in (["-h"], ["--help"]):
+        print("\n".join(["commands of this room:", *lines]))
+        sys.exit(PASSED)
+    found = f"'{names[0]}'" if names else "nothing"
+    print(f"error: python -m {room} got {found}, expected {', '.join(commands)}", file=sys.stderr)
+    sys.exit(REFUSED)
+
+
+def _print(part: RenderableType, *, style: str | None = None, stderr: bool = False) -> None:
+    """Through rich: colours only on a terminal, and none where NO_COLOR is set."""
+    console = Console(stderr=stderr, highlight=False, markup=False, emoji=False)
+    console.print(part, style=style, soft_wrap=isinstance(part, str | Text))

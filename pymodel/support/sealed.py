@@ -1,0 +1,59 @@
+"""Safetensors files that carry a SHA-256 over their tensors and metadata."""
+
+import hashlib
+import json
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, uint8
+
+from pymodel.support.errors import InputError
+from pymodel.support.files import replacing
+
+
+def write_sealed(tensors: dict[str, Tensor], metadata: dict[str, str], path: str | Path) -> None:
+    """Write tensors and metadata with their SHA-256; no other check."""
+    with replacing(path) as temporary:
+        save_file(tensors, temporary, {**metadata, "sha256": digest(tensors, metadata)})
+
+
+def digest(tensors: dict[str, Tensor], metadata: dict[str, str]) -> str:
+    """SHA-256 (hex) over metadata and tensors: names, dtypes, shapes and bytes, in sorted order."""
+    sha = hashlib.sha256(json.dumps(metadata, sort_keys=True).encode())
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        sha.update(f"{name} {tensor.dtype} {list(tensor.shape)}\n".encode())
+        sha.update(tensor.contiguous().flatten().view(uint8).numpy().tobytes())
+    return sha.hexdigest()
+
+
+def read_sealed(path: str | Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Tensors and metadata of a sealed file, without `sha256`.
+
+    Raises InputError if the file is missing, no safetensors file, or altered.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = dict(file.metadata() or {})
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        with Path(path).open("rb") as file:
+            header = file.read(int.from_bytes(file.read(8), "little"))
+        if min(header) < ord(" "):  # a space may have been flipped: no other blank is ever written
+            raise ValueError("a control character in the header")
+        found = metadata.pop("sha256", None)
+        computed = digest(tensors, metadata)
+    except FileNotFoundError:
+        raise InputError(f"{path}: not found; expected a file of this project") from None
+    except (SafetensorError, OSError, RuntimeError, ValueError, MemoryError) as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise InputError(
+            f"{path}: truncated, or no readable safetensors file ({reason}); expected a whole one"
+        ) from None
+    if found is None:
+        raise InputError(f"{path}: has no sha256 in its metadata; expected a file of this project")
+    if found != computed:
+        raise InputError(
+            f"{path}: altered, its SHA-256 is {computed[:12]}…, expected {found[:12]}…"
+        )
+    return tensors, metadata

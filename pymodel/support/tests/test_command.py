@@ -1,0 +1,139 @@
+"""Every command alike: help with an example, --quiet, --verbose, colours, exit codes."""
+
+import importlib
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+
+from pymodel.support import command as commands
+from pymodel.support.command import CommandParser, conclude, tell
+from pymodel.support.errors import InputError
+from pymodel.support.files import ROOT
+
+
+def all_commands() -> dict[str, str]:
+    """What a user types after `python -m`, and the module with its `main`."""
+    found = {}
+    for room in ("pymodel", "training", "tb"):
+        for path in (ROOT / room).rglob("*.py"):
+            name = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+            if path.name == "__main__.py":
+                folder = name.removesuffix(".__main__")
+                only = re.search(r'run_room\("[\w.]+", "([\w.]+)"\)', path.read_text())
+                commands = {"": only[1]} if only else importlib.import_module(name).COMMANDS
+                found |= {f"{folder} {word}".strip(): module for word, module in commands.items()}
+            elif "\n    run_command(" in path.read_text() and room == "training":
+                found[name] = name
+    return found
+
+
+COMMANDS = all_commands()
+DOC = """What it does.
+
+python -m some.module --all \\
+    --of it
+    X=1 python -m some.module
+"""
+
+
+@pytest.fixture(autouse=True)
+def as_it_was(monkeypatch):
+    """What --quiet and --verbose leave behind."""
+    monkeypatch.setattr(commands, "_quiet", False)
+    monkeypatch.delenv("COCOTB_LOG_LEVEL", raising=False)
+
+
+def test_all_commands_are_here():
+    assert {"tb.run layer", "tb.formal", "training.train", "pymodel.own_network"} <= set(COMMANDS)
+    assert len(COMMANDS) > 20
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_has_an_example(name, command):
+    module = COMMANDS[name]
+    source = importlib.import_module(module)
+    arguments = [getattr(source, module.rpartition(".")[2])] if "examples" in module else []
+    code, out, err = command(lambda: source.main(*arguments), "--help")
+    assert (code, err) == (0, "")
+    assert out.startswith(f"usage: python -m {name} ")
+    examples = out[out.index("examples:") :]
+    assert re.search(rf"^  (\w+=\w+ )?python -m {re.escape(name)}\b", examples, re.MULTILINE)
+    for option in ("--quiet", "--verbose"):
+        assert option in out
+
+
+def test_examples_come_from_the_docstring(capsys):
+    with pytest.raises(SystemExit):
+        CommandParser("some.module", DOC).parse_args(["--help"])
+    out = capsys.readouterr().out
+    assert "What it does." in out
+    assert "  python -m some.module --all \\\n    --of it\n  X=1 python -m some.module\n" in out
+
+
+def test_quiet_says_only_how_it_ended(command):
+    def main():
+        CommandParser("some.module", DOC).parse_args()
+        tell("a table")
+        return conclude("FAILED: why", passed=False)
+
+    assert command(main) == (1, "a table\nFAILED: why\n", "")
+    assert command(main, "--quiet") == (1, "FAILED: why\n", "")
+
+
+def test_verbose_is_cocotbs_debug_level(command):
+    def main():
+        CommandParser("some.module", DOC).parse_args()
+        return conclude(os.environ.get("COCOTB_LOG_LEVEL", "none"))
+
+    assert command(main)[1] == "none\n"
+    assert command(main, "-v")[1] == "DEBUG\n"
+
+
+def test_exit_codes(command):
+    def stopped(error):
+        def main():
+            raise error
+
+        return main
+
+    assert command(lambda: conclude("right"))[0] == 0
+    assert command(lambda: conclude("wrong", passed=False))[0] == 1
+    assert command(stopped(InputError("a: found b, expected c"))) == (
+        2,
+        "",
+        "error: a: found b, expected c\n",
+    )
+    assert command(stopped(KeyboardInterrupt())) == (130, "", "interrupted\n")
+
+
+COLOURED = "from pymodel.support.command import conclude; conclude('[bold]right, 1 of 2')"
+
+
+@pytest.mark.parametrize(("no_color", "coloured"), [(None, True), ("1", False)])
+def test_colours_only_on_a_terminal_and_not_with_no_color(no_color, coloured):
+    """On a pseudo-terminal; through a pipe there are none either way."""
+    variables = {k: v for k, v in os.environ.items() if k not in ("NO_COLOR", "FORCE_COLOR")}
+    variables |= {"TERM": "xterm"} | ({"NO_COLOR": no_color} if no_color else {})
+    line = [sys.executable, "-c", COLOURED]
+    ours, theirs = os.openpty()
+    subprocess.run(line, stdout=theirs, env=variables, cwd=ROOT, check=True)
+    os.close(theirs)
+    shown = os.read(ours, 1000).decode()
+    os.close(ours)
+    assert ("\x1b[32m" in shown) == coloured
+    assert "[bold]right, 1 of 2" in shown
+    piped = subprocess.run(line, capture_output=True, text=True, env=variables, cwd=ROOT)
+    assert piped.stdout == "[bold]right, 1 of 2\n"
+
+
+@pytest.mark.parametrize(("arguments", "code"), [([], 2), (["nothing"], 2), (["--help"], 0)])
+def test_a_room_of_several_commands_names_them(arguments, code):
+    done = subprocess.run(
+        [sys.executable, "-m", "tb.gates", *arguments], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == code
+    assert re.search("netlist.*synth", done.stdout + done.stderr, re.DOTALL)
+    assert done.stderr.count("\n") == (code != 0)

@@ -1,0 +1,116 @@
+"""Files are written whole or not at all, by one process or by several, killed or not."""
+
+import os
+import resource
+import signal
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from pymodel.support.errors import InputError
+from pymodel.support.files import (
+    ROOT,
+    publish,
+    remove_leftovers,
+    replacing,
+    temporary_folder,
+    write_json,
+)
+from pymodel.support.sealed import write_sealed
+
+
+@pytest.fixture
+def small_files():
+    """No file may be larger than 4096 bytes, as on a disk that is full after so much."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda path: write_json(path, list(range(10_000))),
+        lambda path: write_sealed({"t": torch.zeros(10_000)}, {}, path),
+        lambda path: publish(ROOT / "README.md", path),
+    ],
+    ids=["JSON", "tensors", "a copy"],
+)
+def test_a_write_that_fails(small_files, write, tmp_path):
+    """One line that names the file and the reason; what was there stays, and nothing else."""
+    path = tmp_path / "file"
+    path.write_text("before")
+    with pytest.raises(
+        InputError, match=r"file: cannot be written \(.*[Ff]ile too large.*\)$"
+    ) as info:
+        write(path)
+    assert "\n" not in str(info.value)
+    assert [p.name for p in tmp_path.iterdir()] == ["file"]
+    assert path.read_text() == "before"
+
+
+def test_a_failure_of_ones_own(tmp_path):
+    path = tmp_path / "file"
+    path.write_text("before")
+
+    def fail():
+        with replacing(path) as temporary:
+            temporary.write_text("half")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    assert [p.read_text() for p in tmp_path.iterdir()] == ["before"]
+
+
+KILLED = """
+import sys, time
+from pathlib import Path
+from pymodel.support.files import replacing, temporary_folder
+here = Path(sys.argv[1])
+with replacing(here / "file") as temporary, temporary_folder("run", here) as run:
+    temporary.write_text("half")
+    (run / "inside").write_text("half")
+    print("written", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_what_a_killed_process_leaves_goes(tmp_path):
+    """While it lives it stays; the next writer removes it then, and only that."""
+    (tmp_path / ".other.tmp").write_text("of somebody else")
+    process = subprocess.Popen(
+        [sys.executable, "-c", KILLED, str(tmp_path)],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )
+    assert process.stdout.readline() == "written\n"
+    remove_leftovers(tmp_path)
+    assert len(list(tmp_path.iterdir())) == 3
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    process.stdout.close()
+    with temporary_folder("run", tmp_path) as folder:
+        assert {p.name for p in tmp_path.iterdir()} == {".other.tmp", folder.name}
+    assert [p.name for p in tmp_path.iterdir()] == [".other.tmp"]
+
+
+def test_names_are_of_one_call(tmp_path):
+    """Two threads, or two calls one inside the other, do not share a temporary file."""
+    with replacing(tmp_path / "file") as one, replacing(tmp_path / "file") as two:
+        one.write_text("one")
+        two.write_text("two")
+    assert (tmp_path / "file").read_text() == "one"
+
+
+def test_publish(tmp_path):
+    """What is there is copied; what is not there is not left from before either."""
+    (tmp_path / "source").write_text("new")
+    publish(tmp_path / "source", tmp_path / "target")
+    assert (tmp_path / "target").read_text() == "new"
+    publish(tmp_path / "none", tmp_path / "target")
+    assert not (tmp_path / "target").exists()

@@ -1,0 +1,1 @@
+"""What a bench is made of, inside the simulator: drivers, monitors, adapters, scoreboard, tiles."""

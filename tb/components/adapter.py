@@ -1,0 +1,358 @@
+"""Connects an array to the checks: how to reset it, load a tile, stream activations, read psums.
+
+docs/own-array.md explains it for somebody else's array; `tb/components/own_array.py` connects ours.
+"""
+
+import importlib.util
+import inspect
+import sys
+import time
+import traceback
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import cocotb
+import numpy as np
+from cocotb.clock import Clock
+from cocotb.handle import HierarchyObject
+from cocotb.task import Task
+from cocotb.triggers import RisingEdge, SimTimeoutError, with_timeout
+from cocotb.types import LogicArray
+from cocotb.utils import get_sim_steps, get_sim_time
+from vcd.gtkw import GTKWSave
+
+from pymodel.support.errors import InputError
+from pymodel.support.files import ROOT
+from pymodel.support.fresh import SourceLoader
+from pymodel.support.moved import new_path
+from tb.components.packing import pack, unpack
+from tb.components.scoreboard import Scoreboard
+from tb.sim.errors import BenchError
+from tb.sim.waves import CLOCK_PERIOD_NS, Watch, trace_top
+
+OWN = ROOT / "tb" / "components" / "own_array.py"
+UNKNOWN = "X or Z"  # stands for the value of a column
+TELL_SECONDS = 30.0  # a long run says so often that it goes on, or tb.sim.process would give it up
+SIZES = ("rows", "cols", "act_width", "weight_width", "psum_width", "latency", "patience")
+
+
+class ArrayAdapter(ABC):
+    """One array under test. Subclass it: TOPLEVEL, SOURCES, `reset`, `load`, `stream`, `psums`.
+
+    Each tile is a matrix weight[row][col], each activation vector one number a row, and each psum
+    vector one number a column: psum[col] = Σ over rows of activation[row] · weight[row][col].
+    """
+
+    TOPLEVEL: str  # the Verilog module
+    SOURCES: Sequence[str | Path]  # the Verilog files, relative to the folder of this one
+    PARAMETERS: Mapping[str, int] = {}  # of the module, where not its defaults
+    CLOCK = "clk_i"  # the clock port
+
+    # Of one tile, and the bits of its numbers; ours reads them from the module's parameters.
+    rows = 8
+    cols = 8
+    act_width = 4  # unsigned
+    weight_width = 4  # two's complement
+    psum_width = 16  # two's complement
+    # Cycles from an activation vector at the input to its psums: how long to wait after the last.
+    latency = 15
+    # A run is given up when no psum has come for so many times the cycles that a tile takes at a
+    # weight and at a pixel a cycle.
+    patience = 20
+
+    def __init__(self, dut: HierarchyObject):
+        self.dut = dut
+        self.clock = getattr(dut, self.CLOCK)
+        self.board: Scoreboard | None = None  # of the latest run
+        self.watch: Watch | None = None
+        self.clock_steps = (0, 0)  # of it: the edge that ends cycle 0, and the period
+
+    @abstractmethod
+    async def reset(self) -> None:
+        """Bring the array to rest; the clock runs already."""
+
+    async def load(self, weights: np.ndarray) -> None:
+        """Load one tile, int [rows, cols]; return when activations may follow."""
+        raise NotImplementedError
+
+    async def stream(self, activations: np.ndarray) -> None:
+        """Stream one tile's activations, int [pixels, rows]; return when the next tile may load."""
+        raise NotImplementedError
+
+    @abstractmethod
+    def psums(self) -> Any | None:
+        """What leaves the array at this clock edge: a psum vector, or None.
+
+        Called at every rising edge, before the adapter's coroutines go on; values read are those
+        before the edge. A vector is either the value of a bus that holds all columns, column 0 in
+        the lowest bits, or a list of one value a column, None where that column has none at this
+        edge: column by column, the n-th values belong together. X or Z in it fails the run, as does
+        a ValueError from here: int() of a value with X or Z raises one.
+        """
+
+    async def play(self, weights: np.ndarray, activations: Sequence[np.ndarray]) -> None:
+        """Tile after tile: load, then stream. An array that overlaps the two overrides this.
+
+        weights: [tiles, rows, cols]; activations: per tile [pixels, rows].
+        """
+        for tile, vectors in zip(weights, activations, strict=True):
+            await self.load(tile)
+            await self.stream(vectors)
+
+    def trace(self, save: GTKWSave) -> None:
+        """Which signals GTKWave shows first: those of the top module."""
+        trace_top(save, self.dut, self.CLOCK)
+
+    async def start(self) -> None:
+        """Start the clock and reset; the save file of a waveform is written here.
+
+        Raises BenchError if `reset` does not return.
+        """
+        for name in SIZES:
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < (name != "latency"):
+                raise InputError(f"{type(self).__name__}.{name} is {value!r}, expected an integer")
+        self.watch = Watch.of_this_run()
+        if self.watch:
+            self.watch.write_save_file(self.trace)
+        cocotb.start_soon(Clock(self.clock, CLOCK_PERIOD_NS, unit="ns").start())
+        limit = self.limit(1)
+        try:
+            with _blaming(type(self)):
+                await with_timeout(self.reset(), limit * CLOCK_PERIOD_NS, "ns")
+        except SimTimeoutError:
+            raise BenchError(f"reset() had not returned after {limit} cycles") from None
+
+    def check_fit(
+        self, weights: np.ndarray, activations: Sequence[np.ndarray], expected: np.ndarray
+    ) -> None:
+        """Raise InputError if one of these numbers has more bits than the array; see `play`."""
+        act_max, weight_max, psum_max = (
+            2**self.act_width - 1,
+            2 ** (self.weight_width - 1) - 1,
+            2 ** (self.psum_width - 1) - 1,
+        )
+        flat = np.concatenate(activations)
+        for what, least, most, width, lowest, highest in (
+            ("activations", flat.min(), flat.max(), "act_width", 0, act_max),
+            ("weights", weights.min(), weights.max(), "weight_width", -weight_max - 1, weight_max),
+            ("psums", expected.min(), expected.max(), "psum_width", -psum_max - 1, psum_max),
+        ):
+            if least < lowest or most > highest:
+                raise InputError(
+                    f"{self.TOPLEVEL} is too narrow: {what} are {least} to {most} in this run, its "
+                    f"{width} {getattr(self, width)} holds {lowest} to {highest}"
+                )
+
+    async def run(
+        self,
+        playing: Awaitable,
+        expected: np.ndarray,
+        place: Callable[[int], str],
+        first_channel: Callable[[int], int] = lambda index: 0,
+        longest: int = 1,
+    ) -> tuple[Scoreboard, int]:
+        """Await `playing` and compare every psum with `expected`, int [n, cols].
+
+        `place(index)` names the psum vector at `index`, `first_channel(index)` is the output
+        channel of its column 0; the longest tile has `longest` pixels. Returns the scoreboard,
+        whose `finish` the caller has still to call, and the cycles from the first input to the last
+        output. Cycle 0 is the first one of `playing`. Raises BenchError for X or Z, an extra
+        output, and when no psum comes for too long.
+        """
+
+        def difference(index: int, wanted: int, found: int) -> str:
+            wanted, found = unpack([wanted, found], self.cols, self.psum_width)
+            column = int(np.flatnonzero(wanted != found)[0])
+            channel = first_channel(index) + column
+            return f"channel {channel}: expected {wanted[column]}, got {found[column]}"
+
+        board = self.board = Scoreboard(pack(expected, self.psum_width), place, difference)
+        player = cocotb.start_soon(self._blamed(playing))  # starts when `_watch` awaits its edge
+        try:
+            await self._watch(board, player, self.limit(longest))
+        finally:
+            player.cancel()
+        return board, board.cycles[-1] + 1 if board.cycles else 0
+
+    def vectors(self, board: Scoreboard) -> np.ndarray:
+        """The received words as int64 [n, cols]."""
+        if not board.received:
+            return np.zeros((0, self.cols), np.int64)
+        return unpack(board.received, self.cols, self.psum_width)
+
+    def limit(self, longest: int) -> int:
+        """Cycles without a psum after which a run is given up."""
+        return self.patience * (self.rows * self.cols + longest + self.latency)
+
+    async def _blamed(self, playing: Awaitable) -> None:
+        """Await it; whatever it raises becomes a BenchError."""
+        with _blaming(type(self)):
+            await playing
+
+    async def _watch(self, board: Scoreboard, player: Task, limit: int) -> None:
+        """Hand every psum vector to the scoreboard, until after the last; BenchError as `run`."""
+        edge = RisingEdge(self.clock)
+        waiting = [deque() for _ in range(self.cols)]  # values of columns that came before others'
+        cycle = last = 0
+        told = time.monotonic()
+        left = 2 * self.latency + 2  # cycles; whatever comes after the last output is too much
+        while left:
+            await edge
+            left -= player.done()
+            if self.watch and self.watch.stop and cycle > self.watch.stop:
+                board.fail(f"stopped after {self.watch.stop} cycles")
+            if cycle == 0:
+                period = get_sim_steps(CLOCK_PERIOD_NS, "ns")
+                self.clock_steps = int(get_sim_time("step")), period
+            try:
+                with _blaming(type(self), ValueError):
+                    vector = self.psums()
+            except ValueError as error:
+                board.fail(f"X or Z at cycle {cycle}: {error}")
+            if vector is not None:
+                last = cycle
+                if time.monotonic() > told + TELL_SECONDS:
+                    told = time.monotonic()
+                    cocotb.log.info("cycle %d: %d psum vectors", cycle, len(board.received) + 1)
+                with _blaming(type(self)):
+                    word = self._word(vector, waiting)
+                if word:
+                    board.receive(cycle, *word)
+            came = len(board.received)
+            if came + max(map(len, waiting)) > len(board.expected):
+                column = max(range(self.cols), key=lambda c: len(waiting[c]))
+                board.fail(f"extra output at cycle {cycle}, in column {column}")
+            if cycle - last > limit:
+                board.fail(
+                    f"gave up at cycle {cycle}: no psum for {limit} cycles, {came} of "
+                    f"{len(board.expected)} had come; does the adapter wait for a signal that "
+                    "never comes? If the array is that slow, raise the adapter's `patience`"
+                )
+            cycle += 1
+
+    def _word(self, vector: Any, waiting: list[deque]) -> tuple[int, list[int]] | None:
+        """A psum vector as one integer, column 0 in the lowest bits, and the columns with X or Z.
+
+        None while a column's value is still to come. Raises BenchError for a vector of another size
+        than the array's.
+        """
+        width, bits = self.psum_width, self.cols * self.psum_width
+        if not isinstance(vector, list):
+            number = isinstance(vector, int)
+            found = vector.bit_length() if number else len(vector)
+            if found > bits or (found < bits and not number) or (number and vector < 0):
+                raise BenchError(
+                    f"psums() returned {found} bits, expected cols · psum_width = {bits}"
+                )
+            with suppress(ValueError):
+                return int(vector), []
+            lanes = [LogicArray(str(vector)[end - width : end]) for end in range(bits, 0, -width)]
+            values = [_known(lane, signed=True) for lane in lanes]
+        else:
+            values = [None if value is None else _known(value) for value in vector]
+        if len(values) != self.cols or any(
+            isinstance(value, int) and not -(1 << width - 1) <= value < 1 << width
+            for value in values
+        ):
+            raise BenchError(
+                f"psums() returned {values}, expected cols = {self.cols} values of psum_width = "
+                f"{width} bits"
+            )
+        for column, value in zip(waiting, values, strict=True):
+            if value is not None:
+                column.append(value)
+        if not all(waiting):
+            return None
+        words = [column.popleft() for column in waiting]
+        unknown = [column for column, value in enumerate(words) if value == UNKNOWN]
+        known = [0 if value == UNKNOWN else value for value in words]
+        return pack([known], width)[0], unknown
+
+
+def _known(value: Any, *, signed: bool = False) -> int | str:
+    """As an integer, or UNKNOWN if a bit is X or Z."""
+    try:
+        return value.to_signed() if signed else int(value)
+    except ValueError:
+        return UNKNOWN
+
+
+def connect(path: Path, dut: HierarchyObject) -> ArrayAdapter:
+    """The adapter of file `path` on the running simulation; BenchError if it cannot be made."""
+    chosen = adapter_class(path)
+    with _blaming(chosen):
+        return chosen(dut)
+
+
+def adapter_class(path: Path = OWN) -> type[ArrayAdapter]:
+    """The one adapter that file `path` defines; its SOURCES are absolute paths afterwards.
+
+    Raises InputError if the file is missing, does not load, or holds none, several, or one that
+    lacks a method or attribute, or names sources that are not there.
+    """
+    path = new_path(path.absolute())
+    if not path.is_file():
+        raise InputError(f"{path}: not found, expected a Python file with an adapter")
+    name = f"adapter_{path.stem}"
+    loader = SourceLoader(name, str(path))
+    module = importlib.util.module_from_spec(importlib.util.spec_from_loader(name, loader))
+    sys.modules[name] = module  # where inspect and dataclasses look for it
+    try:
+        loader.exec_module(module)
+    except (Exception, SystemExit) as error:
+        raise InputError(f"{path}: does not load: {_one_line(error)}") from None
+    found = [
+        value
+        for value in vars(module).values()
+        if inspect.isclass(value) and issubclass(value, ArrayAdapter) and value.__module__ == name
+    ]
+    if len(found) != 1:
+        names = ", ".join(c.__name__ for c in found) or "none"
+        raise InputError(f"{path}: defines {names}, expected one subclass of ArrayAdapter")
+    (chosen,) = found
+    where = f"{path}: {chosen.__name__}"
+    missing = [name for name in ("TOPLEVEL", "SOURCES") if not hasattr(chosen, name)]
+    missing += sorted(chosen.__abstractmethods__)
+    if chosen.play is ArrayAdapter.play:
+        missing += [n for n in ("load", "stream") if getattr(chosen, n) is vars(ArrayAdapter)[n]]
+    if missing:
+        raise InputError(f"{where} lacks {', '.join(missing)}")
+    for name in ("reset", "load", "stream", "play"):
+        if not inspect.iscoroutinefunction(getattr(chosen, name)):
+            raise InputError(f"{where}.{name} is not a coroutine, expected 'async def {name}'")
+    if inspect.iscoroutinefunction(chosen.psums):
+        raise InputError(f"{where}.psums is a coroutine, expected 'def psums', without async")
+    if isinstance(chosen.SOURCES, str | Path) or not chosen.SOURCES:
+        raise InputError(f"{where}.SOURCES is {chosen.SOURCES!r}, expected a list of Verilog files")
+    owner = next(base for base in chosen.__mro__ if "SOURCES" in vars(base))
+    folder = Path(inspect.getfile(owner)).parent
+    chosen.SOURCES = [folder / source for source in chosen.SOURCES]
+    for source in chosen.SOURCES:
+        if not source.is_file():
+            raise InputError(f"{where}.SOURCES names {source}, which is not there")
+    return chosen
+
+
+@contextmanager
+def _blaming(adapter: type[ArrayAdapter], *passed: type[Exception]) -> Iterator[None]:
+    """Turn what an adapter raises into a BenchError that names its file and line; not `passed`."""
+    try:
+        yield
+    except (BenchError, InputError, SimTimeoutError, *passed):
+        raise
+    except Exception as error:
+        path = inspect.getfile(adapter)
+        frames = traceback.extract_tb(error.__traceback__)
+        lines = [frame.lineno for frame in frames if frame.filename == path]
+        place = f"{path}, line {lines[-1]}" if lines else path
+        raise BenchError(f"{place}: {_one_line(error)}") from error
+
+
+def _one_line(error: BaseException) -> str:
+    """Its type and the first line of its message."""
+    return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}".removesuffix(": ")

@@ -1,0 +1,204 @@
+"""Functional coverage with cocotb-coverage: what happened on the DUT's signals, not what was meant.
+
+A bench calls `watch` once; the monitor then looks at every cycle after the clock has fallen, when
+inputs and outputs are settled. Nothing is watched unless coverage is measured (tb/coverage).
+"""
+
+import itertools
+import os
+from collections.abc import Callable
+
+import cocotb
+from cocotb.handle import HierarchyObject
+from cocotb.triggers import FallingEdge, ReadOnly
+from cocotb_coverage.coverage import CoverPoint, coverage_db
+
+from pymodel.hardware.registers import Mode
+from tb.sim.run import COVERAGE
+
+WEIGHTS, ACTS = range(-8, 8), range(16)  # of 4 bits
+CORNERS = {
+    "north-west": (0, 0),
+    "north-east": (0, -1),
+    "south-west": (-1, 0),
+    "south-east": (-1, -1),
+}
+STREAMS = ("act", "weight", "threshold")
+
+# What the core does in a cycle, see control.v and core.v: the registers have just changed; a start
+# may come; packets are missing. Then, while it runs: a tile's weights are loaded; its pixels are
+# walked; those of an output tile's last tap, which leave; one has no place; no tile is left.
+RUNNING = ("load", "walk", "finish", "blocked", "drain")
+STATES = ("settle", "idle", "wait", *RUNNING)
+
+# Kernel, stride, padding
+LAYERS = [(k, s, p) for k in range(1, 8) for s in (1, 2) for p in range(min(k, 4))]
+# A stream has nothing for the core, or the core does not take it; the same for results and answers.
+STALLS = [
+    *itertools.product(STATES, [f"{s} {how}" for s in STREAMS for how in ("absent", "held")]),
+    *((state, "result held") for state in RUNNING),
+    *itertools.product(STATES, ("write answer held", "read answer held")),
+    ("settle", "start held"),
+]
+BANKS = ("empty", "filling", "one full", "both full")
+RESETS = [
+    *STATES,
+    *(f"{stream} {bank}" for stream in STREAMS for bank in BANKS),
+    "accumulator cleared",
+    "result pending",
+    "write answer pending",
+    "read answer pending",
+]
+# The most idle cycles between two layers that follow one another as closely as a host can
+NEXT = 16
+
+
+def point(name: str, bins: list) -> Callable[..., None]:
+    """A cover point with these bins. Called with a value, in several parts if a bin has several."""
+    cover = CoverPoint(name, bins=bins)(lambda *_: None)
+    seen = set()
+
+    def sample(*value) -> None:
+        if value not in seen:  # the library takes its time
+            seen.add(value)
+            cover(*value)
+
+    return sample
+
+
+def watch(monitor: Callable[[HierarchyObject], Callable[[], None]], dut: HierarchyObject) -> None:
+    """Start a monitor of this module, `monitor(dut)`, if coverage is measured."""
+    if os.environ.get(COVERAGE):
+        cocotb.start_soon(_watch(dut, monitor(dut)))
+
+
+async def _watch(dut: HierarchyObject, cycle: Callable[[], None]) -> None:
+    clock = FallingEdge(dut.clk_i)
+    try:
+        while True:
+            await clock
+            await ReadOnly()
+            cycle()
+    finally:  # the test is over
+        coverage_db.export_to_yaml(f"{os.environ[COVERAGE]}.yml")
+
+
+def pe(dut: HierarchyObject) -> Callable[[], None]:
+    """Every weight with every activation."""
+    sample = point("pe.weight_activation", list(itertools.product(WEIGHTS, ACTS)))
+    loaded = known = False
+
+    def cycle() -> None:
+        nonlocal loaded, known
+        known = known or (loaded and bool(dut.swap_i.value))
+        loaded = loaded or bool(dut.weight_hops_i.value)
+        if known and not dut.rst_i.value:
+            sample(dut.weight.value.to_signed(), int(dut.act_i.value))
+
+    return cycle if (len(dut.weight_i), len(dut.act_i)) == (4, 4) else lambda: None
+
+
+def array(dut: HierarchyObject) -> Callable[[], None]:
+    """Every pair of extremes at the four corners, for activations that are valid there."""
+    extremes = itertools.product((WEIGHTS[0], WEIGHTS[-1]), (ACTS[0], ACTS[-1]))
+    bins = [(corner, *pair) for pair in extremes for corner in CORNERS]
+    sample = point("array.corners", bins)
+    rows, cols = int(dut.ROWS.value), int(dut.COLS.value)
+    corners = []
+    for name, place in CORNERS.items():
+        row, col = (n % size for n, size in zip(place, (rows, cols), strict=True))
+        corners.append((name, row + col, dut.g_row[row].g_col[col].pe))
+
+    def cycle() -> None:
+        valid = int(dut.valid_taps.value)  # bit n: an activation that entered n cycles ago
+        for name, age, corner in corners:
+            if valid >> age & 1:
+                sample(name, corner.weight.value.to_signed(), int(corner.act_i.value))
+
+    widths = (int(dut.ACT_WIDTH.value), int(dut.WEIGHT_WIDTH.value))
+    return cycle if widths == (4, 4) and rows > 1 < cols else lambda: None
+
+
+def core_state(dut: HierarchyObject) -> str:
+    """Which of STATES the core is in; to be asked when the clock falls."""
+    control, walker = dut.control, dut.address_generator
+    if not int(control.state.value):
+        return "idle" if control.settled.value else "settle"
+    if int(control.state.value) == 1:
+        return "wait"
+    if dut.waiting.value:
+        return "blocked"
+    if walker.active.value:
+        return "finish" if walker.final_tile.value else "walk"
+    return "load" if dut.tile_valid.value else "drain"
+
+
+def bank_state(dut: HierarchyObject, stream: str) -> str:
+    """Which of BANKS a stream's memory is in."""
+    control = getattr(dut, f"{stream}_control")
+    full = int(control.full.value).bit_count()
+    return BANKS[full + 1] if full else "filling" if int(control.beats.value) else "empty"
+
+
+def pending(dut: HierarchyObject) -> dict[str, bool]:
+    """The other things that a reset can meet, and whether they are there."""
+    return {
+        "accumulator cleared": bool(dut.accumulator.clearing.value),
+        "result pending": bool(dut.m_axis_tvalid.value),
+        "write answer pending": bool(dut.s_axil_bvalid.value),
+        "read answer pending": bool(dut.s_axil_rvalid.value),
+    }
+
+
+def core(dut: HierarchyObject) -> Callable[[], None]:
+    """Layers, stalls, resets, and layers back to back."""
+    layers = point("core.kernel_stride_padding", LAYERS)
+    stalls = point("core.stalls", STALLS)
+    resets = point("core.resets", RESETS)
+    back_to_back = point("core.back_to_back", list(itertools.product(Mode.__members__, repeat=2)))
+    kept = point("core.kept_packets", list(itertools.product((0, 1), repeat=3)))
+    keeps = [getattr(dut, f"keep_{stream}s") for stream in STREAMS]
+    streams = {
+        f"{name} {{}}": (getattr(dut, f"{prefix}valid"), getattr(dut, f"{prefix}ready"))
+        for name, prefix in (
+            *((stream, f"s_axis_{stream}_t") for stream in STREAMS),
+            ("result", "m_axis_t"),
+            ("write answer", "s_axil_b"),
+            ("read answer", "s_axil_r"),
+        )
+    }
+    running = False  # out of reset; before the first one nothing is known
+    before, since = None, 0  # mode of the layer before, and the cycles since its last one
+
+    def cycle() -> None:
+        nonlocal running, before, since
+        state = core_state(dut)
+        if dut.rst_i.value:
+            if running:
+                resets(state)
+                for stream in STREAMS:
+                    resets(f"{stream} {bank_state(dut, stream)}")
+                for name, there in pending(dut).items():
+                    if there:
+                        resets(name)
+            running, before = False, None
+            return
+        running = True
+        for name, (valid, ready) in streams.items():
+            if not (there := int(valid.value)) or not int(ready.value):
+                stalls(state, name.format("held" if there else "absent"))
+        if dut.hold.value and dut.s_axil_awvalid.value and dut.registers.write_control.value:
+            stalls(state, "start held")
+        since += 1
+        if dut.control.accept.value:
+            if before is not None and since <= NEXT and dut.run.value:
+                back_to_back(before, Mode(int(dut.mode.value)).name)
+            before = None
+        if dut.finish.value:
+            sizes = dut.kernel, dut.stride2, dut.padding
+            kernel, stride2, padding = (int(handle.value) for handle in sizes)
+            layers(kernel, 1 + stride2, padding)
+            kept(*(int(keep.value) for keep in keeps))
+            before, since = Mode(int(dut.mode.value)).name, 0
+
+    return cycle

@@ -1,0 +1,97 @@
+"""Our array under test: the driver of `systolic_array`, and the adapter that connects it."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from cocotb.handle import HierarchyObject
+from cocotb.triggers import ClockCycles, RisingEdge
+from cocotb.types import LogicArray
+from vcd.gtkw import GTKWSave
+
+from tb.components.adapter import ArrayAdapter
+from tb.components.packing import pack
+from tb.components.schedule import Stimulus, schedule
+from tb.sim.sources import RTL
+from tb.sim.waves import trace_array
+
+
+class ArrayDriver:
+    """Plays a stimulus onto the input buses, one packed integer a bus and cycle."""
+
+    def __init__(self, dut: HierarchyObject, weight_width: int, act_width: int):
+        self.dut = dut
+        self.weight_width = weight_width
+        self.act_width = act_width
+
+    async def reset(self) -> None:
+        """Hold reset for two cycles with all inputs at rest."""
+        self.idle()
+        self.dut.rst_i.value = 1
+        await ClockCycles(self.dut.clk_i, 2)
+        self.dut.rst_i.value = 0
+        await RisingEdge(self.dut.clk_i)
+
+    def idle(self) -> None:
+        """No weight and no activation in this cycle."""
+        self.dut.weight_valid_i.value = 0
+        self.dut.act_valid_i.value = 0
+        self.dut.act_swap_i.value = 0
+
+    async def play(self, stimulus: Stimulus) -> None:
+        """Drive every cycle of `stimulus`; returns after its last one."""
+        dut = self.dut
+        columns = (
+            (dut.weight_valid_i, stimulus.weight_valid.astype(int).tolist()),
+            (dut.weight_col_i, stimulus.weight_col.tolist()),
+            (dut.weight_i, pack(stimulus.weight, self.weight_width)),
+            (dut.act_valid_i, stimulus.act_valid.astype(int).tolist()),
+            (dut.act_swap_i, stimulus.act_swap.astype(int).tolist()),
+            (dut.act_i, pack(stimulus.act, self.act_width)),
+        )
+        handles = [handle for handle, _ in columns]
+        edge = RisingEdge(dut.clk_i)
+        before: tuple = (None,) * len(handles)
+        for values in zip(*(values for _, values in columns), strict=True):
+            for handle, value, old in zip(handles, values, before, strict=True):
+                if value != old:
+                    handle.value = value
+            before = values
+            await edge
+        self.idle()
+
+
+class ArrayBench(ArrayAdapter):
+    """`systolic_array`: the next tile's weights travel in while the present one computes."""
+
+    TOPLEVEL = "systolic_array"
+    SOURCES = sorted(RTL.glob("*.v"))
+
+    def __init__(self, dut: HierarchyObject):
+        super().__init__(dut)
+        self.rows = int(dut.ROWS.value)
+        self.cols = int(dut.COLS.value)
+        self.act_width = int(dut.ACT_WIDTH.value)
+        self.weight_width = int(dut.WEIGHT_WIDTH.value)
+        self.psum_width = int(dut.PSUM_WIDTH.value)
+        self.latency = self.rows + self.cols - 1
+        self.driver = ArrayDriver(dut, self.weight_width, self.act_width)
+
+    async def reset(self) -> None:
+        """Hold reset for two cycles with all inputs at rest."""
+        await self.driver.reset()
+
+    async def play(self, weights: np.ndarray, activations: Sequence[np.ndarray]) -> None:
+        """The densest legal sequence."""
+        await self.driver.play(schedule(weights, activations))
+
+    def trace(self, save: GTKWSave) -> None:
+        """By row and column."""
+        trace_array(save, self.rows, self.cols)
+
+    def psums(self) -> LogicArray | None:
+        """All columns, where valid is high."""
+        valid = self.dut.psum_valid_o.value
+        try:
+            return self.dut.psum_o.value if int(valid) else None
+        except ValueError:
+            raise ValueError(f"psum_valid_o is {valid}") from None

@@ -1,0 +1,53 @@
+"""Random numbers and random tiles for the benches, and the comparison of every psum of them."""
+
+from collections.abc import Awaitable, Sequence
+
+import cocotb
+import numpy as np
+
+from tb.components.adapter import ArrayAdapter
+
+
+def random_generator() -> np.random.Generator:
+    """Random numbers from the seed that cocotb prints and $COCOTB_RANDOM_SEED sets."""
+    return np.random.default_rng(cocotb.RANDOM_SEED)
+
+
+def extremes(array: ArrayAdapter) -> tuple[int, int, int]:
+    """Largest activation, smallest and largest weight."""
+    return (
+        2**array.act_width - 1,
+        -(2 ** (array.weight_width - 1)),
+        2 ** (array.weight_width - 1) - 1,
+    )
+
+
+def random_tiles(
+    array: ArrayAdapter,
+    rng: np.random.Generator,
+    lengths: Sequence[int],
+    bounds: tuple[int, int, int] | None = None,
+) -> tuple[np.ndarray, list[np.ndarray]]:
+    """A tile of random weights, and as many random activations as it says, for each length.
+
+    `bounds` are by default the array's extremes.
+    """
+    act_max, low, high = bounds or extremes(array)
+    weights = rng.integers(low, high + 1, (len(lengths), array.rows, array.cols))
+    return weights, [rng.integers(0, act_max + 1, (n, array.rows)) for n in lengths]
+
+
+async def check_tiles(
+    array: ArrayAdapter, playing: Awaitable, weights: np.ndarray, activations: Sequence[np.ndarray]
+) -> int:
+    """Await `playing` and compare every psum with NumPy's product; the cycles it took."""
+    expected = np.concatenate([a @ w for a, w in zip(activations, weights, strict=True)])
+    at = [(t, p) for t, tile in enumerate(activations) for p in range(len(tile))]
+    board, cycles = await array.run(
+        playing,
+        expected,
+        lambda i: "tile {}, pixel {}".format(*at[i]),
+        longest=max(map(len, activations)),
+    )
+    board.finish()
+    return cycles

@@ -1,0 +1,173 @@
+"""Tiles on an array: what goes in, what must come out, and the record of what did."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from pymodel.hardware.tiling import Tile, Tiles, cut
+from pymodel.reference.convolution import tile_psums
+from pymodel.reference.layer_data import MAX_ABS_ERROR, MAX_ERROR_STEPS, LayerData
+from pymodel.support.errors import InputError
+from pymodel.support.files import replacing
+from tb.components.adapter import ArrayAdapter
+from tb.components.scoreboard import EMPTY, Scoreboard
+from tb.sim.errors import BenchError
+
+
+@dataclass(frozen=True)
+class TileRun:
+    """All tiles of the first image, then all of the second, …; psum vectors are numbered so."""
+
+    tiles: Tiles
+    expected: np.ndarray  # int64 [images, tiles, output pixels, COLS]
+
+    @property
+    def images(self) -> int:
+        """How many."""
+        return len(self.expected)
+
+    def at(self, index: int) -> tuple[int, Tile, int, int]:
+        """Image, tile, and output pixel (y, x) of the psum vector at `index`."""
+        image, number, pixel = np.unravel_index(index, self.expected.shape[:3])
+        y, x = divmod(int(pixel), self.tiles.output_size[1])
+        return int(image), self.tiles.tiles[number], y, x
+
+    def tile_words(self, tile: Tile) -> str:
+        """Which tile it is; groups only where there are several."""
+        words = f"kernel position ({tile.ky}, {tile.kx})"
+        if any(t.input_group or t.output_group for t in self.tiles.tiles):
+            words += f", input group {tile.input_group}, output group {tile.output_group}"
+        return words
+
+    def place(self, index: int) -> str:
+        """The psum vector at `index` in words."""
+        image, tile, y, x = self.at(index)
+        return f"image {image}, {self.tile_words(tile)}, pixel ({y}, {x})"
+
+    async def on(self, array: ArrayAdapter) -> tuple[Scoreboard, int]:
+        """Run it; the scoreboard, which the caller has still to finish, and the cycles it took.
+
+        Raises InputError if the array is too narrow for it, BenchError as `ArrayAdapter.run` and if
+        there is nothing to run.
+        """
+        if not self.expected.size:
+            raise BenchError(EMPTY)
+        pixels = self.expected.shape[2]
+        weights = np.tile(self.tiles.weights, (self.images, 1, 1))
+        activations = list(self.tiles.activations.reshape(-1, pixels, array.rows))
+        expected = self.expected.reshape(-1, array.cols)
+        array.check_fit(weights, activations, expected)
+        return await array.run(
+            array.play(weights, activations),
+            expected,
+            self.place,
+            lambda index: self.at(index)[1].output_group * array.cols,
+            longest=pixels,
+        )
+
+
+def tile_run(layer: LayerData, rows: int, cols: int) -> TileRun:
+    """The tiles of `layer`, and their psums by PyTorch's convolution."""
+    codes, weights = layer.activation_codes, layer.weight_codes
+    tiles = cut(codes.numpy(), weights.numpy(), layer.stride, layer.padding, rows, cols)
+    expected = [
+        tile_psums(codes, weights, tile, layer.stride, layer.padding, rows, cols)
+        for tile in tiles.tiles
+    ]
+    return TileRun(tiles, torch.stack(expected, dim=1).numpy())
+
+
+@dataclass(frozen=True)
+class Record:
+    """A run and what came out of it, which may be too little."""
+
+    run: TileRun
+    received: np.ndarray  # int64 [n, COLS]
+    unknown: np.ndarray  # bool [n, COLS]: X or Z in it
+    cycles: np.ndarray  # int64 [n], in which they came; 0 is the first cycle of the stimulus
+    widths: tuple[int, int, int]  # bits of an activation, a weight, a psum
+    clock: tuple[int, int]  # time of the edge that ends cycle 0, and period, in simulator steps
+
+    def wrong(self) -> np.ndarray:
+        """Which of the received psums are: bool [n, COLS]."""
+        expected = self.run.expected.reshape(-1, self.received.shape[1])[: len(self.received)]
+        return (self.received != expected) | self.unknown
+
+    def time(self, cycle: int) -> int:
+        """When what left in `cycle` was read, in simulator steps."""
+        start, period = self.clock
+        return start + cycle * period
+
+    def before_edge(self, cycle: int) -> int:
+        """When what leaves in `cycle` stands on the outputs: half a period before it is read."""
+        return self.time(cycle) - self.clock[1] // 2
+
+    @classmethod
+    def of(cls, run: TileRun, array: ArrayAdapter, board: Scoreboard) -> "Record":
+        """What `board` received from `array`."""
+        widths = array.act_width, array.weight_width, array.psum_width
+        unknown = np.zeros((len(board.received), array.cols), bool)
+        for index, columns in board.unknown.items():
+            unknown[index, columns] = True
+        return cls(
+            run,
+            array.vectors(board),
+            unknown,
+            np.array(board.cycles, np.int64),
+            widths,
+            array.clock_steps,
+        )
+
+    def save(self, path: Path) -> None:
+        """Write it, whole or not at all."""
+        tiles = self.run.tiles
+        with replacing(path) as temporary, temporary.open("wb") as file:
+            np.savez_compressed(
+                file,
+                tiles=np.array(tiles.tiles),
+                weights=tiles.weights,
+                activations=tiles.activations,
+                output_size=np.array(tiles.output_size),
+                expected=self.run.expected,
+                received=self.received,
+                unknown=self.unknown,
+                cycles=self.cycles,
+                widths=np.array(self.widths),
+                clock=np.array(self.clock),
+            )
+
+    @classmethod
+    def load(cls, path: Path) -> "Record":
+        """Read what `save` wrote; InputError if there is nothing."""
+        if not path.exists():
+            raise InputError(f"{path}: not found, expected the record of a run")
+        with np.load(path, allow_pickle=False) as file:
+            tiles = Tiles(
+                [Tile(*map(int, row)) for row in file["tiles"]],
+                file["weights"],
+                file["activations"],
+                tuple(map(int, file["output_size"])),
+            )
+            return cls(
+                TileRun(tiles, file["expected"]),
+                file["received"],
+                file["unknown"],
+                file["cycles"],
+                tuple(map(int, file["widths"])),
+                tuple(map(int, file["clock"])),
+            )
+
+
+def compare_recovered(layer: LayerData, sums: torch.Tensor) -> None:
+    """Raise BenchError if what `layer` makes of its integer sums is not what was captured."""
+    error, steps = layer.error(sums)
+    if error < MAX_ABS_ERROR and steps < MAX_ERROR_STEPS:
+        return
+    image, channel, y, x = layer.worst(sums)
+    raise BenchError(
+        f"every psum is right, but the recovered {layer.reference_name} differs by {error:.3g} "
+        f"({steps:.3g} steps) from the captured one at image {image}, channel {channel}, "
+        f"pixel ({y}, {x}), expected below {MAX_ABS_ERROR:g} ({MAX_ERROR_STEPS:g} steps)"
+    )

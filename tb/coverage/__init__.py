@@ -1,0 +1,1 @@
+"""Measures which lines, branches, toggles and functional points of the RTL the benches reach."""

@@ -1,0 +1,172 @@
+"""Coverage finds holes, unites runs rightly, and refuses exclusions that are wrong."""
+
+import json
+import re
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from pymodel.support.errors import InputError
+from tb.components import cover_points
+from tb.coverage import measure
+from tb.coverage.measure import Coverage, Exclusion, Point, exclude, main, merge, report, summary
+from tb.sim.store import Store
+
+
+@pytest.fixture
+def small(monkeypatch, tmp_path):
+    """The command measures one small module with one set of parameters, into `tmp_path`."""
+    run, *_ = (r for r in measure.runs_of("pe") if r.parameters["PSUM_WIDTH"] == 16)
+    monkeypatch.setattr(measure, "suite", lambda only: [run])
+    monkeypatch.setattr(measure, "BUILD", tmp_path)
+    monkeypatch.setattr(measure, "STORE", Store("data", tmp_path))
+    return tmp_path
+
+
+def test_the_whole_way(command, small, monkeypatch):
+    """A bench reaches all of its module; one test of it does not, and the hole is shown."""
+    code, out, err = command(main, "--only", "pe")
+    assert code == 0, out + err
+    page = (small / "part" / "index.html").read_text()
+    assert "psum_i + product;" in page
+    assert "pe.weight_activation  100.00     256" in out
+    (folder,) = (small / "data").iterdir()
+    data = sorted(folder.iterdir())
+    assert [path.suffix for path in data] == [".dat", ".yml"], "something half-written is left"
+
+    changed = data[0].stat().st_mtime_ns
+    code, *_ = command(main, "--only", "pe")  # from what is there
+    assert (code, data[0].stat().st_mtime_ns) == (0, changed)
+
+    monkeypatch.setenv("COCOTB_TEST_FILTER", "reset_clears_the_tokens")
+    code, out, _ = command(main, "--only", "pe")
+    assert code == 1
+    assert "FAILED: branch coverage is" in out
+    _, branches, toggles, functional_holes = re.split("Holes, .*:", out)[-4:]
+    assert "rtl/pe.v:66: cond_then: weight_hops_o <=" in branches
+    assert "rtl/pe.v:23: weight_hops_i[0]:1->0" in toggles
+    assert "pe.weight_activation: (-1, 0)" in functional_holes
+
+
+def test_a_failing_bench_is_no_coverage(command, small, monkeypatch):
+    """Nothing is measured by tests that fail, or by none."""
+    monkeypatch.setenv("COCOTB_TEST_FILTER", "no_such_test")
+    code, out, _ = command(main, "--only", "pe")
+    assert code == 1
+    assert "pe-ACT_WIDTH4-WEIGHT_WIDTH4-PSUM_WIDTH16: no cocotb test ran" in out
+    assert not list((small / "data").glob("[!.]*"))
+
+
+def entry(hits: int, line: int, what: str, lines: str = "", kind: str = "branch") -> str:
+    """A line of Verilator's file, as of one parametrisation of rtl/pe.v."""
+    return (
+        f"C '\1f\2/here/rtl/pe.v\1l\2{line}\1n\0029\1t\2{kind}\1page\2v_{kind}/pe__W{hits}"
+        f"\1o\2{what}\1S\2{lines}\1h\2pe' {hits}\n"
+    )
+
+
+def test_runs_are_united(tmp_path):
+    """A point that one run or instance reached is reached; a line only with all its blocks."""
+    first = entry(5, 51, "block", "51-53") + entry(0, 52, "if", "52") + entry(5, 52, "else")
+    second = entry(3, 51, "block", "51-53") + entry(3, 52, "if", "52") + entry(0, 52, "else")
+    toggle = (
+        entry(0, 30, "act_i[1]:0->1", kind="toggle"),
+        entry(2, 30, "act_i[1]:0->1", "", "toggle"),
+    )
+    other = (
+        "C '\1f\2/here/tb/host/core_host.v\1l\0021\1n\0021\1t\2line\1o\2block\1S\0021\1h\2a' 0\n"
+    )
+    for name, text, bins in (
+        ("a", first + toggle[0], "p.q: {'bins:_hits': {1: 0, 2: 4}}\np: {size: 2}\n"),
+        ("b", second + toggle[1] + other, "p.q: {'bins:_hits': {1: 0, 2: 1}}\n"),
+    ):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "reached.dat").write_text(text)
+        (tmp_path / name / "reached.yml").write_text(bins)
+
+    alone = merge([tmp_path / "a"])
+    assert alone.percent("line") == 66.66
+    assert alone.percent("branch") == 50
+    assert alone.percent("toggle") == 0
+    both = merge([tmp_path / "a", tmp_path / "b"])
+    assert [both.percent(kind) for kind in measure.KINDS] == [100, 100, 100]
+    assert both.bins["p.q"] == Counter({"2": 5, "1": 0})
+    assert both.functional() == 50
+    assert {point.module for point in both.hits} == {"pe"}
+
+    found = summary(both, ["pe"], [])
+    assert found["holes"] == [{"kind": "functional", "where": "p.q", "what": "1"}]
+    assert "Holes, functional:\np.q: 1" in report(found)
+    json.dumps(found)
+
+
+def united() -> Coverage:
+    """A bit that moves, one that does not, one that moves once; a branch never taken."""
+    found = Coverage()
+    for bit, up, down in ((0, 1, 1), (1, 0, 0), (2, 0, 1)):
+        for way, hits in (("0->1", up), ("1->0", down)):
+            found.hits[Point("toggle", "pe", 30, 9, f"act_i[{bit}]:{way}")] = hits
+    found.hits[Point("branch", "pe", 52, 5, "if")] = 0
+    return found
+
+
+def test_exclusions_take_points_out():
+    """Bits by a range, a branch by its source; what is excluded is no hole and no point."""
+    found = united()
+    assert found.percent("toggle") == 50
+    exclude(
+        found,
+        [
+            Exclusion("toggle", "pe", ["act_i[2:1]"], "because"),
+            Exclusion("branch", "pe", ["if: if (weight_hops_i != 0) begin"], "because"),
+        ],
+    )
+    assert found.percent("toggle") == 100
+    assert found.percent("branch") is None
+    assert summary(found, ["pe"], [])["holes"] == []
+
+
+@pytest.mark.parametrize(
+    ("exclusion", "words"),
+    [
+        (("toggle", "pe", ["act_i[0]"]), r"act_i\[0\]: it was reached"),
+        (("toggle", "pe", ["act_i[1:0]"]), r"act_i\[0\]: it was reached"),
+        (("toggle", "pe", ["act_i[3]"]), r"act_i\[3\]: there is no such point"),
+        (("toggle", "core", ["act_i[1]"]), "exclusion of core: .* no such point"),
+        (("branch", "pe", ["else: if (weight_hops_i != 0) begin"]), "no such point"),
+    ],
+)
+def test_a_wrong_exclusion_is_refused(exclusion, words):
+    """What was reached, and what does not exist."""
+    with pytest.raises(InputError, match=words):
+        exclude(united(), [Exclusion(*exclusion, "because")])
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[[toggle]\n", "expected exclusions"),
+        ("[[toggles]]\n", "'toggles', expected tables [[line]], [[branch]], [[toggle]]"),
+        ("[[line]]\nmodule = 'pe'\npoints = ['a']\n", "and reason"),
+        ("[[line]]\nmodule = 'pe'\npoints = ['a']\nreason = ' '\n", "and reason"),
+        ("[[line]]\nmodule = 'pe'\npoints = [3]\nreason = 'a'\n", "a list of texts"),
+    ],
+)
+def test_bad_input_is_one_line(text, words, refused, tmp_path):
+    path = tmp_path / "exclusions.toml"
+    path.write_text(text)
+    refused(main, "--exclusions", path, words=["exclusions.toml", words])
+    refused(main, "--exclusions", tmp_path / "none", words=["none"])
+    refused(main, "--only", "nothing", words=["nothing", "systolic_array"])
+
+
+def test_every_module_and_cover_point_is_in_the_suite():
+    """A module without runs, or a cover point that nobody watches, would not be missed."""
+    runs = measure.suite()
+    toplevels = {run.toplevel for run in runs}
+    assert {path.stem for path in measure.check_sources(measure.RTL)} <= toplevels
+    assert len({run.name for run in runs}) == len(runs), "two runs of one name"
+    text = Path(cover_points.__file__).read_text()
+    assert all(f'point("{name}"' in text for name in measure.FUNCTIONAL)
+    assert text.count(' point("') == len(measure.FUNCTIONAL)

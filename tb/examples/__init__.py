@@ -1,0 +1,1 @@
+"""Arrays that somebody else might have written, each with its adapter."""

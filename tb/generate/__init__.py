@@ -1,0 +1,1 @@
+"""Writes the files of this repository that follow from others."""

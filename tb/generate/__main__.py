@@ -1,0 +1,14 @@
+"""The commands of this room: python -m tb.generate registers --help."""
+
+from pymodel.support.command import run_room
+from pymodel.support.fresh import forget_compiled
+
+COMMANDS = {
+    "registers": "tb.generate.register_map",
+    "guide": "tb.generate.guide",
+    "verification": "tb.generate.verification_table",
+}
+
+if __name__ == "__main__":
+    forget_compiled()
+    run_room("tb.generate", COMMANDS)

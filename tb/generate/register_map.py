@@ -1,0 +1,107 @@
+"""Writes what follows from the register map: its documentation, a C header, Python constants.
+
+python -m tb.generate registers
+
+These are rtl/REGISTERS.md, rtl/core_registers.h and pymodel/hardware/registers.py.
+"""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from systemrdl import RDLCompiler
+from systemrdl.node import AddrmapNode, FieldNode, RegNode
+
+from pymodel.support.command import CommandParser, conclude
+from pymodel.support.files import ROOT, replacing
+
+SOURCE = "rtl/core.rdl"
+PYTHON, MARKDOWN, HEADER = (
+    "pymodel/hardware/registers.py",
+    "rtl/REGISTERS.md",
+    "rtl/core_registers.h",
+)
+
+HEAD = f'''"""The core's registers. Generated from {SOURCE} by `make registers`: change that."""
+
+from enum import IntEnum
+
+from pymodel.hardware.register_fields import Field, Register
+'''
+
+
+def compile_map() -> AddrmapNode:
+    """The register map of rtl/core.rdl."""
+    compiler = RDLCompiler()
+    compiler.compile_file(str(ROOT / SOURCE))
+    return compiler.elaborate().top
+
+
+def python_constants(top: AddrmapNode) -> str:
+    """pymodel/hardware/registers.py."""
+    registers = list(top.registers())
+    parts = [HEAD]
+    for node, field in encoded_fields(top):
+        encode = field.get_property("encode")
+        name = encode.type_name.removesuffix("_e").title()
+        lines = [f'class {name}(IntEnum):\n    """{node.inst_name}.{field.inst_name}."""\n']
+        lines += [f"    {m.name} = {m.value}  # {m.rdl_desc}" for m in encode]
+        parts.append("\n".join(lines) + "\n")
+    for node in registers:
+        lines = [f"{node.inst_name} = Register({node.absolute_address:#04x}, {{"]
+        for field in node.fields():
+            access, reset = field.get_property("sw").name, field.get_property("reset")
+            lines.append(
+                f'    "{field.inst_name}": Field({field.low}, {field.width}, "{access}", {reset}),'
+            )
+        parts.append("\n".join(lines) + "\n})")
+    names = ", ".join(f'"{n.inst_name}": {n.inst_name}' for n in registers)
+    parts.append(f"REGISTERS = {{{names}}}\n")
+    text = "\n\n".join(parts[:3]) + "\n\n" + "\n".join(parts[3:])
+    ruff = [sys.executable, "-m", "ruff", "format", "-", "--stdin-filename", str(ROOT / PYTHON)]
+    return subprocess.run(ruff, input=text, text=True, capture_output=True, check=True).stdout
+
+
+def encoded_fields(top: AddrmapNode) -> Iterator[tuple[RegNode, FieldNode]]:
+    """The fields whose values have names."""
+    for node in top.registers():
+        for field in node.fields():
+            if field.get_property("encode"):
+                yield node, field
+
+
+def c_values(top: AddrmapNode) -> str:
+    """The named values as C macros, which PeakRDL's header lacks."""
+    lines = []
+    for node, field in encoded_fields(top):
+        lines.append(f"\n// values - core::{node.inst_name}::{field.inst_name}\n")
+        prefix = f"CORE__{node.inst_name}__{field.inst_name.upper()}"
+        lines += [f"#define {prefix}__{m.name} {m.value}\n" for m in field.get_property("encode")]
+    return "".join(lines)
+
+
+def write(folder: Path) -> None:
+    """Write the three files into `folder`, under the names that they have in the project."""
+    for exporter, name in (("markdown", MARKDOWN), ("c-header", HEADER)):
+        with replacing(folder / name) as temporary:
+            # Its own name stands in the header's include guard.
+            output = temporary.parent / f".{temporary.name}" / Path(name).name
+            output.parent.mkdir()
+            command = [sys.executable, "-m", "peakrdl", exporter, SOURCE, "-o", str(output)]
+            subprocess.run(command, cwd=ROOT, check=True)
+            text = output.read_text()
+            if name == HEADER:
+                end = "\n#endif /* CORE_REGISTERS_H */"
+                text = text.replace(end, c_values(compile_map()) + end)
+            temporary.write_text(text)
+            output.unlink()
+            output.parent.rmdir()
+    with replacing(folder / PYTHON) as temporary:
+        temporary.write_text(python_constants(compile_map()))
+
+
+def main() -> int:
+    CommandParser("tb.generate registers", __doc__).parse_args()
+    write(ROOT)
+    return conclude(f"Wrote {PYTHON}, {MARKDOWN}, {HEADER} from {SOURCE}")

@@ -1,0 +1,117 @@
+"""The README's verification table: from results, whole, and nothing that is not right."""
+
+import json
+
+import pytest
+
+from tb.gates.gate_benches import DESIGNS
+from tb.generate import verification_table
+from tb.generate.verification_table import BEGIN, END, NAMES
+from tb.sim.sources import rtl_digest
+from tb.soak.campaign import CHECKPOINTS, FAULTS
+
+RTL = {"rtl": rtl_digest()}
+SEED = {"netlist": 500, "killed": 490, "survived": 0, "equivalent": 10, "broken": 0}
+RESULTS = {
+    "layer": {
+        "simulator": "icarus",
+        "images": 16,
+        "psums_checked": 99,
+        "psum_mismatches": 0,
+        "array": "systolic_array",
+    },
+    "mutation": RTL
+    | SEED
+    | {
+        "named": 70,
+        "seconds_per_mutant": 2.0,
+        "seeds": dict.fromkeys(("1", "2", "3", "881"), SEED),
+    },
+    "formal": RTL
+    | {"properties": 5, "proven": 5, "failed": 0, "unbounded": 4, "restricted": 1, "wrong": []},
+    "coverage": RTL | {"line": 100.0, "branch": 100.0, "toggle": 99.5, "functional": 100.0},
+    "netlist": RTL
+    | {"gates": {d.name: 8 for d in DESIGNS}, "tests": 3, "failed": 0, "psums_checked": 4},
+    "soak": {
+        "tries": 6,
+        "failed": 0,
+        "skipped": 0,
+        "checkpoints_refused": 1000,
+        "faults": [{"name": name} for name in (*(f.name for f in FAULTS), CHECKPOINTS)],
+    },
+}
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """Results, and a README to write."""
+    for name, values in RESULTS.items():
+        (tmp_path / f"{name}.json").write_text(json.dumps(values))
+    (tmp_path / "README.md").write_text(f"before\n{BEGIN}old\n{END}after\n")
+    monkeypatch.setattr(verification_table, "RESULTS", tmp_path)
+    monkeypatch.setattr(verification_table, "README", tmp_path / "README.md")
+    return tmp_path
+
+
+def test_table(folder, command):
+    assert command(verification_table.main)[0] == 0
+    text = (folder / "README.md").read_text()
+    assert text.startswith("before\n")
+    assert text.endswith("after\n")
+    assert "old" not in text
+    for words in (
+        "0 of 99 psums",
+        "70 named, 2,000 drawn (seeds 1, 2, 3, 881): 0 and 0 not found; 40",
+        "5 of 5 proven, 4 of them unbounded, 0 failed; 1 for small sizes",
+        "99.5%",
+        "6 tries",
+    ):
+        assert words in text
+    assert text.count("| `make") == len(NAMES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_missing_result_is_refused(name, folder, refused):
+    (folder / f"{name}.json").unlink()
+    before = (folder / "README.md").read_text()
+    refused(verification_table.main, words=(f"{name}.json", "make"))
+    assert (folder / "README.md").read_text() == before
+
+
+@pytest.mark.parametrize(
+    ("name", "key", "value", "words"),
+    [
+        ("layer", "array", "other", "our own array"),
+        ("layer", "images", 2, "16 images"),
+        ("layer", "psum_mismatches", 1, "1 of 99"),
+        ("mutation", "survived", 1, "1 and 0 not found"),
+        ("mutation", "broken", 1, "1 and 0 not found"),
+        ("mutation", "seeds", {"1": SEED | {"survived": 2}}, "0 and 2 not found"),
+        ("mutation", "seeds", dict.fromkeys("123", SEED), "one that was drawn"),
+        ("mutation", "seeds", dict.fromkeys("1234", SEED | {"netlist": 20}), "500 mutants"),
+        ("mutation", "named", 3, "40 named"),
+        ("mutation", "seconds_per_mutant", 6, "5 s a mutant"),
+        ("mutation", "rtl", "another", "the RTL as it is now"),
+        ("formal", "wrong", ["pe: cover x is not reached"], "nothing wrong"),
+        ("formal", "failed", 1, "1 failed"),
+        ("coverage", "toggle", 98.0, "its goals"),
+        ("coverage", "line", 99.9, "its goals"),
+        ("netlist", "gates", {"core 4x4": 8}, "all designs"),
+        ("netlist", "failed", 1, "1 failed"),
+        ("soak", "skipped", 1, "no try left out"),
+        ("soak", "faults", [{"name": CHECKPOINTS}], "all faults"),
+        ("soak", "checkpoints_refused", 999, "1,000 damaged"),
+        ("soak", "failed", 1, "1 of 6 tries"),
+    ],
+)
+def test_what_is_wrong_or_not_whole_is_refused(name, key, value, words, folder, refused):
+    """The table shows no figure of a run that failed, was a part, or is of other RTL."""
+    (folder / f"{name}.json").write_text(json.dumps(RESULTS[name] | {key: value}))
+    before = (folder / "README.md").read_text()
+    refused(verification_table.main, words=("make", words))
+    assert (folder / "README.md").read_text() == before
+
+
+def test_readme_has_the_markers():
+    text = (verification_table.ROOT / "README.md").read_text()
+    assert text.count(BEGIN) == text.count(END) == 1

@@ -1,0 +1,1 @@
+"""The fast Verilog host of the core, and what talks to it."""

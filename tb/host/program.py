@@ -1,0 +1,208 @@
+"""Programs of layers for the core in its Verilog host (core_host.v), and the results they give.
+
+Python writes files, the host plays them, Python reads a file: nothing but the simulator works while
+the core does. Nothing here imports PyTorch, so that a simulation starts quickly.
+"""
+
+import itertools
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from pymodel.hardware import registers
+from pymodel.hardware.core import (
+    Core,
+    Layer,
+    act_vectors,
+    results,
+    split,
+    threshold_vectors,
+    weight_vectors,
+)
+from pymodel.hardware.registers import Error, Mode
+from tb.components.packing import lanes_of, octets
+from tb.components.scoreboard import beat_at
+from tb.sim.errors import BenchError
+
+CORE = Core()  # the host is made for this one
+# What the host's memories hold
+MAX_BEATS = {"act": 2**18, "weight": 2**19, "threshold": 2**12}
+MAX_JOBS = 8192
+RESULT_BYTES = 28  # of a beat in results.bin: 24 of data, and a word that marks the last one
+
+
+class Job(NamedTuple):
+    """A layer that fits into the core, and which part of a larger one it computes."""
+
+    batch: int  # which of the batches whose weights are sent anew
+    images: slice  # of all images
+    channels: slice  # output channels
+    layer: Layer
+
+
+class Status(NamedTuple):
+    """What the host counted."""
+
+    jobs: int
+    beats: int  # of results
+    cycles: int  # from the first start to the last result
+    counted: int  # sum of the jobs' own counts
+    stalls: int
+
+
+def jobs_of(layer: Layer, batches: int = 1) -> list[Job]:
+    """All jobs of `batches` batches of `layer`, one after another."""
+    return [
+        Job(
+            batch,
+            slice(images.start + batch * layer.images, images.stop + batch * layer.images),
+            channels,
+            job,
+        )
+        for batch in range(batches)
+        for images, channels, job in split(layer, CORE)
+    ]
+
+
+def write_program(
+    folder: Path,
+    jobs: Sequence[Job],
+    codes: np.ndarray,
+    weights: np.ndarray,
+    table: np.ndarray | None = None,
+) -> dict[str, int]:
+    """The host's input files; returns the beats of each stream, results included.
+
+    codes: [N, C_in, H, W]; weights: [C_out, C_in, k, k]; table: thresholds [C_out, 16], for mode
+    CODES. A packet that the next job shares is sent once. ValueError if it is more than fits.
+    """
+    packets: dict[str, list[np.ndarray]] = {name: [] for name in MAX_BEATS}
+    commands = []
+    before = None
+    for job, following in itertools.zip_longest(jobs, jobs[1:]):
+        keep_acts = following is not None and following.images == job.images
+        keep_weights = following is not None and _weights(following) == _weights(job)
+        if before is None or before.images != job.images:
+            packets["act"].append(_packet(act_vectors(codes[job.images], CORE), 4))
+        if before is None or _weights(before) != _weights(job):
+            packets["weight"].append(_packet(weight_vectors(weights[job.channels], CORE), 4))
+            if job.layer.mode == Mode.CODES:
+                vectors = threshold_vectors(table[job.channels], CORE)
+                packets["threshold"].append(_packet(vectors, CORE.sum_width))
+        commands.append(_settings(job.layer, keep_acts, keep_weights))
+        before = job
+    beats = {name: sum(map(len, parts)) for name, parts in packets.items()}
+    for name, limit in (*MAX_BEATS.items(), ("job", MAX_JOBS)):
+        if (found := beats.get(name, len(commands))) > limit:
+            raise ValueError(f"{found} {name} beats, the host holds {limit}: use fewer images")
+    for name, parts in packets.items():
+        (folder / f"{name}.bin").write_bytes(b"".join(part.tobytes() for part in parts))
+    words = np.array(commands, ">u4")
+    (folder / "jobs.bin").write_bytes(words.tobytes())
+    beats["result"] = sum(_result_beats(job.layer) for job in jobs)
+    return beats
+
+
+def read_results(folder: Path, jobs: Sequence[Job]) -> tuple[np.ndarray, Status]:
+    """What came: sums or codes, int32 [N, C_out, H', W'], and the counts.
+
+    BenchError if the core hung, set an error, or sent X, too much, too little or other packets.
+    """
+    numbers = map(int, (folder / "status.txt").read_text().split())
+    *counts, error, unknown, unknown_beat, unknown_bit, hang = numbers
+    status = Status(*counts)
+    if hang:
+        last = _words(jobs, max(status.jobs, 1) - 1)
+        raise BenchError(
+            f"the core hangs in job {status.jobs} of {len(jobs)}{last}: no result any more"
+        )
+    if error:
+        raise BenchError(f"the core refuses a job: error {Error(error).name}")
+    ends = np.cumsum([_result_beats(job.layer) for job in jobs])
+    if unknown:
+        where = _beat_words(jobs, ends, unknown_beat, unknown_bit)
+        raise BenchError(f"{unknown} results have X or Z bits, the first is {where}")
+    beats = np.fromfile(folder / "results.bin", np.uint8).reshape(-1, RESULT_BYTES)
+    found = np.flatnonzero(beats[:, -4]) + 1
+    if len(beats) != ends[-1] or not np.array_equal(found, ends):
+        same = min(len(found), len(ends))
+        wrong = int(np.append(found[:same] != ends[:same], True).argmax())  # packet
+        if wrong == len(jobs):
+            words = "what is after the last job is too much"
+        else:
+            came = np.diff(found, prepend=0)[wrong] if wrong < len(found) else 0
+            words = f"{came} came in the packet of job {wrong + 1}{_words(jobs, wrong)}"
+        raise BenchError(
+            f"{len(beats)} results in {len(found)} packets came, expected {ends[-1]} in "
+            f"{len(jobs)}: {words}"
+        )
+    images = max(job.images.stop for job in jobs)
+    channels = max(job.channels.stop for job in jobs)
+    whole = np.zeros((images, channels, *jobs[0].layer.output_size), np.int32)
+    for job, end in zip(jobs, ends.tolist(), strict=True):
+        part = beats[end - _result_beats(job.layer) : end]
+        if job.layer.mode == Mode.CODES:
+            lanes = np.stack((part[:, : CORE.cols // 2] & 15, part[:, : CORE.cols // 2] >> 4), 2)
+            lanes = lanes.reshape(len(part), CORE.cols)
+        else:
+            lanes = lanes_of(part[:, :-4], CORE.cols, CORE.sum_width)
+        whole[job.images, job.channels] = results(lanes, job.layer)
+    return whole, status
+
+
+def _words(jobs: Sequence[Job], number: int) -> str:
+    """Which part of the layer a job is, in words."""
+    images, channels = jobs[number].images, jobs[number].channels
+    return (
+        f" (images {images.start} to {images.stop - 1}, output channels {channels.start} to "
+        f"{channels.stop - 1})"
+    )
+
+
+def _beat_words(jobs: Sequence[Job], ends: np.ndarray, beat: int, bit: int) -> str:
+    """Which pixel and channel a bit of a result is of, in words."""
+    number = int(np.searchsorted(ends, beat, side="right"))
+    if number == len(jobs):
+        return "after the last one that was expected"
+    job = jobs[number]
+    first = int(ends[number - 1]) if number else 0
+    tile, image, y, x = beat_at(beat - first, job.layer.images, job.layer.output_size)
+    width = 4 if job.layer.mode == Mode.CODES else CORE.sum_width
+    channel = job.channels.start + tile * CORE.cols + bit // width
+    return f"image {job.images.start + image}, pixel ({y}, {x}), channel {channel}"
+
+
+def _weights(job: Job) -> tuple[int, slice]:
+    """What makes two jobs use the same weights and thresholds."""
+    return job.batch, job.channels
+
+
+def _result_beats(layer: Layer) -> int:
+    height, width = layer.output_size
+    return layer.tiles(CORE)[1] * layer.images * height * width
+
+
+def _packet(vectors: np.ndarray, width: int) -> np.ndarray:
+    """The beats of a packet as the host reads them: uint8 [n, bytes], last, then data."""
+    beats = np.pad(octets(vectors, width)[:, ::-1], ((0, 0), (1, 0)))
+    beats[-1, 0] = 1
+    return beats
+
+
+def _settings(layer: Layer, keep_acts: bool, keep_weights: bool) -> tuple[int, ...]:
+    """The layer's registers."""
+    inputs, outputs = layer.tiles(CORE)
+    return (
+        registers.MAP.pack(height=layer.height, width=layer.width),
+        registers.KERNEL.pack(size=layer.kernel, stride=layer.stride, padding=layer.padding),
+        registers.TILES.pack(input=inputs, output=outputs),
+        registers.IMAGES.pack(count=layer.images),
+        registers.OUTPUT.pack(
+            mode=layer.mode,
+            keep_acts=keep_acts,
+            keep_weights=keep_weights,
+            keep_thresholds=keep_weights,
+        ),
+    )

@@ -1,0 +1,67 @@
+"""Runs layers through the core in its host, without an eye on them."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from pymodel.support.files import temporary_folder
+from tb.host.build import prepare_host
+from tb.sim.errors import BenchError
+from tb.sim.run import RESULTS_XML
+from tb.sim.sources import RTL
+from tb.sim.verdict import first_failure
+
+PROGRAM = "tb.host.cocotb_program"
+
+
+def simulate(
+    simulator: str,
+    layers: list[dict],
+    codes: np.ndarray,
+    weights: list[np.ndarray],
+    tables: list[np.ndarray | None],
+    rtl: Path = RTL,
+) -> tuple[list[np.ndarray], list[dict]]:
+    """Layers one after another through the core; what each gave, and its counts.
+
+    `layers`: the fields of `pymodel.hardware.core.Layer` that do not follow from `codes`, and
+    `pools`, how many 2 × 2 max pools come before the next layer. codes: [N, C, H, W], the first
+    layer's input.
+    Raises BenchError, which has the results so far as `results`.
+    """
+    simulation = prepare_host(simulator, PROGRAM, rtl)
+    with temporary_folder("sweep") as folder:
+        write_layers(folder, layers, codes, weights, tables)
+        report, said, failure = folder / RESULTS_XML, [], None
+        try:
+            simulation.run(folder, said.append, COCOTB_RESULTS_FILE=str(report))
+        except BenchError as error:
+            failure = str(error)
+        if not failure or report.exists():
+            failure = first_failure(report, PROGRAM) or failure
+        counts = folder / "counts.json"
+        results = []
+        for number in range(len(layers)):
+            path = folder / f"{number}.npy"
+            if path.exists():
+                results.append(np.load(path))
+        if failure or not counts.exists():
+            error = BenchError(failure or f"the simulation ended early: {' '.join(said)[-200:]}")
+            error.results = results
+            raise error
+        return results, json.loads(counts.read_text())
+
+
+def write_layers(
+    folder: Path,
+    layers: list[dict],
+    codes: np.ndarray,
+    weights: list[np.ndarray],
+    tables: list[np.ndarray | None],
+) -> None:
+    """What `tb.host.cocotb_program` reads; arguments as of `simulate`."""
+    arrays = {f"weights.{number}": array for number, array in enumerate(weights)}
+    arrays |= {f"thresholds.{n}": table for n, table in enumerate(tables) if table is not None}
+    np.savez(folder / "program.npz", codes=codes, **arrays)
+    (folder / "program.json").write_text(json.dumps(layers))

@@ -1,0 +1,106 @@
+"""How fast the cocotb-driven core is against the same core without cocotb, in one run.
+
+Under Verilator without cocotb is a bare C++ loop (core_host.cpp), under Icarus a bare Verilog
+bench (core_host_clocked with +alone): same RTL, same host, same optimisation, stimulus preloaded.
+"""
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+from tabulate import tabulate
+
+from pymodel.hardware.core import Layer
+from pymodel.support.files import temporary_folder
+from tb.host.build import prepare_host
+from tb.host.program import jobs_of, read_results, write_program
+from tb.host.simulate import PROGRAM, simulate
+from tb.sim.build import Simulation
+from tb.sim.errors import BenchError
+
+SQUEEZED = Layer(4, 4, 8, 8)
+IMAGES = 10_000  # of the squeezed layer: a little more than a million cycles
+ROUNDS = {"verilator": 5, "icarus": 1}  # of which the median counts; Icarus takes minutes
+LEAST_RATIO = 0.8
+
+
+def measure_speed(simulator: str, images: int = IMAGES) -> dict:
+    """Cycles a second with cocotb and alone, and their ratio; both give the same sums.
+
+    On Icarus the two run side by side, on Verilator one after the other, in turn.
+    """
+    rng = np.random.default_rng(1)
+    layer = Layer(**vars(SQUEEZED) | {"images": images})
+    codes = rng.integers(0, 16, (images, layer.in_channels, layer.height, layer.width), np.int8)
+    weights = rng.integers(-7, 8, (layer.out_channels, layer.in_channels, 3, 3), np.int8)
+    prepare_host(simulator, PROGRAM)
+    alone = prepare_host(simulator)
+    rates, sums, cycles = [], [], 0
+    for _ in range(ROUNDS[simulator]):
+        with ThreadPoolExecutor(2 if simulator == "icarus" else 1) as pool:
+            runs = [
+                pool.submit(run_cocotb, simulator, codes, weights),
+                pool.submit(run_alone, alone, layer, codes, weights),
+            ]
+        rates.append([run.result()[0] for run in runs])
+        sums += [run.result()[1] for run in runs]
+        cycles = runs[1].result()[2]
+    if not all(np.array_equal(sums[0], other) for other in sums[1:]):
+        raise BenchError(f"{simulator}: with cocotb other sums than alone")
+    cocotb, bare = (median(column) for column in zip(*rates, strict=True))
+    return {
+        "simulator": simulator,
+        "cycles": cycles,
+        "cocotb_cycles_per_second": cocotb,
+        "bare_cycles_per_second": bare,
+        "ratio": cocotb / bare,
+    }
+
+
+def run_cocotb(simulator: str, codes: np.ndarray, weights: np.ndarray) -> tuple[float, np.ndarray]:
+    """Cycles a second from the start to the last result, and the sums."""
+    settings = {"out_channels": len(weights), "kernel": 3, "stride": 1, "padding": 1, "mode": 0}
+    results, counts = simulate(simulator, [settings | {"pools": 0}], codes, [weights], [None])
+    return counts[0]["cycles"] / counts[0]["seconds"], results[0]
+
+
+def run_alone(
+    simulation: Simulation, layer: Layer, codes: np.ndarray, weights: np.ndarray
+) -> tuple[float, np.ndarray, int]:
+    """The same, and the cycles."""
+    jobs = jobs_of(layer)
+    with temporary_folder("speed") as folder:
+        write_program(folder, jobs, codes, weights)
+        seconds = play(simulation, folder)
+        sums, status = read_results(folder, jobs)
+    return status.cycles / seconds, sums, status.cycles
+
+
+def play(simulation: Simulation, folder: Path) -> float:
+    """Run a host without cocotb in `folder`; seconds from "go" to "done".
+
+    BenchError if it ends before.
+    """
+    times = {}
+    simulation.run(folder, lambda line: times.setdefault(line.strip(), time.perf_counter()))
+    if not times.keys() >= {"go", "done"}:
+        raise BenchError(f"the simulation ended early: {' '.join(times)[-200:]}")
+    return times["done"] - times["go"]
+
+
+def speed_report(rows: list[dict]) -> str:
+    """The table."""
+    lines = [
+        [
+            row["simulator"],
+            f"{row['cycles']:,}",
+            f"{row['cocotb_cycles_per_second']:,.0f}",
+            f"{row['bare_cycles_per_second']:,.0f}",
+            f"{row['ratio']:.2f}",
+        ]
+        for row in rows
+    ]
+    columns = ("simulator", "cycles", "cocotb, cycles/s", "alone, cycles/s", "ratio")
+    return "\n" + tabulate(lines, columns, tablefmt="simple", disable_numparse=True) + "\n"

@@ -1,0 +1,223 @@
+"""The fast host sees what the observing bench sees, and its reader accepts nothing else."""
+
+import json
+import os
+from pathlib import Path
+
+import cocotb
+import numpy as np
+import pytest
+from cocotb.triggers import ReadOnly, RisingEdge
+
+from pymodel.hardware.core import Layer
+from pymodel.hardware.registers import Mode
+from tb.components.builds import SIMULATORS
+from tb.components.core_bench import check_layer, random_data, reference, started
+from tb.host.build import prepare_host
+from tb.host.program import CORE, RESULT_BYTES, jobs_of, read_results, write_program
+from tb.host.simulate import PROGRAM, simulate, write_layers
+from tb.host.speed import play
+from tb.sim.errors import BenchError
+from tb.sim.run import run_bench
+from tb.sim.sources import faulty_rtl
+
+DATA = "SYSTOLIC_HOST_DATA"  # environment: folder with a layer's data, which takes the psums
+LAYERS = (
+    Layer(4, 4, 8, 8, images=3),
+    Layer(5, 3, 20, 12, kernel=3, stride=2, padding=2, images=2),
+    Layer(2, 2, 16, 24, images=5, mode=Mode.CODES),
+)
+
+
+@cocotb.test()
+async def observed_psums(dut):
+    """The psums that leave the array, in every cycle looked for, while a layer runs."""
+    folder = Path(os.environ[DATA])
+    arrays = np.load(folder / "data.npz", allow_pickle=False)
+    settings = json.loads((folder / "layer.json").read_text())
+    layer = Layer(**settings | {"mode": Mode(settings["mode"])})
+    bench = await started(dut)
+    psums = []
+    watching = cocotb.start_soon(watch(dut, psums))
+    await check_layer(bench, layer, (arrays["codes"], arrays["weights"], arrays.get("table")))
+    watching.cancel()
+    np.save(folder / "psums.npy", np.frombuffer(b"".join(psums), np.uint8).reshape(-1, 12))
+
+
+async def watch(dut, psums: list[bytes]) -> None:
+    """For ever: the array's psums, as core_host.v writes them."""
+    while True:
+        await ReadOnly()
+        if int(dut.psum_valid.value):
+            psums.append(int(dut.psum.value).to_bytes(12, "little"))
+        await RisingEdge(dut.clk_i)
+
+
+def saved(folder: Path, layer: Layer, seed: int):
+    """Random data of a layer, in `folder` too."""
+    codes, weights, table = random_data(layer, np.random.default_rng(seed))
+    tables = {} if table is None else {"table": table}
+    np.savez(folder / "data.npz", codes=codes, weights=weights, **tables)
+    (folder / "layer.json").write_text(json.dumps(vars(layer)))
+    return codes, weights, table
+
+
+@pytest.mark.parametrize("layer", LAYERS, ids=str)
+def test_both_benches_see_the_same_psums(layer, tmp_path):
+    """The fully observing bench and the fast one, psum for psum, in the same order."""
+    codes, weights, table = saved(tmp_path, layer, 1)
+    run_bench(
+        "tb.host.tests.test_program",
+        "core",
+        simulator=SIMULATORS[0],
+        settings={DATA: str(tmp_path)},
+        variant=str(LAYERS.index(layer)),
+    )
+    observed = np.load(tmp_path / "psums.npy")
+
+    settings = {name: getattr(layer, name) for name in ("out_channels", "kernel", "stride")}
+    settings |= {"padding": layer.padding, "mode": int(layer.mode), "pools": 0}
+    write_layers(tmp_path, [settings], codes, [weights], [table])
+    simulation = prepare_host(SIMULATORS[0], PROGRAM)
+    simulation.run(tmp_path, print, "+psums", COCOTB_RESULTS_FILE=str(tmp_path / "results.xml"))
+    fast = np.fromfile(tmp_path / "psums.bin", np.uint8).reshape(-1, 12)
+    assert len(observed) > 0
+    assert np.array_equal(observed, fast)
+    assert np.array_equal(np.load(tmp_path / "0.npy"), reference(layer, codes, weights, table))
+
+
+@pytest.mark.parametrize("simulator", ["icarus", "verilator"])
+def test_layers_one_after_another(simulator):
+    """Codes handed on, pooled between, the last one's sums: NumPy-free truth from PyTorch."""
+    first = Layer(8, 8, 8, 16, images=2, mode=Mode.CODES)
+    second = Layer(4, 4, 16, 8, kernel=1, padding=0, images=2)
+    rng = np.random.default_rng(2)
+    codes, weights, table = random_data(first, rng)
+    other = random_data(second, rng)[1]
+    settings = [
+        {"out_channels": 16, "kernel": 3, "stride": 1, "padding": 1, "mode": 2, "pools": 1},
+        {"out_channels": 8, "kernel": 1, "stride": 1, "padding": 0, "mode": 0, "pools": 0},
+    ]
+    results, counts = simulate(simulator, settings, codes, [weights, other], [table, None])
+    expected = reference(first, codes, weights, table)
+    assert np.array_equal(results[0], expected)
+    pooled = expected.reshape(2, 16, 4, 2, 4, 2).max((3, 5))
+    assert np.array_equal(results[1], reference(second, pooled, other))
+    assert [count["macs"] for count in counts] == [first.macs(), second.macs()]
+
+
+@pytest.fixture(scope="module")
+def good_run(tmp_path_factory):
+    """A folder with the results of two jobs, and the jobs."""
+    folder = tmp_path_factory.mktemp("host")
+    layer = Layer(4, 4, 8, 8, images=100)
+    jobs = jobs_of(layer)
+    assert len(jobs) == 2
+    codes, weights, _ = random_data(layer, np.random.default_rng(3))
+    write_program(folder, jobs, codes, weights)
+    play(prepare_host("icarus"), folder)
+    got, status = read_results(folder, jobs)
+    assert np.array_equal(got, reference(layer, codes, weights))
+    assert status.jobs == 2
+    return folder, jobs
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (lambda beats: beats[:-1], r"1599 .* in 1 packets .*: 0 .* job 2 \(images 64 to 99, out"),
+        (lambda beats: np.concatenate((beats, beats[-1:])), "1601 .* in 3 packets .* after the la"),
+        (lambda beats: np.concatenate((beats[:5], beats[4:])), r"1025 .* of job 1 \(images 0 to"),
+        (lambda beats: np.delete(beats, 1500, 0), r"575 came in the packet of job 2 \(images 64"),
+        (lambda beats: beats[:0], "0 results in 0 packets"),
+        (lambda beats: np.roll(beats, 1, axis=0), "1600 results in 2 packets"),
+    ],
+    ids=["last dropped", "after the end", "duplicated", "dropped", "nothing", "out of its packet"],
+)
+def test_other_beats_fail(good_run, damage, words, tmp_path):
+    """A result lost, sent twice, or in the wrong packet."""
+    folder, jobs = good_run
+    beats = np.fromfile(folder / "results.bin", np.uint8).reshape(-1, RESULT_BYTES)
+    damage(beats).tofile(tmp_path / "results.bin")
+    (tmp_path / "status.txt").write_text((folder / "status.txt").read_text())
+    with pytest.raises(BenchError, match=words):
+        read_results(tmp_path, jobs)
+
+
+def test_a_refused_job_fails(tmp_path):
+    """The core's error code is named."""
+    layer = Layer(4, 4, 8, 8)
+    jobs = jobs_of(layer)
+    codes, weights, _ = random_data(layer, np.random.default_rng(4))
+    write_program(tmp_path, jobs, codes[:, :, :3], weights)  # a packet that is too short
+    play(prepare_host("icarus"), tmp_path)
+    with pytest.raises(BenchError, match="PACKET_LENGTH"):
+        read_results(tmp_path, jobs)
+
+
+def test_a_hang_fails(tmp_path):
+    """No weights, no results: the host gives up, and says in which job."""
+    layer = Layer(4, 4, 8, 8)
+    jobs = jobs_of(layer)
+    codes, weights, _ = random_data(layer, np.random.default_rng(5))
+    write_program(tmp_path, jobs, codes, weights)
+    (tmp_path / "weight.bin").write_bytes(b"")
+    prepare_host("icarus").run(tmp_path, print, "+patience=500")
+    with pytest.raises(BenchError, match="hangs in job 1 of 1"):
+        read_results(tmp_path, jobs)
+
+
+LATE = """
+  wire      fifo_valid;
+  reg [4:0] since_last = 0;
+  always @(posedge clk_i) begin
+    if (fifo_valid && m_axis_tlast) since_last <= 1;
+    else if (since_last != 0) since_last <= since_last + 1;
+  end
+  assign m_axis_tvalid = fifo_valid || since_last == 20;
+  localparam FIFO_DEPTH ="""
+
+
+@pytest.mark.parametrize(
+    ("source", "faults", "words"),
+    [
+        (
+            "accumulator.v",
+            [("sum_o       <= sum;", "sum_o <= sum_valid_o ? sum : {COLS*SUM_WIDTH{1'bx}};")],
+            r"results have X or Z bits, the first is image 0, pixel \(0, 0\), channel 0",
+        ),
+        (
+            "core.v",
+            [
+                (".valid_o     (m_axis_tvalid)", ".valid_o(fifo_valid)"),
+                ("  localparam FIFO_DEPTH =", LATE),
+            ],
+            "17 results|1 results have X",  # what the FIFO holds by then
+        ),
+    ],
+    ids=["X", "a beat after the end"],
+)
+def test_a_faulty_core_fails(source, faults, words, tmp_path):
+    """What only the host can see."""
+    rtl = faulty_rtl(tmp_path, source, *faults)
+    layer = Layer(4, 4, 8, 8)
+    jobs = jobs_of(layer)
+    codes, weights, _ = random_data(layer, np.random.default_rng(6))
+    write_program(tmp_path, jobs, codes, weights)
+    play(prepare_host("icarus", rtl=rtl), tmp_path)
+    with pytest.raises(BenchError, match=words):
+        read_results(tmp_path, jobs)
+
+
+def test_too_much_for_the_host(tmp_path):
+    """More beats than its memories hold are refused, and nothing is written."""
+    layer = Layer(32, 32, 64, 8, kernel=1, padding=0, images=33)
+    codes = np.zeros((33, 64, 32, 32), np.int8)
+    with pytest.raises(ValueError, match="270336 act beats, the host holds 262144"):
+        write_program(tmp_path, jobs_of(layer), codes, np.zeros((8, 64, 1, 1), np.int8))
+    assert not any(tmp_path.iterdir())
+
+
+def test_the_host_is_made_for_the_default_core():
+    """core_host.v and core_pins.v connect 32, 192 and 24 bits."""
+    assert (CORE.rows, CORE.cols, CORE.sum_width) == (8, 8, 24)

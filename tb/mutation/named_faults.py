@@ -1,0 +1,433 @@
+"""Named faults: mistakes of the kinds that people make, each a change of the RTL's source."""
+
+from typing import NamedTuple
+
+
+class Fault(NamedTuple):
+    """In rtl/<module>.v, `old` (there once) becomes `new`. The module's own bench must find it."""
+
+    name: str
+    module: str
+    old: str
+    new: str
+
+
+_ROW_3 = "rst_i ? {DELAY * WIDTH{1'b0}} : taps[DELAY*WIDTH-1:0];"
+
+FAULTS = (
+    # The PE
+    Fault(
+        "the weight's sign dropped", "pe", "weight[WEIGHT_WIDTH-1]}}, weight}", "1'b0}}, weight}"
+    ),
+    Fault(
+        "the activation taken for a signed number",
+        "pe",
+        "{{(PSUM_WIDTH - ACT_WIDTH){1'b0}}, act_i}",
+        "{{(PSUM_WIDTH - ACT_WIDTH){act_i[ACT_WIDTH-1]}}, act_i}",
+    ),
+    Fault(
+        "psum truncated: its highest bit is lost",
+        "pe",
+        "psum_o <= psum_i + product;",
+        "psum_o <= {psum_i[PSUM_WIDTH-2], psum_i[PSUM_WIDTH-2:0]} + product;",
+    ),
+    Fault(
+        "the product one bit too narrow",
+        "pe",
+        "psum_o <= psum_i + product;",
+        "psum_o <= psum_i + $signed(product[ACT_WIDTH+WEIGHT_WIDTH-2:0]);",
+    ),
+    Fault(
+        "the swap one cycle late",
+        "pe",
+        "weight = swap_i ? shadow : active;",
+        "weight = swap_o ? shadow : active;",
+    ),
+    Fault(
+        "the swap takes the weight that comes in, one cycle early",
+        "pe",
+        "weight = swap_i ? shadow : active;",
+        "weight = swap_i ? (weight_hops_i != 0 ? weight_i : shadow) : active;",
+    ),
+    Fault(
+        "a PE keeps the weights that only pass, not its own",
+        "pe",
+        "if (weight_hops_i != 0) begin",
+        "if (weight_hops_i > 1) begin",
+    ),
+    Fault("a weight travels one PE too far", "pe", ": weight_hops_i - 1'b1;", ": weight_hops_i;"),
+    Fault("the hops are not reset", "pe", "      weight_hops_o <= 0;\n", ""),
+    Fault("the swap is not reset", "pe", "      swap_o        <= 1'b0;\n", ""),
+    Fault(
+        "the active weight is lost after its swap", "pe", "active <= weight;", "active <= shadow;"
+    ),
+    # Skew and array
+    Fault(
+        "row 3 one cycle early",
+        "skew",
+        "stages, data_i[lane*WIDTH +: WIDTH]};",
+        "(lane == 3) ? {stages[0 +: (DELAY > 1 ? DELAY - 1 : 1)*WIDTH], "
+        "data_i[lane*WIDTH +: WIDTH]} : stages, data_i[lane*WIDTH +: WIDTH]};",
+    ),
+    Fault(
+        "skew and de-skew exchanged",
+        "skew",
+        "REVERSE ? LANES - 1 - lane : lane",
+        "REVERSE ? lane : LANES - 1 - lane",
+    ),
+    Fault("the skew is not reset", "skew", _ROW_3, "taps[DELAY*WIDTH-1:0];"),
+    Fault(
+        "weight columns in reverse order",
+        "systolic_array",
+        "weight_col_i} + 1'b1",
+        "~weight_col_i} + 1'b1",
+    ),
+    Fault(
+        "weights of the rows in reverse order",
+        "systolic_array",
+        "{hops, weight_i[r*WEIGHT_WIDTH +: WEIGHT_WIDTH]};",
+        "{hops, weight_i[(ROWS-1-r)*WEIGHT_WIDTH +: WEIGHT_WIDTH]};",
+    ),
+    Fault(
+        "the last column's shadow is not loaded",
+        "systolic_array",
+        ".weight_hops_i(hops_west),",
+        ".weight_hops_i(c == COLS - 1 ? {HOPS_WIDTH{1'b0}} : hops_west),",
+    ),
+    Fault(
+        "the swap one cycle early from each column to the next",
+        "systolic_array",
+        "swap_west   = g_row[r].g_col[c-1].swap_east;",
+        "swap_west   = g_row[r].g_col[c-1].swap_west;",
+    ),
+    Fault(
+        "the swap without a valid activation",
+        "systolic_array",
+        "act_valid_i && act_swap_i;",
+        "act_swap_i;",
+    ),
+    Fault(
+        "activations of row 1 a cycle late",
+        "systolic_array",
+        "assign {swap_west, act_west} = act_skewed[r*ACT_LANE +: ACT_LANE];",
+        "wire [ACT_LANE-1:0] now = act_skewed[r*ACT_LANE +: ACT_LANE];\n"
+        "          reg [ACT_LANE-1:0] late;\n"
+        "          always @(posedge clk_i) late <= now;\n"
+        "          assign {swap_west, act_west} = (r == 1) ? late : now;",
+    ),
+    Fault(
+        "valid one cycle early",
+        "systolic_array",
+        "psum_valid_o = valid_taps[LATENCY];",
+        "psum_valid_o = valid_taps[LATENCY-1];",
+    ),
+    Fault(
+        "valid is not reset",
+        "systolic_array",
+        "rst_i ? {LATENCY{1'b0}} : valid_taps[LATENCY-1:0];",
+        "valid_taps[LATENCY-1:0];",
+    ),
+    Fault(
+        "columns 0 and 1 exchanged at the south edge",
+        "systolic_array",
+        "g_row[ROWS-1].g_col[c].psum_south;",
+        "g_row[ROWS-1].g_col[c < 2 ? 1 - c : c].psum_south;",
+    ),
+    Fault(
+        "the second row starts without the first one's psums",
+        "systolic_array",
+        "psum_north = g_row[r-1].g_col[c].psum_south;",
+        "psum_north = (r == 1) ? 0 : g_row[r-1].g_col[c].psum_south;",
+    ),
+    Fault(
+        "weights move on in the other array although none is loaded",
+        "load_first_pe",
+        "    if (load_i) begin\n      weight_o <= weight_i;\n    end\n",
+        "    weight_o <= weight_i;\n",
+    ),
+    Fault(
+        "idle one cycle early",
+        "load_first_array",
+        "idle_o = ~|valid_stages;",
+        "idle_o = ~|valid_stages[LATENCY-2:0];",
+    ),
+    # Accumulator
+    Fault(
+        "not cleared for the first tile",
+        "accumulator",
+        "zero_3  <= final_2 || clearing || rst_i;",
+        "zero_3  <= clearing || rst_i;",
+    ),
+    Fault(
+        "the last place is not cleared after reset",
+        "accumulator",
+        "next_cleared != LAST[PIXEL_WIDTH-1:0];",
+        "next_cleared != LAST[PIXEL_WIDTH-1:0] - 1'b1;",
+    ),
+    Fault(
+        "a pixel again, two cycles later, finds the old sum",
+        "accumulator",
+        "use_newer_2 <= (valid_3 && same_1_3) || (valid_4 && same_1_4);",
+        "use_newer_2 <= (valid_4 && same_1_4);",
+    ),
+    Fault(
+        "a psum is not sign-extended",
+        "accumulator",
+        "{{(SUM_WIDTH - PSUM_WIDTH){psum[PSUM_WIDTH-1]}}, psum};",
+        "{{(SUM_WIDTH - PSUM_WIDTH){1'b0}}, psum};",
+    ),
+    Fault(
+        "psums that are not valid are added",
+        "accumulator",
+        "psum_i[c*PSUM_WIDTH +: PSUM_WIDTH] & {PSUM_WIDTH{psum_valid_i}};",
+        "psum_i[c*PSUM_WIDTH +: PSUM_WIDTH];",
+    ),
+    Fault(
+        "unfinished sums leave",
+        "accumulator",
+        "sum_valid_o <= valid_2 && final_2 && !rst_i;",
+        "sum_valid_o <= valid_2 && !rst_i;",
+    ),
+    # Output stage
+    Fault(
+        "ReLU on the wrong bit",
+        "output_stage",
+        "erase = relu && given_1[SUM_WIDTH-1];",
+        "erase = relu && given_1[SUM_WIDTH-2];",
+    ),
+    Fault("no ReLU", "output_stage", "erase = relu && given_1[SUM_WIDTH-1];", "erase = 1'b0;"),
+    Fault(
+        "coarse threshold off by one: reached is more, not as much",
+        "output_stage",
+        "given_2 >= coarse_2;",
+        "given_2 > coarse_2;",
+    ),
+    Fault(
+        "fine threshold off by one: reached is more, not as much",
+        "output_stage",
+        "given_5 >= fine_5;",
+        "given_5 > fine_5;",
+    ),
+    Fault(
+        "falling thresholds taken for rising ones",
+        "output_stage",
+        "invert = codes && inverted[c];",
+        "invert = 1'b0;",
+    ),
+    Fault(
+        "counter off by one on a tile's last pixel",
+        "output_stage",
+        "last_later  <= left == 16'd2;",
+        "last_later  <= left == 16'd3;",
+    ),
+    Fault("last with every tile", "output_stage", "last_pixel && last_tile};", "last_pixel};"),
+    Fault(
+        "thresholds of the next tile too early",
+        "output_stage",
+        "tile_3 <= tile_2;",
+        "tile_3 <= tile[TILE_WIDTH-1:0];",
+    ),
+    # FIFO and handshakes
+    Fault(
+        "FIFO off by one at full",
+        "output_fifo",
+        "reservable_o <= unreserved_next != 0;",
+        "reservable_o <= unreserved_next > 1;",
+    ),
+    Fault(
+        "FIFO one entry too deep",
+        "output_fifo",
+        "unreserved    <= ALL;",
+        "unreserved    <= ALL + 1'b1;",
+    ),
+    Fault(
+        "FIFO never full",
+        "output_fifo",
+        "reservable_o <= unreserved_next != 0;",
+        "reservable_o <= 1'b1;",
+    ),
+    Fault("FIFO ignores ready", "output_fifo", "pop = valid_o && ready_i;", "pop = valid_o;"),
+    Fault(
+        "FIFO empty when it is full: pointers without their highest bit",
+        "output_fifo",
+        "valid_o      = write_pointer != read_pointer;",
+        "valid_o      = write_pointer[POINTER_WIDTH-1:0] != read_pointer[POINTER_WIDTH-1:0];",
+    ),
+    Fault("a reservation outlives the reset", "output_fifo", "      unreserved    <= ALL;\n", ""),
+    Fault(
+        "a stream is taken although both banks are full",
+        "bank_control",
+        "tready_o        = !full[fill_bank];",
+        "tready_o        = 1'b1;",
+    ),
+    Fault(
+        "a beat counts although it was not taken",
+        "bank_control",
+        "beat = tvalid_i && tready_o;",
+        "beat = tvalid_i;",
+    ),
+    Fault(
+        "a packet one beat too long overwrites the first word",
+        "bank_control",
+        "fits = beats < LIMIT;",
+        "fits = beats <= LIMIT;",
+    ),
+    Fault(
+        "the second bank one word too early",
+        "banked_ram",
+        "write_bank_i ? write_address + SECOND",
+        "write_bank_i ? write_address + SECOND - 1'b1",
+    ),
+    Fault(
+        "memory written at the address that is read",
+        "ram",
+        "words[write_address_i]",
+        "words[read_address_i]",
+    ),
+    Fault(
+        "the write's answer is not held",
+        "registers",
+        "else if (s_axil_bready) s_axil_bvalid <= 1'b0;",
+        "else s_axil_bvalid <= 1'b0;",
+    ),
+    Fault(
+        "a second write loses the first one's answer",
+        "registers",
+        "s_axil_awvalid && s_axil_wvalid && (!s_axil_bvalid || s_axil_bready) &&",
+        "s_axil_awvalid && s_axil_wvalid &&",
+    ),
+    Fault(
+        "byte strobes ignored",
+        "registers",
+        "{{8{s_axil_wstrb[3]}}, {8{s_axil_wstrb[2]}},",
+        "{{8{1'b1}}, {8{s_axil_wstrb[2]}},",
+    ),
+    # Addresses, counters, control
+    Fault(
+        "padding read as the neighbour's pixel",
+        "address_generator",
+        "rows_left > {7'd0, rows_outside} && cols_left > {7'd0, cols_outside};",
+        "rows_left > {7'd0, rows_outside};",
+    ),
+    Fault(
+        "one column too few inside the map",
+        "address_generator",
+        "cols_left > {7'd0, cols_outside};",
+        "cols_left > {7'd0, cols_outside} + 9'd1;",
+    ),
+    Fault(
+        "counter off by one on the last image",
+        "address_generator",
+        "last_image  <= images_left == 16'd2;",
+        "last_image  <= images_left == 16'd3;",
+    ),
+    Fault(
+        "stride 2 in the columns alone",
+        "address_generator",
+        "act_row + (stride2_i ? {7'd0, width_i, 1'b0} : {8'd0, width_i});",
+        "act_row + {8'd0, width_i};",
+    ),
+    Fault(
+        "a finished pixel does not wait for its place",
+        "address_generator",
+        "waiting_o     = active && final_tile && !reservable_i;",
+        "waiting_o     = 1'b0;",
+    ),
+    Fault(
+        "a map's rows one too many",
+        "tap_range",
+        "(reach_q < out_side_i) ? reach_q : out_side_i - 9'd1;",
+        "(reach_q < out_side_i) ? reach_q : out_side_i;",
+    ),
+    Fault(
+        "kernel rows and columns exchanged",
+        "sequencer",
+        "tap_q        <= ky * kernel_i + {3'd0, kx};",
+        "tap_q        <= kx * kernel_i + {3'd0, ky};",
+    ),
+    Fault(
+        "one input tile too few",
+        "sequencer",
+        "last_input_tile  <= input_tiles_left == 8'd1;",
+        "last_input_tile  <= input_tiles_left <= 8'd2;",
+    ),
+    Fault(
+        "the weights of an output tile start over with each input tile",
+        "sequencer",
+        "weight_base      <= next_weight_base;",
+        "weight_base      <= last_input_tile ? next_weight_base : weight_base;",
+    ),
+    Fault(
+        "weights loaded first column first",
+        "weight_loader",
+        "if (load_i)       col <= LAST[COL_WIDTH-1:0];",
+        "if (load_i)       col <= 0;",
+    ),
+    Fault(
+        "weights do not wait while the array does",
+        "weight_loader",
+        "valid_o = active && !hold_i;",
+        "valid_o = active;",
+    ),
+    Fault(
+        "a limit off by one: the largest layer is refused",
+        "geometry",
+        "weight_words} > WEIGHT_LIMIT",
+        "weight_words} >= WEIGHT_LIMIT",
+    ),
+    Fault(
+        "stride 2 rounds up",
+        "geometry",
+        "stride2 ? {1'b0, room_height[8:1]} :",
+        "stride2 ? {1'b0, room_height[8:1]} + {8'd0, room_height[0]} :",
+    ),
+    Fault(
+        "done stays when a layer is started",
+        "control",
+        "      done_o  <= 1'b0;\n      error_o <= 4'd0;\n    end\n    if (start_i &&",
+        "      error_o <= 4'd0;\n    end\n    if (start_i &&",
+    ),
+    Fault(
+        "a start is taken while a layer runs",
+        "control",
+        "can_start = idle && settled;",
+        "can_start = settled || !idle;",
+    ),
+    # The core
+    Fault(
+        "the array is fed activations of the cycle before",
+        "core",
+        ".act_i         (act_3),",
+        ".act_i         (act_2),",
+    ),
+    Fault(
+        "the accumulator takes a neighbouring pixel's psums",
+        "core",
+        "delay #(.WIDTH(PIXEL_AW + 1), .CYCLES(LATENCY - 2)) pixel_delay",
+        "delay #(.WIDTH(PIXEL_AW + 1), .CYCLES(LATENCY - 1)) pixel_delay",
+    ),
+    Fault(
+        "weights of the next layer are released with this one's",
+        "core",
+        ".release_i      ((finish && !keep_weights) || (drop && weights_wrong))",
+        ".release_i      (finish || (drop && weights_wrong))",
+    ),
+    Fault(
+        "a layer starts before the accumulator is clear",
+        "core",
+        "                        accumulator_ready;",
+        "                        1'b1;",
+    ),
+    Fault(
+        "the next tile starts before its weights are there",
+        "core",
+        "running && tile_valid && loader_ready && walker_ready;",
+        "running && tile_valid && walker_ready;",
+    ),
+    Fault(
+        "weights do not wait while the output does",
+        "core",
+        ".hold_i   (waiting),",
+        ".hold_i   (1'b0),",
+    ),
+)

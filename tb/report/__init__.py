@@ -1,0 +1,1 @@
+"""Pages and tables from results, and the recording that the page shows."""

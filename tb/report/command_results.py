@@ -1,0 +1,369 @@
+"""Reads what the commands have written to build/results: whole, or not yet there."""
+
+import csv
+import json
+import os
+import re
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from pymodel.support.errors import InputError
+from pymodel.support.files import ROOT
+
+
+class Kind(NamedTuple):
+    """What a value must be."""
+
+    words: str
+    accepts: Callable[[Any], bool]
+
+
+def _within(low: float, high: float) -> Callable[[Any], bool]:
+    return lambda value: type(value) in (int, float) and low <= value <= high
+
+
+LARGEST = 1e15  # beyond it no figure of ours makes sense
+NUMBER = Kind("a number from 0", _within(0, LARGEST))
+POSITIVE = Kind("a number above 0", _within(1e-15, LARGEST))
+SHARE = Kind("a share from 0 to 1", _within(0, 1))
+PERCENT = Kind("a number from 0 to 100", _within(0, 100))
+OBJECT = Kind("an object with entries", lambda value: isinstance(value, dict) and len(value) > 0)
+TEXT = Kind("a text", lambda value: isinstance(value, str))
+COUNT = Kind("a number or a list", lambda v: NUMBER.accepts(v) or isinstance(v, list))
+
+LOG_COLUMNS = {
+    "epoch": POSITIVE,
+    "size": POSITIVE,
+    "quantised": SHARE,
+    "train_loss": NUMBER,
+    "train_accuracy": SHARE,
+    "test_accuracy_1000": SHARE,
+}
+
+
+@dataclass(frozen=True)
+class Check:
+    """A command's results file, and what it says in one line."""
+
+    name: str  # of the file, without .json
+    target: str  # of make, which writes it
+    what: str
+    keys: Mapping[str, Kind]  # that are needed; a list of such objects if `several`
+    summary: Callable[[Any], str]
+    wrong: Callable[[Any], bool] | None = None  # None: it measures, and cannot be wrong
+    several: bool = False
+
+    def read(self, folder: Path) -> Any | None:
+        """What the file holds, None without a file; InputError if it is damaged or another one."""
+        path = folder / f"{self.name}.json"
+        if not path.exists():
+            return None
+        try:
+            value = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError, RecursionError) as error:
+            reason = str(error).splitlines()[0]
+            raise InputError(
+                f"{shown(path)}: no readable JSON ({reason}); expected what make {self.target} "
+                "writes, or no file"
+            ) from None
+        objects = value if self.several else [value]
+        if not isinstance(objects, list) or not objects:
+            raise self._foreign(path, f"holds {brief(value)}, expected a list of objects")
+        for entry in objects:
+            if not isinstance(entry, dict):
+                raise self._foreign(path, f"holds {brief(entry)}, expected an object")
+            for key, kind in self.keys.items():
+                if key not in entry:
+                    raise self._foreign(path, f"'{key}' is missing, expected {kind.words}")
+                if not kind.accepts(entry[key]):
+                    found = brief(entry[key])
+                    raise self._foreign(path, f"'{key}' is {found}, expected {kind.words}")
+        return value
+
+    def _foreign(self, path: Path, words: str) -> InputError:
+        return InputError(f"{shown(path)}: {words}, as make {self.target} writes it")
+
+
+class Row(NamedTuple):
+    """A line of the verification table."""
+
+    what: str
+    result: str
+    state: str  # "right", "wrong", "measured" or "missing"
+    command: str
+    written: str  # when, or nothing
+
+
+def brief(value: Any) -> str:
+    """A value in at most 40 characters of one line."""
+    text = ascii(value)
+    return text if len(text) <= 40 else text[:37] + "..."
+
+
+def shown(path: Path) -> str:
+    """A path as the user sees it from here."""
+    return os.path.relpath(path)
+
+
+def count(value: float | list) -> int:
+    """Of a number that was counted, or of a list."""
+    return len(value) if isinstance(value, list) else int(value)
+
+
+def _core(rows: list[dict]) -> str:
+    least = min(row["limit_cycles"] / row["cycles"] for row in rows)
+    largest = {row["layer"]: row for row in sorted(rows, key=lambda row: row["batch"])}.values()
+    codes, differing = (sum(row[key] for row in largest) for key in ("codes", "codes_differing"))
+    return (
+        f"{len(rows)} runs, at least {least:.1%} of the limit; "
+        f"{differing:,} of {codes:,} codes are not those of float32"
+    )
+
+
+def _percents(result: dict) -> str:
+    names = ("line", "branch", "toggle", "functional")
+    return ", ".join(f"{name} {result[name]:.1f}%" for name in names)
+
+
+def _restricted(result: dict) -> str:
+    return f"; {result['restricted']} for small sizes" if result.get("restricted") else ""
+
+
+def _over_seeds(result: dict) -> Counter:
+    """What all seeds' runs counted among the netlist mutants."""
+    return sum((Counter(counts) for counts in result["seeds"].values()), Counter())
+
+
+def _faults(result: dict) -> str:
+    drawn = _over_seeds(result)
+    seeds = ", ".join(result["seeds"])
+    return (
+        f"{result['named']} named, {drawn['netlist']:,} drawn (seeds {seeds}): "
+        f"{result['survived'] + result['broken']} and {drawn['survived'] + drawn['broken']} not "
+        f"found; {drawn['equivalent']} of the drawn change nothing, which is proven"
+    )
+
+
+CORE = Check(
+    "core",
+    "bench",
+    "Every quantised layer on the core, results and cycles",
+    {
+        "layer": TEXT,
+        "batch": POSITIVE,
+        "cycles": POSITIVE,
+        "limit_cycles": POSITIVE,
+        "dense_limit_cycles": POSITIVE,
+        "codes": NUMBER,
+        "codes_differing": NUMBER,
+    },
+    _core,
+    several=True,
+)
+EVALUATE = Check(
+    "evaluate",
+    "evaluate",
+    "Accuracy, squeezed layer in float and in integers",
+    {
+        "images": POSITIVE,
+        "accuracy": SHARE,
+        "accuracy_integer_layer": SHARE,
+        "predictions_differing": NUMBER,
+    },
+    lambda r: (
+        f"{r['accuracy']:.2%} and {r['accuracy_integer_layer']:.2%} on {r['images']:,} "
+        f"images, {r['predictions_differing']:,} predictions differ"
+    ),
+)
+ACCURACY = Check(
+    "accuracy",
+    "accuracy",
+    "Accuracy, squeezed layer on the RTL core",
+    {"images": POSITIVE, "accuracy_rtl": SHARE, "sums_checked": POSITIVE, "sum_mismatches": NUMBER},
+    lambda r: (
+        f"{r['accuracy_rtl']:.2%} on {r['images']:,} images, {r['sum_mismatches']:,} of "
+        f"{r['sums_checked']:,} sums differ"
+    ),
+    lambda r: r["sum_mismatches"] > 0,
+)
+NETWORK = Check(
+    "network",
+    "network",
+    "All quantised layers on the RTL core",
+    {
+        "images": POSITIVE,
+        "accuracy_rtl": SHARE,
+        "codes_checked": POSITIVE,
+        "code_mismatches": NUMBER,
+    },
+    lambda r: (
+        f"{r['accuracy_rtl']:.2%} on {r['images']:,} images, {r['code_mismatches']:,} of "
+        f"{r['codes_checked']:,} codes differ"
+    ),
+    lambda r: r["code_mismatches"] > 0,
+)
+PNR = Check(
+    "pnr",
+    "pnr",
+    "Clock on an ECP5, worst of its seeds",
+    {"mhz": POSITIVE},
+    lambda r: f"{r['mhz']:.1f} MHz",
+)
+CHECKS = (
+    Check(
+        "layer",
+        "layer",
+        "A layer on the array, every psum (the last run of make)",
+        {
+            "simulator": TEXT,
+            "images": POSITIVE,
+            "psums_checked": POSITIVE,
+            "psum_mismatches": NUMBER,
+        },
+        lambda r: (
+            f"{r['psum_mismatches']:,} of {r['psums_checked']:,} psums differ, "
+            f"{r['images']:,} images, {r['simulator']}"
+        ),
+        lambda r: r["psum_mismatches"] > 0,
+    ),
+    CORE,
+    NETWORK,
+    ACCURACY,
+    EVALUATE,
+    Check(
+        "mutation",
+        "mutate",
+        "Faults put into the RTL on purpose",
+        {
+            "named": NUMBER,
+            "killed": NUMBER,
+            "survived": NUMBER,
+            "equivalent": NUMBER,
+            "broken": NUMBER,
+            "seeds": OBJECT,
+        },
+        _faults,
+        lambda r: r["survived"] + r["broken"] + _over_seeds(r)["survived"] > 0,
+    ),
+    Check(
+        "formal",
+        "formal",
+        "Formal properties",
+        {"properties": COUNT, "proven": COUNT, "failed": COUNT, "unbounded": COUNT},
+        lambda r: (
+            f"{count(r['proven']):,} of {count(r['properties']):,} proven, "
+            f"{count(r['unbounded']):,} of them unbounded, {count(r['failed']):,} failed"
+            f"{_restricted(r)}"
+        ),
+        lambda r: count(r["failed"]) > 0 or count(r["proven"]) < count(r["properties"]),
+    ),
+    Check(
+        "coverage",
+        "coverage",
+        "Coverage of the RTL by the benches",
+        {"line": PERCENT, "branch": PERCENT, "toggle": PERCENT, "functional": PERCENT},
+        _percents,
+    ),
+    Check(
+        "soak",
+        "soak",
+        "Faults around the bench",
+        {"tries": POSITIVE, "failed": NUMBER, "checkpoints_refused": NUMBER},
+        lambda r: (
+            f"{r['failed']:,} of {r['tries']:,} tries did harm, "
+            f"{r['checkpoints_refused']:,} damaged checkpoints refused"
+        ),
+        lambda r: r["failed"] > 0,
+    ),
+    Check(
+        "bench",
+        "bench",
+        "Speed with cocotb, of the same host without it",
+        {"simulator": TEXT, "ratio": POSITIVE},
+        lambda rows: ", ".join(f"{row['simulator']} {row['ratio']:.2f}" for row in rows),
+        several=True,
+    ),
+    Check(
+        "synth",
+        "synth",
+        "Cells of the core on an ECP5",
+        {"total": POSITIVE},
+        lambda r: f"{r['total']:,} cells",
+    ),
+    PNR,
+    Check(
+        "netlist",
+        "netlist",
+        "Gate-level netlist of array and core under the same benches",
+        {"gates": OBJECT, "tests": POSITIVE, "failed": NUMBER, "psums_checked": NUMBER},
+        lambda r: (
+            f"{r['tests']:,} tests on {len(r['gates'])} netlists, {r['failed']:,} failed; "
+            f"{r['psums_checked']:,} psums of the layer"
+        ),
+        lambda r: r["failed"] > 0,
+    ),
+)
+
+
+def read_all(folder: Path) -> dict[str, Any]:
+    """Name → what the file holds, of those that are there. InputError for the first bad one."""
+    found = {check.name: check.read(folder) for check in CHECKS}
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def table(folder: Path, results: Mapping[str, Any]) -> list[Row]:
+    """A row for each check whose command exists or has left results in `folder`."""
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    rows = []
+    for check in CHECKS:
+        command = f"make {check.target}"
+        if check.name in results:
+            value = results[check.name]
+            state = "measured"
+            if check.wrong:
+                state = "wrong" if check.wrong(value) else "right"
+            written = datetime.fromtimestamp((folder / f"{check.name}.json").stat().st_mtime, UTC)
+            rows.append(Row(check.what, check.summary(value), state, command, minute(written)))
+        elif check.target in targets:
+            rows.append(Row(check.what, f"not run yet: {command}", "missing", command, ""))
+    return rows
+
+
+def minute(time: datetime) -> str:
+    """As the page writes a time, which is in UTC."""
+    return time.strftime("%Y-%m-%d %H:%M UTC")
+
+
+def read_log(path: Path) -> list[dict[str, float]]:
+    """The log of a training, a dictionary an epoch; [] without a file.
+
+    InputError if it is damaged or another file.
+    """
+    if not path.exists():
+        return []
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            lines = list(csv.DictReader(file))
+    except (OSError, ValueError, csv.Error) as error:
+        raise InputError(f"{shown(path)}: no readable CSV ({error}), expected a log") from None
+    if not lines:
+        raise InputError(f"{shown(path)}: holds no epoch, expected the log of a training")
+    rows = []
+    for line, found in enumerate(lines, 2):
+        row = {}
+        for name, kind in LOG_COLUMNS.items():
+            text = found.get(name)
+            try:
+                row[name] = float(text)
+            except (TypeError, ValueError):
+                row[name] = None
+            if not kind.accepts(row[name]):
+                raise InputError(
+                    f"{shown(path)}: line {line}: {name} is {brief(text)}, expected {kind.words}"
+                )
+        rows.append(row)
+    return rows

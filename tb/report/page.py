@@ -1,0 +1,442 @@
+"""Runs a layer on the array and writes a page to look at, one HTML file that needs no network.
+
+python -m tb.report                            # 16 images, image 0 recorded cycle by cycle
+python -m tb.report --images 4 --image 2 --sim verilator
+"""
+
+import base64
+import io
+import json
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from itertools import accumulate
+from pathlib import Path
+
+import torch
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+from PIL import Image
+from plotly.offline import get_plotlyjs
+from tabulate import tabulate
+from torch import Tensor
+
+from pymodel.capture import DEFAULT_LAYER, find_layer, find_next
+from pymodel.checkpoint import SHIPPED, load_checkpoint
+from pymodel.hardware.core import MAX_ACTIVATION, MIN_WEIGHT, Layer
+from pymodel.hardware.cycles import cycles, dense_limit_cycles, limit_cycles
+from pymodel.hardware.tiling import Tile, gather
+from pymodel.images import CLASS_NAMES, ImageSet, load_images
+from pymodel.reference.integer_network import IntegerNetwork
+from pymodel.reference.layer_data import LayerData
+from pymodel.support.command import CommandParser, conclude, tell, whole_number
+from pymodel.support.errors import InputError
+from pymodel.support.files import RESULTS, ROOT, replacing, temporary_folder
+from pymodel.vgg import VGG16
+from tb.components.adapter import OWN, adapter_class
+from tb.components.tile_run import Record
+from tb.host.program import CORE, jobs_of
+from tb.report import charts
+from tb.report.command_results import Row, minute, read_all, read_log, shown, table
+from tb.report.recording import Recording, record
+from tb.run.benchmark import BATCH, DEFAULT_BATCH, captured
+from tb.run.layer import MAX_ABS_ERROR, MAX_ERROR_STEPS, LayerJob
+from tb.sim.errors import BenchError
+from tb.sim.run import run_bench
+from tb.sim.simulators import check_simulator, random_seed, simulator_version
+
+OUTPUT = ROOT / "build" / "report.html"
+TEMPLATES = Path(__file__).parent / "templates"
+MOST_MAPS = 8  # of a layer's channels, as pictures
+
+
+@dataclass(frozen=True)
+class LayerRun:
+    """The layer on the array: what PyTorch says, what came out, and its closing figures."""
+
+    data: LayerData
+    images: ImageSet
+    record: Record
+    sums: Tensor  # int64 [N, C_out, H', W'], from the array's psums
+    result: dict  # as in build/results/layer.json
+
+
+def main() -> int:
+    parser = CommandParser("tb.report", __doc__)
+    parser.add_argument("--sim", default="icarus", help="icarus or verilator")
+    parser.add_argument("--images", default="16", help="how many of the shipped images, 1 to 100")
+    parser.add_argument("--image", default="0", help="the one that is recorded, from 0")
+    parser.add_argument("--layer", default=DEFAULT_LAYER, help="a quantised convolution")
+    parser.add_argument("--model", type=Path, default=SHIPPED, help="checkpoint")
+    parser.add_argument(
+        "--results", type=Path, default=RESULTS, help="folder of the other commands' results"
+    )
+    parser.add_argument(
+        "--dut", type=Path, default=OWN, help="adapter of the array, a Python file; default: ours"
+    )
+    parser.add_argument("--output", type=Path, default=OUTPUT, help="HTML file to write")
+    arguments = parser.parse_args()
+
+    check_simulator(arguments.sim)
+    random_seed()
+    if arguments.output.is_dir():
+        raise InputError(f"{arguments.output}: is a folder, expected an HTML file to write")
+    images = whole_number("IMAGES", arguments.images, 1, len(load_images()))
+    image = whole_number("IMAGE", arguments.image, 0, images - 1)
+    model, metadata = load_checkpoint(arguments.model)
+    find_layer(model, arguments.layer)
+    find_next(model, arguments.layer)
+    log_path = arguments.model.with_name("log.csv")
+    log, results = read_log(log_path), read_all(arguments.results)
+
+    with temporary_folder("report") as folder:
+        job = LayerJob(
+            arguments.sim,
+            arguments.layer,
+            images,
+            str(arguments.model.absolute()),
+            str(folder / "layer.json"),
+            dut=str(arguments.dut.absolute()),
+        )
+        recording = None
+        try:
+            run = run_layer(job)
+            if arguments.dut.absolute() == OWN:
+                alone = str(folder / "recording.json")
+                recording = record(replace(job, images=image + 1, results=alone), image)
+        except BenchError as error:
+            arguments.output.unlink(missing_ok=True)  # of an earlier run, which says otherwise
+            return conclude(f"FAILED: {error}", passed=False)
+
+    written = minute(datetime.now(UTC))
+    measured = "core" in results
+    core_cycles = results["core"] if measured else predicted_cycles(model)
+    verification = [own_row(run, written), *table(arguments.results, results)]
+    page = render(
+        layer=layer_words(run),
+        result=run.result,
+        images=f"{images} image{'s' * (images > 1)}",
+        limits={"error": MAX_ABS_ERROR, "steps": MAX_ERROR_STEPS},
+        accuracies=accuracies(float(metadata["accuracy"]), results),
+        clock=results["pnr"]["mhz"] if "pnr" in results else None,
+        exact=int((run.data.difference(run.sums)[0] == 0).sum()),
+        psums=psum_figures(run),
+        cycles={"measured": measured, "rows": core_cycles},
+        training={"file": shown(log_path), "epochs": len(log)},
+        verification=verification,
+        simulator=simulator_version(arguments.sim),
+        checkpoint=shown(arguments.model),
+        written=written,
+        recording=recording,
+        extent=extent(recording) if recording else None,
+        data={
+            "recording": recording and vars(recording) | {"captions": list(captions(recording))},
+            "pictures": pictures(run),
+            "chosen": image,
+            "figures": {
+                name: json.loads(figure.to_json())
+                for name, figure in figures(run, log, core_cycles).items()
+            },
+            "templates": {
+                theme: charts.template(palette).to_plotly_json()
+                for theme, palette in charts.PALETTES.items()
+            },
+        },
+    )
+    with replacing(arguments.output) as temporary:
+        temporary.write_text(page, encoding="utf-8")
+    tell(report(run, recording, verification, len(page.encode())))
+    return conclude(f"Open it in a browser: {shown(arguments.output)}")
+
+
+def run_layer(job: LayerJob) -> LayerRun:
+    """Run the job of `make`; BenchError if anything differs from PyTorch."""
+    dut = adapter_class(Path(job.dut))
+    run_bench(
+        "tb.run.layer_bench",
+        dut.TOPLEVEL,
+        simulator=job.simulator,
+        sources=list(dut.SOURCES),
+        parameters=dict(dut.PARAMETERS),
+        settings=job.settings(),
+        waves=False,
+        variant=Path(job.dut).stem,
+    )
+    data, made = job.read(), Record.load(job.record)
+    psums = made.received.reshape(made.run.expected.shape)
+    sums = torch.from_numpy(gather(psums, made.run.tiles, len(data.weight_codes)))
+    result = json.loads(Path(job.results).read_text())
+    return LayerRun(data, load_images().first(job.images), made, sums, result)
+
+
+def predicted_cycles(model: VGG16) -> list[dict]:
+    """What `make bench` measures, by the closed form of pymodel/hardware; a row a layer."""
+    network = IntegerNetwork(model)
+    rows = []
+    for stage, codes in zip(network.stages, captured(network, 1), strict=True):
+        _, channels, height, width = codes.shape
+        settings = {name: value for name, value in stage.settings.items() if name != "pools"}
+        images = BATCH.get(stage.name, DEFAULT_BATCH)
+        layer = Layer(height, width, channels, images=images, **settings)
+        rows.append(
+            {
+                "layer": stage.name,
+                "batch": images,
+                "cycles": sum(cycles(job.layer, CORE) for job in jobs_of(layer)),
+                "limit_cycles": limit_cycles(layer, CORE),
+                "dense_limit_cycles": dense_limit_cycles(layer, CORE),
+            }
+        )
+    return rows
+
+
+def psum_range(run: LayerRun) -> tuple[int, int]:
+    """The least and the largest psum of a tile that codes can make."""
+    largest = run.result["rows"] * MAX_ACTIVATION
+    return largest * MIN_WEIGHT, largest * (-MIN_WEIGHT - 1)
+
+
+def psum_figures(run: LayerRun) -> dict[str, int]:
+    """What the page says about psums, beside its charts."""
+    lowest, highest = psum_range(run)
+    found, sums = run.record.received, run.sums.numpy()
+    return {
+        "lowest": lowest,
+        "highest": highest,
+        "found_lowest": int(found.min()),
+        "found_highest": int(found.max()),
+        "bits": int(charts.bits(found).max()),
+        "width": run.record.widths[2],
+        "sum_lowest": int(sums.min()),
+        "sum_highest": int(sums.max()),
+        "sum_bits": int(charts.bits(sums).max()),
+        "sum_width": CORE.sum_width,
+    }
+
+
+def figures(run: LayerRun, log: list[dict], core_cycles: list[dict]) -> dict:
+    """Name → plotly figure."""
+    data, received = run.data, run.record.received
+    difference, steps = (values.numpy().ravel() for values in data.difference(run.sums))
+    made = charts.training(log) if log else {}
+    made["utilisation"] = charts.utilisation(
+        run.record.cycles, run.result["cycles"], run.result["rows"], run.result["cols"]
+    )
+    made["psums"] = charts.psums(received, *psum_range(run))
+    made["widths"] = charts.widths(received, run.sums.numpy(), run.record.widths[2], CORE.sum_width)
+    made |= charts.errors(difference, steps)
+    made["cycles"] = charts.layer_cycles(core_cycles)
+
+    inputs, kernel, outputs = (
+        min(MOST_MAPS, data.activation_codes.shape[1]),
+        data.weight_codes.shape[2:],
+        min(MOST_MAPS, data.reference.shape[1]),
+    )
+    made["input"] = charts.maps(
+        [str(channel) for channel in range(inputs)], 3, "code", 0, MAX_ACTIVATION, "row", "column"
+    )
+    made["weights"] = charts.maps(
+        [f"({y}, {x})" for y in range(kernel[0]) for x in range(kernel[1])],
+        kernel[1],
+        "code",
+        MIN_WEIGHT,
+        -MIN_WEIGHT,
+        "input channel",
+        "output channel",
+    )
+    made["output"] = charts.maps(
+        [str(channel) for channel in range(outputs)],
+        3,
+        "value",
+        0,
+        data.recover(run.sums)[:, :outputs].max().item() or 1.0,
+        "row",
+        "column",
+    )
+    return made
+
+
+def pictures(run: LayerRun) -> dict:
+    """Values of the heatmaps: `weights` [k · k], and for each image its `input` and `output`."""
+    data = run.data
+    weights = data.weight_codes[:MOST_MAPS, :MOST_MAPS].permute(2, 3, 1, 0).flatten(0, 1)
+    recovered = data.recover(run.sums)[:, :MOST_MAPS]
+    return {
+        "weights": weights.tolist(),
+        "images": [
+            {
+                "name": f"{CLASS_NAMES[label]}, test image {index}",
+                "png": png(image),
+                "input": codes.tolist(),
+                "output": [[[float(f"{v:.4g}") for v in line] for line in m] for m in maps],
+            }
+            for image, label, index, codes, maps in zip(
+                run.images.images,
+                run.images.labels.tolist(),
+                run.images.indices.tolist(),
+                data.activation_codes[:, :MOST_MAPS],
+                recovered.tolist(),
+                strict=True,
+            )
+        ],
+    }
+
+
+def png(image: Tensor) -> str:
+    """A uint8 image [3, H, W] as a data URI."""
+    file = io.BytesIO()
+    Image.fromarray(image.permute(1, 2, 0).numpy()).save(file, "PNG")
+    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
+
+
+def captions(recording: Recording) -> Iterator[dict[str, str]]:
+    """What happens in each cycle, in words, from the recorded ports and swap tokens alone."""
+    control, pixels, tiles = recording.control, recording.pixels, recording.tiles
+
+    def of_pixel(number: int) -> str:
+        tile, pixel = divmod(number, pixels)
+        return f"tile {tile}, pixel {divmod(pixel, recording.width)}"
+
+    entered = list(accumulate(control["act_valid_i"], initial=0))
+    loaded = list(accumulate(control["weight_valid_i"], initial=0))
+    left = list(accumulate(control["psum_valid_o"], initial=0))
+    for cycle in range(len(recording)):
+        west, weights, swap, south = "nothing enters", "none enter", "none", "nothing leaves"
+        if control["act_valid_i"][cycle]:
+            west = f"activations of {of_pixel(entered[cycle])} enter"
+            west += ", with the swap" * bool(control["act_swap_i"][cycle])
+        if control["weight_valid_i"][cycle]:
+            tile, column = loaded[cycle] // recording.cols, control["weight_col_i"][cycle]
+            weights = f"those of column {column} for tile {tile} enter"
+        if travelling := sum(hops > 0 for hops in recording.pe["weight_hops_i"][cycle]):
+            weights += f"; {travelling} on their way"
+        waves = Counter(
+            sum(divmod(pe, recording.cols))
+            for pe, token in enumerate(recording.pe["swap_i"][cycle])
+            if token
+        )
+        if waves:
+            swap = " and ".join(f"{count} on diagonal {wave}" for wave, count in waves.items())
+            swap += " take over their shadow weights"
+        if control["psum_valid_o"][cycle]:
+            south = f"psums of {of_pixel(left[cycle])} leave"
+        if entered[cycle + 1] == 0:
+            where = "before the first tile"
+        elif entered[cycle + 1] == entered[-1] and not control["act_valid_i"][cycle]:
+            where = "all activations are in"
+        else:
+            number = (entered[cycle + 1] - 1) // pixels
+            where = f"tile {number} of {recording.of_tiles:,}, {position(tiles[number], tiles)}"
+        yield {"where": where, "west": west, "weights": weights, "swap": swap, "south": south}
+
+
+def extent(recording: Recording) -> str:
+    """How much of its image was recorded."""
+    tiles, pixels = f"{len(recording.tiles)} tiles", f"{recording.pixels} pixels"
+    if len(recording.tiles) < recording.of_tiles:
+        tiles = f"the first {len(recording.tiles)} of {recording.of_tiles:,} tiles"
+    if recording.pixels < recording.of_pixels:
+        pixels = f"the first {recording.pixels} of {recording.of_pixels:,} pixels"
+    return f"{tiles}, in each {pixels}, {len(recording)} cycles"
+
+
+def position(tile: Tile, tiles: list[Tile]) -> str:
+    """A tile's place in its layer."""
+    words = f"kernel position ({tile.ky}, {tile.kx})"
+    if any(other.input_group or other.output_group for other in tiles):
+        words += f", input group {tile.input_group}, output group {tile.output_group}"
+    return words
+
+
+def layer_words(run: LayerRun) -> dict[str, str]:
+    """The layer's name and shape, and what its outputs are compared with."""
+    weights = run.data.weight_codes
+    height, width = run.data.activation_codes.shape[2:]
+    inputs, outputs = run.data.activation_codes.shape[1], run.data.reference.shape[1]
+    return {
+        "name": run.data.name,
+        "shape": f"{weights.shape[1]} → {weights.shape[0]} channels, "
+        f"{weights.shape[2]} × {weights.shape[3]}, maps of {height} × {width}",
+        "inputs": channels(inputs),
+        "outputs": channels(outputs),
+        "reference": run.data.reference_name,
+    }
+
+
+def channels(count: int) -> str:
+    """Which of a map's channels are shown."""
+    return f"all {count} channels" if count <= MOST_MAPS else f"{MOST_MAPS} of {count} channels"
+
+
+def accuracies(own: float, results: dict) -> list[dict]:
+    """Each accuracy that is known, and where from: the checkpoint's `own`, then the commands'."""
+    rows = [
+        {
+            "what": "network, fake-quantised",
+            "share": own,
+            "images": 10_000,
+            "source": "the checkpoint's metadata",
+        }
+    ]
+    for name, key, what in (
+        ("evaluate", "accuracy_integer_layer", "squeezed layer on integers"),
+        ("accuracy", "accuracy_rtl", "squeezed layer on the RTL core"),
+        ("network", "accuracy_rtl", "all quantised layers on the RTL core"),
+    ):
+        if name in results:
+            found = results[name]
+            rows.append(
+                {
+                    "what": what,
+                    "share": found[key],
+                    "images": found["images"],
+                    "source": f"make {name}",
+                }
+            )
+    return rows
+
+
+def own_row(run: LayerRun, written: str) -> Row:
+    """The verification table's first row: the run that this page shows."""
+    result = run.result
+    return Row(
+        "The layer of this page on the array, every psum",
+        f"{result['psum_mismatches']:,} of {result['psums_checked']:,} psums differ, "
+        f"{result['images']} images, {result['simulator']}",
+        "wrong" if result["psum_mismatches"] else "right",
+        "make report",
+        written,
+    )
+
+
+def render(**values: object) -> str:
+    """The page."""
+    environment = Environment(
+        autoescape=True,
+        loader=FileSystemLoader(TEMPLATES),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["signed"] = lambda number: f"{number:,}".replace("-", "−")
+    page = environment.get_template("report.html")
+    return page.render(plotly=Markup(get_plotlyjs()), **values)
+
+
+def report(run: LayerRun, recording: Recording | None, verification: list[Row], size: int) -> str:
+    """The closing table."""
+    missing = [row.command for row in verification if row.state == "missing"]
+    rows = [
+        ["simulator", run.result["simulator"]],
+        ["array", run.result["array"]],
+        ["layer", run.data.name],
+        ["images", run.result["images"]],
+        ["psums checked", f"{run.result['psums_checked']:,}"],
+        ["psum mismatches", f"{run.result['psum_mismatches']:,}"],
+        ["recorded", f"image {recording.image}, {len(recording)} cycles" if recording else "no"],
+        ["results found", f"{len(verification) - 1 - len(missing)}"],
+        ["not run yet", ", ".join(dict.fromkeys(missing)) or "none"],
+        ["size of the page", f"{size / 2**20:.1f} MiB"],
+    ]
+    return "\n" + tabulate(rows, tablefmt="simple", disable_numparse=True) + "\n"

@@ -1,0 +1,559 @@
+"""The report: what it records is the layer, and a browser shows what was recorded."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from filelock import FileLock
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from pymodel.capture import capture
+from pymodel.reference.layer_data import layer_data
+from pymodel.support.errors import InputError
+from pymodel.support.files import ROOT
+from tb.components.builds import SIMULATORS
+from tb.components.tile_run import tile_run
+from tb.report import page
+from tb.report.charts import PALETTES, busy_pes
+from tb.report.command_results import CHECKS, read_all, read_log, table
+from tb.report.recording import PE_SIGNALS
+from tb.sim.errors import BenchError
+
+IMAGES, IMAGE = 2, 1  # of the page under test
+HOSTILE = "</script><img src='http://localhost:9/x.png' onerror=alert(1)>"
+ACCURACY = {"images": 10, "accuracy_rtl": 0.5, "sums_checked": 80, "sum_mismatches": 3}
+CORE_ROW = {
+    "layer": HOSTILE,
+    "batch": 4,
+    "cycles": 120,
+    "limit_cycles": 100,
+    "dense_limit_cycles": 144,
+    "codes": 128,
+    "codes_differing": 0,
+}
+MOTION = "getComputedStyle(document.querySelector('.work .act')).animationName"
+LOAD_FIRST = ROOT / "tb" / "examples" / "load_first_array.py"
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+
+
+@pytest.fixture(scope="module")
+def page_file(tmp_path_factory, worker_id) -> Path:
+    """One page for all tests, whichever process of pytest -n they run in.
+
+    Beside it foreign.html, of the second array.
+    """
+    base = tmp_path_factory.getbasetemp()
+    folder = (base if worker_id == "master" else base.parent) / "report"
+    folder.mkdir(exist_ok=True)
+    page = folder / "report.html"
+    with FileLock(folder / "lock"):
+        if not page.exists():
+            (folder / "core.json").write_text(json.dumps([CORE_ROW]))
+            (folder / "accuracy.json").write_text(json.dumps(ACCURACY))
+            arguments = [
+                "--images",
+                IMAGES,
+                "--image",
+                IMAGE,
+                "--sim",
+                SIMULATORS[0],
+                "--results",
+                folder,
+                "--output",
+                page,
+            ]
+            with pytest.MonkeyPatch.context() as patch:
+                foreign = [
+                    "--images",
+                    1,
+                    "--dut",
+                    LOAD_FIRST,
+                    "--sim",
+                    SIMULATORS[0],
+                    "--results",
+                    folder,
+                    "--output",
+                    folder / "foreign.html",
+                ]
+                for line in (foreign, arguments):
+                    patch.setattr("sys.argv", ["report", *map(str, line)])
+                    assert page.main() == 0
+    return page
+
+
+@pytest.fixture(scope="module")
+def data(page_file) -> dict:
+    """What the page holds for its script."""
+    (text,) = re.findall(
+        r'<script type="application/json" id="data">(.*?)</script>',
+        page_file.read_text(),
+        re.DOTALL,
+    )
+    return json.loads(text)
+
+
+@pytest.fixture(scope="module")
+def recorded(data) -> dict[str, np.ndarray]:
+    """The PEs' signals, float [T, ROWS, COLS]; NaN for X."""
+    return {
+        name: np.array(data["recording"]["pe"][name], float).reshape(-1, 8, 8)
+        for name in PE_SIGNALS
+    }
+
+
+@pytest.fixture(scope="module")
+def browser(page_file, tmp_path_factory):
+    """A headless browser that can open our files; without one the tests are skipped.
+
+    It starts after the page was made: beside its event loop no simulation can be started.
+    """
+    probe = tmp_path_factory.mktemp("probe") / "probe.html"
+    probe.write_text("<p>it opens</p>")
+    arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
+    found = list(filter(None, map(shutil.which, BROWSERS)))
+    for executable in found:
+        command = [executable, "--headless", *arguments, "--dump-dom", probe.as_uri()]
+        # Ubuntu's is a stub for a snap, which cannot, or not here.
+        if "it opens" in subprocess.run(command, capture_output=True, text=True, timeout=60).stdout:
+            with sync_playwright() as playwright:
+                yield playwright.chromium.launch(executable_path=executable, args=arguments)
+            return
+    reason = f"{', '.join(found)} cannot open {probe}" if found else f"none of {BROWSERS} is there"
+    pytest.skip(f"the page needs a browser: {reason}; type: apt-get install chromium")
+
+
+@pytest.fixture
+def opened(browser: Browser, page_file):
+    """Open the page; it must not complain, and load nothing but itself."""
+    contexts = []
+
+    def open_page(width: int = 1200, height: int = 900, file: Path = page_file, **settings) -> Page:
+        context = browser.new_context(viewport={"width": width, "height": height}, **settings)
+        page = context.new_page()
+        complaints: list[str] = []
+        page.on("console", lambda message: complaints.append(message.text))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("dialog", lambda dialog: (complaints.append(dialog.message), dialog.dismiss()))
+        page.on("request", lambda request: complaints.append(request.url))
+        contexts.append((context, complaints, file.as_uri()))
+        page.goto(file.as_uri())
+        return page
+
+    yield open_page
+    for context, complaints, address in contexts:
+        context.close()
+        asked = [text for text in complaints if not text.startswith("data:image/png")]
+        assert asked == [address]
+
+
+def at(page: Page) -> int:
+    """The cycle that is shown."""
+    return int(re.match(r"Cycle (\d+)", page.inner_text("#now-cycle"))[1])
+
+
+def cells(page: Page, part: str) -> list[str]:
+    """The texts of all PEs, row by row."""
+    return page.locator(f".pe .{part}").all_inner_texts()
+
+
+def texts(values: np.ndarray) -> list[str]:
+    """How the page writes numbers: a true minus, x for unknown."""
+    return ["x" if np.isnan(v) else str(int(v)).replace("-", "−") for v in values.ravel()]
+
+
+def test_recording_is_of_the_layer(recorded, data, shipped, images):
+    """Weights in use are the tiles', and what left is PyTorch's, in its order."""
+    chosen = images.first(IMAGES).images[IMAGE:]
+    run = tile_run(layer_data(capture(shipped, chosen)), 8, 8)
+    recording = data["recording"]
+    valid = np.array(recording["control"]["psum_valid_o"], bool)
+    left = np.array(
+        [bus for bus, high in zip(recording["bus"]["psum_o"], valid, strict=True) if high]
+    )
+    assert (left == run.expected.reshape(-1, 8)).all()
+    for tile, cycle in enumerate(np.flatnonzero(recording["control"]["act_swap_i"])):
+        # Row 0, column 0 uses its new weight in the cycle of the swap, the last corner 14 later.
+        assert recorded["weight"][cycle, 0, 0] == run.tiles.weights[tile, 0, 0]
+        assert (recorded["weight"][cycle + 14].diagonal() == np.diag(run.tiles.weights[tile])).all()
+
+
+def test_recording_moves_as_the_array_does(recorded):
+    """Activations go east, psums south, and every PE adds its product."""
+    act, psum, weight = (recorded[name] for name in ("act_i", "psum_o", "weight"))
+    known = 23  # from here on no register of the run is unknown
+    assert (act[known + 1 :, :, 1:] == act[known:-1, :, :-1]).all()
+    north = np.concatenate([np.zeros_like(psum[:, :1]), psum[:, :-1]], 1)
+    following = north + act * weight
+    assert (psum[known + 1 :] == following[known:-1]).all()
+    assert np.abs(psum[known:]).max() > 20
+
+
+def test_charts_are_drawn_in_both_themes_and_nothing_is_too_wide(opened, data):
+    """In the colours that the browser asks for, also when it changes its mind."""
+    page = opened(color_scheme="dark")
+    drawn = page.evaluate(
+        "[...document.querySelectorAll('[data-chart]')].filter((c) => c.querySelector('.main-svg'))"
+        ".map((c) => c.dataset.chart)"
+    )
+    assert sorted(drawn) == sorted(data["figures"])
+    assert len(drawn) == 11
+    for theme in ("dark", "light"):
+        page.emulate_media(color_scheme=theme)
+        expect(page.locator("html")).to_have_attribute("data-theme", theme)
+        assert font_colours(page) == {PALETTES[theme].text}
+    for width in (1200, 360):
+        page.set_viewport_size({"width": width, "height": 800})
+        page.wait_for_timeout(300)  # for the charts to follow
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        widest = (
+            "Math.max(...[...document.querySelectorAll('.main-svg')].map((s) => s.clientWidth))"
+        )
+        assert width / 2 < page.evaluate(widest) < width
+
+
+def font_colours(page: Page) -> set[str]:
+    """Of all charts."""
+    return set(
+        page.evaluate(
+            "[...document.querySelectorAll('[data-chart]')].map((c) => c._fullLayout.font.color)"
+        )
+    )
+
+
+def test_array_shows_what_was_recorded(opened, recorded, data):
+    """At the start with its unknown values, in the first swap, in the middle, at the end."""
+    page = opened()
+    last = len(recorded["act_i"]) - 1
+    assert page.get_attribute("#cycle", "max") == str(last)
+    swap = data["recording"]["control"]["act_swap_i"].index(1)
+    for cycle in (0, swap + 3, 77, last):
+        page.fill("#cycle", str(cycle))
+        assert at(page) == cycle
+        for part, name in (("act", "act_i"), ("weight", "weight"), ("psum", "psum_o")):
+            assert cells(page, part) == texts(recorded[name][cycle]), (cycle, name)
+        assert [t.rstrip("›") for t in cells(page, "shadow")] == texts(recorded["shadow"][cycle])
+        swapping = page.locator(".pe.swap").count()
+        assert swapping == recorded["swap_i"][cycle].sum()
+        assert swapping == (4 if cycle == swap + 3 else swapping)
+        hops = recorded["weight_hops_i"][cycle - 1] if cycle else np.zeros((8, 8))
+        assert page.locator(".pe .new").count() == (hops > 0).sum()
+        words = data["recording"]["captions"][cycle]
+        for name, text in words.items():
+            assert page.inner_text(f"#now-{name}") == text
+    page.fill("#cycle", str(swap + 3))
+    assert "4 on diagonal 3 take" in page.inner_text("#now-swap")
+    assert "tile 0 of 9, kernel position (0, 0)" in page.inner_text("#now-where")
+    assert "activations of tile 0, pixel (0, 3) enter" in page.inner_text("#now-west")
+
+
+def test_array_by_keyboard(opened, recorded):
+    """From nowhere while the array is in view, and from its controls; not from the top."""
+    page = opened()
+    last = len(recorded["act_i"]) - 1
+    page.locator("#grid").scroll_into_view_if_needed()
+    press = page.keyboard.press
+    for key, cycle in (
+        ("ArrowRight", 1),
+        ("ArrowRight", 2),
+        ("ArrowLeft", 1),
+        ("End", last),
+        ("ArrowRight", last),
+        ("Home", 0),
+        ("n", 8),
+        ("n", 24),
+    ):
+        press(key)
+        assert at(page) == cycle, key
+    page.focus("#cycle")
+    press("ArrowRight")
+    assert at(page) == 25
+    page.focus("#speed")
+    press("ArrowRight")
+    assert at(page) == 25
+    assert page.input_value("#speed") == "8"
+    page.focus("#step")
+    press("Enter")
+    assert at(page) == 26
+    press("Shift+ArrowDown")
+    press("Shift+ArrowRight")
+    assert at(page) == 26
+    north, act = recorded["psum_o"][26, 0, 1], recorded["act_i"][26, 1, 1]
+    weight = recorded["weight"][26, 1, 1]
+    values = texts(np.array([north, act, weight, north + act * weight]))
+    assert page.inner_text("#inspected") == (
+        "PE (1, 1): psum from the north {} + activation {} × weight {} → {} in the next cycle"
+    ).format(*values)
+    page.focus("#theme")
+    press("ArrowRight")
+    assert at(page) == 26
+
+
+def test_array_plays(opened, recorded):
+    """Space plays and pauses; so does the button; it stops at the end. Values slide as they go."""
+    page = opened()
+    page.focus("#cycle")
+    page.keyboard.press(" ")
+    expect(page.locator("#now-cycle")).to_contain_text(re.compile(r"Cycle [2-9]"))
+    page.keyboard.press(" ")
+    stopped = at(page)
+    page.wait_for_timeout(500)
+    assert at(page) == stopped
+    page.select_option("#speed", "20")
+    last = len(recorded["act_i"]) - 1
+    page.fill("#cycle", str(last - 4))
+    page.click("#play")
+    assert page.inner_text("#play") == "Pause"
+    expect(page.locator("#play")).to_have_text("Play")
+    assert at(page) == last
+    page.fill("#cycle", "30")
+    page.click("#step")
+    assert page.evaluate(MOTION).startswith("east")
+
+
+def test_motion_is_reduced_where_that_is_asked_for(opened):
+    page = opened(reduced_motion="reduce")
+    page.fill("#cycle", "30")
+    page.click("#step")
+    assert page.evaluate(MOTION) == "none"
+    assert page.input_value("#speed") == "1"
+
+
+def test_buttons_of_the_charts(opened):
+    """The theme's, by keyboard, and the ranges of the utilisation."""
+    page = opened(color_scheme="light")
+    background = "getComputedStyle(document.body).backgroundColor"
+    light = page.evaluate(background)
+    page.focus("#theme")
+    page.keyboard.press("Enter")
+    assert font_colours(page) == {PALETTES["dark"].text}
+    assert page.evaluate(background) != light
+    page.click("#theme")
+    assert font_colours(page) == {PALETTES["light"].text}
+    assert page.evaluate(background) == light
+
+    shown = "document.getElementById('chart-utilisation')._fullLayout.xaxis.range"
+    whole = page.evaluate(shown)
+    page.click("[data-range=end]")
+    assert page.evaluate(shown) == [whole[1] - 64, whole[1]]
+    assert page.get_attribute("[data-range=end]", "aria-pressed") == "true"
+    page.click("[data-range=all]")
+    assert page.evaluate(shown) == whole
+
+
+def test_images_by_keyboard(opened, data):
+    """The chosen image's maps are in the heatmaps; the recorded one comes first."""
+    page = opened()
+    values = "document.getElementById('chart-{}').data.map((trace) => trace.z)"
+
+    def shown(image: int) -> None:
+        pictures = data["pictures"]["images"][image]
+        assert page.get_attribute("#image", "src") == pictures["png"]
+        assert page.inner_text("#image-name").startswith(f"{image}: ")
+        for chart in ("input", "output"):
+            assert page.evaluate(values.format(chart)) == pictures[chart]
+
+    shown(IMAGE)
+    page.focus("input[name=image]:checked")
+    page.keyboard.press("ArrowLeft")
+    shown(0)
+    assert page.evaluate(values.format("weights")) == data["pictures"]["weights"]
+
+
+def test_pictures_are_the_layers(data, shipped, images):
+    layer = layer_data(capture(shipped, images.first(IMAGES).images))
+    for image, pictures in enumerate(data["pictures"]["images"]):
+        assert pictures["input"] == layer.activation_codes[image].tolist()
+        torch.testing.assert_close(
+            torch.tensor(pictures["output"]), layer.reference[image], rtol=1e-3, atol=1e-5
+        )
+    weights = torch.tensor(data["pictures"]["weights"]).view(3, 3, 8, 8)
+    assert torch.equal(weights.permute(3, 2, 0, 1), layer.weight_codes.long())
+
+
+def test_results_in_the_page(opened):
+    """Right and wrong, the command of what is missing, and texts from files as texts."""
+    page = opened()
+    wrong = page.inner_text("tr.wrong")
+    assert "3 of 80 sums differ" in wrong
+    assert "make accuracy" in wrong
+    assert "0 of 2,304 psums differ" in page.inner_text("tr.right")
+    missing = " ".join(page.locator("tr.missing").all_inner_texts())
+    assert "not run yet: make network" in missing
+    assert "make accuracy" not in missing
+    assert "Measured on the RTL by make bench" in page.inner_text("#cycles")
+    assert HOSTILE in page.text_content("#cycles table")
+
+
+def test_utilisation_counts_multiplying_pes():
+    """Two vectors, one after the other, through 2 × 3 PEs: 1, 3, 4, 3, 1 of them at work."""
+    assert busy_pes(np.array([4, 5]), 7, 2, 3).tolist() == [1, 3, 4, 3, 1, 0, 0]
+
+
+def test_without_results_cycles_are_predicted(shipped):
+    """The closed form, for the layers and batches of make bench."""
+    rows = page.predicted_cycles(shipped)
+    assert len(rows) == 12
+    (squeezed,) = [row for row in rows if row["layer"] == "features.27"]
+    assert (squeezed["batch"], squeezed["cycles"], squeezed["limit_cycles"]) == (32, 3236, 3200)
+
+
+DAMAGED = ("", '{"images": 1', "[" * 10**5, "\xff\n", "null", "[]", "{}", "[3]", "7")
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.name)
+def test_damaged_results(tmp_path, check):
+    """One line that names the file."""
+    for text in DAMAGED:
+        (tmp_path / f"{check.name}.json").write_bytes(text.encode("latin-1"))
+        with pytest.raises(InputError) as error:
+            read_all(tmp_path)
+        assert f"{check.name}.json: " in str(error.value)
+        assert "\n" not in str(error.value)
+
+
+def test_damaged_results_stop_the_command(refused, tmp_path):
+    """Before anything is run; the page of before stays."""
+    (tmp_path / "synth.json").write_text("{")
+    page = tmp_path / "report.html"
+    page.write_text("before")
+    refused(
+        page.main,
+        "--results",
+        tmp_path,
+        "--output",
+        page,
+        words=["synth.json: no readable JSON", "make synth"],
+    )
+    assert page.read_text() == "before"
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("accuracy_rtl", 1.5),
+        ("accuracy_rtl", "0.5"),
+        ("sums_checked", -1),
+        ("images", float("nan")),
+        ("images", 10**400),
+        ("images", True),
+        ("images", None),
+        ("sum_mismatches", "\n" * 99),
+    ],
+)
+def test_foreign_values(tmp_path, key, value):
+    (tmp_path / "accuracy.json").write_text(json.dumps(ACCURACY | {key: value}))
+    with pytest.raises(InputError, match=rf"accuracy\.json: '{key}' is [^\n]+, expected [^\n]+$"):
+        read_all(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "no epoch"),
+        ("a,b\n1,2\n", "line 2: epoch is None"),
+        ("epoch\nx\n", "epoch is 'x'"),
+        ("epoch,size\n1,nan\n", "size is 'nan'"),
+        ("\xff", "no readable CSV"),
+        ('epoch\n"' + "1" * 200_000, "no readable CSV"),
+    ],
+)
+def test_damaged_log(tmp_path, text, words):
+    path = tmp_path / "log.csv"
+    path.write_bytes(text.encode("latin-1"))
+    with pytest.raises(InputError, match=rf"log\.csv: [^\n]*{words}[^\n]*$"):
+        read_log(path)
+
+
+def test_the_log_lies_beside_the_checkpoint(refused, tmp_path):
+    shutil.copy(page.SHIPPED, tmp_path / "model.safetensors")
+    (tmp_path / "log.csv").write_text("epoch\nx\n")
+    refused(page.main, "--model", tmp_path / "model.safetensors", words=["log.csv: line 2: "])
+
+
+@pytest.mark.parametrize(("image", "images"), [("2", "2"), ("-1", "2"), ("x", "2"), ("", "2")])
+def test_image_outside_the_run(refused, image, images):
+    refused(
+        page.main,
+        f"--image={image}",
+        "--images",
+        images,
+        words=[f"IMAGE is '{image}'", "from 0 to 1"],
+    )
+
+
+def test_a_folder_is_no_page(refused, tmp_path):
+    refused(page.main, "--output", tmp_path, words=[f"{tmp_path}: is a folder", "HTML file"])
+
+
+def test_a_failing_run_leaves_no_page(command, monkeypatch, tmp_path):
+    """Not even the one of before, which would be of another run."""
+
+    def fail(job):
+        raise BenchError("mismatch: image 0")
+
+    monkeypatch.setattr(page, "run_layer", fail)
+    written = tmp_path / "report.html"
+    written.write_text("before")
+    code, out, _ = command(page.main, "--results", tmp_path, "--output", written)
+    assert code == 1
+    assert "FAILED: mismatch: image 0" in out
+    assert not written.exists()
+
+
+def test_checks_know_their_commands(tmp_path):
+    """Each file that the Makefile's targets write is one that the table reads, whole."""
+    rows = table(tmp_path, read_all(tmp_path))
+    assert {row.state for row in rows} == {"missing"}
+    assert {"make layer", "make bench", "make accuracy", "make evaluate"} <= {
+        r.command for r in rows
+    }
+
+
+def test_what_is_not_proven_or_not_found_is_not_right(tmp_path):
+    formal = {"properties": 5, "proven": 5, "failed": 0, "unbounded": 3}
+    seed = {"netlist": 5, "survived": 0}
+    mutation = {
+        "named": 5,
+        "killed": 9,
+        "survived": 0,
+        "equivalent": 1,
+        "broken": 0,
+        "seeds": {"1": seed},
+    }
+    for changed, states in (
+        ({}, {"formal": "right", "mutate": "right"}),
+        ({"proven": 4}, {"formal": "wrong", "mutate": "right"}),
+        ({"failed": 1}, {"formal": "wrong", "mutate": "right"}),
+        ({"survived": 1}, {"formal": "right", "mutate": "wrong"}),
+        ({"broken": 1}, {"formal": "right", "mutate": "wrong"}),
+        ({"seeds": {"1": seed, "2": {"survived": 1}}}, {"formal": "right", "mutate": "wrong"}),
+    ):
+        for name, result in (("formal", formal), ("mutation", mutation)):
+            result = result | {key: value for key, value in changed.items() if key in result}
+            (tmp_path / f"{name}.json").write_text(json.dumps(result))
+        rows = table(tmp_path, read_all(tmp_path))
+        assert {r.command[5:]: r.state for r in rows if r.state != "missing"} == states
+
+
+def test_shipped_log():
+    log = read_log(page.SHIPPED.with_name("log.csv"))
+    assert [row["epoch"] for row in log] == list(range(1, 131))
+    assert log[-1]["test_accuracy_1000"] == pytest.approx(0.953)
+
+
+def test_the_page_of_another_array(opened, page_file):
+    """All but the array cycle by cycle, which needs our PEs; the page's own controls work."""
+    page = opened(file=page_file.with_name("foreign.html"))
+    assert page.locator("#array").count() == 0
+    assert "load_first_array, 8 × 8" in page.inner_text("header")
+    assert "0\nof 1,152, from PyTorch's" in page.inner_text("dl.cards")
+    before = page.inner_text("#theme")
+    page.click("#theme")
+    assert page.inner_text("#theme") != before
+    assert page.locator("[data-chart] .main-svg").count() > 5

@@ -1,0 +1,19 @@
+"""The commands of this room: python -m tb.run layer --help."""
+
+from pymodel.support.command import run_room
+from pymodel.support.fresh import forget_compiled
+
+COMMANDS = {
+    "layer": "tb.run.layer",
+    "check": "tb.run.check",
+    "accuracy": "tb.run.accuracy",
+    "network": "tb.run.network",
+    "scaling": "tb.run.scaling",
+    "replay": "tb.run.replay",
+    "vectors": "tb.run.vectors",
+    "bench": "tb.run.benchmark",
+}
+
+if __name__ == "__main__":
+    forget_compiled()
+    run_room("tb.run", COMMANDS)

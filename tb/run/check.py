@@ -1,0 +1,67 @@
+"""Tries an array through its adapter: random tiles, extremes, a reset in the middle.
+
+python -m tb.run check --dut my_adapter.py
+python -m tb.run check --dut my_adapter.py --sim verilator
+"""
+
+import os
+from pathlib import Path
+from xml.etree import ElementTree
+
+from tabulate import tabulate
+
+from pymodel.support.command import CommandParser, conclude, tell
+from pymodel.support.files import temporary_folder
+from tb.components.adapter import OWN, adapter_class
+from tb.sim.errors import BenchError
+from tb.sim.run import RESULTS_XML, run_bench
+from tb.sim.simulators import check_simulator, random_seed
+
+FILE = "SYSTOLIC_DUT"  # environment variable that carries the adapter's file into the simulator
+BENCH = "tb.run.array_bench"
+
+
+def check(path: Path, simulator: str, folder: Path | None = None) -> None:
+    """Run the bench on the adapter in file `path`, in `folder`. BenchError if a test fails."""
+    dut = adapter_class(path)
+    run_bench(
+        BENCH,
+        dut.TOPLEVEL,
+        simulator=simulator,
+        sources=list(dut.SOURCES),
+        parameters=dict(dut.PARAMETERS),
+        settings={FILE: str(path.absolute())},
+        variant=path.stem,
+        folder=folder,
+    )
+
+
+def main() -> int:
+    parser = CommandParser("tb.run check", __doc__)
+    parser.add_argument("--dut", type=Path, default=OWN, help="adapter, a Python file")
+    parser.add_argument("--sim", default="icarus", help="icarus or verilator")
+    arguments = parser.parse_args()
+
+    check_simulator(arguments.sim)
+    random_seed()
+    failure = None
+    with temporary_folder("check") as folder:
+        try:
+            check(arguments.dut, arguments.sim, folder)
+        except BenchError as error:
+            failure = error
+        if (folder / RESULTS_XML).exists():
+            tell("\n" + report(folder / RESULTS_XML) + "\n")
+    if failure:
+        tell(f"For a hint and a waveform: make DUT={os.path.relpath(arguments.dut)} IMAGES=1")
+        return conclude(f"FAILED: {failure}", passed=False)
+    return conclude("All checks passed. Now the trained layer: make DUT=" + str(arguments.dut))
+
+
+def report(results: Path) -> str:
+    """A line for each test of the bench, from cocotb's results file."""
+    rows = []
+    for case in ElementTree.parse(results).iter("testcase"):
+        wrong = case.find("failure") is not None or case.find("error") is not None
+        rows.append([case.get("name").replace("_", " "), "FAILED" if wrong else "right"])
+    return tabulate(rows, tablefmt="simple")

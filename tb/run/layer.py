@@ -1,0 +1,197 @@
+"""Runs a trained layer on the Verilog array and checks every psum against PyTorch.
+
+python -m tb.run layer                                # 16 images of features.27 under Icarus
+python -m tb.run layer --sim verilator --images 100
+python -m tb.run layer --model layers.safetensors     # a layer that pymodel.own_network wrote
+"""
+
+import json
+import os
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from tabulate import tabulate
+
+from pymodel.capture import DEFAULT_LAYER, capture, find_layer, find_next
+from pymodel.checkpoint import SHIPPED, load_checkpoint
+from pymodel.images import load_images
+from pymodel.own_network.layer_file import is_layer_file, load_layer
+from pymodel.reference.layer_data import MAX_ABS_ERROR, MAX_ERROR_STEPS, LayerData, layer_data
+from pymodel.support.command import CommandParser, conclude, quiet, tell, whole_number
+from pymodel.support.files import RESULTS, publish, temporary_folder
+from tb.components.adapter import OWN, adapter_class
+from tb.components.tile_run import Record
+from tb.run.mismatch_screen import explain, forget
+from tb.sim.errors import BenchError
+from tb.sim.run import RESULTS_XML, run_bench
+from tb.sim.simulators import check_simulator, random_seed
+from tb.sim.sources import check_sources
+from tb.sim.wave_window import check_waveform
+from tb.sim.waves import WAVEFORM, Watch
+
+SETTINGS = "SYSTOLIC_LAYER_JOB"  # environment variable that carries a LayerJob into the simulator
+DEFAULT_IMAGES = 16
+
+
+@dataclass(frozen=True)
+class LayerJob:
+    """What to run."""
+
+    simulator: str
+    layer: str = DEFAULT_LAYER
+    images: int = DEFAULT_IMAGES
+    checkpoint: str = str(SHIPPED)  # or a file of exported layers
+    results: str = str(RESULTS / "layer.json")  # JSON that the simulation writes
+    dut: str = str(OWN)
+
+    def settings(self) -> dict[str, str]:
+        """Environment variables for the simulator."""
+        return {SETTINGS: json.dumps(asdict(self))}
+
+    @property
+    def record(self) -> Path:
+        """Where the run leaves what came out, beside its results."""
+        return Path(self.results).with_suffix(".npz")
+
+    def read(self) -> LayerData:
+        """The layer on the images; InputError for a file or layer that will not do."""
+        if is_layer_file(self.checkpoint):
+            return load_layer(self.checkpoint, self.layer).first(self.images)
+        model, _ = load_checkpoint(self.checkpoint)
+        return layer_data(capture(model, load_images().first(self.images).images, self.layer))
+
+
+def choose_layer(path: str, name: str | None) -> tuple[str, int]:
+    """The layer's name, by default the usual or only one, and how many images there are for it.
+
+    Raises InputError for a checkpoint, a file of exported layers, or a layer that will not do.
+    """
+    if is_layer_file(path):
+        layer = load_layer(path, name)
+        return layer.name, len(layer.activation_codes)
+    model, _ = load_checkpoint(path)
+    name = DEFAULT_LAYER if name is None else name
+    find_layer(model, name)
+    find_next(model, name)
+    return name, len(load_images())
+
+
+def main() -> int:
+    parser = CommandParser("tb.run layer", __doc__)
+    parser.add_argument("--sim", default="icarus", help="icarus or verilator")
+    parser.add_argument("--images", help=f"how many of those there are; default {DEFAULT_IMAGES}")
+    parser.add_argument(
+        "--layer", help=f"a quantised layer; default {DEFAULT_LAYER}, or the only one of a file"
+    )
+    parser.add_argument("--model", default=str(SHIPPED), help="checkpoint, or exported layers")
+    parser.add_argument("--waves", action="store_true", help="write a waveform")
+    parser.add_argument(
+        "--dut", type=Path, default=OWN, help="adapter of the array, a Python file; default: ours"
+    )
+    parser.add_argument(
+        "--rtl", type=Path, help="folder of Verilog sources instead of the adapter's"
+    )
+    parser.add_argument(
+        "--results", type=Path, default=RESULTS / "layer.json", help="JSON to write"
+    )
+    arguments = parser.parse_args()
+
+    check_simulator(arguments.sim, arguments.waves)
+    dut = adapter_class(arguments.dut)
+    sources = check_sources(arguments.rtl) if arguments.rtl else list(dut.SOURCES)
+    random_seed()
+    layer, available = choose_layer(arguments.model, arguments.layer)
+    images = min(DEFAULT_IMAGES, available)
+    if arguments.images is not None:
+        images = whole_number("IMAGES", arguments.images, 1, available)
+
+    job = LayerJob(
+        arguments.sim,
+        layer,
+        images,
+        str(Path(arguments.model).absolute()),
+        dut=str(arguments.dut.absolute()),
+    )
+
+    def run(folder: Path, watch: Watch | None = None) -> tuple[LayerJob, BenchError | None]:
+        """What was run, in a folder of its own, and what went wrong."""
+        here = replace(job, results=str(folder / "layer.json"))
+        try:
+            run_bench(
+                "tb.run.layer_bench",
+                dut.TOPLEVEL,
+                simulator=job.simulator,
+                sources=sources,
+                parameters=dict(dut.PARAMETERS),
+                waves=watch is not None,
+                settings=here.settings() | (watch.settings() if watch else {}),
+                variant=arguments.dut.stem,
+                folder=folder,
+            )
+        except BenchError as error:
+            return here, error
+        return here, None
+
+    results = arguments.results.absolute()
+    waveform = f"{dut.TOPLEVEL}.fst"
+    with temporary_folder("layer") as folder:
+        job, failure = run(folder, Watch(str(WAVEFORM)) if arguments.waves else None)
+        # An earlier run's results stay until there are this one's.
+        forget()
+        publish(folder / RESULTS_XML, results.with_name("results.xml"))
+        publish(job.record, results.with_suffix(".npz"))
+        if arguments.waves:
+            if (folder / waveform).exists():
+                check_waveform(folder / waveform)
+            publish(folder / waveform, WAVEFORM)
+            if WAVEFORM.exists():
+                tell(f"Waveform: {os.path.relpath(WAVEFORM)}; open it with: make gtkwave")
+        found = Path(job.results)
+        publish(found, results)
+        if found.exists():
+            tell(report(json.loads(found.read_text())))
+        elif not failure:
+            failure = "the simulation ended without results"
+        if failure:
+            if job.record.exists() and not quiet():
+
+                def again(watch: Watch) -> Path:
+                    (folder / "again").mkdir()
+                    run(folder / "again", watch)
+                    return folder / "again" / waveform
+
+                explain(Record.load(job.record), again)
+            return conclude(f"FAILED: {failure}", passed=False)
+    return conclude(f"Every psum equals PyTorch's. Results: {os.path.relpath(results)}")
+
+
+def report(result: dict) -> str:
+    """The closing table."""
+    per_cycle = result["macs"] / result["cycles"]
+    rows = [
+        ["simulator", result["simulator"]],
+        ["array", f"{result['array']}, {result['rows']} × {result['cols']}"],
+        ["layer", result["layer"]],
+        ["images", result["images"]],
+        ["psums checked", f"{result['psums_checked']:,}"],
+        ["psum mismatches", f"{result['psum_mismatches']:,}"],
+        ["outputs checked", f"{result['outputs_checked']:,}"],
+        ["largest error", f"{result['max_abs_error']:.2e} (limit {MAX_ABS_ERROR:g})"],
+        ["largest error in steps", f"{result['max_error_steps']:.2e} (limit {MAX_ERROR_STEPS:g})"],
+        ["cycles", f"{result['cycles']:,}"],
+        ["MACs per cycle", f"{per_cycle:.2f} of {result['rows'] * result['cols']}"],
+        ["utilisation", f"{result['utilisation']:.2%}"],
+        ["simulated cycles per second", f"{result['cycles'] / result['seconds']:,.0f}"],
+        ["non-zero outputs per channel", _shares(result["nonzero_share"])],
+    ]
+    dead = [str(c) for c, share in enumerate(result["nonzero_share"]) if share == 0]
+    if dead:
+        rows.append(["DEAD CHANNELS", f"{', '.join(dead)}: zero everywhere, so they prove nothing"])
+    return "\n" + tabulate(rows, tablefmt="simple", disable_numparse=True) + "\n"
+
+
+def _shares(shares: list[float]) -> str:
+    """All of few, the smallest and the largest of many."""
+    if len(shares) > 8:
+        return f"{min(shares):.0%} to {max(shares):.0%}"
+    return " ".join(f"{share:.0%}" for share in shares)

@@ -1,0 +1,73 @@
+"""A trained layer on the array, every psum against PyTorch.
+
+Runs inside the simulator. `tb/run/layer.py` starts it, checks its input, and prints what it found.
+"""
+
+import json
+import os
+import time
+from pathlib import Path
+
+import cocotb
+import torch
+
+from pymodel.hardware.tiling import gather
+from pymodel.reference.convolution import integer_convolution
+from pymodel.support.files import write_json
+from tb.components.adapter import connect
+from tb.components.tile_run import Record, compare_recovered, tile_run
+from tb.run.layer import SETTINGS, LayerJob
+from tb.sim.errors import BenchError
+
+
+@cocotb.test()
+async def every_psum_matches_pytorch(dut):
+    """Each psum of each tile, each sum, and the next layer's input recovered from them."""
+    job = LayerJob(**json.loads(os.environ[SETTINGS]))
+    array = connect(Path(job.dut), dut)
+    torch.set_num_threads(1)
+    layer = job.read()
+    run = tile_run(layer, array.rows, array.cols)
+    await array.start()
+    began = time.monotonic()
+    try:
+        board, cycles = await run.on(array)
+    finally:
+        if array.board:
+            Record.of(run, array, array.board).save(job.record)
+    seconds = time.monotonic() - began
+    if len(board.received) < len(board.expected) or not board.expected:
+        board.finish()
+
+    record = Record.of(run, array, board)
+    psums = record.received.reshape(run.expected.shape)
+    sums = torch.from_numpy(gather(psums, run.tiles, len(layer.weight_codes)))
+    whole = integer_convolution(
+        layer.activation_codes, layer.weight_codes, layer.stride, layer.padding
+    )
+    error, error_steps = layer.error(sums)
+    macs = sums.numel() * layer.weight_codes[0].numel()
+    result = {
+        "simulator": job.simulator,
+        "array": array.TOPLEVEL,
+        "rows": array.rows,
+        "cols": array.cols,
+        "layer": job.layer,
+        "images": job.images,
+        "psums_checked": psums.size,
+        "psum_mismatches": int(record.wrong().sum()),
+        "outputs_checked": layer.reference.numel(),
+        "max_abs_error": error,
+        "max_error_steps": error_steps,
+        "cycles": cycles,
+        "macs": macs,
+        "utilisation": macs / (cycles * array.rows * array.cols),
+        "seconds": seconds,
+        "nonzero_share": (layer.reference != 0).double().mean((0, 2, 3)).tolist(),
+    }
+    write_json(job.results, result)
+
+    board.finish()
+    if not torch.equal(sums, whole):
+        raise BenchError("the sums over the tiles differ from PyTorch's integer convolution")
+    compare_recovered(layer, sums)

@@ -1,0 +1,161 @@
+"""One screen on a failed comparison: where it went wrong first, what came, and the likely cause.
+
+It also cuts the waveform around that place, for `make gtkwave WAVE=mismatch`.
+"""
+
+import os
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+from rich import box
+from rich.columns import Columns
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from pymodel.support.command import tell
+from pymodel.support.errors import InputError
+from pymodel.support.files import RESULTS, write_json
+from tb.components.tile_run import Record
+from tb.run.suspects import LEAST_AGREEMENT, Diagnosis, diagnose
+from tb.sim.wave_window import cut_waveform
+from tb.sim.waves import WAVES, Watch
+
+SHOWN = 8  # psum vectors and columns in a map
+SUSPECTS = 3  # in the table
+CYCLES_AROUND = 50  # in the waveform, before and after the first wrong psum
+WAVEFORM = WAVES / "mismatch.fst"
+MISMATCH = RESULTS / "mismatch.json"
+
+
+def forget() -> None:
+    """Remove what an earlier run left, so that what is there afterwards is of this one."""
+    for path in (MISMATCH, WAVEFORM, WAVEFORM.with_suffix(".gtkw")):
+        path.unlink(missing_ok=True)
+
+
+def explain(record: Record, again: Callable[[Watch], Path]) -> None:
+    """Print the screen, cut a waveform, and write `build/results/mismatch.json`.
+
+    `again` runs the same once more with a waveform, and returns where that is.
+    """
+    if found := diagnose(record):
+        tell(*screen(record, found))
+        write_json(MISMATCH, summary(record, found))
+        cycle = found.cycle
+    else:  # what came was right: too little came, or too much, or what follows from it is wrong
+        cycle = int(record.cycles[-1]) if len(record.cycles) else 0
+        tell(f"All {len(record.received):,} psum vectors that came are right, up to cycle {cycle}.")
+    first, last = max(0, cycle - CYCLES_AROUND), cycle + CYCLES_AROUND
+    try:
+        whole = again(Watch(str(WAVEFORM), last + 1, record.before_edge(cycle)))
+        cut_waveform(whole, WAVEFORM, record.time(first), record.time(last))
+    except InputError as error:  # nothing to write one with
+        tell(f"No waveform: {error}")
+        return
+    where = os.path.relpath(WAVEFORM)
+    tell(f"Waveform of cycles {first} to {last}: {where}; open it with: make gtkwave WAVE=mismatch")
+
+
+def screen(record: Record, found: Diagnosis) -> list[RenderableType]:
+    """What to print: maps of what was expected and what came, the suspects, and the hint."""
+    image, tile, y, x = record.run.at(found.index)
+    title = (
+        f"First wrong psum: image {image}, {record.run.tile_words(tile)}, pixel ({y}, {x}), "
+        f"channel {_channel(record, found)} (column {found.column}), cycle {found.cycle}"
+    )
+    maps = Columns([_map(record, found, "expected"), _map(record, found, "got")], padding=(0, 3))
+    last = Text(f"Hint: {hint(record, found)}", "bold")
+    between = Text("")
+    return [between, Text(title, "bold"), maps, between, _suspects(found), between, last]
+
+
+def _channel(record: Record, found: Diagnosis) -> int:
+    """The output channel of the first wrong psum."""
+    _, tile, _, _ = record.run.at(found.index)
+    return tile.output_group * record.received.shape[1] + found.column
+
+
+def hint(record: Record, found: Diagnosis) -> str:
+    """The likely cause in one sentence, or that there is none."""
+    if found.hint:
+        how = f"explains {found.hint.explained:,} of {found.wrong:,} wrong psums"
+        if found.hint.precision < LEAST_AGREEMENT:
+            how += f"; at times only, {found.hint.precision:.0%} of what it predicts"
+        return f"{found.hint.words} ({how})."
+    if found.unknown:
+        return f"{found.unknown}."
+    return "none of the usual suspects explains it."
+
+
+def summary(record: Record, found: Diagnosis) -> dict:
+    """The same for scripts."""
+    image, tile, y, x = record.run.at(found.index)
+    return {
+        "image": image,
+        "kernel_position": [tile.ky, tile.kx],
+        "input_group": tile.input_group,
+        "output_group": tile.output_group,
+        "pixel": [y, x],
+        "column": found.column,
+        "channel": _channel(record, found),
+        "cycle": found.cycle,
+        "expected": found.expected,
+        "got": found.got,
+        "wrong": found.wrong,
+        "hint": hint(record, found),
+        "suspects": [asdict(suspect) for suspect in found.suspects[:SUSPECTS]],
+    }
+
+
+def _map(record: Record, found: Diagnosis, side: str) -> Table:
+    """Psum vectors down, columns across, around the first wrong psum; wrong ones are starred."""
+    count, cols = record.received.shape
+    columns = _around(found.column, cols)
+    expected = record.run.expected.reshape(-1, cols)
+    table = Table(title=side, box=None, padding=(0, 0, 0, 1), show_edge=False)
+    several = "group" in record.run.tile_words(record.run.tiles.tiles[0])
+    table.add_column("tile", no_wrap=True)
+    if several:
+        table.add_column("groups", no_wrap=True)
+    table.add_column("pixel", no_wrap=True)
+    for column in columns:
+        table.add_column(f"{column} ", justify="right", no_wrap=True)
+    for row in _around(found.index, count):
+        _, tile, y, x = record.run.at(row)
+        cells = []
+        for column in columns:
+            unknown = record.unknown[row, column]
+            wrong = unknown or record.received[row, column] != expected[row, column]
+            if side == "got":
+                value = "X" if unknown else record.received[row, column]
+            else:
+                value = expected[row, column]
+            first = (row, column) == (found.index, found.column)
+            style = "bold red reverse" if first else "red" if wrong else ""
+            cells.append(Text(f"{value}{'*' if wrong else ' '}", style))
+        groups = [f"{tile.input_group}→{tile.output_group}"] if several else []
+        table.add_row(f"({tile.ky},{tile.kx})", *groups, f"({y},{x})", *cells)
+    return table
+
+
+def _suspects(found: Diagnosis) -> Table:
+    """What the psum would be under each, and how much of the rest that would explain."""
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    table.add_column("suspect", min_width=34)
+    table.add_column("psum there", justify="right")
+    table.add_column("explains, of the wrong", justify="right")
+    table.add_column("came, of what it predicts", justify="right")
+    table.add_row("none: what was expected", str(found.expected), "", "")
+    table.add_row("what came", "X" if found.got is None else str(found.got), "", "")
+    for suspect in found.suspects[:SUSPECTS]:
+        shares = f"{suspect.recall:.0%}", f"{suspect.precision:.0%}"
+        table.add_row(suspect.words, str(suspect.value), *shares)
+    return table
+
+
+def _around(place: int, count: int) -> range:
+    """Up to SHOWN neighbours of `place` among `count`."""
+    start = min(max(0, place - SHOWN // 2), max(0, count - SHOWN))
+    return range(start, min(count, start + SHOWN))

@@ -1,0 +1,312 @@
+"""Runs the whole network through the core: twelve convolutions, codes handed from each to the next.
+
+python -m tb.run network --images 100       # table, build/results/network.json
+
+The host does what is not a quantised convolution: the first convolution, max pools (on codes), and
+the classifier. Every code of every layer is compared with the integer network (pymodel/reference),
+and that, in software and on all test images at hand, with the fake-quantised one.
+"""
+
+import argparse
+import functools
+import json
+import os
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import torch
+from distributed import Client
+from tabulate import tabulate
+from tqdm import tqdm
+
+from pymodel.checkpoint import load_checkpoint
+from pymodel.images import ImageSet
+from pymodel.reference.integer_network import IntegerNetwork, compare_with_fake_quantised
+from pymodel.support.command import CommandParser, conclude, quiet, tell, whole_number
+from pymodel.support.files import RESULTS, write_json
+from tb.components.scoreboard import Place, first_difference
+from tb.host.build import prepare_host
+from tb.host.program import CORE
+from tb.host.simulate import PROGRAM, simulate
+from tb.run.observe import explain
+from tb.run.sweep import (
+    PeakMemory,
+    add_arguments,
+    check_arguments,
+    cluster,
+    hardware_identity,
+    seconds_or_kept,
+    software_identity,
+    spread,
+)
+from tb.sim.errors import BenchError
+from tb.sim.store import code, digest
+from training.data import load_test_images
+from training.evaluate import EDGE_STEPS
+
+SHARD = 8  # images that go through the core together; the host's memories hold 11
+SOFTWARE_SHARD = 50
+CODE = code("tb.run.network", PROGRAM)  # of what this process has loaded
+ACCURACY_TOLERANCE = 0.0005  # between the integer network and the fake-quantised one
+
+
+def load_network(checkpoint: str) -> IntegerNetwork:
+    """The integer network of a checkpoint; a worker loads it once."""
+    try:
+        return _load_network(checkpoint, digest(Path(checkpoint).read_bytes()))
+    except OSError:
+        return IntegerNetwork(load_checkpoint(checkpoint)[0])  # which says what is wrong
+
+
+@functools.cache
+def _load_network(checkpoint: str, content: str) -> IntegerNetwork:
+    torch.set_num_threads(1)
+    return IntegerNetwork(load_checkpoint(checkpoint)[0])
+
+
+def run_hardware(
+    inputs: np.ndarray, simulator: str, checkpoint: str, rtl: str
+) -> dict[str, np.ndarray]:
+    """In a worker: uint8 images [n, 3, 32, 32] through all layers on the core, every code checked.
+
+    `report` is JSON: cycles, MACs, seconds (of the simulation, its start included); per layer how
+    much was checked and is wrong; the first wrong layer and `Place`. Raises BenchError if the
+    simulation fails although nothing that came is wrong.
+    """
+    network = load_network(checkpoint)
+    codes = network.first_codes(torch.from_numpy(inputs))
+    failure, counts = "", []
+    began = time.monotonic()
+    try:
+        results, counts = simulate(
+            simulator,
+            [stage.settings for stage in network.stages],
+            codes.numpy(),
+            [stage.weights.numpy() for stage in network.stages],
+            [stage.table for stage in network.inner] + [None],
+            Path(rtl),
+        )
+    except BenchError as error:
+        results, failure = error.results, str(error)
+    seconds = time.monotonic() - began
+
+    predictions = np.full((2, len(inputs)), -1)
+    checked, mismatches, first = [], [], None
+    for number, (expected, got) in enumerate(zip(network.outputs(codes), results, strict=False)):
+        place = first_difference(expected.numpy(), got, CORE)
+        checked.append(got.size)
+        mismatches.append(place.differing if place else 0)
+        if place and not first:
+            first = [number, asdict(place)]
+        if number == len(network.stages) - 1:
+            for row, sums in enumerate((torch.from_numpy(got), expected)):
+                predictions[row] = network.logits(sums).argmax(1).numpy()
+    if failure and not first:
+        raise BenchError(f"{network.stages[len(results)].name}: {failure}")
+    report = {
+        "images": len(inputs),
+        "cycles": sum(count["cycles"] for count in counts),
+        "macs": sum(count["macs"] for count in counts),
+        "seconds": seconds,
+        "checked": checked,
+        "mismatches": mismatches,
+        "first": first,
+    }
+    return {"predictions": predictions, "report": np.array(json.dumps(report))}
+
+
+def run_software(inputs: np.ndarray, checkpoint: str) -> dict[str, np.ndarray]:
+    """In a worker: predictions of the integer and the fake-quantised network; the differences."""
+    integer, fake, differences = compare_with_fake_quantised(
+        load_network(checkpoint), torch.from_numpy(inputs)
+    )
+    return {"predictions": np.stack((integer, fake)), "differences": np.array(differences)}
+
+
+def main() -> int:
+    parser = CommandParser("tb.run network", __doc__)
+    parser.add_argument("--images", default="100", help="how many test images, the first ones")
+    parser.add_argument("--results", type=Path, default=RESULTS / "network.json", help="JSON file")
+    add_arguments(parser)
+    arguments = parser.parse_args()
+    check_arguments(arguments)
+    network = load_network(str(Path(arguments.model).absolute()))
+    test_set = load_test_images(arguments.data)
+    images = test_set.first(whole_number("IMAGES", arguments.images, 1, len(test_set)))
+    prepare_host(arguments.sim, PROGRAM, arguments.rtl)
+    try:
+        with PeakMemory() as memory, cluster(arguments.scheduler, arguments.workers) as client:
+            hardware, reports = on_the_core(client, arguments, network, images)
+            software = in_software(client, arguments, test_set)
+    except BenchError as error:
+        arguments.results.unlink(missing_ok=True)  # of an earlier run, which says otherwise
+        return conclude(f"FAILED: {error}", passed=False)
+    result = {"simulator": arguments.sim, **hardware, **software, "memory_mib": memory.mib}
+    write_json(arguments.results, result)
+    tell(report(result))
+    lines = [f"FAILED: {line}" for line in misses(result)]
+    if wrong := first_mismatch(network, images, reports, arguments.rtl):
+        lines.append(wrong)
+    if lines:
+        return conclude("\n".join(lines), passed=False)
+    where = os.path.relpath(arguments.results)
+    return conclude(f"Every code equals the reference's. Results: {where}")
+
+
+def on_the_core(
+    client: Client, arguments: argparse.Namespace, network: IntegerNetwork, images: ImageSet
+) -> tuple[dict, dict[int, dict]]:
+    """Images through the core: what goes into the JSON, and the reports by first image."""
+    checkpoint = str(Path(arguments.model).absolute())
+    settings = {
+        "simulator": arguments.sim,
+        "checkpoint": checkpoint,
+        "rtl": str(arguments.rtl.absolute()),
+    }
+    fixed = software_identity(checkpoint, CODE) | hardware_identity(arguments.sim, arguments.rtl)
+    fixed |= {"layers": [stage.name for stage in network.stages]}
+    began = time.monotonic()
+    parts = spread(
+        client, run_hardware, images.images.numpy(), SHARD, settings, fixed, arguments.fresh
+    )
+    predictions, results, kept = collect("core", parts, images)
+    elapsed = time.monotonic() - began
+    reports = {start: json.loads(str(result["report"])) for start, result in results.items()}
+    rows = reports.values()
+    cycles, macs = (sum(row[key] for row in rows) for key in ("cycles", "macs"))
+    result = {
+        "images": len(images),
+        "layers": len(network.stages),
+        "codes_checked": sum(sum(row["checked"]) for row in rows),
+        "code_mismatches": sum(sum(row["mismatches"]) for row in rows),
+        "predictions_differing": int((predictions[0] != predictions[1]).sum()),
+        "accuracy_rtl": float((predictions[0] == images.labels.numpy()).mean()),
+        "cycles": cycles,
+        "utilisation": macs / (CORE.rows * CORE.cols * cycles) if cycles else 0.0,
+        "seconds": None if kept else elapsed,
+        "shards": len(rows),
+        "shards_kept": len(kept),
+    }
+    return result, reports
+
+
+def in_software(client: Client, arguments: argparse.Namespace, test_set: ImageSet) -> dict:
+    """The integer network against the fake-quantised one: what goes into the JSON."""
+    checkpoint = str(Path(arguments.model).absolute())
+    parts = spread(
+        client,
+        run_software,
+        test_set.images.numpy(),
+        SOFTWARE_SHARD,
+        {"checkpoint": checkpoint},
+        software_identity(checkpoint, CODE),
+        arguments.fresh,
+    )
+    (integer, fake), results, _ = collect("software", parts, test_set)
+    codes, differing, distances, in_the_end = np.concatenate(
+        [result["differences"] for result in results.values()]
+    ).T
+    labels = test_set.labels.numpy()
+    return {
+        "accuracy_images": len(test_set),
+        "accuracy_integer": float((integer == labels).mean()),
+        "accuracy_fake_quantised": float((fake == labels).mean()),
+        "fake_predictions_differing": int((integer != fake).sum()),
+        "fake_codes": int(codes.sum()),
+        "fake_codes_differing": int(differing.sum()),
+        "fake_codes_differing_in_the_end": int(in_the_end.sum()),
+        "farthest_from_an_edge": float(distances.max()),
+    }
+
+
+def collect(
+    title: str, parts, images: ImageSet
+) -> tuple[np.ndarray, dict[int, dict[str, np.ndarray]], set[int]]:
+    """What `spread` yields: predictions [2, N], results by first image, which were kept before."""
+    predictions = np.full((2, len(images)), -1)
+    results, kept, wrong = {}, set(), 0
+    with tqdm(total=len(images), unit="image", desc=title, disable=quiet() or None) as bar:
+        for start, result, was_kept in parts:
+            count = result["predictions"].shape[1]
+            predictions[:, start : start + count] = result["predictions"]
+            results[start] = result
+            kept |= {start} if was_kept else set()
+            bar.update(count)
+            known = predictions[0] >= 0
+            right = predictions[0] == images.labels.numpy()
+            so_far = {"accuracy": f"{right[known].mean():.2%}" if known.any() else "none"}
+            if "report" in result:
+                wrong += sum(json.loads(str(result["report"]))["mismatches"])
+                so_far["wrong_codes"] = wrong
+            bar.set_postfix(so_far)
+    return predictions, dict(sorted(results.items())), kept
+
+
+def first_mismatch(
+    network: IntegerNetwork, images: ImageSet, reports: dict[int, dict], rtl: Path
+) -> str | None:
+    """Which layer is wrong first, where, and what full observation says; None if none is."""
+    for start, row in sorted(reports.items()):
+        if not row["first"]:
+            continue
+        number, place = row["first"]
+        place = Place(**place)
+        codes = network.first_codes(images.images[start : start + row["images"]])
+        for stage in network.inner[:number]:
+            codes = stage.pool(stage.codes(codes))
+        stage = network.stages[number]
+        counts = zip(network.stages, row["mismatches"], strict=False)
+        wrong = ", ".join(f"{stage.name} {count:,}" for stage, count in counts if count)
+        return (
+            f"first: {stage.name}, {place.describe(CORE, start)}\n"
+            f"wrong in images {start} to {start + row['images'] - 1}: {wrong}\n"
+            + explain(stage, codes, place, rtl)
+        )
+    return None
+
+
+def misses(result: dict) -> list[str]:
+    """What does not hold, a line each."""
+    off = abs(result["accuracy_integer"] - result["accuracy_fake_quantised"])
+    far = result["farthest_from_an_edge"]
+    return [
+        line
+        for wrong, line in (
+            (not result["codes_checked"], "nothing was checked"),
+            (result["code_mismatches"], "codes are not those of the reference"),
+            (result["predictions_differing"], "the RTL predicts other classes than the reference"),
+            (off > ACCURACY_TOLERANCE, f"integer and fake-quantised accuracy are {off:.2%} apart"),
+            (far > EDGE_STEPS, f"a code differs {far:.1e} step from an edge: not by rounding"),
+        )
+        if wrong
+    ]
+
+
+def report(result: dict) -> str:
+    """The closing table."""
+    rows = [
+        ["simulator", result["simulator"]],
+        ["images through the core", f"{result['images']:,}"],
+        ["quantised layers", result["layers"]],
+        ["codes checked", f"{result['codes_checked']:,}"],
+        ["code mismatches", result["code_mismatches"]],
+        ["predictions that differ from the reference's", result["predictions_differing"]],
+        ["accuracy of the RTL on them", f"{result['accuracy_rtl']:.2%}"],
+        ["cycles", f"{result['cycles']:,}"],
+        ["dense MACs per PE and cycle", f"{result['utilisation']:.2f}"],
+        ["seconds of simulation", seconds_or_kept(result["seconds"], result["shards_kept"])],
+        ["", ""],
+        ["images in software", f"{result['accuracy_images']:,}"],
+        ["accuracy, integer network", f"{result['accuracy_integer']:.2%}"],
+        ["accuracy, fake-quantised network", f"{result['accuracy_fake_quantised']:.2%}"],
+        ["predictions that differ between the two", result["fake_predictions_differing"]],
+        ["codes", f"{result['fake_codes']:,}"],
+        ["… that differ, from the same input", f"{result['fake_codes_differing']:,}"],
+        ["… and lie at most so far from an edge", f"{result['farthest_from_an_edge']:.1e} step"],
+        ["… that differ in the end", f"{result['fake_codes_differing_in_the_end']:,}"],
+        ["", ""],
+        ["most memory, all processes", f"{result['memory_mib']:,.0f} MiB"],
+    ]
+    return "\n" + tabulate(rows, tablefmt="simple", disable_numparse=True) + "\n"

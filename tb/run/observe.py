@@ -1,0 +1,106 @@
+"""Runs a batch on the core once more, every beat and every cycle observed, with a waveform."""
+
+import json
+import os
+from pathlib import Path
+
+import cocotb
+import numpy as np
+import torch
+
+from pymodel.hardware.core import Layer
+from pymodel.hardware.registers import Mode
+from pymodel.reference.integer_network import InnerStage, Stage
+from pymodel.support.command import tell
+from pymodel.support.files import ROOT, publish, temporary_folder
+from tb.components.core_bench import check_layer, started
+from tb.components.scoreboard import Place
+from tb.host.program import CORE, jobs_of
+from tb.sim.errors import BenchError
+from tb.sim.run import run_bench
+from tb.sim.sources import RTL, check_sources
+from tb.sim.waves import WAVES
+
+BATCH = "SYSTOLIC_BATCH"  # environment variable: file of the batch
+WAVEFORM = WAVES / "core.fst"
+
+
+@cocotb.test()
+async def batch(dut):
+    """The layer of the file that the environment names."""
+    torch.set_num_threads(1)
+    arrays = np.load(os.environ[BATCH], allow_pickle=False)
+    settings = json.loads(str(arrays["layer"]))
+    layer = Layer(**settings | {"mode": Mode(settings["mode"])})
+    bench = await started(dut)
+    await check_layer(bench, layer, (arrays["codes"], arrays["weights"], arrays.get("table")))
+
+
+def explain(stage: Stage, codes: torch.Tensor, place: Place, rtl: Path) -> str:
+    """Run what went wrong at `place` again; what is seen there, in one line.
+
+    First its image and output tile alone, which is quick; if that is right, the whole job. codes:
+    the input of the stage, [N, C_in, H, W], of the images that `place` counts.
+    """
+    settings = {name: value for name, value in stage.settings.items() if name != "pools"}
+    images, in_channels, height, width = codes.shape
+    layer = Layer(height, width, in_channels, images=images, **settings)
+    tile = slice(
+        place.channel // CORE.cols * CORE.cols, (place.channel // CORE.cols + 1) * CORE.cols
+    )
+    alone = slice(place.image, place.image + 1)
+    job = next(
+        job
+        for job in jobs_of(layer)
+        if place.image in range(job.images.stop)[job.images]
+        and place.channel in range(job.channels.stop)[job.channels]
+    )
+    for name, some, channels in (
+        ("that image and tile", alone, tile),
+        ("the whole job", job.images, job.channels),
+    ):
+        weights = stage.weights[channels].numpy()
+        table = stage.table[channels] if isinstance(stage, InnerStage) else None
+        part = Layer(
+            **vars(layer)
+            | {"images": len(codes[some]), "out_channels": len(weights), "mode": Mode(layer.mode)}
+        )
+        tell(f"Running {name} again, fully observed, on Icarus: {part}")
+        with temporary_folder("observe") as folder:
+            message = observe(folder, part, codes[some].numpy(), weights, table, rtl)
+        if message:
+            where = f"images from {some.start}, channels from {channels.start}"
+            return f"again, {name} ({where}): {message}; waveform: {WAVEFORM.relative_to(ROOT)}"
+    return "again: all is right in that job alone, so it takes what came before"
+
+
+def observe(
+    folder: Path,
+    layer: Layer,
+    codes: np.ndarray,
+    weights: np.ndarray,
+    table: np.ndarray | None,
+    rtl: Path = RTL,
+) -> str | None:
+    """What the observing bench says about `layer` on Icarus, None if all is right there.
+
+    The waveform is in `WAVEFORM` afterwards; it runs in `folder`.
+    """
+    arrays = {"codes": codes, "weights": weights} | ({} if table is None else {"table": table})
+    path = folder / "batch.npz"
+    np.savez(path, layer=np.array(json.dumps(vars(layer))), **arrays)
+    message = None
+    try:
+        run_bench(
+            "tb.run.observe",
+            "core",
+            simulator="icarus",
+            sources=check_sources(rtl),
+            settings={BATCH: str(path)},
+            waves=True,
+            folder=folder,
+        )
+    except BenchError as error:
+        message = str(error)
+    publish(folder / "core.fst", WAVEFORM)
+    return message

@@ -1,0 +1,263 @@
+"""Runs a folder of tile text files on the Verilog array and checks psums and outputs.
+
+python -m tb.run replay --dir folder
+python -m tb.run replay --dir folder --height 4 --sim verilator  # 4 rows, not square
+"""
+
+import json
+import os
+import re
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from tabulate import tabulate
+
+from pymodel.hardware.tile_text import LANES, POSITIONS, TextFile, TileText, read_folder, sums
+from pymodel.hardware.tiling import Tile, Tiles
+from pymodel.reference.convolution import integer_convolution, raster_psums
+from pymodel.support.command import CommandParser, conclude, quiet, tell
+from pymodel.support.errors import InputError
+from pymodel.support.files import RESULTS, publish, temporary_folder, write_json
+from tb.components.adapter import OWN, adapter_class
+from tb.components.tile_run import Record, TileRun
+from tb.run.mismatch_screen import explain, forget
+from tb.sim.errors import BenchError
+from tb.sim.run import run_bench
+from tb.sim.simulators import check_simulator, random_seed
+from tb.sim.waves import Watch
+
+SETTINGS = "SYSTOLIC_REPLAY_JOB"  # environment variable that carries a ReplayJob into the simulator
+
+
+@dataclass(frozen=True)
+class ReplayJob:
+    """What to run."""
+
+    folder: str
+    height: int | None = None  # of the map without padding, pixels; None: it is square
+    results: str = str(RESULTS / "replay.json")  # beside which the simulation leaves its record
+
+    def settings(self) -> dict[str, str]:
+        """Environment variables for the simulator."""
+        return {SETTINGS: json.dumps(asdict(self))}
+
+    @property
+    def record(self) -> Path:
+        """Where the run leaves what came out, beside its results."""
+        return Path(self.results).with_suffix(".npz")
+
+    def read(self) -> TileText:
+        """The folder; InputError for one that will not do."""
+        return read_folder(Path(self.folder), self.height)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What the RTL gave against one file, and both against PyTorch."""
+
+    file: TextFile
+    got: np.ndarray  # int64 [lines, 8], from the RTL
+    truth: np.ndarray  # int64 [lines, 8], from PyTorch
+    place: Callable[[int], str]  # what a line is of, in words
+
+    @property
+    def differing(self) -> int:
+        """How many numbers of the file are not the RTL's."""
+        return int((self.file.values != self.got).sum())
+
+    def first_difference(self) -> str:
+        """Where it is, and who is right. There must be one."""
+        line, channel = map(int, np.argwhere(self.file.values != self.got)[0])
+        at = line, channel
+        expected, got, truth = self.file.values[at], self.got[at], self.truth[at]
+        if got == truth:
+            verdict = (
+                "the RTL agrees with PyTorch: this file is wrong there, or one of the inputs is"
+            )
+        elif expected == truth:
+            verdict = "the file agrees with PyTorch: the RTL is wrong there"
+        else:
+            verdict = f"PyTorch has {truth}: both are wrong there"
+        return (
+            f"{self.file.place(line)}: {self.place(line)}, channel {channel}: expected {expected} "
+            f"(file), got {got} (RTL), {self.differing} differ; {verdict}"
+        )
+
+
+def raster_run(folder: TileText) -> TileRun:
+    """Nine tiles that stream every pixel of the padded map, and their psums by PyTorch."""
+    _, *size = folder.activations.shape
+    stream = folder.activations.reshape(LANES, -1).T
+    tiles = Tiles(
+        [Tile(0, *divmod(position, 3), 0) for position in range(POSITIONS)],
+        folder.weights.transpose(2, 3, 1, 0).reshape(POSITIONS, LANES, LANES),
+        np.tile(stream, (1, POSITIONS, 1, 1)),
+        tuple(size),
+    )
+    expected = raster_psums(torch.tensor(folder.activations), torch.tensor(folder.weights))
+    return TileRun(tiles, expected[None].numpy())
+
+
+def main() -> int:
+    parser = CommandParser("tb.run replay", __doc__)
+    parser.add_argument("--dir", default="", help="folder of tile text files")
+    parser.add_argument("--sim", default="icarus", help="icarus or verilator")
+    parser.add_argument(
+        "--height", help="of the map without padding, in pixels; default: it is square"
+    )
+    parser.add_argument(
+        "--results", type=Path, default=RESULTS / "replay.json", help="JSON to write"
+    )
+    arguments = parser.parse_args()
+
+    if not arguments.dir:
+        raise InputError("DIR is not set, expected a folder: make replay DIR=folder")
+    height = arguments.height
+    if height is not None and not (height.isdecimal() and int(height)):
+        raise InputError(f"--height is '{height}', expected a whole number from 1 on")
+    check_simulator(arguments.sim)
+    random_seed()
+    dut = adapter_class(OWN)
+    results = arguments.results.absolute()
+    job = ReplayJob(str(Path(arguments.dir).absolute()), None if height is None else int(height))
+    # With the path as it was given, which is the one to name in messages.
+    folder = read_folder(Path(arguments.dir), job.height)
+
+    def run(where: Path, watch: Watch | None = None) -> tuple[ReplayJob, BenchError | None]:
+        """What was run, in a folder of its own, and what went wrong."""
+        here = replace(job, results=str(where / "replay.json"))
+        try:
+            run_bench(
+                "tb.run.replay_bench",
+                dut.TOPLEVEL,
+                simulator=arguments.sim,
+                sources=list(dut.SOURCES),
+                settings=here.settings() | (watch.settings() if watch else {}),
+                waves=watch is not None,
+                folder=where,
+            )
+        except BenchError as error:
+            return here, error
+        return here, None
+
+    with temporary_folder("replay") as here:
+        job, failure = run(here)
+        failures = [str(failure)] if failure else []
+        record = Record.load(job.record) if job.record.exists() else None
+        # An earlier run's results stay until there are this one's.
+        forget()
+        publish(job.record, results.with_suffix(".npz"))
+        if record and len(record.received) == record.run.expected[..., 0].size:
+            result, differences = check(folder, record)
+            result = {"simulator": arguments.sim, "folder": arguments.dir, **result}
+            write_json(results, result)
+            tell(report(result))
+            failures += differences
+        else:
+            results.unlink(missing_ok=True)
+            failures = failures or ["the simulation ended without results"]
+        if record and failure and not quiet():
+
+            def again(watch: Watch) -> Path:
+                (here / "again").mkdir()
+                run(here / "again", watch)
+                return here / "again" / f"{dut.TOPLEVEL}.fst"
+
+            explain(record, again)
+    if failures:
+        return conclude("\n".join(f"FAILED: {line}" for line in failures), passed=False)
+    equal = "PyTorch's and the files'" if folder.psums or folder.outputs else "PyTorch's"
+    return conclude(f"Every psum and sum equals {equal}. Results: {os.path.relpath(results)}")
+
+
+def check(folder: TileText, record: Record) -> tuple[dict, list[str]]:
+    """Compare a whole run with PyTorch and with the files: the results, and what is wrong."""
+    _, rows, columns = folder.activations.shape
+    height, width = rows - 2, columns - 2
+    truth = record.run.expected[0]
+    got = record.received.reshape(truth.shape)
+    got_sums = sums(got, height, width)
+    whole = integer_convolution(
+        torch.tensor(folder.activations)[None], torch.tensor(folder.weights), 1, 0
+    )
+    true_sums = whole[0].flatten(1).T.numpy()
+
+    psums = [
+        _psum_comparison(file, position, got, truth, columns) for position, file in folder.psums
+    ]
+    outputs = [
+        Comparison(
+            file, got_sums.clip(0), true_sums.clip(0), lambda line: f"pixel {divmod(line, width)}"
+        )
+        for file in folder.outputs
+    ]
+    result = {
+        "height": height,
+        "width": width,
+        "input_files": [file.path.name for file in folder.inputs],
+        "psum_files": [c.file.path.name for c in psums],
+        "output_files": [c.file.path.name for c in outputs],
+        "psums_checked": got.size,
+        "psum_mismatches": int(record.wrong().sum()),
+        "sums_checked": got_sums.size,
+        "sum_mismatches": int((got_sums != true_sums).sum()),
+        "file_psums_checked": sum(c.got.size for c in psums),
+        "file_psum_mismatches": sum(c.differing for c in psums),
+        "file_outputs_checked": sum(c.got.size for c in outputs),
+        "file_output_mismatches": sum(c.differing for c in outputs),
+        "cycles": int(record.cycles[-1]) + 1,
+    }
+    differences = [c.first_difference() for c in (*psums, *outputs) if c.differing]
+    if result["sum_mismatches"] and not result["psum_mismatches"]:
+        differences.insert(0, "the sums over the tiles differ from PyTorch's integer convolution")
+    return result, differences
+
+
+def _psum_comparison(
+    file: TextFile, position: int, got: np.ndarray, truth: np.ndarray, columns: int
+) -> Comparison:
+    """Of a file that starts with kernel position `position`, all psums, and the padded width."""
+    pixels = got.shape[1]
+    first = position * pixels
+    rtl, pytorch = (
+        table.reshape(-1, LANES)[first : first + len(file.values)] for table in (got, truth)
+    )
+
+    def place(line: int) -> str:
+        k, pixel = divmod(first + line, pixels)
+        return f"kernel position {divmod(k, 3)}, padded pixel {divmod(pixel, columns)}"
+
+    return Comparison(file, rtl, pytorch, place)
+
+
+def report(result: dict) -> str:
+    """The closing table: what was compared with what."""
+
+    def checked(what: str) -> str:
+        return f"{result[f'{what}s_checked']:,} checked, {result[f'{what}_mismatches']:,} differ"
+
+    def in_files(what: str) -> str:
+        files = result[f"{what}_files"]
+        return f"{checked(f'file_{what}')}: {_listed(files)}" if files else "there are none"
+
+    pixels = (result["height"] + 2) * (result["width"] + 2)
+    rows = [
+        ["simulator", result["simulator"]],
+        ["map", f"{result['height']} × {result['width']}, {pixels:,} padded pixels"],
+        ["inputs", _listed(result["input_files"])],
+        ["psums by PyTorch", checked("psum")],
+        ["sums by PyTorch", checked("sum")],
+        ["psums in files", in_files("psum")],
+        ["outputs in files", in_files("output")],
+        ["cycles", f"{result['cycles']:,}"],
+    ]
+    return "\n" + tabulate(rows, tablefmt="simple", disable_numparse=True) + "\n"
+
+
+def _listed(names: list[str]) -> str:
+    """Names in a row, those of nine positions as one."""
+    listed = (name.replace("kij0", "kij0..8") for name in names if not re.search("kij[1-8]", name))
+    return ", ".join(listed)

@@ -1,0 +1,405 @@
+"""From a mismatch to its likely cause: what the psums would be under the usual suspects.
+
+A suspect is a fault that people make (weights of the tile before, rows reversed, one cycle late, a
+sign dropped, bits cut off, …) in all PEs, one row, one column, or one PE. Each predicts every psum
+of a run. The one whose prediction is what came is the hint.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from tb.components.tile_run import Record
+
+WINDOW = 4096  # psum vectors of an 8 × 8 array that are looked at, around the first wrong one
+BEFORE = 512  # of them, before it
+LEAST_AGREEMENT = 0.6  # of a hint
+MOST_COLUMNS = 3  # that are looked at one by one
+VALID = {  # which cannot be told from
+    "psums one cycle late": " (or valid one cycle early)",
+    "psums one cycle early": " (or valid one cycle late)",
+}
+TAKING = ", so it takes weights meant for other columns"
+FEW = 10  # so few wrong psums may agree with a suspect by chance
+
+
+@dataclass(frozen=True)
+class Suspect:
+    """A possible cause, and how far it agrees with what came."""
+
+    words: str
+    explained: int  # wrong psums that it predicts exactly
+    recall: float  # share of the wrong psums that these are
+    precision: float  # share of the wrong psums that it predicts, and that did come so
+    value: int  # its psum at the first wrong place
+
+    @property
+    def agreement(self) -> float:
+        """0 to 1: the harmonic mean of the two, or 0.9 of the first for what happens at times."""
+        both = 2 * self.recall * self.precision / (self.recall + self.precision)
+        return max(both, 0.9 * self.recall) if self.explained >= FEW else both
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """Where a run first went wrong, and who is suspected."""
+
+    index: int  # psum vector, in the order of the run
+    column: int
+    expected: int
+    got: int | None  # None: X or Z
+    cycle: int
+    wrong: int  # psums looked at that are wrong, X and Z not counted
+    suspects: list[Suspect]  # the likeliest first
+    unknown: str  # where X and Z are, and what that suggests; empty if there are none
+
+    @property
+    def hint(self) -> Suspect | None:
+        """The likeliest cause, if it agrees well enough."""
+        best = self.suspects[0] if self.suspects else None
+        return best if best and best.agreement >= LEAST_AGREEMENT else None
+
+
+def diagnose(record: Record) -> Diagnosis | None:
+    """The first wrong psum of a run and its suspects; None if all that came is right."""
+    cols = record.received.shape[1]
+    count = len(record.received)
+    expected = record.run.expected.reshape(-1, cols)[:count]
+    wrong = record.wrong()
+    if not wrong.any():
+        return None
+    index, column = map(int, np.argwhere(wrong)[0])
+    start = max(0, index - BEFORE)
+    rows = record.run.tiles.weights.shape[1]
+    window = slice(start, min(count, start + max(2 * BEFORE, WINDOW * 64 // (rows * cols))))
+    got, known = record.received[window], ~record.unknown[window]
+    evidence = _Evidence(record, window, wrong[window])
+
+    here, first = wrong[window] & known, (index - start, column)
+    suspects: list[Suspect] = []
+    exact: dict[int, tuple[str, int]] = {}  # column → what explains all of it, and its value there
+    for words, predicted in evidence.suspects():
+        predicted = np.broadcast_to(predicted, got.shape)
+        same = predicted == got
+        if explained := int((here & same).sum()):
+            claimed = int(((predicted != evidence.psums) & known).sum())
+            recall, value = explained / int(here.sum()), int(predicted[first])
+            suspects.append(Suspect(words, explained, recall, explained / claimed, value))
+        for c in evidence.columns:
+            if (
+                re.search(rf"column {c}\b(?! on)", words)
+                and c not in exact
+                and (same | ~known)[:, c].all()
+            ):
+                exact[c] = words, int(predicted[first])
+    # Of equals the one that claims less; sorting is stable, so then the first, which is simplest.
+    suspects.sort(key=lambda s: (-round(s.agreement, 3), -round(s.precision, 3)))
+    one_does = suspects and suspects[0].recall == 1
+    if not one_does and len(exact) > 1 and exact.keys() == set(np.flatnonzero(here.any(0))):
+        words, values = zip(*exact.values(), strict=True)
+        # Where the very first is an X, its column may not be among these.
+        value = exact[column][1] if column in exact else values[0]
+        suspects.insert(0, Suspect("; ".join(words), int(here.sum()), 1.0, 1.0, value))
+    return Diagnosis(
+        index,
+        column,
+        int(expected[index, column]),
+        None if record.unknown[index, column] else int(record.received[index, column]),
+        int(record.cycles[index]),
+        int((wrong[window] & known).sum()),
+        suspects,
+        _of_unknown(record),
+    )
+
+
+def _of_unknown(record: Record) -> str:
+    """Where X and Z are, and what that suggests."""
+    unknown = record.unknown
+    if not unknown.any():
+        return ""
+    columns = np.flatnonzero(unknown.any(0))
+    vectors = np.flatnonzero(unknown.any(1))
+    cols = unknown.shape[1]
+    if len(columns) == cols:
+        where = "X or Z in all columns"
+    else:
+        where = f"X or Z in column{'s' * (len(columns) > 1)} {' '.join(map(str, columns))}"
+    pixels = record.run.expected.shape[2]
+    if vectors[-1] < pixels:
+        return (
+            f"{where} in the first tile only: something of before it is used, weights or sums "
+            "that nothing has set yet"
+        )
+    if len(columns) == cols:
+        return f"{where}: weights that never become active, or a register without reset in all"
+    if len(columns) > 1 and columns[-1] == cols - 1 and len(columns) == cols - columns[0]:
+        return (
+            f"{where}: what travels east (weights, their swap, activations) does not pass column "
+            f"{columns[0]}"
+        )
+    return f"{where}: its weights never arrive, its sum is never cleared, or nothing drives it"
+
+
+class _Evidence:
+    """What went in, as arrays over the psum vectors v of the window, rows r and columns c."""
+
+    def __init__(self, record: Record, window: slice, wrong: np.ndarray):
+        tiles, expected = record.run.tiles, record.run.expected
+        images, count, pixels, _ = expected.shape
+        run, self.pixel = np.divmod(np.arange(window.start, window.stop), pixels)
+        self.pixels = pixels
+        self.act_width, self.weight_width, self.psum_width = record.widths
+        self.first_wrong = int(wrong.any(1).argmax())
+        # A fault in one column or PE is looked for where most of the wrong psums are, or in each of
+        # a few columns.
+        per_column = wrong.sum(0)
+        worst = int(per_column.argmax())
+        self.got, self.known = record.received[window], ~record.unknown[window]
+        share = per_column[worst] / per_column.sum()
+        few = np.flatnonzero(per_column).tolist()
+        self.columns = few
+        if len(few) > MOST_COLUMNS:
+            self.columns = [worst] if share >= LEAST_AGREEMENT else []
+        self.first_column = few[0] if few else 0
+        weights = tiles.weights.astype(np.int64)
+        self.weights = weights[run % count]  # [v, r, c]
+        # In the very first tile there is none before.
+        self.before = np.where((run == 0)[:, None, None], 0, weights[(run - 1) % count])
+        self.after = np.where(
+            (run == images * count - 1)[:, None, None], 0, weights[(run + 1) % count]
+        )
+        everything = tiles.activations.reshape(-1, tiles.activations.shape[-1]).astype(np.int64)
+        self.acts = everything[window]  # [v, r]
+        self.earlier = _shifted(everything, 1)[window]
+        self.later = _shifted(everything, -1)[window]
+        self.products = self.acts[:, :, None] * self.weights
+        flat = expected.reshape(-1, expected.shape[-1])
+        self.psums = flat[window]  # [v, c]
+        self.psum_earlier = _shifted(flat, 1)[window]
+        self.psum_later = _shifted(flat, -1)[window]
+
+    def suspects(self) -> Iterator[tuple[str, np.ndarray]]:
+        """Words and the psums [v, c] that would come; of similar ones the simplest first."""
+        for words, psums in self._of_psums():
+            yield f"{words}, in all columns{VALID.get(words, '')}", psums
+        products = list(self._of_products())
+        for words, product in products:
+            yield f"{words}, in all PEs", product.sum(1)
+        for words, product in products:
+            changed = product - self.products
+            for row in range(changed.shape[1]):
+                yield f"{words}, in row {row}", self.psums + changed[:, row]
+            if east := self.first_column:
+                for row in range(changed.shape[1]):
+                    one = np.where(np.arange(changed.shape[2]) < east, 0, changed[:, row])
+                    yield f"{words}, in row {row} from column {east} on", self.psums + one
+        for column in self.columns:
+            for words, psums in self._of_psums():
+                yield f"{words}, in column {column}", self._only(column, psums)
+            for words, product in products:
+                yield f"{words}, in column {column}", self._only(column, product.sum(1))
+            for words, product in products:
+                changed = product - self.products
+                for row in range(changed.shape[1]):
+                    one = self._only(column, self.psums + changed[:, row])
+                    yield f"{words}, in PE (row {row}, column {column})", one
+        yield from self._of_partial_sums()
+        words, best = self._mixed_columns()
+        yield words, self.psums[:, best]
+        yield from self._of_order()
+        yield from self._of_constant_weights()
+
+    def _only(self, column: int, psums: np.ndarray) -> np.ndarray:
+        """`psums` in one column, the right ones elsewhere."""
+        chosen = np.arange(self.psums.shape[1]) == column
+        return np.where(chosen, psums, self.psums)
+
+    def _passing(self, late: np.ndarray) -> np.ndarray:
+        """Weights [v, r, c] if the swap comes `late` [r, c] cycles late in our array.
+
+        There the next tile's weights are under way already, the last column first, and pass
+        through the shadow registers of the columns before. So PE c takes one of those.
+        """
+        cols = late.shape[1]
+        row, col = np.indices(late.shape)
+        taken = np.where(late > 0, np.maximum(cols - late, col), col)
+        now = np.where(late > 0, self.after[:, row, taken], self.weights)
+        held = np.where(late > 0, self.weights[:, row, taken], self.before)
+        return np.where(self.pixel[:, None, None] < late, held, now)
+
+    def _with_swap_late(self, late: int) -> np.ndarray:
+        """Products [v, r, c] if activations and swap come late: each with the weights it finds."""
+        weights = self._passing(np.full(self.weights.shape[1:], late))
+        # Of the vectors before, in the tile before, the weights are those that this tile holds.
+        acts = self.acts
+        for _ in range(late):
+            acts = _shifted(acts, 1)
+        return acts[:, :, None] * weights
+
+    def _of_constant_weights(self) -> Iterator[tuple[str, np.ndarray]]:
+        """The one set of weights that would give what came: a fit, so the last to be believed."""
+        rows = self.weights.shape[1]
+        weights = np.zeros(self.weights.shape[1:], np.int64)
+        for column, known in enumerate(self.known.T):
+            acts = self.acts[known].astype(float)
+            if len(acts) < 4 * rows or np.linalg.matrix_rank(acts) < rows:
+                return
+            fit = np.linalg.lstsq(acts, self.got[known, column].astype(float))[0]
+            weights[:, column] = fit.round()
+        psums = self.acts @ weights
+        yield "the same weights in all tiles, in all PEs", psums
+        for column in self.columns:
+            yield f"the same weights in all tiles, in column {column}", self._only(column, psums)
+
+    def _of_products(self) -> Iterator[tuple[str, np.ndarray]]:
+        """Faults in weights and activations: words, products [v, r, c]."""
+        acts, weights = self.acts[:, :, None], self.weights
+        act_width, weight_width = self.act_width, self.weight_width
+        unsigned = (1 << weight_width) - 1
+
+        def with_weights(other):
+            return acts * other
+
+        def with_acts(other):
+            return other[:, :, None] * weights
+
+        yield "weights of the tile before", with_weights(self.before)
+        yield "weights of the tile after", with_weights(self.after)
+        for late in (1, 2, 3):
+            cycles = f"{late} cycle{'s' * (late > 1)}"
+            first, last = self.pixel < late, self.pixel >= self.pixels - late
+            early = with_weights(np.where(last[:, None, None], self.after, weights))
+            yield f"the swap of weights {cycles} early", early
+            held = with_weights(np.where(first[:, None, None], self.before, weights))
+            yield f"the swap of weights {cycles} late", held
+            passing = with_weights(self._passing(np.full(weights.shape[1:], late)))
+            yield (f"the swap of weights {cycles} late{TAKING}", passing)
+            yield f"activations and their swap {cycles} late", self._with_swap_late(late)
+        for words, place in zip(("row", "column"), np.indices(weights.shape[1:]), strict=True):
+            for lag in (place, place + 1):
+                late = f"the swap of weights later with each {words}, by one cycle"
+                late += " from the first on" if lag.all() else ""
+                held = np.where(self.pixel[:, None, None] < lag, self.before, weights)
+                yield late, with_weights(held)
+                yield (f"{late}{TAKING}", with_weights(self._passing(lag)))
+        yield (
+            "the rows reversed (the weights against the activations)",
+            with_weights(weights[:, ::-1]),
+        )
+        yield "the columns of weights reversed", with_weights(weights[:, :, ::-1])
+        if weights.shape[1] == weights.shape[2]:
+            yield "weights transposed (rows and columns)", with_weights(weights.transpose(0, 2, 1))
+        for step, where in ((1, "before"), (-1, "after")):
+            yield f"weights of the column {where}", with_weights(np.roll(weights, step, 2))
+            yield f"weights of the row {where}", with_weights(np.roll(weights, step, 1))
+            yield f"activations of the row {where}", with_acts(np.roll(self.acts, step, 1))
+        yield "the sign of weights dropped (taken as unsigned)", with_weights(weights & unsigned)
+        yield "the sign of weights dropped (magnitude)", with_weights(abs(weights))
+        yield "weights negated", with_weights(-weights)
+        yield "activations taken as signed", with_acts(_wrapped(self.acts, act_width))
+        yield "weights zero, or nothing added", with_weights(0 * weights)
+        yield "activations one cycle late", with_acts(self.earlier)
+        yield "activations one cycle early", with_acts(self.later)
+        yield "products one cycle late", _shifted(self.products, 1)
+        yield "products one cycle early", _shifted(self.products, -1)
+        yield "products added twice", 2 * self.products
+        for kept in range(2, act_width + weight_width):
+            yield f"products truncated to {kept} bits", _wrapped(self.products, kept)
+            yield f"products truncated to {kept} bits, unsigned", self.products & (1 << kept) - 1
+        whole = (1 << act_width + weight_width) - 1
+        yield "the sign of products dropped", self.products & whole
+        for kept in range(1, weight_width):
+            yield f"weights truncated to {kept} bits", with_weights(_wrapped(weights, kept))
+        for kept in range(1, act_width):
+            yield f"activations truncated to {kept} bits", with_acts(self.acts & (1 << kept) - 1)
+        for bit in range(act_width):
+            for level in (0, 1):
+                stuck = _stuck(self.acts, bit, level)
+                yield f"bit {bit} of activations stuck at {level}", with_acts(stuck)
+        for bit in range(weight_width):
+            for level in (0, 1):
+                stuck = _wrapped(_stuck(weights, bit, level), weight_width)
+                yield f"bit {bit} of weights stuck at {level}", with_weights(stuck)
+
+    def _of_psums(self) -> Iterator[tuple[str, np.ndarray]]:
+        """Faults in psums: words, psums [v, c]."""
+        psums = self.psums
+        yield "psums one cycle late", self.psum_earlier
+        yield "psums one cycle early", self.psum_later
+        for kept in range(3, self.psum_width):
+            yield f"psums truncated to {kept} bits", _wrapped(psums, kept)
+            yield f"psums truncated to {kept} bits, unsigned", psums & (1 << kept) - 1
+            limit = 1 << kept - 1
+            yield f"psums saturated to {kept} bits", psums.clip(-limit, limit - 1)
+        yield "the sign of psums dropped", abs(psums)
+        yield "psums negated", -psums
+        yield "negative psums made zero (a ReLU too early)", psums.clip(0)
+        yield "psums zero", 0 * psums
+        yield "the columns of psums reversed", psums[:, ::-1]
+        yield "psums of the column before", np.roll(psums, 1, 1)
+        yield "psums of the column after", np.roll(psums, -1, 1)
+        yield "psums added to those before (not cleared)", psums + self.psum_earlier
+        for constant in (1, -1):
+            yield f"psums off by {constant:+d}", psums + constant
+        yield "psums inverted (missing + 1 of a negation)", ~psums
+        yield "psums twice as large", 2 * psums
+        yield "psums half as large", psums >> 1
+        for bit in range(self.psum_width):
+            for level in (0, 1):
+                stuck = _wrapped(_stuck(psums, bit, level), self.psum_width)
+                yield f"bit {bit} of psums stuck at {level}", stuck
+
+    def _mixed_columns(self) -> tuple[str, np.ndarray]:
+        """Each column with the weights, of those that the tile has, that agree best with it."""
+        # [v, column of weights, column that came]
+        same = (self.psums[:, :, None] == self.got[:, None, :]) & self.known[:, None, :]
+        best = same.sum(0).argmax(0)
+        order = " ".join(map(str, best))
+        return f"weights or psums of other columns (columns have those of {order})", best
+
+    def _of_partial_sums(self) -> Iterator[tuple[str, np.ndarray]]:
+        """The sum cut off on its way south, below one row."""
+        sums = self.products.cumsum(1)
+        for row in range(sums.shape[1] - 1):
+            partial = sums[:, row]
+            rest = self.psums - partial
+            yield f"the psum below row {row} lost (not passed on south)", rest
+            for kept in range(3, self.psum_width):
+                yield (
+                    f"the psum below row {row} truncated to {kept} bits",
+                    (rest + _wrapped(partial, kept)),
+                )
+                yield (
+                    f"the psum below row {row} truncated to {kept} bits, unsigned",
+                    (rest + (partial & (1 << kept) - 1)),
+                )
+
+    def _of_order(self) -> Iterator[tuple[str, np.ndarray]]:
+        """Whole vectors lost or repeated: later ones come in their neighbour's place."""
+        differ = self.first_wrong
+        position = np.arange(len(self.psums))[:, None]
+        yield "one psum vector lost", np.where(position < differ, self.psums, self.psum_later)
+        yield "one psum vector repeated", np.where(position < differ, self.psums, self.psum_earlier)
+
+
+def _shifted(values: np.ndarray, by: int) -> np.ndarray:
+    """values[v − by], zeros where there is none."""
+    moved = np.roll(values, by, 0)
+    if by > 0:
+        moved[:by] = 0
+    else:
+        moved[by:] = 0
+    return moved
+
+
+def _stuck(values: np.ndarray, bit: int, level: int) -> np.ndarray:
+    """With one bit always 0 or 1."""
+    return (values & ~(1 << bit)) | level << bit
+
+
+def _wrapped(values: np.ndarray, bits: int) -> np.ndarray:
+    """The lowest `bits` bits, as two's complement."""
+    half = 1 << bits - 1
+    return ((values + half) & (1 << bits) - 1) - half

@@ -1,0 +1,283 @@
+"""Splits large simulations into shards, spreads them with Dask, and keeps what each gave.
+
+A shard's result is kept under the hash of all that it follows from: checkpoint, images, layers,
+RTL, bench, simulator and its version. So what is there need not be run again, in whatever order or
+on whatever machine it came about, and nothing stale is ever used.
+"""
+
+import argparse
+import importlib.metadata
+import logging
+import os
+import platform
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import CancelledError
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import dask
+import numpy as np
+import psutil
+from distributed import Client, KilledWorker, LocalCluster, as_completed
+from distributed.comm.core import CommClosedError
+
+from pymodel.checkpoint import SHIPPED
+from pymodel.support.errors import InputError
+from pymodel.support.files import ROOT
+from tb.host.simulate import PROGRAM
+from tb.sim.errors import BenchError
+from tb.sim.simulators import check_simulator, simulator_version
+from tb.sim.sources import RTL, check_sources, rtl_digest
+from tb.sim.store import Store, code, digest
+
+STORE = Store("sweep")
+LEAST_GIVEN = 16  # shards that wait for workers, also for those that come later
+# How often Dask's processes look at themselves. As it comes, made for many small tasks, that takes
+# 13 % of a core while two simulate; so, 1.5 %.
+QUIET = {
+    "distributed.admin.tick.interval": "1s",
+    "distributed.admin.system-monitor.interval": "10s",
+    "distributed.admin.system-monitor.gil.enabled": False,
+    "distributed.worker.memory.monitor-interval": "2s",
+    "distributed.worker.profile.enabled": False,
+}
+
+
+@dataclass(frozen=True)
+class Shard:
+    """A part of a sweep: `work(**arguments)` gives arrays, which `identity` decides."""
+
+    identity: dict[str, Any]  # JSON
+    arguments: dict[str, Any] = field(repr=False)
+
+
+def software_identity(checkpoint: str, code: str) -> dict[str, str]:
+    """Returns what a result in software follows from, beside its inputs.
+
+    `code` is `tb.sim.store.code` of the module that does the work and of PROGRAM, found when the
+    command started.
+    """
+    versions = (f"{name} {importlib.metadata.version(name)}" for name in ("torch", "numpy"))
+    return {
+        "checkpoint": digest(Path(checkpoint).read_bytes()),
+        "code": code,
+        "libraries": ", ".join(versions),
+    }
+
+
+def hardware_identity(simulator: str, rtl: Path) -> dict[str, str]:
+    """Returns what a result in simulation follows from besides."""
+    return {"rtl": rtl_digest(rtl), "simulator": simulator_version(simulator)}
+
+
+def check_identity(shard: Shard, module: str) -> None:
+    """In a worker: InputError unless its files are those that the command had.
+
+    `module` is the name of the one that does the work.
+    """
+    arguments, found = shard.arguments, {}
+    if "code" in shard.identity:
+        found["code"] = code(module, PROGRAM)
+    if "checkpoint" in arguments:
+        found["checkpoint"] = digest(Path(arguments["checkpoint"]).read_bytes())
+    if "rtl" in arguments:
+        found |= hardware_identity(arguments["simulator"], Path(arguments["rtl"]))
+    for name, value in found.items():
+        if shard.identity[name] != value:
+            raise InputError(
+                f"a worker on {platform.node()} has another {name} than the command had when it "
+                "started; change nothing while a sweep runs, and restart standing workers"
+            )
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options that all sweeps share."""
+    parser.add_argument("--sim", default="verilator", help="verilator or icarus")
+    parser.add_argument("--model", default=str(SHIPPED), help="checkpoint")
+    parser.add_argument("--data", help="folder of cifar-10-batches-py; default $CIFAR10_ROOT")
+    parser.add_argument("--workers", type=int, default=os.cpu_count(), help="local processes")
+    parser.add_argument("--scheduler", help="a Dask scheduler, tcp://…, instead of local processes")
+    parser.add_argument("--fresh", action="store_true", help="run again what was kept")
+    parser.add_argument("--rtl", type=Path, default=RTL, help="folder of the Verilog sources")
+
+
+def seconds_or_kept(seconds: float | None, kept: int) -> str:
+    """For a table: how long a sweep took, unless some of it was kept from before."""
+    return f"{kept} shards kept from before" if seconds is None else f"{seconds:.1f}"
+
+
+def check_arguments(arguments: argparse.Namespace) -> None:
+    """InputError for the first that will not do."""
+    check_simulator(arguments.sim, tested=True)
+    check_sources(arguments.rtl)
+    if arguments.workers < 1:
+        raise InputError(f"--workers is {arguments.workers}, expected 1 or more")
+
+
+@contextmanager
+def cluster(scheduler: str | None, workers: int) -> Iterator[Client]:
+    """A Dask client: of `scheduler` ("tcp://…"), or of a local cluster of `workers` processes."""
+    given = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(ROOT), given)))  # for the workers
+    for name in ("distributed", "distributed.client"):  # what it has to say comes as an exception
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    if scheduler:
+        try:
+            client = Client(scheduler, timeout=10, set_as_default=False)
+        except (OSError, ValueError, TimeoutError) as error:
+            raise InputError(f"--scheduler {scheduler}: no scheduler there ({error})") from None
+        with client:
+            yield client
+        return
+    with dask.config.set(QUIET), ExitStack() as stack:
+        # Ctrl-C is for this process, which ends the others.
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        try:
+            local = stack.enter_context(
+                LocalCluster(
+                    n_workers=workers, threads_per_worker=1, dashboard_address=":0", silence_logs=50
+                )
+            )
+        finally:
+            signal.signal(signal.SIGINT, before)
+        yield stack.enter_context(Client(local, set_as_default=False))
+
+
+class PeakMemory:
+    """Samples, while open, what this process and all that it started occupy; `mib` is the most.
+
+    Shared pages count once (PSS). Workers of another machine's scheduler are not seen.
+    """
+
+    def __init__(self) -> None:
+        self.mib = 0.0
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._sample, daemon=True)
+
+    def __enter__(self) -> "PeakMemory":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._end.set()
+        self._thread.join()
+
+    def _sample(self) -> None:
+        while True:
+            total = 0
+            for process in (this := psutil.Process(), *this.children(recursive=True)):
+                with suppress(psutil.Error):  # it has just ended
+                    total += process.memory_full_info().pss
+            self.mib = max(self.mib, total / 2**20)
+            if self._end.wait(1.0):
+                return
+
+
+def spread(
+    client: Client,
+    work: Callable[..., dict[str, np.ndarray]],
+    inputs: np.ndarray,
+    size: int,
+    arguments: dict[str, Any],
+    fixed: dict[str, Any],
+    fresh: bool = False,
+    store: Store = STORE,
+) -> Iterator[tuple[int, dict[str, np.ndarray], bool]]:
+    """`work(part, **arguments)` for all parts of `inputs`, of `size` each, as their results come.
+
+    Yields where the part begins, its result, and whether that was kept from before. What decides
+    the result is `fixed`, the part, where it begins, and the name of `work`.
+    """
+
+    def shards() -> Iterator[Shard]:
+        for start in range(0, len(inputs), size):
+            part = inputs[start : start + size]
+            place = {"work": work.__name__, "start": start, "stop": start + len(part)}
+            yield Shard(
+                fixed | place | {"inputs": digest(part.tobytes())}, {"inputs": part, **arguments}
+            )
+
+    for shard, result, kept in run(client, work, shards(), fresh, store):
+        yield shard.identity["start"], result, kept
+
+
+def run(
+    client: Client,
+    work: Callable[..., dict[str, np.ndarray]],
+    shards: Iterable[Shard],
+    fresh: bool = False,
+    store: Store = STORE,
+) -> Iterator[tuple[Shard, dict[str, np.ndarray], bool]]:
+    """Each shard with its result, in the order in which they come, and whether it was kept before.
+
+    `shards` may be a generator: few more are taken than there are workers. `fresh` runs all.
+    Raises what `work` raises; InputError if the scheduler is lost.
+    """
+    pending = as_completed(loop=client.loop)
+    shards, known = iter(shards), {}
+
+    def fill() -> Iterator[tuple[Shard, dict, bool]]:
+        """Give the workers that there are now enough to do; yield what is kept already."""
+        enough = max(2 * sum(client.nthreads().values()), LEAST_GIVEN)
+        while len(known) < enough and (shard := next(shards, None)) is not None:
+            if not fresh and (kept := store.load_arrays(shard.identity)) is not None:
+                yield shard, kept, True
+                continue
+            key = f"shard-{store.path(shard.identity).name}"
+            future = client.submit(_run, work, shard, store, fresh, key=key, pure=False)
+            known[future.key] = shard
+            pending.add(future)
+
+    try:
+        yield from fill()
+        for future in pending:
+            shard = known.pop(future.key)
+            try:
+                future.result()
+            except BenchError as error:
+                start, stop = shard.identity["start"], shard.identity["stop"]
+                raise BenchError(f"images {start} to {stop - 1}: {error}") from None
+            future.release()  # or Dask would run it again if its worker died
+            yield shard, _wait_for(shard, store), False
+            yield from fill()
+    except KilledWorker as error:
+        raise InputError(f"a shard killed its worker again and again ({error.task})") from None
+    except (CancelledError, CommClosedError, OSError):
+        raise InputError(
+            "the scheduler is lost; finished shards are kept, the same command goes on"
+        ) from None
+
+
+def _wait_for(shard: Shard, store: Store) -> dict[str, np.ndarray]:
+    """A result that a worker has just kept; a network's file system may need a moment."""
+    for _ in range(60):
+        if (result := store.load_arrays(shard.identity)) is not None:
+            return result
+        time.sleep(0.5)
+    raise InputError(
+        f"{store.folder}: a worker's result does not appear, expected a folder shared with the "
+        "workers"
+    )
+
+
+def _run(
+    work: Callable[..., dict[str, np.ndarray]], shard: Shard, store: Store, fresh: bool
+) -> None:
+    """In a worker: work, and keep the result."""
+    if not fresh and store.load_arrays(shard.identity) is not None:
+        return
+    try:
+        check_identity(shard, work.__module__)
+        arrays = work(**shard.arguments)
+        check_identity(shard, work.__module__)
+    except OSError as error:
+        raise InputError(f"a worker on {platform.node()} failed: {error}") from None
+    try:
+        store.save_arrays(shard.identity, arrays)
+    except InputError as error:
+        raise InputError(f"a worker on {platform.node()} failed: {error}") from None

@@ -1,0 +1,57 @@
+"""make accuracy: the chip's predictions are those of the software, and a wrong chip is found."""
+
+import json
+
+import pytest
+
+from tb.components.builds import SIMULATORS
+from tb.run import accuracy
+from tb.sim.sources import faulty_rtl
+from training import data
+
+
+@pytest.fixture
+def run(command, tmp_path, monkeypatch):
+    monkeypatch.delenv("CIFAR10_ROOT", raising=False)
+    monkeypatch.setattr(data, "ROOT", tmp_path)  # no data set there
+    results = tmp_path / "accuracy.json"
+
+    def run(*arguments):
+        code, out, _ = command(
+            accuracy.main, "--sim", SIMULATORS[0], "--workers", 1, "--results", results, *arguments
+        )
+        return code, out, json.loads(results.read_text())
+
+    return run
+
+
+def test_the_shipped_images(run):
+    """All 100 where the data set is not at hand, and it says so."""
+    code, out, result = run("--fresh")
+    assert code == 0, out
+    assert "not at hand, so the shipped 100 are used" in out
+    assert result["images"] == 100
+    assert result["accuracy_rtl"] == result["accuracy_software"] == 0.95
+    assert result["predictions_differing"] == result["sum_mismatches"] == 0
+    assert result["sums_checked"] == 100 * 8 * 16
+    assert result["shards_kept"] == 0
+    assert run()[2]["shards_kept"] == 1
+
+
+def test_a_wrong_chip(run, tmp_path):
+    """The last channel's sums lose their lowest bit: counted, named, and seen again."""
+    right = "sum_o       <= sum;"
+    wrong = "sum_o <= sum & ~({{COLS*SUM_WIDTH-1{1'b0}}, 1'b1} << (COLS-1)*SUM_WIDTH);"
+    rtl = faulty_rtl(tmp_path, "accumulator.v", (right, wrong))
+    code, out, result = run("--rtl", rtl)
+    assert code == 1
+    assert result["sum_mismatches"] > 0
+    assert "FAILED: features.27: output tile 0, image 0, pixel (0, " in out
+    assert "channel 7: expected " in out
+    assert "again, that image and tile (images from 0, channels from 0): mismatch: " in out
+
+
+def test_bad_input(refused, tmp_path):
+    refused(accuracy.main, "--model", "none", words=["none"])
+    refused(accuracy.main, "--data", tmp_path, words=[str(tmp_path), "not found"])
+    refused(accuracy.main, "--rtl", tmp_path, words=["holds no Verilog sources"])

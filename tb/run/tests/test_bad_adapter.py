@@ -1,0 +1,180 @@
+"""An adapter that is wrong gets one line that says what and where, and never a pass."""
+
+import shutil
+
+import pytest
+
+from tb.run import layer
+from tb.sim.sources import RTL
+
+SOURCES = [f"{name}.v" for name in ("load_first_array", "load_first_pe", "skew")]
+GOOD = f"""
+from cocotb.triggers import RisingEdge
+from tb.examples.load_first_array import LoadFirstArray
+
+class Mine(LoadFirstArray):
+    SOURCES = {SOURCES}
+"""
+
+
+@pytest.fixture
+def arguments(tmp_path):
+    """Write an adapter beside sources of its own; the arguments of a run of one image on it."""
+    for source in SOURCES:
+        shutil.copy(RTL / source, tmp_path)
+
+    def write(text):
+        path = tmp_path / "mine.py"
+        path.write_text(text)
+        return "--dut", path, "--images", 1, "--results", tmp_path / "r.json"
+
+    return write
+
+
+@pytest.fixture
+def fails(command, arguments, tmp_path):
+    """Assert that a run with the body of class Mine ends with `code` and one line of `words`."""
+
+    def run(body, *words, code=1):
+        indented = "".join(f"    {line}\n" for line in body.strip().splitlines())
+        found, out, err = command(layer.main, "--quiet", *arguments(GOOD + indented))
+        if code == 1:
+            line = out.strip().splitlines()[-1]
+            assert line.startswith("FAILED: ")
+        else:
+            line = err.strip().splitlines()[-1]
+            assert line.startswith("error: ")
+        for word in words:
+            assert word in line
+        assert found == code
+        assert not (tmp_path / "r.json").exists()
+
+    return run
+
+
+def test_no_file(refused, tmp_path):
+    for path in (tmp_path / "none.py", tmp_path):
+        refused(layer.main, "--dut", path, words=[f"{path}: not found", "Python file"])
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("module pe;", ["does not load: SyntaxError", "line 1"]),
+        ("\0\1", ["does not load: SyntaxError"]),
+        ("1 / 0", ["does not load: ZeroDivisionError: division by zero"]),
+        ("raise ValueError('one\\ntwo')", ["does not load: ValueError: one"]),
+        ("import sys; sys.exit(3)", ["does not load: SystemExit: 3"]),
+        ("import no_such_module", ["does not load: ModuleNotFoundError", "no_such_module"]),
+        ("", ["defines none", "one subclass of ArrayAdapter"]),
+        (f"{GOOD}    pass\nclass Other(Mine): pass", ["defines Mine, Other"]),
+        (
+            "from tb.components.adapter import ArrayAdapter\nclass A(ArrayAdapter): pass",
+            ["A lacks TOPLEVEL, SOURCES, psums, reset, load, stream"],
+        ),
+        (f"{GOOD}    def load(self, weights): pass", ["Mine.load", "expected 'async def load'"]),
+        (f"{GOOD}    async def psums(self): pass", ["Mine.psums", "without async"]),
+        (f"{GOOD}    SOURCES = ()", ["Mine.SOURCES is ()", "list of Verilog files"]),
+        (f"{GOOD}    SOURCES = 'a.v'", ["Mine.SOURCES is 'a.v'", "list of Verilog files"]),
+        (f"{GOOD}    SOURCES = ['a.v']", ["Mine.SOURCES names ", "a.v, which is not there"]),
+    ],
+)
+def test_what_is_no_adapter(refused, arguments, text, words):
+    refused(layer.main, *arguments(text), words=["mine.py", *words])
+
+
+@pytest.mark.parametrize("simulator", ["icarus", "verilator"])
+def test_toplevel_is_not_in_the_sources(command, arguments, simulator):
+    run = *arguments(f"{GOOD}    TOPLEVEL = 'no_such_module'"), "--sim", simulator
+    code, out, _ = command(layer.main, *run)
+    assert code == 1
+    assert out.startswith("FAILED: Process ")
+    assert "rror: " in out
+    assert "no_such_module" in out
+    assert out.count("\n") == 1
+
+
+def test_sources_do_not_compile(command, arguments, tmp_path):
+    (tmp_path / "bad.v").write_text("module load_first_array (input wire clk_i);\n  what;\n")
+    code, out, _ = command(layer.main, *arguments(f"{GOOD}    SOURCES = ['bad.v']"))
+    assert code == 1
+    assert out.startswith("FAILED: Process iverilog terminated")
+    assert "bad.v:2: " in out
+    assert out.count("\n") == 1
+
+
+def test_an_adapter_that_raises(fails):
+    """In each of its methods: file, line, error."""
+    fails("def __init__(self, dut):\n    dut.nothing.value = 0", "mine.py, line 8: AttributeError")
+    fails("async def reset(self):\n    1 / 0", "mine.py, line 8: ZeroDivisionError: division by")
+    fails("async def load(self, weights):\n    weights[9]", "mine.py, line 8: IndexError: ")
+    fails("def psums(self):\n    return self.dut.psum.value", "mine.py, line 8: AttributeError")
+
+
+def test_a_clock_that_is_not_there(fails):
+    fails("CLOCK = 'clock'", "mine.py", "AttributeError", "clock")
+
+
+def test_an_adapter_that_waits_for_ever(fails):
+    """For a signal that never comes, in a tile or in reset."""
+    waits = "async def {}(self, *_):\n    while True: await RisingEdge(self.clock)"
+    fails(
+        waits.format("stream"),
+        "gave up at cycle 1901: no psum for 1900 cycles, 0 of 144 had",
+        "`patience`",
+    )
+    fails(waits.format("load") + "\npatience = 30", "no psum for 2850 cycles")
+    fails(waits.format("reset"), "reset() had not returned after ")
+
+
+def test_psums_of_another_size(fails):
+    fails(
+        "def psums(self):\n    return self.dut.psum_o.value[7:0]",
+        "psums() returned 8 bits",
+        "expected cols · psum_width = 128",
+    )
+    fails("def psums(self):\n    return [0] * 7", "psums() returned [0, ", "cols = 8 values")
+    fails("def psums(self):\n    return [2**16] * 8", "psums() returned [65536, ", "16 bits")
+
+
+def test_an_array_that_is_too_narrow(fails):
+    """Codes or psums that do not fit are refused, not cut off."""
+    fails(
+        "PARAMETERS = {'ACT_WIDTH': 3}",
+        "load_first_array is too narrow: activations are 0 to",
+        "its act_width 3 holds 0 to 7",
+        code=2,
+    )
+    fails(
+        "PARAMETERS = {'WEIGHT_WIDTH': 3}",
+        "weights are -7 to 7",
+        "its weight_width 3 holds -4 to 3",
+        code=2,
+    )
+    narrow = "def __init__(self, dut):\n    super().__init__(dut)\n    self.psum_width = 7"
+    fails(narrow, "psums are ", "its psum_width 7 holds -64 to 63", code=2)
+
+
+def test_sizes_that_are_none(fails):
+    fails(
+        "async def start(self):\n    self.rows = 0\n    await super().start()",
+        "Mine.rows is 0, expected",
+        code=2,
+    )
+
+
+def test_a_run_that_ends_itself_is_not_a_pass(fails):
+    fails("async def reset(self):\n    import cocotb; cocotb.pass_test()", "without results")
+
+
+def test_sources_without_a_timescale_and_with_an_include(command, arguments, tmp_path):
+    """What other people's sources often are; a changed include file is seen."""
+    run = arguments(GOOD)
+    for source in SOURCES:
+        text = (RTL / source).read_text().replace("`timescale 1ns / 1ps\n", "")
+        (tmp_path / source).write_text(text.replace("parameter ROWS = 8,", '`include "rows.vh"'))
+    for rows in (8, 16):
+        (tmp_path / "rows.vh").write_text(f"parameter ROWS = {rows},\n")
+        code, out, _ = command(layer.main, *run)
+        assert code == 0
+        assert f"load_first_array, {rows} × 8" in out

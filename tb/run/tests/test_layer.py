@@ -1,0 +1,61 @@
+"""The main job: a trained layer on the array, every psum against PyTorch.
+
+Runs inside the simulator. `tb/run/layer.py` starts it, checks its input, and prints what it found.
+"""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from tb.components.builds import SIMULATORS
+from tb.run.layer import LayerJob, report
+from tb.sim.run import run_bench
+
+
+def test_a_dead_channel_is_reported():
+    numbers = (
+        "rows",
+        "cols",
+        "images",
+        "psums_checked",
+        "psum_mismatches",
+        "outputs_checked",
+        "max_abs_error",
+        "max_error_steps",
+        "cycles",
+        "macs",
+        "utilisation",
+        "seconds",
+    )
+    result = {"simulator": "icarus", "array": "a", "layer": "features.27"}
+    result |= dict.fromkeys(numbers, 1)
+    assert "DEAD" not in report(result | {"nonzero_share": [0.5, 0.1]})
+    assert re.search(r"DEAD CHANNELS +1: zero", report(result | {"nonzero_share": [0.5, 0.0]}))
+    assert "per channel  20% to 50%\n" in report(result | {"nonzero_share": [0.5, 0.2, 0.3] * 3})
+
+
+# Verilator too, whatever SIM says: it starts registers from random values. features.24 is of many
+# tiles, with BatchNorm before the next convolution.
+JOBS = [("features.27", 3, simulator) for simulator in sorted({*SIMULATORS, "verilator"})]
+JOBS += [("features.27", 1, SIMULATORS[0]), ("features.24", 1, SIMULATORS[0])]
+
+
+@pytest.mark.parametrize(("layer", "images", "simulator"), JOBS)
+def test_layer(layer, images, simulator, tmp_path):
+    job = LayerJob(simulator, layer, images, results=str(tmp_path / "layer.json"))
+    run_bench(
+        "tb.run.layer_bench",
+        "systolic_array",
+        simulator=simulator,
+        settings=job.settings(),
+        variant=f"{layer}-{images}",
+    )
+    result = json.loads(Path(job.results).read_text())
+    tiles = {"features.27": 9, "features.24": 9 * 256 // 8}[layer]
+    assert result["psums_checked"] == images * tiles * 16 * 8
+    assert result["psum_mismatches"] == 0
+    assert result["outputs_checked"] == images * 16 * 8
+    assert result["max_abs_error"] < 1e-3
+    assert result["max_error_steps"] < 0.01

@@ -1,0 +1,159 @@
+"""make network: every code of every layer, and a report that names the place."""
+
+import json
+
+import pytest
+import torch
+
+from pymodel.checkpoint import SHIPPED
+from pymodel.reference.integer_network import IntegerNetwork
+from tb.run import network
+from tb.run.network import first_mismatch, misses, run_hardware
+from tb.run.sweep import PeakMemory
+from tb.sim.errors import BenchError
+from tb.sim.sources import RTL
+from training import data
+
+RESULT = {
+    "codes_checked": 1,
+    "code_mismatches": 0,
+    "predictions_differing": 0,
+    "accuracy_integer": 0.9,
+    "accuracy_fake_quantised": 0.9004,
+    "farthest_from_an_edge": 1e-6,
+}
+
+
+@pytest.fixture(autouse=True)
+def _no_data_set(monkeypatch, tmp_path):
+    monkeypatch.delenv("CIFAR10_ROOT", raising=False)
+    monkeypatch.setattr(data, "ROOT", tmp_path)
+
+
+def test_one_image(command, tmp_path):
+    """Through all layers; a second run finds the shard, and says the same."""
+    results = tmp_path / "network.json"
+    arguments = ("--images", 1, "--workers", 1, "--results", results)
+    with PeakMemory() as before:  # this process, with what other tests left in it
+        pass
+    code, out, _ = command(network.main, *arguments, "--fresh")
+    assert code == 0, out
+    assert "Every code equals the reference's" in out
+    first = json.loads(results.read_text())
+    assert first["layers"] == 12
+    assert first["codes_checked"] == 194_816
+    assert first["code_mismatches"] == first["predictions_differing"] == 0
+    assert first["cycles"] > 2_800_000
+    assert 0.95 < first["utilisation"] < 1  # a 2 × 2 map of one image is less than COLS pixels
+    assert 100 < first["memory_mib"] - before.mib < 2048
+    assert first["accuracy_integer"] == first["accuracy_fake_quantised"] == 0.95
+    code, out, _ = command(network.main, *arguments)
+    assert code == 0
+    again = json.loads(results.read_text())
+    assert again["shards_kept"] == 1
+    assert first["seconds"] > 0
+    assert again["seconds"] is None
+    for key in ("codes_checked", "cycles", "accuracy_rtl", "images", "layers"):
+        assert again[key] == first[key]
+
+
+@pytest.fixture
+def images(images):
+    return images.first(2)
+
+
+@pytest.fixture
+def corrupt(monkeypatch):
+    """Let one number of one layer come out of the simulation as another."""
+
+    def corrupt(layer, place):
+        right = network.simulate
+
+        def simulate(*arguments):
+            results, counts = right(*arguments)
+            results[layer][place] += 2
+            return results, counts
+
+        monkeypatch.setattr(network, "simulate", simulate)
+
+    return corrupt
+
+
+def hardware_report(images) -> dict:
+    result = run_hardware(images.images.numpy(), "verilator", str(SHIPPED), str(RTL))
+    return json.loads(str(result["report"]))
+
+
+def test_a_wrong_code_is_named(corrupt, images, shipped):
+    """Layer, tile, image, pixel, channel, by how much; then it is observed again, and is right."""
+    corrupt(6, (1, 5, 2, 3))
+    report = hardware_report(images)
+    assert report["mismatches"] == [0] * 6 + [1] + [0] * 5
+    reports = {0: report}
+    said = first_mismatch(IntegerNetwork(shipped), images, reports, RTL)
+    assert "first: features.24, output tile 0, image 1, pixel (2, 3), channel 5: expected " in said
+    assert "(+2), 1 differ" in said
+    assert "wrong in images 0 to 1: features.24 1\n" in said
+    assert "again: all is right in that job alone, so it takes what came before" in said
+
+
+def test_a_simulation_that_fails_is_no_result(images, monkeypatch):
+    """It hangs in the third layer: named, and not kept."""
+
+    def simulate(*arguments):
+        error = BenchError("the core hangs in job 1 of 2")
+        network_ = network.load_network(str(SHIPPED))
+        codes = network_.first_codes(torch.from_numpy(images.images.numpy()))
+        outputs = network_.outputs(codes)
+        error.results = [next(outputs).numpy(), next(outputs).numpy()]
+        raise error
+
+    monkeypatch.setattr(network, "simulate", simulate)
+    with pytest.raises(BenchError, match=r"features.10: the core hangs"):
+        hardware_report(images)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"codes_checked": 0}, "nothing was checked"),
+        ({"code_mismatches": 1}, "not those of the reference"),
+        ({"predictions_differing": 1}, "other classes"),
+        ({"accuracy_integer": 0.8998}, "apart"),
+        ({"farthest_from_an_edge": 2e-4}, "not by rounding"),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_what_does_not_hold_fails(change, words):
+    assert misses(RESULT) == []
+    (line,) = misses(RESULT | change)
+    assert words in line
+
+
+@pytest.mark.parametrize("count", ["0", "101", "abc", ""])
+def test_bad_image_counts(refused, count, tmp_path):
+    results = tmp_path / "network.json"
+    refused(
+        network.main,
+        f"--images={count}",
+        "--results",
+        results,
+        words=[f"IMAGES is '{count}'", "from 1 to 100"],
+    )
+    assert not results.exists()
+
+
+def test_bad_workers(refused):
+    refused(network.main, "--workers", 0, words=["--workers is 0", "1 or more"])
+    refused(network.main, "--model", "none", words=["none"])
+    refused(network.main, "--sim", "vcs", words=["SIM is 'vcs'"])
+
+
+def test_estimate_of_scaling():
+    """As long as shards are many; then no more."""
+    from tb.run.scaling import play
+
+    assert play(1000, 10, 5, 0, 0) == 500
+    assert play(1000, 1000, 5, 2, 0) == 7
+    assert play(1000, 1001, 5, 2, 0) == 7
+    assert play(1000, 1000, 5, 0, 0.1) == pytest.approx(105)

@@ -1,0 +1,167 @@
+"""Networks of one's own on the array: trained, exported and run as docs/own-network.md says."""
+
+import functools
+import json
+import sys
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from pymodel.images import load_images
+from pymodel.own_network import export
+from pymodel.own_network.layer_file import load_layers, save_layers
+from pymodel.own_network.tests.random_layer import random_layer
+from pymodel.support.sealed import read_sealed, write_sealed
+from tb.run import layer
+from training.examples import brevitas_cnn, few_steps, resnet20
+
+# Of each example: layer → psums of one image.
+EXAMPLES = {
+    resnet20.resnet20: {
+        "layer2.0.conv1": 9 * 2 * 4 * 8 * 8 * 8,  # 3 × 3, stride 2, 16 → 32 channels, 16 × 16 map
+        "layer2.0.downsample.0": 2 * 4 * 8 * 8 * 8,  # 1 × 1, stride 2
+        "fc": 8 * 2 * 8,  # linear, 64 → 10
+    },
+    brevitas_cnn.brevitas_cnn: {
+        "3": 9 * 2 * 8 * 8 * 8,  # 3 × 3, stride 2, 8 → 16 channels, 16 × 16 map
+        "6": 2 * 2 * 8 * 8 * 8,  # 1 × 1, with weight codes of −8
+        "10": 32 * 2 * 8,  # linear, 256 → 10
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    """A function that trains an example for two steps and exports its layers, once; the file."""
+
+    @functools.cache
+    def exported(factory):
+        folder = tmp_path_factory.mktemp(factory.__name__)
+        state, inputs = folder / "state.safetensors", folder / "inputs.safetensors"
+        layers = folder / "layers.safetensors"
+        side = 16 if factory is resnet20.resnet20 else 32  # a small map, where it may be
+        images = load_images().images[:1, :, :side, :side].contiguous()
+        save_file({"images": images}, inputs)
+        name = f"{factory.__module__}:{factory.__name__}"
+        chosen = [word for layer in EXAMPLES[factory] for word in ("--layer", layer)]
+        commands = (
+            (lambda: few_steps.main(factory), ["--output", state, "--steps", 2]),
+            (export.main, [name, "--state", state, "--input", inputs, *chosen, "--output", layers]),
+        )
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(export, "RESULTS_FILE", folder / "export.json")
+            for main, arguments in commands:
+                patch.setattr(sys, "argv", ["command", *map(str, arguments)])
+                assert main() == 0
+        return layers
+
+    return exported
+
+
+@pytest.fixture
+def run(command, tmp_path):
+    """Run a layer of a file; exit code, output, results."""
+
+    def run(path, *arguments):
+        results = tmp_path / "layer.json"
+        code, out, _ = command(layer.main, "--model", path, "--results", results, *arguments)
+        return code, out, json.loads(results.read_text()) if results.exists() else None
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("factory", "name"), [(factory, name) for factory in EXAMPLES for name in EXAMPLES[factory]]
+)
+def test_example(run, exported, factory, name):
+    """Trained, exported, and run on the RTL, every psum compared."""
+    code, out, result = run(exported(factory), "--layer", name)
+    assert code == 0, out
+    assert result["layer"] == name
+    assert (result["images"], result["psums_checked"]) == (1, EXAMPLES[factory][name])
+    assert result["psum_mismatches"] == 0
+    assert result["max_abs_error"] < 1e-3
+    assert result["max_error_steps"] < 0.01
+
+
+def test_all_codes_of_four_bits_are_among_them(exported):
+    """−8 too, of which this project's own quantisers make none."""
+    codes = load_layers(exported(brevitas_cnn.brevitas_cnn))["6"].weight_codes
+    assert (codes.min(), codes.max()) == (-8, 7)
+
+
+@pytest.mark.parametrize("factory", EXAMPLES)
+def test_examples_learn_and_are_the_same_each_time(factory):
+    """What is exported is a trained network: weights and scales are not those of the start."""
+    first, losses = few_steps.train(factory, 2)
+    second, same_losses = few_steps.train(factory, 2)
+    assert losses == same_losses
+    torch.manual_seed(0)
+    start = factory().state_dict()
+    moved = []
+    for name, tensor in first.state_dict().items():
+        assert torch.equal(tensor, second.state_dict()[name])
+        if name in start and not torch.equal(tensor, start[name]):
+            moved.append(name)
+    assert any(name.endswith("weight") for name in moved)
+    assert torch.isfinite(torch.tensor(losses)).all()
+
+
+def test_bad_input_of_an_example(refused, tmp_path):
+    def main():
+        return few_steps.main(brevitas_cnn.brevitas_cnn)
+
+    refused(main, "--output", tmp_path, "--steps", 1, words=[f"{tmp_path}: cannot be written"])
+    refused(main, "--output", tmp_path / "x", "--steps", 0, words=["--steps is 0, expected 1"])
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.fixture
+def two_layers(tmp_path):
+    """A file of two layers, two images each."""
+    path = tmp_path / "two_layers.safetensors"
+    layers = {"a": random_layer("a"), "b": random_layer("b", 1, 1, 0)}
+    save_layers(path, layers, "test")
+    return path
+
+
+def test_the_only_layer_and_all_images_need_not_be_named(run, tmp_path):
+    path = tmp_path / "one.safetensors"
+    save_layers(path, {"only": random_layer("only", 1, 1, 0)}, "test")
+    code, _, result = run(path)
+    assert (code, result["layer"]) == (0, "only")
+    assert (result["images"], result["outputs_checked"]) == (2, 2 * 4 * 7 * 6)
+
+
+@pytest.mark.parametrize(
+    ("part", "place"), [("reference", (0, 3, 1, 1)), ("weight_codes", (2, 4, 0, 0))]
+)
+def test_a_wrong_file_fails(run, two_layers, part, place):
+    """The captured floats judge the integers: one wrong value of either fails the run."""
+    tensors, metadata = read_sealed(two_layers)
+    value = tensors[f"b.{part}"]
+    value[place] = value[place] + 1 if value[place] < 7 else 0
+    write_sealed(tensors, metadata, two_layers)
+    code, out, result = run(two_layers, "--layer", "b")
+    assert code == 1
+    assert "the recovered output of b differs by" in out
+    assert result["psum_mismatches"] == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--layer", "features.27"], "'features.27' is not in the file, expected one of: a, b"),
+        ([], "no layer is named, expected one of: a, b"),
+        (["--layer", "a", "--images", "3"], "IMAGES is '3', expected a whole number from 1 to 2"),
+        (["--layer", "a", "--images", "0"], "IMAGES is '0', expected"),
+    ],
+)
+def test_bad_input(refused, two_layers, arguments, words):
+    refused(layer.main, "--model", two_layers, *arguments, words=[words])
+
+
+def test_damaged_file(refused, two_layers):
+    two_layers.write_bytes(two_layers.read_bytes()[:-1])
+    refused(layer.main, "--model", two_layers, words=[str(two_layers), "truncated"])

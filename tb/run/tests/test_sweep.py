@@ -1,0 +1,328 @@
+"""Sweeps: what is there is not run again, nothing stale counts, and kills cost little."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+
+from pymodel.support.errors import InputError
+from pymodel.support.files import ROOT
+from tb.host.build import prepare_host
+from tb.host.simulate import PROGRAM
+from tb.run import sweep
+from tb.run.sweep import cluster, spread
+from tb.sim.errors import BenchError
+from tb.sim.store import Store
+
+INPUTS = np.arange(12)
+FIXED = {"rtl": "one"}
+
+
+def square(inputs: np.ndarray, log: str, seconds: float = 0.0, crash: str = "") -> dict:
+    """In a worker: writes what it does into `log`; if `crash` is not there yet, it kills itself."""
+    with Path(log).open("a") as file:
+        file.write(f"{inputs[0]}\n")
+    if crash and inputs[0] == 4 and not Path(crash).exists():
+        Path(crash).touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    time.sleep(seconds)
+    return {"squares": inputs**2}
+
+
+def fail(inputs: np.ndarray, log: str) -> dict:
+    """In a worker: the third shard is wrong."""
+    if inputs[0] == 8:
+        raise BenchError("mismatch somewhere")
+    return square(inputs, log)
+
+
+@pytest.fixture(scope="module")
+def client():
+    with cluster(None, 2) as client:
+        yield client
+
+
+@pytest.fixture
+def run(client, tmp_path):
+    """Squares of 0 to 11 in shards of 4; and which shards were run, which were kept."""
+
+    def run(work=square, inputs=INPUTS, fixed=FIXED, fresh=False, **arguments):
+        log = tmp_path / "log"
+        log.write_text("")
+        arguments = {"log": str(log)} | arguments
+        squares, kept = np.zeros_like(inputs), []
+        parts = spread(client, work, inputs, 4, arguments, fixed, fresh, Store("store", tmp_path))
+        for start, result, was_kept in parts:
+            squares[start : start + 4] = result["squares"]
+            kept += [start] * was_kept
+        assert np.array_equal(squares, inputs**2)
+        return sorted(map(int, log.read_text().split())), sorted(kept)
+
+    return run
+
+
+def test_what_is_there_is_not_run_again(run):
+    assert run() == ([0, 4, 8], [])
+    assert run() == ([], [0, 4, 8])
+    assert run(fresh=True) == ([0, 4, 8], [])
+
+
+def test_nothing_stale_counts(run):
+    """Other RTL, other inputs, another kind of work: all of that runs."""
+    run()
+    assert run(fixed={"rtl": "two"}) == ([0, 4, 8], [])
+    changed = INPUTS.copy()
+    changed[5] = 7
+    assert run(inputs=changed) == ([4], [0, 8])
+    assert run(work=fail, inputs=INPUTS[:8]) == ([0, 4], [])
+
+
+@pytest.mark.parametrize("damage", [b"", b"not a zip file", "half", "other"])
+def test_a_damaged_result_is_run_again(run, damage, tmp_path):
+    run()
+    first, second, *_ = sorted((tmp_path / "store").iterdir())
+    whole = first.read_bytes()
+    contents = {"half": whole[: len(whole) // 2], "other": second.read_bytes()}
+    first.write_bytes(contents.get(damage, damage))
+    ran, kept = run()
+    assert len(ran) == 1
+    assert len(kept) == 2
+    assert run() == ([], [0, 4, 8])
+
+
+def test_a_wrong_shard_says_which(client, tmp_path):
+    """The others of it are kept."""
+    arguments = {"log": str(tmp_path / "log")}
+    with pytest.raises(BenchError, match="images 8 to 11: mismatch somewhere"):
+        list(spread(client, fail, INPUTS, 4, arguments, FIXED, store=Store("store", tmp_path)))
+
+
+def test_a_killed_worker_costs_its_shard(tmp_path, run):
+    """It dies in the middle of a shard: that one runs again, and no other."""
+    ran, kept = run(crash=str(tmp_path / "crashed"), seconds=0.2)
+    assert ran == [0, 4, 4, 8]
+    assert kept == []
+
+
+def test_identities(tmp_path):
+    """Checkpoint, code, RTL, and simulator are in the key."""
+    checkpoint = tmp_path / "model"
+    checkpoint.write_text("a")
+    software = sweep.software_identity(str(checkpoint), "code")
+    assert sweep.software_identity(str(checkpoint), "other code") != software
+    checkpoint.write_text("b")
+    assert sweep.software_identity(str(checkpoint), "code") != software
+    rtl = tmp_path / "rtl"
+    rtl.mkdir()
+    (rtl / "core.v").write_text("module core; endmodule")
+    icarus = sweep.hardware_identity("icarus", rtl)
+    assert sweep.hardware_identity("verilator", rtl) != icarus
+    (rtl / "core.v").write_text("module  core; endmodule")
+    assert sweep.hardware_identity("icarus", rtl) != icarus
+
+
+# A sweep of its own: what the tests below kill, interrupt, and start again.
+SCRIPT = """
+import sys
+import numpy as np
+from pymodel.support.command import run_command
+from tb.sim.store import Store
+from tb.run.sweep import cluster, spread
+from tb.run.tests.test_sweep import FIXED, square
+
+def main():
+    scheduler, folder, seconds = sys.argv[1:]
+    with cluster(scheduler if scheduler != "local" else None, 2) as client:
+        from pathlib import Path
+        arguments = {"log": folder + "/log", "seconds": float(seconds)}
+        inputs, store = np.arange(24), Store("store", Path(folder))
+        total = 0
+        for _, result, kept in spread(client, square, inputs, 2, arguments, FIXED, store=store):
+            total += int(result["squares"].sum())
+        print("total", total)
+
+if __name__ == "__main__":
+    run_command(main)
+"""
+TOTAL = f"total {(np.arange(24) ** 2).sum()}"
+
+
+def start(scheduler: str, folder: Path, seconds: float) -> subprocess.Popen:
+    script = folder / "script.py"
+    script.write_text(SCRIPT)
+    return subprocess.Popen(
+        [sys.executable, str(script), scheduler, str(folder), str(seconds)],
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        start_new_session=True,
+        # What a shell starts in the background ignores Ctrl-C, and so would this.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+
+
+def wait_for_results(folder: Path, count: int) -> None:
+    """Until so many shards are kept."""
+    deadline = time.monotonic() + 60
+    while len(list((folder / "store").glob("[!.]*.npz"))) < count:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def shards_run(folder: Path) -> list[int]:
+    return sorted(map(int, (folder / "log").read_text().split()))
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGKILL, -9)])
+def test_a_sweep_that_was_stopped_goes_on(number, code, tmp_path):
+    """Ctrl-C, or its scheduler and workers killed: finished shards are not run again."""
+    stopped = start("local", tmp_path, 0.3)
+    wait_for_results(tmp_path, 2)
+    os.killpg(stopped.pid, number)  # as a terminal does
+    _, errors = stopped.communicate(timeout=60)
+    assert stopped.returncode == code, errors
+    if code == 130:
+        assert errors == "interrupted\n"
+    finished = len(list((tmp_path / "store").glob("[!.]*.npz")))
+    before = len(shards_run(tmp_path))
+    assert 2 <= finished < 12
+
+    again = start("local", tmp_path, 0)
+    out, errors = again.communicate(timeout=120)
+    assert out.strip() == TOTAL, errors
+    assert len(shards_run(tmp_path)) == before + 12 - finished
+
+
+def dask(*arguments: str) -> subprocess.Popen:
+    """A scheduler or a worker, as somebody starts them by hand."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "distributed.cli." + arguments[0], *arguments[1:]],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )
+
+
+@pytest.fixture
+def scheduler(tmp_path):
+    """Start a scheduler with one worker; its address and both processes, killed in the end."""
+    started = []
+
+    def begin():
+        file = tmp_path / "scheduler.json"
+        file.unlink(missing_ok=True)
+        host = dask(
+            "dask_scheduler",
+            "--host",
+            "127.0.0.1",
+            "--port",
+            "0",
+            "--no-dashboard",
+            "--scheduler-file",
+            str(file),
+        )
+        worker = dask(
+            "dask_worker",
+            "--scheduler-file",
+            str(file),
+            "--nthreads",
+            "1",
+            "--no-dashboard",
+            "--no-nanny",
+            "--death-timeout",
+            "60",
+        )
+        started.extend((host, worker))
+        deadline = time.monotonic() + 60
+        while not file.exists():
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        return json.loads(file.read_text())["address"], host, worker
+
+    yield begin
+    for process in started:
+        process.kill()
+        process.wait()
+
+
+def test_the_scheduler_is_killed_and_started_again(scheduler, tmp_path):
+    """One line, exit code 2; the same command with the next scheduler does the rest."""
+    address, host, worker = scheduler()
+    stopped = start(address, tmp_path, 0.3)
+    wait_for_results(tmp_path, 2)
+    host.kill()
+    _, errors = stopped.communicate(timeout=120)
+    assert stopped.returncode == 2, errors
+    assert errors.startswith("error: the scheduler is lost")
+    assert errors.count("\n") == 1
+    worker.kill()
+    finished = len(list((tmp_path / "store").glob("[!.]*.npz")))
+    before = len(shards_run(tmp_path))
+
+    address, *_ = scheduler()
+    again = start(address, tmp_path, 0)
+    out, errors = again.communicate(timeout=120)
+    assert out.strip() == TOTAL, errors
+    assert len(shards_run(tmp_path)) == before + 12 - finished
+
+
+SIMULATION = """
+import numpy as np
+from tb.host.simulate import simulate
+settings = {"out_channels": 8, "kernel": 3, "stride": 1, "padding": 1, "mode": 0, "pools": 0}
+codes, weights = np.zeros((4000, 8, 4, 4), np.int8), np.zeros((8, 8, 3, 3), np.int8)
+simulate("icarus", [settings], codes, [weights], [None])
+"""
+
+
+@pytest.mark.parametrize("seconds", [0, 3], ids=["at once", "in the middle"])
+def test_a_killed_workers_simulator_dies_with_it(seconds):
+    """It would go on for minutes, for nobody."""
+    prepare_host("icarus", PROGRAM)
+    worker = subprocess.Popen(
+        [sys.executable, "-c", SIMULATION], env=os.environ | {"PYTHONPATH": str(ROOT)}
+    )
+    deadline = time.monotonic() + 60
+    simulator = None
+    while simulator is None:
+        assert time.monotonic() < deadline
+        for child in psutil.Process(worker.pid).children():
+            with suppress(psutil.NoSuchProcess):  # it may be one that says its version
+                simulator = child if child.name() == "vvp" else simulator
+        time.sleep(0.01)
+    time.sleep(seconds)
+    assert simulator.is_running()
+    worker.kill()
+    worker.wait()
+    simulator.wait(timeout=30)
+
+
+def test_a_worker_with_other_code_refuses(run):
+    """The key says what the command had; what a worker has must be that."""
+    with pytest.raises(InputError, match="has another code than the command had"):
+        run(fixed={"code": "older"})
+
+
+def test_a_full_disk_is_not_a_lost_scheduler(client, tmp_path):
+    """What a worker cannot write is said."""
+    (tmp_path / "store").write_text("a file where the folder should be")
+    arguments = {"log": str(tmp_path / "log")}
+    with pytest.raises(InputError, match=r"a worker on .* failed: .*store"):
+        list(spread(client, square, INPUTS, 4, arguments, FIXED, store=Store("store", tmp_path)))
+
+
+def test_no_scheduler_is_one_line():
+    with (
+        pytest.raises(InputError, match=r"--scheduler tcp://127.0.0.1:1: no scheduler there"),
+        cluster("tcp://127.0.0.1:1", 1),
+    ):
+        pass

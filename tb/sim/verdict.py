@@ -1,0 +1,54 @@
+"""Reads the results file of a cocotb run: a pass is that all planned tests ran and passed."""
+
+import importlib
+import os
+import re
+from pathlib import Path
+from xml.etree import ElementTree
+
+from cocotb.regression import Test, TestGenerator
+
+from pymodel.support.errors import InputError
+
+
+def first_failure(results: Path, module: str) -> str | None:
+    """What went wrong, by cocotb's results file; None if the tests of `module` ran and passed.
+
+    That is all that $COCOTB_TEST_FILTER leaves, at least one. Raises InputError if a test did.
+    """
+    if not results.exists():
+        return "the simulation ended without results"
+    try:
+        cases = list(ElementTree.parse(results).iter("testcase"))
+    except ElementTree.ParseError as error:
+        results.unlink()  # or it might be published
+        return f"cocotb's results are damaged ({error}): the simulation ended while it wrote them"
+    if all(case.find("skipped") is not None for case in cases):
+        return "no cocotb test ran: does COCOTB_TEST_FILTER match none?"
+    for case in cases:
+        for failure in (*case.findall("failure"), *case.findall("error")):
+            text = failure.get("message") or failure.text or "failed without a message"
+            line = re.sub(r"^(BenchError|AssertionError): ", "", text.strip().splitlines()[0])
+            if failure.get("type") == InputError.__name__:
+                raise InputError(line)
+            return line
+    planned = planned_tests(module)
+    missing = planned - {f"{case.get('classname')}.{case.get('name')}" for case in cases}
+    if missing:
+        return (
+            f"{len(missing)} of {len(planned)} cocotb tests left no result, {min(missing)} for "
+            "one: the simulation ended early"
+        )
+    return None
+
+
+def planned_tests(module: str) -> set[str]:
+    """Full names of the cocotb tests of `module` that $COCOTB_TEST_FILTER leaves."""
+    tests = []
+    for value in vars(importlib.import_module(module)).values():
+        if isinstance(value, Test):
+            tests.append(value)
+        elif isinstance(value, TestGenerator):
+            tests += value.generate_tests()
+    wanted = os.environ.get("COCOTB_TEST_FILTER", "")
+    return {test.fullname for test in tests if re.search(wanted, test.fullname)}
