@@ -5,14 +5,12 @@ from typing import NamedTuple
 
 import cocotb
 import numpy as np
-import pytest
 from cocotb.clock import Clock
 from cocotb.triggers import ReadOnly, RisingEdge
 
-from tb.components.builds import SIMULATORS
 from tb.components.packing import pack
 from tb.components.random_tiles import random_generator
-from tb.sim.run import run_bench
+from tb.testplan.parametrise import each_run
 
 
 class Stimulus(NamedTuple):
@@ -247,17 +245,6 @@ async def places_are_cleared_in_order(dut):
     await bench.finish_all()
 
 
-@pytest.mark.parametrize("simulator", SIMULATORS)
-@pytest.mark.parametrize(
-    "shape",
-    [(8, 11, 24, 8), (8, 11, 24, 10), (4, 10, 16, 16), (1, 5, 12, 2), (8, 11, 16, 300)],
-    ids=lambda s: "cols{}-p{}-s{}-pixels{}".format(*s),
-)
-def test_accumulator(shape, simulator):
-    names = ("COLS", "PSUM_WIDTH", "SUM_WIDTH", "PIXELS")
-    run_bench(
-        "tb.test_accumulator",
-        "accumulator",
-        simulator=simulator,
-        parameters=dict(zip(names, shape, strict=True)),
-    )
+@each_run("tb.test_accumulator")
+def test_accumulator(run, simulator):
+    run.on(simulator)

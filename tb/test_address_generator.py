@@ -4,13 +4,11 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import cocotb
-import pytest
 from cocotb.clock import Clock
 from cocotb.triggers import ReadOnly, RisingEdge, Timer
 
-from tb.components.builds import SIMULATORS
 from tb.components.random_tiles import random_generator
-from tb.sim.run import run_bench
+from tb.testplan.parametrise import each_run
 
 PERIOD = 10  # ns
 
@@ -263,6 +261,6 @@ async def reset_ends_a_walk(dut):
         await bench.finish()
 
 
-@pytest.mark.parametrize("simulator", SIMULATORS)
-def test_address_generator(simulator):
-    run_bench("tb.test_address_generator", "address_generator", simulator=simulator)
+@each_run("tb.test_address_generator")
+def test_address_generator(run, simulator):
+    run.on(simulator)

@@ -9,12 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from tb.components.builds import CORES
 from tb.formal.prove import PROPERTIES, bound, inside, statements
 from tb.sim.errors import BenchError
 from tb.sim.run import run_bench
 from tb.sim.sources import RTL, faulty_rtl
-from tb.test_core_random import PART, PARTS
+from tb.testplan.modules import CORES, PART, SMALL_PART
 
 # Not of the modules around: what a proof chooses to look at, or how its registers begin
 OF_THE_PROOF = {
@@ -48,8 +47,6 @@ IN_CORE = {
     "pixel_in_memory": "!pixel_valid || pixel < PIXELS",
     "column_in_memory": "!(column_valid && tile_valid) || column_address < WEIGHT_WORDS",
 }
-
-PART_4X4 = str(PARTS.index("4x4"))
 
 
 def checked(module: str, rtl: Path) -> str:
@@ -93,7 +90,7 @@ def run(folder: Path, rtl: Path = RTL) -> None:
         simulator="verilator",
         variant="assumptions",
         parameters=CORES["4x4"].parameters(),
-        settings={PART: PART_4X4},
+        settings={PART: SMALL_PART},
         sources=sources,
     )
 

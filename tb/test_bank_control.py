@@ -4,13 +4,11 @@ import itertools
 from collections import Counter, deque
 
 import cocotb
-import pytest
 from cocotb.clock import Clock
 from cocotb.triggers import ReadOnly, RisingEdge
 
-from tb.components.builds import SIMULATORS
 from tb.components.random_tiles import random_generator
-from tb.sim.run import run_bench
+from tb.testplan.parametrise import each_run
 
 
 class Banks:
@@ -191,9 +189,6 @@ async def reset_in_the_middle_forgets_everything(dut):
     assert banks.seen["length", 2] > len(cases)
 
 
-@pytest.mark.parametrize("simulator", SIMULATORS)
-@pytest.mark.parametrize("words", [10, 16, 2, 1024, 4608])
-def test_bank_control(words, simulator):
-    run_bench(
-        "tb.test_bank_control", "bank_control", simulator=simulator, parameters={"WORDS": words}
-    )
+@each_run("tb.test_bank_control")
+def test_bank_control(run, simulator):
+    run.on(simulator)

@@ -1,11 +1,9 @@
 """Two banks that never meet: each has all its words, and a write stays in its own bank."""
 
 import cocotb
-import pytest
 
-from tb.components.builds import SIMULATORS
-from tb.sim.run import run_bench
 from tb.test_ram import Memory, check_random_traffic
+from tb.testplan.parametrise import each_run
 
 
 class BankedMemory(Memory):
@@ -48,15 +46,6 @@ async def one_fills_while_the_other_is_read(dut):
     await memory.read_back()
 
 
-@pytest.mark.parametrize("simulator", SIMULATORS)
-@pytest.mark.parametrize(
-    "shape", [(32, 4608), (8, 16), (5, 10), (1, 2), (24, 3)], ids=lambda s: "w{}-words{}".format(*s)
-)
-def test_banked_ram(shape, simulator):
-    names = ("WIDTH", "WORDS")
-    run_bench(
-        "tb.test_banked_ram",
-        "banked_ram",
-        simulator=simulator,
-        parameters=dict(zip(names, shape, strict=True)),
-    )
+@each_run("tb.test_banked_ram")
+def test_banked_ram(run, simulator):
+    run.on(simulator)

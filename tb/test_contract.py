@@ -8,10 +8,9 @@ import pytest
 from cocotb.clock import Clock
 from cocotb.triggers import ClockCycles, ReadOnly, RisingEdge
 
-from tb.components.builds import SIMULATORS
 from tb.components.packing import pack
-from tb.sim.run import run_bench
 from tb.sim.sources import RTL
+from tb.testplan.parametrise import each_run
 
 ROWS, COLS = 2, 3
 # Of each array: how many diagrams, and the signals in them.
@@ -93,13 +92,6 @@ def test_diagrams_are_whole(top):
         assert diagram["psum_valid_o"].count("1") == diagram["act_valid_i"].count("1") > 0
 
 
-@pytest.mark.parametrize("top", DIAGRAMS)
-@pytest.mark.parametrize("simulator", SIMULATORS)
-def test_contract(simulator, top):
-    run_bench(
-        "tb.test_contract",
-        top,
-        simulator=simulator,
-        variant=top,
-        parameters={"ROWS": ROWS, "COLS": COLS},
-    )
+@each_run("tb.test_contract")
+def test_contract(run, simulator):
+    run.on(simulator)

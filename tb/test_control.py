@@ -3,14 +3,12 @@
 from collections import Counter
 
 import cocotb
-import pytest
 from cocotb.clock import Clock
 from cocotb.triggers import ReadOnly, RisingEdge
 
 from pymodel.hardware.registers import Error
-from tb.components.builds import SIMULATORS
 from tb.components.random_tiles import random_generator
-from tb.sim.run import run_bench
+from tb.testplan.parametrise import each_run
 
 INPUTS = (
     "rst_i",
@@ -397,9 +395,6 @@ async def a_start_waits_for_its_tile(dut):
             assert found["error_o"] == error, f"{runs=}, {delay=} after {end}"
 
 
-@pytest.mark.parametrize("simulator", SIMULATORS)
-@pytest.mark.parametrize("width", [32, 10])
-def test_control(width, simulator):
-    run_bench(
-        "tb.test_control", "control", simulator=simulator, parameters={"COUNTER_WIDTH": width}
-    )
+@each_run("tb.test_control")
+def test_control(run, simulator):
+    run.on(simulator)

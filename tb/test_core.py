@@ -4,7 +4,6 @@ from collections import Counter
 
 import cocotb
 import numpy as np
-import pytest
 from cocotb.triggers import ClockCycles, ReadOnly, RisingEdge
 from cocotb.utils import get_sim_time
 from cocotbext.axi import AxiResp
@@ -13,12 +12,11 @@ from pymodel.hardware import registers
 from pymodel.hardware.core import Core, Layer, check, words
 from pymodel.hardware.cycles import cycles, limit_cycles
 from pymodel.hardware.registers import Error, Mode
-from tb.components.builds import CORES, SIMULATORS
 from tb.components.core_bench import check_layer, random_data, random_layer, reference, started
 from tb.components.random_tiles import random_generator
 from tb.components.scoreboard import compare
-from tb.sim.run import run_bench
 from tb.sim.waves import CLOCK_PERIOD_NS
+from tb.testplan.parametrise import each_run
 
 
 @cocotb.test()
@@ -464,7 +462,6 @@ async def a_layer_right_after_reset(dut):
     await bench.quiet()
 
 
-@pytest.mark.parametrize("simulator", SIMULATORS)
-@pytest.mark.parametrize("core", CORES)
-def test_core(core, simulator):
-    run_bench("tb.test_core", "core", simulator=simulator, parameters=CORES[core].parameters())
+@each_run("tb.test_core")
+def test_core(run, simulator):
+    run.on(simulator)

@@ -17,26 +17,23 @@ from pymodel.hardware.thresholds import fold, thresholds
 from pymodel.images import load_images, normalise
 from pymodel.quantiser import quantised_layers
 from pymodel.reference.layer_data import MAX_ABS_ERROR, layer_data
-from tb.components.builds import SIMULATORS
 from tb.components.core_bench import CoreBench, check_layer, started
 from tb.components.tile_run import compare_recovered
 from tb.sim.errors import BenchError
 from tb.sim.run import run_bench
-
-LAYER = "SYSTOLIC_CORE_LAYER"  # environment: which of the network's layers
-REPORT = "SYSTOLIC_CORE_REPORT"  # environment: file that takes what was counted
+from tb.testplan.modules import SIMULATORS, TRAINED_LAYER, TRAINED_REPORT
 
 
 @cocotb.test()
 async def trained_layer(dut):
     """Whole: sums, which give the next layer's captured input, and codes; or a tile, after ReLU."""
-    job = json.loads(os.environ[LAYER])
+    job = json.loads(os.environ[TRAINED_LAYER])
     torch.set_num_threads(1)
     model, _ = load_checkpoint()
     images = load_images().first(job["images"]).images
     bench = await started(dut)
     counted = await (whole if job["whole"] else tile)(bench, model, images, job["name"])
-    Path(os.environ[REPORT]).write_text(json.dumps(counted))
+    Path(os.environ[TRAINED_REPORT]).write_text(json.dumps(counted))
 
 
 async def whole(bench: CoreBench, model: nn.Module, images: torch.Tensor, name: str) -> dict:
@@ -123,7 +120,7 @@ def run_trained_layer(name: str, simulator: str, tmp_path) -> None:
         "core",
         simulator=simulator,
         variant=name,
-        settings={LAYER: json.dumps(job), REPORT: str(report)},
+        settings={TRAINED_LAYER: json.dumps(job), TRAINED_REPORT: str(report)},
     )
     counted = json.loads(report.read_text())
     assert counted["sums"] > 0

@@ -4,17 +4,14 @@ import os
 
 import cocotb
 import numpy as np
-import pytest
 
 from pymodel.hardware.cycles import cycles
-from tb.components.builds import CORES, SIMULATORS
 from tb.components.core_bench import check_layer, random_data, random_layer, reference, started
 from tb.components.scoreboard import compare
-from tb.sim.run import run_bench
+from tb.testplan.modules import PART
+from tb.testplan.parametrise import each_run
 
-PART = "SYSTOLIC_CORE_PART"  # environment: which of the random layers a simulation takes
 LAYERS = 30  # of each part
-PARTS = ("8x8", "8x8", "8x8", "8x8", "8x8", "4x4", "16x8", "8x16")
 
 
 @cocotb.test()
@@ -40,14 +37,6 @@ async def random_layers(dut):
     await bench.quiet()
 
 
-@pytest.mark.parametrize("simulator", SIMULATORS)
-@pytest.mark.parametrize("part", range(len(PARTS)))
-def test_random_layers(part, simulator):
-    run_bench(
-        "tb.test_core_random",
-        "core",
-        simulator=simulator,
-        variant=str(part),
-        parameters=CORES[PARTS[part]].parameters(),
-        settings={PART: str(part)},
-    )
+@each_run("tb.test_core_random")
+def test_random_layers(run, simulator):
+    run.on(simulator)

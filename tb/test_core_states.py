@@ -9,7 +9,6 @@ from dataclasses import replace
 
 import cocotb
 import numpy as np
-import pytest
 from cocotb.triggers import ClockCycles, FallingEdge
 from cocotb.utils import get_sim_time
 from cocotbext.axi import AxiResp
@@ -24,7 +23,6 @@ from pymodel.hardware.core import Core, Layer, check
 from pymodel.hardware.cycles import cycles
 from pymodel.hardware.registers import Error, Mode
 from tb.components import cover_points
-from tb.components.builds import CORES, SIMULATORS
 from tb.components.core_bench import (
     CoreBench,
     check_layer,
@@ -35,8 +33,8 @@ from tb.components.core_bench import (
 )
 from tb.components.random_tiles import random_generator
 from tb.components.scoreboard import compare
-from tb.sim.run import run_bench
 from tb.sim.waves import CLOCK_PERIOD_NS
+from tb.testplan.parametrise import each_run
 
 PATIENCE = 3000  # cycles within which every state comes
 
@@ -370,13 +368,6 @@ async def packets_kept_in_every_combination(dut):
     await bench.quiet()
 
 
-# On Icarus the small core alone: its control is that of the large one.
-BUILDS = ("4x4", "8x8") if SIMULATORS == ["verilator"] else ("4x4",)
-
-
-@pytest.mark.parametrize("simulator", SIMULATORS)
-@pytest.mark.parametrize("core", BUILDS)
-def test_core_states(core, simulator):
-    run_bench(
-        "tb.test_core_states", "core", simulator=simulator, parameters=CORES[core].parameters()
-    )
+@each_run("tb.test_core_states")
+def test_core_states(run, simulator):
+    run.on(simulator)

@@ -10,10 +10,9 @@ import cocotb
 from cocotb.handle import Force, HierarchyObject, Release
 from cocotb.triggers import RisingEdge, Timer
 
-from tb.components.builds import CORES
 from tb.components.core_bench import started
 from tb.components.random_tiles import random_generator
-from tb.sim.run import run_bench
+from tb.testplan.parametrise import each_run
 
 # Where wires begin, and the modules where those of the same names end
 WIRES = {
@@ -110,7 +109,6 @@ async def packet_lengths(dut):
         await forced(rng, control.full_o, 0)
 
 
-def test_core_wires():
-    run_bench(
-        "tb.test_core_wires", "core", simulator="icarus", parameters=CORES["4x4"].parameters()
-    )
+@each_run("tb.test_core_wires")
+def test_core_wires(run, simulator):
+    run.on(simulator)

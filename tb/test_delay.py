@@ -1,14 +1,12 @@
 """What enters the delay leaves it exactly CYCLES cycles later, every bit of it."""
 
 import cocotb
-import pytest
 from cocotb.clock import Clock
 from cocotb.triggers import ReadOnly, RisingEdge
 
-from tb.components.builds import SIMULATORS
 from tb.components.packing import pack
 from tb.components.random_tiles import random_generator
-from tb.sim.run import run_bench
+from tb.testplan.parametrise import each_run
 
 
 async def check(dut, sent: list[int]) -> None:
@@ -43,15 +41,6 @@ async def one_bit_at_a_time(dut):
     await check(dut, ones + [2**width - 1 - word for word in ones] + rest)
 
 
-@pytest.mark.parametrize("simulator", SIMULATORS)
-@pytest.mark.parametrize(
-    "shape", [(8, 1), (1, 1), (1, 5), (4, 2), (11, 15)], ids=lambda s: "w{}-cycles{}".format(*s)
-)
-def test_delay(shape, simulator):
-    names = ("WIDTH", "CYCLES")
-    run_bench(
-        "tb.test_delay",
-        "delay",
-        simulator=simulator,
-        parameters=dict(zip(names, shape, strict=True)),
-    )
+@each_run("tb.test_delay")
+def test_delay(run, simulator):
+    run.on(simulator)

@@ -5,25 +5,16 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import cocotb
-import pytest
 from cocotb.clock import Clock
 from cocotb.triggers import ReadOnly, RisingEdge
 
 from pymodel.hardware.core import Core, Layer, check, words
 from pymodel.hardware.registers import Error, Mode
 from tb.components import cover_points
-from tb.components.builds import SIMULATORS
 from tb.components.random_tiles import random_generator
-from tb.sim.run import run_bench
+from tb.testplan.parametrise import each_run
 
 CYCLES = 4  # from the registers to the outputs
-
-# The last has the largest memories; it knows neither too many psums nor too many thresholds.
-CORES = {
-    "default": Core(),
-    "small": Core(4, 16, 16, 4096, 1536, 4, 64),
-    "large": Core(8, 4, 32, 32768, 32768, 256, 32768),
-}
 
 
 def job(core: Core, inputs: int = 1, outputs: int = 1, **layer: int) -> Layer:
@@ -494,7 +485,6 @@ async def outputs_hold_without_load(dut):
             await RisingEdge(dut.clk_i)
 
 
-@pytest.mark.parametrize("simulator", SIMULATORS)
-@pytest.mark.parametrize("core", CORES.values(), ids=CORES)
-def test_geometry(core, simulator):
-    run_bench("tb.test_geometry", "geometry", simulator=simulator, parameters=core.parameters())
+@each_run("tb.test_geometry")
+def test_geometry(run, simulator):
+    run.on(simulator)

@@ -1,20 +1,13 @@
 """The second array: what all arrays must do, in sizes and widths; its own cycles and gaps."""
 
-from pathlib import Path
-
 import cocotb
 import numpy as np
-import pytest
 from cocotb.triggers import ClockCycles, RisingEdge
 
-from tb.components.builds import SIMULATORS
 from tb.components.packing import pack
 from tb.components.random_tiles import check_tiles, extremes, random_generator, random_tiles
-from tb.examples import load_first_array
 from tb.examples.load_first_array import LoadFirstArray
-from tb.run.check import FILE
-from tb.sim.run import run_bench
-from tb.test_systolic_array import SIZES
+from tb.testplan.parametrise import each_run
 
 
 class Gapped(LoadFirstArray):
@@ -83,16 +76,11 @@ async def reset_stops_what_is_under_way(dut):
         assert not int(dut.psum_valid_o.value)
 
 
-@pytest.mark.parametrize("simulator", SIMULATORS)
-@pytest.mark.parametrize("bench", ["tb.run.array_bench", "tb.test_load_first_array"])
-@pytest.mark.parametrize("size", SIZES, ids=lambda s: "{}x{}-a{}w{}p{}".format(*s))
-def test_load_first_array(size, bench, simulator):
-    names = ("ROWS", "COLS", "ACT_WIDTH", "WEIGHT_WIDTH", "PSUM_WIDTH")
-    run_bench(
-        bench,
-        "load_first_array",
-        simulator=simulator,
-        variant="load_first_array",
-        parameters=dict(zip(names, size, strict=True)),
-        settings={FILE: str(Path(load_first_array.__file__))},
-    )
+@each_run("tb.test_load_first_array")
+def test_load_first_array(run, simulator):
+    run.on(simulator)
+
+
+@each_run("tb.run.array_bench")
+def test_as_any_array(run, simulator):
+    run.on(simulator)

@@ -1,12 +1,10 @@
 """The second array's PE, exhaustively: every weight × activation, psums at their extremes."""
 
 import cocotb
-import pytest
 from cocotb.clock import Clock
 from cocotb.triggers import ClockCycles, RisingEdge
 
-from tb.components.builds import SIMULATORS
-from tb.sim.run import run_bench
+from tb.testplan.parametrise import each_run
 
 
 async def step(dut, load=0, weight=0, act=0, psum=0) -> None:
@@ -58,15 +56,6 @@ async def the_weight_changes_only_while_load_is_high(dut):
     assert await result(dut) == (1, 1, 6)
 
 
-@pytest.mark.parametrize("simulator", SIMULATORS)
-@pytest.mark.parametrize(
-    "widths", [(4, 4, 16), (4, 4, 8), (2, 8, 13), (8, 2, 12)], ids=lambda w: "a{}w{}p{}".format(*w)
-)
-def test_load_first_pe(widths, simulator):
-    names = ("ACT_WIDTH", "WEIGHT_WIDTH", "PSUM_WIDTH")
-    run_bench(
-        "tb.test_load_first_pe",
-        "load_first_pe",
-        simulator=simulator,
-        parameters=dict(zip(names, widths, strict=True)),
-    )
+@each_run("tb.test_load_first_pe")
+def test_load_first_pe(run, simulator):
+    run.on(simulator)

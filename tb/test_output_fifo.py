@@ -3,14 +3,12 @@
 from collections import Counter, deque
 
 import cocotb
-import pytest
 from cocotb.clock import Clock
 from cocotb.triggers import ReadOnly, RisingEdge
 
-from tb.components.builds import SIMULATORS
 from tb.components.packing import pack
 from tb.components.random_tiles import random_generator
-from tb.sim.run import run_bench
+from tb.testplan.parametrise import each_run
 
 
 class Fifo:
@@ -155,15 +153,6 @@ async def reset_in_the_middle_empties_it(dut):
     assert held > 0
 
 
-@pytest.mark.parametrize("simulator", SIMULATORS)
-@pytest.mark.parametrize(
-    "shape", [(8, 4), (193, 32), (1, 8), (16, 16)], ids=lambda s: "w{}-depth{}".format(*s)
-)
-def test_output_fifo(shape, simulator):
-    names = ("WIDTH", "DEPTH")
-    run_bench(
-        "tb.test_output_fifo",
-        "output_fifo",
-        simulator=simulator,
-        parameters=dict(zip(names, shape, strict=True)),
-    )
+@each_run("tb.test_output_fifo")
+def test_output_fifo(run, simulator):
+    run.on(simulator)

@@ -5,14 +5,12 @@ from dataclasses import dataclass
 
 import cocotb
 import numpy as np
-import pytest
 from cocotb.clock import Clock
 from cocotb.triggers import ReadOnly, RisingEdge, Timer
 
-from tb.components.builds import SIMULATORS
 from tb.components.packing import pack
 from tb.components.random_tiles import random_generator
-from tb.sim.run import run_bench
+from tb.testplan.parametrise import each_run
 
 SUMS, RELU, CODES = range(3)
 LATENCY = 6
@@ -348,17 +346,6 @@ async def reset_in_the_middle(dut):
         assert stage.compared == before + 2 * tiles
 
 
-@pytest.mark.parametrize("simulator", SIMULATORS)
-@pytest.mark.parametrize(
-    "shape",
-    [(8, 24, 4), (4, 16, 2), (5, 32, 16), (8, 24, 64)],
-    ids=lambda s: "cols{}-s{}-tiles{}".format(*s),
-)
-def test_output_stage(shape, simulator):
-    names = ("COLS", "SUM_WIDTH", "TILES")
-    run_bench(
-        "tb.test_output_stage",
-        "output_stage",
-        simulator=simulator,
-        parameters=dict(zip(names, shape, strict=True)),
-    )
+@each_run("tb.test_output_stage")
+def test_output_stage(run, simulator):
+    run.on(simulator)

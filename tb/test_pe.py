@@ -3,13 +3,11 @@
 import itertools
 
 import cocotb
-import pytest
 from cocotb.clock import Clock
 from cocotb.triggers import ReadOnly, RisingEdge
 
 from tb.components import cover_points
-from tb.components.builds import SIMULATORS
-from tb.sim.run import run_bench
+from tb.testplan.parametrise import each_run
 
 
 class PE:
@@ -156,12 +154,6 @@ async def reset_clears_the_tokens(dut):
         assert (int(dut.swap_o.value), int(dut.weight_hops_o.value)) == (0, 0)
 
 
-@pytest.mark.parametrize("simulator", SIMULATORS)
-@pytest.mark.parametrize(
-    "widths", [(4, 4, 16), (4, 4, 8), (2, 8, 13), (8, 2, 12)], ids=lambda w: "a{}w{}p{}".format(*w)
-)
-def test_pe(widths, simulator):
-    names = ("ACT_WIDTH", "WEIGHT_WIDTH", "PSUM_WIDTH")
-    run_bench(
-        "tb.test_pe", "pe", simulator=simulator, parameters=dict(zip(names, widths, strict=True))
-    )
+@each_run("tb.test_pe")
+def test_pe(run, simulator):
+    run.on(simulator)

@@ -1,13 +1,11 @@
 """A read gives the word last written there, a cycle later; no write changes another word."""
 
 import cocotb
-import pytest
 from cocotb.clock import Clock
 from cocotb.triggers import ReadOnly, RisingEdge
 
-from tb.components.builds import SIMULATORS
 from tb.components.random_tiles import random_generator
-from tb.sim.run import run_bench
+from tb.testplan.parametrise import each_run
 
 
 class Memory:
@@ -127,14 +125,6 @@ async def random_traffic(dut):
     await check_random_traffic(memory, edges)
 
 
-@pytest.mark.parametrize("simulator", SIMULATORS)
-@pytest.mark.parametrize(
-    "shape",
-    [(32, 1024), (8, 16), (5, 10), (1, 2), (192, 3)],
-    ids=lambda s: "w{}-depth{}".format(*s),
-)
-def test_ram(shape, simulator):
-    names = ("WIDTH", "DEPTH")
-    run_bench(
-        "tb.test_ram", "ram", simulator=simulator, parameters=dict(zip(names, shape, strict=True))
-    )
+@each_run("tb.test_ram")
+def test_ram(run, simulator):
+    run.on(simulator)

@@ -7,7 +7,6 @@ import itertools
 import logging
 
 import cocotb
-import pytest
 from cocotb.clock import Clock
 from cocotb.triggers import ClockCycles, ReadOnly, RisingEdge
 from cocotbext.axi import AxiLiteBus, AxiLiteMaster, AxiResp
@@ -19,9 +18,8 @@ from cocotbext.axi.axil_channels import (
 
 from pymodel.hardware.core import Core
 from pymodel.hardware.registers import REGISTERS, Register
-from tb.components.builds import SIMULATORS
 from tb.components.random_tiles import random_generator
-from tb.sim.run import run_bench
+from tb.testplan.parametrise import each_run
 
 # Fields that a port shows, or that show a port.
 PORTS = {
@@ -464,7 +462,6 @@ async def reset_wins_over_a_write(dut):
     assert bench.model.writes == bench.model.reads == len(REGISTERS)
 
 
-@pytest.mark.parametrize("simulator", SIMULATORS)
-@pytest.mark.parametrize("core", CORES, ids=lambda core: f"{core.rows}x{core.cols}")
-def test_registers(core, simulator):
-    run_bench("tb.test_registers", "registers", simulator=simulator, parameters=core.parameters())
+@each_run("tb.test_registers")
+def test_registers(run, simulator):
+    run.on(simulator)

@@ -3,15 +3,13 @@
 from collections.abc import Iterator
 
 import cocotb
-import pytest
 from cocotb.clock import Clock
 from cocotb.triggers import ReadOnly, RisingEdge
 
 from pymodel.hardware.core import Core, Layer, check, outputs_reached
 from pymodel.hardware.registers import Error
-from tb.components.builds import SIMULATORS
 from tb.components.random_tiles import random_generator
-from tb.sim.run import run_bench
+from tb.testplan.parametrise import each_run
 
 # Cycles that the sequencer asks for: from restart to prime, and from there, or a take, to a take.
 RESTART_TO_PRIME, STEP = 4, 4
@@ -265,7 +263,6 @@ async def restart_in_the_middle(dut):
         await bench.walk(layer)
 
 
-@pytest.mark.parametrize("simulator", SIMULATORS)
-@pytest.mark.parametrize("cols", [4, 8, 255])
-def test_sequencer(cols, simulator):
-    run_bench("tb.test_sequencer", "sequencer", simulator=simulator, parameters={"COLS": cols})
+@each_run("tb.test_sequencer")
+def test_sequencer(run, simulator):
+    run.on(simulator)

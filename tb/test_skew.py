@@ -2,14 +2,12 @@
 
 import cocotb
 import numpy as np
-import pytest
 from cocotb.clock import Clock
 from cocotb.triggers import ClockCycles, ReadOnly, RisingEdge
 
-from tb.components.builds import SIMULATORS
 from tb.components.packing import pack, unpack
 from tb.components.random_tiles import random_generator
-from tb.sim.run import run_bench
+from tb.testplan.parametrise import each_run
 
 
 @cocotb.test()
@@ -55,14 +53,6 @@ async def reset_empties_it(dut):
         await RisingEdge(dut.clk_i)
 
 
-@pytest.mark.parametrize("simulator", SIMULATORS)
-@pytest.mark.parametrize(
-    "shape",
-    [(8, 4, 0), (8, 16, 1), (1, 3, 0), (1, 3, 1), (5, 1, 1)],
-    ids=lambda s: "lanes{}-w{}-reverse{}".format(*s),
-)
-def test_skew(shape, simulator):
-    names = ("LANES", "WIDTH", "REVERSE")
-    run_bench(
-        "tb.test_skew", "skew", simulator=simulator, parameters=dict(zip(names, shape, strict=True))
-    )
+@each_run("tb.test_skew")
+def test_skew(run, simulator):
+    run.on(simulator)

@@ -6,24 +6,11 @@ import pytest
 from cocotb.triggers import RisingEdge
 
 from tb.components import cover_points
-from tb.components.builds import SIMULATORS
 from tb.components.own_array import ArrayBench
 from tb.components.random_tiles import check_tiles, extremes, random_generator, random_tiles
 from tb.components.schedule import schedule
 from tb.sim.errors import BenchError
-from tb.sim.run import run_bench
-
-# Rows, columns, activation, weight and psum width. The psum widths are the least that these allow,
-# but for the defaults'.
-SIZES = [
-    (8, 8, 4, 4, 16),
-    (1, 1, 4, 4, 8),
-    (4, 8, 4, 4, 10),
-    (8, 4, 4, 4, 11),
-    (16, 16, 4, 4, 12),
-    (8, 8, 2, 8, 13),
-    (3, 5, 8, 2, 12),
-]
+from tb.testplan.parametrise import each_run
 
 
 async def check(bench: ArrayBench, weights, activations, **options) -> int:
@@ -139,13 +126,6 @@ async def a_run_without_outputs_is_not_a_pass(dut):
         board.finish()
 
 
-@pytest.mark.parametrize("simulator", SIMULATORS)
-@pytest.mark.parametrize("size", SIZES, ids=lambda s: "{}x{}-a{}w{}p{}".format(*s))
-def test_systolic_array(size, simulator):
-    names = ("ROWS", "COLS", "ACT_WIDTH", "WEIGHT_WIDTH", "PSUM_WIDTH")
-    run_bench(
-        "tb.test_systolic_array",
-        "systolic_array",
-        simulator=simulator,
-        parameters=dict(zip(names, size, strict=True)),
-    )
+@each_run("tb.test_systolic_array")
+def test_systolic_array(run, simulator):
+    run.on(simulator)

@@ -4,12 +4,10 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import cocotb
-import pytest
 from cocotb.clock import Clock
 from cocotb.triggers import ReadOnly, RisingEdge
 
-from tb.components.builds import SIMULATORS
-from tb.sim.run import run_bench
+from tb.testplan.parametrise import each_run
 
 # All small sides, and large ones around the powers of two.
 SIDES = [*range(1, 17), 31, 32, 33, 127, 128, 129, 251, 252, 253, 254, 255]
@@ -75,6 +73,6 @@ async def every_tap(dut):
     assert answered > 1000
 
 
-@pytest.mark.parametrize("simulator", SIMULATORS)
-def test_tap_range(simulator):
-    run_bench("tb.test_tap_range", "tap_range", simulator=simulator)
+@each_run("tb.test_tap_range")
+def test_tap_range(run, simulator):
+    run.on(simulator)

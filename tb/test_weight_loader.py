@@ -1,13 +1,11 @@
 """The columns of each tile, last one first, one a cycle; and when the next tile may follow."""
 
 import cocotb
-import pytest
 from cocotb.clock import Clock
 from cocotb.triggers import ReadOnly, RisingEdge
 
-from tb.components.builds import SIMULATORS
 from tb.components.random_tiles import random_generator
-from tb.sim.run import run_bench
+from tb.testplan.parametrise import each_run
 
 
 class LoaderBench:
@@ -121,9 +119,6 @@ async def held_columns_wait(dut):
             await bench.cycle(address, hold=bool(bench.rng.random() < chance))
 
 
-@pytest.mark.parametrize("simulator", SIMULATORS)
-@pytest.mark.parametrize("cols", [4, 5, 8, 16])
-def test_weight_loader(cols, simulator):
-    run_bench(
-        "tb.test_weight_loader", "weight_loader", simulator=simulator, parameters={"COLS": cols}
-    )
+@each_run("tb.test_weight_loader")
+def test_weight_loader(run, simulator):
+    run.on(simulator)

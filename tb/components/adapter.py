@@ -35,6 +35,7 @@ from tb.sim.errors import BenchError
 from tb.sim.waves import CLOCK_PERIOD_NS, Watch, trace_top
 
 OWN = ROOT / "tb" / "components" / "own_array.py"
+ADAPTER_FILE = "SYSTOLIC_DUT"  # environment: the adapter's file, for a bench of any array
 UNKNOWN = "X or Z"  # stands for the value of a column
 TELL_SECONDS = 30.0  # a long run says so often that it goes on, or tb.sim.process would give it up
 SIZES = ("rows", "cols", "act_width", "weight_width", "psum_width", "latency", "patience")

@@ -5,8 +5,6 @@ python -m tb.coverage --only delay pe   # these benches and modules, build/cover
 """
 
 import argparse
-import importlib
-import itertools
 import logging
 import math
 import multiprocessing
@@ -20,7 +18,7 @@ import tomllib
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 from unittest.mock import patch
@@ -34,10 +32,11 @@ from pymodel.support.command import CommandParser, conclude, quiet, tell
 from pymodel.support.errors import InputError
 from pymodel.support.files import RESULTS, ROOT, replacing, temporary_folder, write_json
 from tb.sim.errors import BenchError
-from tb.sim.run import COVERAGE, COVERAGE_ARGUMENTS, run_bench, runtime_arguments
+from tb.sim.run import COVERAGE, COVERAGE_ARGUMENTS, runtime_arguments
 from tb.sim.simulators import check_simulator, random_seed, simulator_version
 from tb.sim.sources import RTL, check_sources, rtl_digest
 from tb.sim.store import Store, code
+from tb.testplan.modules import TABLE, Run
 
 SIMULATOR = "verilator"
 BUILD = ROOT / "build" / "coverage"
@@ -64,46 +63,34 @@ GOALS = {"line": 100, "branch": 100, "toggle": 99, "functional": 100}  # percent
 KINDS = ("line", "branch", "toggle")
 
 
-class Run(NamedTuple):
-    """A call of run_bench, as a bench's pytest function makes it."""
+def label(run: Run) -> str:
+    """Returns a run's name, without what could not stand in a file's name."""
+    return f"{run.bench.rpartition('test_')[2].removeprefix('tb.run.')}-{run}"
 
-    module: str  # of the cocotb tests
-    toplevel: str
-    parameters: dict[str, int]
-    settings: dict[str, str]
-    variant: str
 
-    @property
-    def name(self) -> str:
-        """Without what could not stand in a file name."""
-        values = (f"{name}{value}" for name, value in self.parameters.items())
-        words = (self.module.rpartition("test_")[2], self.variant, *values)
-        return "-".join(filter(None, words))
+def build(run: Run) -> str:
+    """Returns what is compiled for a run; runs with the same share it."""
+    return f"{run.toplevel} {dict(run.parameters)}"
 
-    @property
-    def build(self) -> str:
-        """What is compiled for it; runs with the same share it."""
-        return f"{self.toplevel} {self.parameters}"
 
-    @property
-    def size(self) -> int:
-        """PEs."""
-        if self.toplevel not in ARRAYS:
-            return 0
-        return self.parameters.get("ROWS", 8) * self.parameters.get("COLS", 8)
+def size(run: Run) -> int:
+    """Returns the number of PEs of a run's array, 0 for a module that holds none."""
+    if run.toplevel not in ARRAYS:
+        return 0
+    return run.parameters.get("ROWS", 8) * run.parameters.get("COLS", 8)
 
-    @property
-    def identity(self) -> dict[str, Any]:
-        """All that its coverage follows from."""
-        return {
-            "run": self,
-            "simulator": simulator_version(SIMULATOR),
-            "seed": random_seed(),
-            "arguments": COVERAGE_ARGUMENTS,
-            "filter": os.environ.get("COCOTB_TEST_FILTER", ""),
-            "rtl": rtl_digest(),
-            "code": code("tb.sim.run", self.module),
-        }
+
+def identity(run: Run) -> dict[str, Any]:
+    """Returns all that the coverage of a run follows from."""
+    return {
+        "run": asdict(run),
+        "simulator": simulator_version(SIMULATOR),
+        "seed": random_seed(),
+        "arguments": COVERAGE_ARGUMENTS,
+        "filter": os.environ.get("COCOTB_TEST_FILTER", ""),
+        "rtl": rtl_digest(),
+        "code": code("tb.sim.run", run.bench),
+    }
 
 
 class Point(NamedTuple):
@@ -164,8 +151,8 @@ def main() -> int:
     excluded = read_exclusions(arguments.exclusions)
     began = time.monotonic()
     runs = suite(arguments.only)
-    left_out = [run.name for run in runs if run.size > LARGEST]
-    runs = [run for run in runs if run.size <= LARGEST]
+    left_out = [label(run) for run in runs if size(run) > LARGEST]
+    runs = [run for run in runs if size(run) <= LARGEST]
     try:
         stems = run_all(runs, arguments)
     except BenchError as error:
@@ -203,35 +190,21 @@ def main() -> int:
 
 
 def suite(only: Sequence[str] = ()) -> list[Run]:
-    """All runs of the benches of rtl/, or of those named.
+    """Returns the runs of all benches that count, or of those named: modules, or more of the core.
 
-    InputError for an unknown name.
+    Raises InputError for an unknown name.
     """
     names = [source.stem for source in check_sources(RTL)] + list(MORE_BENCHES)
     for name in only:
         if name not in names:
             raise InputError(f"--only {name}: expected some of {', '.join(names)}")
-    with patch.dict(os.environ, SIM=SIMULATOR):  # benches may have more to do where it is fast
-        return [run for name in names if name in (only or names) for run in runs_of(name)]
-
-
-def runs_of(bench: str) -> list[Run]:
-    """What the pytest functions of tb/test_`bench`.py would run, with all their parameters."""
-    module = importlib.import_module(f"tb.test_{bench}")
-    runs = []
-
-    def note(module, toplevel, *, simulator, parameters=None, settings=None, variant=""):
-        runs.append(Run(module, toplevel, parameters or {}, settings or {}, variant))
-
-    with patch.object(module, "run_bench", note):
-        for test in vars(module).values():
-            marks = [m for m in getattr(test, "pytestmark", []) if m.name == "parametrize"]
-            if not any(mark.args[0] == "simulator" for mark in marks):
-                continue
-            names = [mark.args[0] for mark in marks]
-            for values in itertools.product(*(mark.args[1] for mark in marks)):
-                test(**dict(zip(names, values, strict=True)) | {"simulator": SIMULATOR})
-    return runs
+    found = []
+    for run in (run for module in TABLE for run in module.runs):
+        if run.measured and (not run.simulators or SIMULATOR in run.simulators):
+            bench = run.bench.removeprefix("tb.test_")
+            if not only or (bench if bench in MORE_BENCHES else run.toplevel) in only:
+                found.append(run)
+    return found
 
 
 def run_all(runs: Sequence[Run], arguments: argparse.Namespace) -> list[Path]:
@@ -239,18 +212,18 @@ def run_all(runs: Sequence[Run], arguments: argparse.Namespace) -> list[Path]:
 
     What a run gave is kept and used again. BenchError if a test fails.
     """
-    stems = {STORE.path(run.identity, run.name): run for run in runs}
+    stems = {STORE.path(identity(run), label(run)): run for run in runs}
     missing = [stem for stem in stems if arguments.fresh or not stem.exists()]
     groups = defaultdict(list)
     for stem in missing:
-        groups[stems[stem].build].append(stem)
+        groups[build(stems[stem])].append(stem)
     largest = sorted(groups.values(), key=lambda g: ("ROWS" in str(stems[g[0]]), len(g)))
     progress = tqdm(
         total=len(runs), initial=len(runs) - len(missing), unit="run", disable=quiet() or None
     )
     if missing:
         tell(
-            f"{len(runs)} runs of {len({run.module for run in runs})} benches, "
+            f"{len(runs)} runs of {len({run.bench for run in runs})} benches, "
             f"{len(runs) - len(missing)} of them are there"
         )
         runtime_arguments()
@@ -282,20 +255,12 @@ def prepare_worker(verbose: bool) -> None:
 def measure(runs: Sequence[tuple[Path, Run]]) -> int:
     """Runs of one build, one after another; how many. BenchError with the bench's name."""
     for place, run in runs:
-        with temporary_folder(run.name, place.parent) as folder:
+        with temporary_folder(label(run), place.parent) as folder:
             with patch.dict(os.environ, {COVERAGE: str(folder / "reached")}):
                 try:
-                    run_bench(
-                        run.module,
-                        run.toplevel,
-                        simulator=SIMULATOR,
-                        parameters=run.parameters,
-                        settings=run.settings,
-                        variant=run.variant,
-                        waves=False,
-                    )
+                    run.on(SIMULATOR, waves=False)
                 except BenchError as error:
-                    raise BenchError(f"{run.name}: {error}") from None
+                    raise BenchError(f"{label(run)}: {error}") from None
             shutil.rmtree(place, ignore_errors=True)  # of a run before this one, with --fresh
             STORE.adopt(folder, place)
     return len(runs)

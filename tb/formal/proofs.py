@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from pymodel.support.errors import InputError
+from tb.testplan.modules import MODULES
 
 
 @dataclass(frozen=True)
@@ -27,12 +28,11 @@ class Mutant:
 
 @dataclass(frozen=True, eq=False)
 class Proof:
-    """A module, with these parameters, by k-induction; covers and mutants within `steps` cycles."""
+    """A proof by k-induction; its covers and mutants are looked for within `steps` cycles."""
 
     module: str
     k: int
     steps: int
-    parameters: dict[str, int] = field(default_factory=dict)
     mutants: tuple[Mutant, ...] = ()
     bounded: tuple[str, ...] = ()  # properties shown for `steps` cycles only
     only: tuple[str, ...] = ()  # asserts and covers of this proof; (): all
@@ -41,6 +41,11 @@ class Proof:
     bind: tuple[str, ...] = ()  # modules inside whose properties are lemmas here
     see: dict[str, str] = field(default_factory=dict)  # wire → what it sees inside an instance
     variant: str = ""
+
+    @property
+    def parameters(self) -> dict[str, int]:
+        """The module's parameters in this proof."""
+        return dict(MODULES[self.module].proven[self.variant])
 
     @property
     def name(self) -> str:
@@ -52,7 +57,6 @@ PE = Proof(
     "pe",
     2,
     6,
-    {"PSUM_WIDTH": 11},
     (
         Mutant(
             "exact_sum",
@@ -87,21 +91,13 @@ DELAY_ONE_LESS = Mutant(
     "delayed", "a cycle less", "taps[CYCLES*WIDTH +: WIDTH]", "taps[(CYCLES-1)*WIDTH +: WIDTH]"
 )
 DELAYS = tuple(
-    Proof(
-        "delay",
-        cycles + 2,
-        cycles + 4,
-        {"WIDTH": 4, "CYCLES": cycles},
-        (DELAY_ONE_MORE, DELAY_ONE_LESS),
-        variant=f"{cycles}",
-    )
+    Proof("delay", cycles + 2, cycles + 4, (DELAY_ONE_MORE, DELAY_ONE_LESS), variant=f"{cycles}")
     for cycles in (1, 2, 16)
 )
 OUTPUT_FIFO = Proof(
     "output_fifo",
     2,
     12,
-    {"WIDTH": 8, "DEPTH": 4},
     (
         Mutant(
             "in_order",
@@ -142,7 +138,6 @@ SKEWS = tuple(
         "skew",
         9,
         12,
-        {"LANES": 8, "WIDTH": 4, "REVERSE": reverse},
         (
             Mutant(
                 "delayed",
@@ -171,7 +166,6 @@ TAP_RANGE = Proof(
     "tap_range",
     2,
     4,
-    {},
     (
         Mutant(
             "exactly_those_reached",
@@ -193,7 +187,6 @@ RAM = Proof(
     "ram",
     2,
     8,
-    {"WIDTH": 4, "DEPTH": 8},
     (
         Mutant(
             "reads_what_was_written",
@@ -208,7 +201,6 @@ BANKED_RAM = Proof(
     "banked_ram",
     2,
     8,
-    {"WIDTH": 4, "WORDS": 5},
     (
         Mutant(
             "reads_what_was_written",
@@ -249,7 +241,6 @@ LOADERS = (
         "weight_loader",
         2,
         24,
-        {"COLS": 8},
         (
             Mutant(
                 "address_of_column",
@@ -264,7 +255,6 @@ LOADERS = (
         "weight_loader",
         2,
         24,
-        {"COLS": 6},
         (
             Mutant(
                 "address_of_column", "the next tile's", "address_i + {{", "address_i + COLS + {{"
@@ -277,7 +267,6 @@ BANK_CONTROL = Proof(
     "bank_control",
     2,
     16,
-    {"WORDS": 4},
     (
         Mutant("in_order", "both lengths are one", "read_bank ? length_1 : length_0", "length_0"),
         Mutant(
@@ -310,7 +299,6 @@ REGISTERS = Proof(
     "registers",
     2,
     8,
-    {},
     (
         Mutant(
             "address_with_data",
@@ -446,7 +434,6 @@ SEQUENCERS = (
         "sequencer",
         2,
         28,
-        {},
         (
             Mutant(
                 "starts_with_the_first",
@@ -490,7 +477,6 @@ SEQUENCERS = (
         "sequencer",
         4,
         16,
-        {},
         (
             Mutant(
                 "weights_of_index",
@@ -519,7 +505,6 @@ SEQUENCERS = (
         "sequencer",
         3,
         16,
-        {},
         (Mutant("rows_of_index", "the side is the width", "(height_i)", "(width_i)"),),
         given=("lemma_next", "lemma_here"),
         only=("rows_of_index",),
@@ -529,7 +514,6 @@ SEQUENCERS = (
         "sequencer",
         3,
         16,
-        {},
         (
             Mutant(
                 "cols_of_index",
@@ -546,7 +530,6 @@ SEQUENCERS = (
         "sequencer",
         3,
         16,
-        {},
         (
             Mutant(
                 "final_visits_all",
@@ -565,7 +548,6 @@ ADDRESS_GENERATORS = (
         "address_generator",
         1,
         12,
-        {},
         (
             Mutant(
                 "walks_in_order",
@@ -627,7 +609,6 @@ ADDRESS_GENERATORS = (
         "address_generator",
         1,
         12,
-        {},
         (
             Mutant(
                 "activation_in_memory",
@@ -670,7 +651,6 @@ CONTROL = Proof(
     "control",
     2,
     24,
-    {},
     (
         Mutant("primes_once", "the sequencer is primed at once", "PRIME = 4'd8", "PRIME = 4'd6"),
         Mutant("runs_primed", "it starts unsettled", "idle && settled;", "idle;"),
@@ -717,12 +697,7 @@ CONTROL = Proof(
 )
 # As it is mutated
 SHORT_CONTROL = Proof(
-    "control",
-    2,
-    24,
-    {"COUNTER_WIDTH": 10},
-    only=("lemma_state", "lemma_primed"),
-    variant="short counters",
+    "control", 2, 24, only=("lemma_state", "lemma_primed"), variant="short counters"
 )
 # The RAMs of lane 0: which code falls, thresholds 4, 8, 12, and those between
 THRESHOLD_RAMS = (
@@ -744,7 +719,6 @@ OUTPUT_STAGE = Proof(
     "output_stage",
     7,
     14,
-    {"COLS": 1, "SUM_WIDTH": 5, "TILES": 2},
     (
         Mutant(
             "six_cycles",
@@ -775,7 +749,6 @@ GEOMETRY = Proof(
     "geometry",
     2,
     8,
-    {},
     (
         Mutant(
             "weights_fill_columns",
@@ -796,7 +769,6 @@ SYSTOLIC_ARRAY = Proof(
     "systolic_array",
     6,
     20,
-    {"ROWS": 4, "COLS": 8, "ACT_WIDTH": 4, "WEIGHT_WIDTH": 4, "PSUM_WIDTH": 10},
     (
         Mutant(
             "weights_end_in_the_array",
@@ -823,7 +795,6 @@ LOAD_FIRST_PE = Proof(
     "load_first_pe",
     2,
     6,
-    {"PSUM_WIDTH": 11},
     (
         Mutant("weight_stays", "every weight is taken", "if (load_i) begin", "if (1'b1) begin"),
         Mutant(

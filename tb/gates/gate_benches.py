@@ -29,34 +29,23 @@ from xml.etree import ElementTree
 from tabulate import tabulate
 from tqdm import tqdm
 
-from pymodel.hardware.core import Core
 from pymodel.support.command import INTERRUPTED, CommandParser, conclude, quiet, tell
 from pymodel.support.errors import InputError
 from pymodel.support.files import RESULTS, ROOT, write_json
-from tb.components.adapter import OWN
-from tb.components.builds import CORES
+from tb.components.adapter import ADAPTER_FILE
 from tb.gates.synthesis import yosys
-from tb.run.check import FILE
 from tb.run.layer import LayerJob
 from tb.sim.errors import BenchError
 from tb.sim.run import RESULTS_XML, run_bench
 from tb.sim.simulators import check_simulator, random_seed, simulator_version
 from tb.sim.sources import RTL, check_sources, rtl_digest
 from tb.sim.store import Store, code, files_digest
-from tb.test_core_layers import LAYER, REPORT
-from tb.test_core_random import PART, PARTS
+from tb.testplan.modules import PART, SMALL_PART, TABLE, TRAINED_LAYER, TRAINED_REPORT
 
 NETLISTS, PASSED = Store("netlist"), Store("netlist-passed")
 SIMULATOR = "icarus"  # Verilator would compile so many gates for minutes
-LOAD_FIRST = ROOT / "tb" / "examples" / "load_first_array.py"
 MAPPED = ("AND", "OR", "XOR", "MUX")  # and NOT, which abc always takes
 LAYER_IMAGES = 4
-
-NAMES = ("ROWS", "COLS", "ACT_WIDTH", "WEIGHT_WIDTH", "PSUM_WIDTH")
-WIDE = dict(zip(NAMES, (3, 5, 8, 2, 12), strict=True))  # not square, other widths, no psum bit free
-SMALL = {"ROWS": 2, "COLS": 3}  # that of the timing diagrams
-# The full array with memories for the trained layer and one image
-CORE_8X8 = Core(act_words=16, weight_words=72, threshold_tiles=2, pixels=16)
 
 # What benches read inside a module: signals that keep their names in the netlist
 # Not run on gates are the two benches that watch or force what is inside the core: test_core_states
@@ -72,29 +61,17 @@ class Design:
     size: str
     parameters: Mapping[str, int]
     benches: tuple[str, ...]  # modules with cocotb tests
-    adapter: Path = OWN  # of an array
+    adapter: Path  # of an array
 
     @property
     def name(self) -> str:
         return f"{self.top} {self.size}"
 
 
-ARRAY_BENCHES = ("tb.run.array_bench", "tb.run.layer_bench")
-DESIGNS = (
-    Design("core", "4x4", CORES["4x4"].parameters(), ("tb.test_core", "tb.test_core_random")),
-    Design("core", "8x8", CORE_8X8.parameters(), ("tb.test_core_layers",)),
-    Design("systolic_array", "8x8", {}, ("tb.test_systolic_array", *ARRAY_BENCHES)),
-    Design("systolic_array", "3x5", WIDE, ("tb.test_systolic_array", "tb.run.array_bench")),
-    Design("systolic_array", "2x3", SMALL, ("tb.test_contract",)),
-    Design("load_first_array", "8x8", {}, ("tb.test_load_first_array", *ARRAY_BENCHES), LOAD_FIRST),
-    Design(
-        "load_first_array",
-        "3x5",
-        WIDE,
-        ("tb.test_load_first_array", "tb.run.array_bench"),
-        LOAD_FIRST,
-    ),
-    Design("load_first_array", "2x3", SMALL, ("tb.test_contract",), LOAD_FIRST),
+DESIGNS = tuple(
+    Design(module.name, gates.size, gates.parameters, gates.benches, gates.adapter)
+    for module in TABLE
+    for gates in module.gates
 )
 
 
@@ -280,10 +257,10 @@ def run(
         trained = {"name": job.layer, "whole": True, "images": 1}
         # Each bench finds its own among these.
         settings = job.settings() | {
-            FILE: str(design.adapter),
-            PART: str(PARTS.index("4x4")),
-            LAYER: json.dumps(trained),
-            REPORT: str(Path(name) / "report.json"),
+            ADAPTER_FILE: str(design.adapter),
+            PART: SMALL_PART,
+            TRAINED_LAYER: json.dumps(trained),
+            TRAINED_REPORT: str(Path(name) / "report.json"),
             "COCOTB_TEST_FILTER": only,
         }
         message = ""

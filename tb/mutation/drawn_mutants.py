@@ -12,14 +12,12 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from pymodel.hardware.core import Core
 from pymodel.support.errors import InputError
 from pymodel.support.files import ROOT, replacing
-from tb.components.builds import CORES
 from tb.formal.prove import bound
 from tb.mutation.named_faults import Fault
 from tb.sim.build import Simulation
@@ -29,6 +27,7 @@ from tb.sim.run import RESULTS_XML, prepare_bench
 from tb.sim.sources import RTL, check_sources, faulty_rtl, rtl_digest
 from tb.sim.store import Store
 from tb.sim.verdict import first_failure
+from tb.testplan.modules import TABLE, Bench
 
 BUILD = ROOT / "build" / "mutation"
 NETLISTS, FAULTY = Store("mutated-netlist"), Store("faulty-rtl")
@@ -36,14 +35,6 @@ WITHOUT_PROPERTIES = ("chformal -remove", "delete t:$anyconst t:$anyseq", "opt_c
 SWITCH = "mutant"  # the plusarg
 CLOCK = re.compile(r"-port (CLK|\\?clk_i)\b")  # of a register, of a module inside
 COLOUR = re.compile(r"\x1b\[[\d;]*m")
-
-
-@dataclass(frozen=True, eq=False)
-class Bench:
-    """cocotb tests of `module` ("tb.test_pe"), with what they are told by the environment."""
-
-    module: str
-    settings: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,52 +56,10 @@ class Target:
         return "-".join([self.module, *map(str, self.parameters.values())])
 
 
-def _target(module: str, *benches: Bench, **parameters: int) -> Target:
-    return Target(module, parameters, benches or (Bench(f"tb.test_{module}"),))
-
-
-_PE = {"ACT_WIDTH": 4, "WEIGHT_WIDTH": 4, "PSUM_WIDTH": 11}
-_ARRAY = {"ROWS": 4, "COLS": 8, "ACT_WIDTH": 4, "WEIGHT_WIDTH": 4, "PSUM_WIDTH": 10}
-_LOAD_FIRST = {"SYSTOLIC_DUT": str(ROOT / "tb" / "examples" / "load_first_array.py")}
-
-# Every module, if possible as it is proven (tb/formal/proofs.py); twice, if parameters choose
-# between two pieces of logic.
-TARGETS = (
-    _target("pe", **_PE),
-    _target("delay", WIDTH=4, CYCLES=2),
-    _target("skew", LANES=5, WIDTH=2, REVERSE=0),
-    _target("skew", LANES=5, WIDTH=2, REVERSE=1),
-    _target("systolic_array", **_ARRAY),
-    _target("load_first_pe", **_PE),
-    _target(
-        "load_first_array",
-        Bench("tb.test_load_first_array", _LOAD_FIRST),
-        Bench("tb.run.array_bench", _LOAD_FIRST),
-        **_ARRAY,
-    ),
-    _target("ram", WIDTH=8, DEPTH=16),
-    _target("banked_ram", WIDTH=8, WORDS=16),
-    _target("banked_ram", WIDTH=5, WORDS=10),
-    _target("bank_control", WORDS=4),
-    _target("accumulator", COLS=4, PSUM_WIDTH=10, SUM_WIDTH=16, PIXELS=16),
-    _target("output_stage", COLS=4, SUM_WIDTH=16, TILES=2),
-    _target("output_fifo", WIDTH=8, DEPTH=4),
-    _target("weight_loader", COLS=8),
-    _target("weight_loader", COLS=6),
-    _target("tap_range"),
-    _target("sequencer", COLS=8),
-    _target("address_generator"),
-    _target("geometry", **Core().parameters()),
-    _target("registers", **Core().parameters()),
-    _target("control", COUNTER_WIDTH=10),
-    _target(
-        "core",
-        Bench("tb.test_core"),
-        Bench("tb.test_core_states"),
-        Bench("tb.test_core_random", {"SYSTOLIC_CORE_PART": "5"}),
-        Bench("tb.test_core_wires"),
-        **CORES["4x4"].parameters(),
-    ),
+TARGETS = tuple(
+    Target(module.name, dict(parameters), module.benches)
+    for module in TABLE
+    for parameters in module.mutated
 )
 
 

@@ -61,7 +61,13 @@ FAULTS = (
     Fault(
         "the active weight is lost after its swap", "pe", "active <= weight;", "active <= shadow;"
     ),
-    # Skew and array
+    # Delay, skew and array
+    Fault(
+        "the delay one cycle short",
+        "delay",
+        "taps[CYCLES*WIDTH +: WIDTH];",
+        "taps[(CYCLES-1)*WIDTH +: WIDTH];",
+    ),
     Fault(
         "row 3 one cycle early",
         "skew",

@@ -13,15 +13,14 @@ import numpy as np
 import pytest
 from cocotb.types import LogicArray
 
-from tb.components.adapter import ArrayAdapter, connect
+from tb.components.adapter import ADAPTER_FILE, ArrayAdapter, connect
 from tb.components.random_tiles import check_tiles, extremes, random_generator, random_tiles
-from tb.run.check import FILE
 from tb.sim.errors import BenchError
 
 
 async def started(dut) -> ArrayAdapter:
     """The array, after reset."""
-    array = connect(Path(os.environ[FILE]), dut)
+    array = connect(Path(os.environ[ADAPTER_FILE]), dut)
     await array.start()
     return array
 

@@ -12,12 +12,11 @@ from tabulate import tabulate
 
 from pymodel.support.command import CommandParser, conclude, tell
 from pymodel.support.files import temporary_folder
-from tb.components.adapter import OWN, adapter_class
+from tb.components.adapter import ADAPTER_FILE, OWN, adapter_class
 from tb.sim.errors import BenchError
 from tb.sim.run import RESULTS_XML, run_bench
 from tb.sim.simulators import check_simulator, random_seed
 
-FILE = "SYSTOLIC_DUT"  # environment variable that carries the adapter's file into the simulator
 BENCH = "tb.run.array_bench"
 
 
@@ -30,7 +29,7 @@ def check(path: Path, simulator: str, folder: Path | None = None) -> None:
         simulator=simulator,
         sources=list(dut.SOURCES),
         parameters=dict(dut.PARAMETERS),
-        settings={FILE: str(path.absolute())},
+        settings={ADAPTER_FILE: str(path.absolute())},
         variant=path.stem,
         folder=folder,
     )

@@ -12,12 +12,13 @@ from tb.components import cover_points
 from tb.coverage import measure
 from tb.coverage.measure import Coverage, Exclusion, Point, exclude, main, merge, report, summary
 from tb.sim.store import Store
+from tb.testplan.modules import runs_of
 
 
 @pytest.fixture
 def small(monkeypatch, tmp_path):
     """The command measures one small module with one set of parameters, into `tmp_path`."""
-    run, *_ = (r for r in measure.runs_of("pe") if r.parameters["PSUM_WIDTH"] == 16)
+    run, *_ = (r for r in runs_of("tb.test_pe") if r.parameters["PSUM_WIDTH"] == 16)
     monkeypatch.setattr(measure, "suite", lambda only: [run])
     monkeypatch.setattr(measure, "BUILD", tmp_path)
     monkeypatch.setattr(measure, "STORE", Store("data", tmp_path))
@@ -166,7 +167,7 @@ def test_every_module_and_cover_point_is_in_the_suite():
     runs = measure.suite()
     toplevels = {run.toplevel for run in runs}
     assert {path.stem for path in measure.check_sources(measure.RTL)} <= toplevels
-    assert len({run.name for run in runs}) == len(runs), "two runs of one name"
+    assert len({measure.label(run) for run in runs}) == len(runs), "two runs of one name"
     text = Path(cover_points.__file__).read_text()
     assert all(f'point("{name}"' in text for name in measure.FUNCTIONAL)
     assert text.count(' point("') == len(measure.FUNCTIONAL)

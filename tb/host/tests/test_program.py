@@ -11,7 +11,6 @@ from cocotb.triggers import ReadOnly, RisingEdge
 
 from pymodel.hardware.core import Layer
 from pymodel.hardware.registers import Mode
-from tb.components.builds import SIMULATORS
 from tb.components.core_bench import check_layer, random_data, reference, started
 from tb.host.build import prepare_host
 from tb.host.program import CORE, RESULT_BYTES, jobs_of, read_results, write_program
@@ -20,6 +19,7 @@ from tb.host.speed import play
 from tb.sim.errors import BenchError
 from tb.sim.run import run_bench
 from tb.sim.sources import faulty_rtl
+from tb.testplan.modules import SIMULATORS
 
 DATA = "SYSTOLIC_HOST_DATA"  # environment: folder with a layer's data, which takes the psums
 LAYERS = (

@@ -17,13 +17,13 @@ from pymodel.capture import capture
 from pymodel.reference.layer_data import layer_data
 from pymodel.support.errors import InputError
 from pymodel.support.files import ROOT
-from tb.components.builds import SIMULATORS
 from tb.components.tile_run import tile_run
 from tb.report import page
 from tb.report.charts import PALETTES, busy_pes
 from tb.report.command_results import CHECKS, read_all, read_log, table
 from tb.report.recording import PE_SIGNALS
 from tb.sim.errors import BenchError
+from tb.testplan.modules import SIMULATORS
 
 IMAGES, IMAGE = 2, 1  # of the page under test
 HOSTILE = "</script><img src='http://localhost:9/x.png' onerror=alert(1)>"

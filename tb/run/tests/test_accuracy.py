@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from tb.components.builds import SIMULATORS
 from tb.run import accuracy
 from tb.sim.sources import faulty_rtl
+from tb.testplan.modules import SIMULATORS
 from training import data
 
 

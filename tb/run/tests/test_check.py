@@ -11,9 +11,9 @@ import pytest
 
 from pymodel.support.files import ROOT
 from tb.components.adapter import OWN, SIZES, adapter_class
-from tb.components.builds import SIMULATORS
 from tb.run import check as tb_check
 from tb.run.layer import main
+from tb.testplan.modules import SIMULATORS
 
 SHIPPED = [
     OWN,

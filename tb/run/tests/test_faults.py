@@ -5,9 +5,9 @@ from xml.etree import ElementTree
 
 import pytest
 
-from tb.components.builds import SIMULATORS
 from tb.run.layer import main
 from tb.sim.sources import faulty_rtl
+from tb.testplan.modules import SIMULATORS
 
 # Counts the outputs, for faults in one of them.
 COUNTER = """

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tb.components.builds import SIMULATORS
 from tb.run.layer import LayerJob, report
 from tb.sim.run import run_bench
+from tb.testplan.modules import SIMULATORS
 
 
 def test_a_dead_channel_is_reported():

@@ -26,7 +26,6 @@ from pymodel.images import load_images
 from pymodel.quantiser import quantised_layers
 from pymodel.reference.layer_data import layer_data
 from tb import test_core_layers
-from tb.components.builds import CORES
 from tb.components.core_bench import reference, started
 from tb.components.scoreboard import compare, first_difference
 from tb.host.build import prepare_host
@@ -51,6 +50,7 @@ from tb.sim.errors import BenchError
 from tb.sim.run import RESULTS_XML, run_bench
 from tb.sim.simulators import random_seed
 from tb.sim.sources import check_sources, faulty_rtl
+from tb.testplan.modules import CORES
 
 IMAGES = 2
 # Memories that hold no more than that: they are quickly cleared.

@@ -12,11 +12,11 @@ import pytest
 from pymodel.hardware.tests.plain_tiles import USUAL_HEADER, PlainTiles
 from pymodel.hardware.tile_text import read_folder
 from tb.components.adapter import adapter_class
-from tb.components.builds import SIMULATORS
 from tb.components.tile_run import Record, TileRun
 from tb.run import mismatch_screen, replay, vectors
 from tb.run.replay import check, main, raster_run
 from tb.sim.sources import faulty_rtl
+from tb.testplan.modules import SIMULATORS
 
 
 @pytest.fixture

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from pymodel.support.files import ROOT
-from tb.components.builds import CORES
 from tb.sim.simulators import VERILATOR_ROOT
 from tb.sim.sources import RTL
+from tb.testplan.modules import CORES
 
 # Relative: Yosys comes as WebAssembly, which does not see all absolute paths.
 FILES = [*RTL.glob("*.v"), *(ROOT / "tb" / "examples").glob("*.v")]

@@ -15,6 +15,7 @@ from tb.mutation import campaign, drawn_mutants
 from tb.run import sweep
 from tb.sim.sources import faulty_rtl
 from tb.sim.store import Store, code, code_files, digest, imported
+from tb.testplan.modules import Run
 
 FOLDERS = ("pymodel", "rtl", "tb", "training")
 
@@ -77,8 +78,7 @@ def _verdict() -> dict:
 
 
 def _coverage() -> dict:
-    run = measure.Run("tb.test_core_random", "core", {}, {}, "")
-    return run.identity
+    return measure.identity(Run("tb.test_core_random", "core", {}))
 
 
 def _gates() -> dict:

@@ -1,0 +1,372 @@
+"""The one table of the RTL modules: how each is tested, mutated, proven and synthesised.
+
+A module's bench is tb/test_<module>.py, its properties are tb/formal/properties/<module>.sv, and
+its named faults are in tb/mutation/named_faults.py. The table says with which parameters.
+"""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pymodel.hardware.core import Core
+from pymodel.support.files import ROOT
+from tb.components.adapter import ADAPTER_FILE, OWN
+from tb.sim.run import run_bench
+
+# pytest runs the benches on Icarus, or on the simulator that SIM names.
+SIMULATORS = [os.environ.get("SIM", "icarus")]
+
+Parameters = Mapping[str, int]
+
+# Environment variables of benches that several modules or builds share
+PART = "SYSTOLIC_CORE_PART"  # which part of the random layers a run of tb/test_core_random.py takes
+TRAINED_LAYER = "SYSTOLIC_CORE_LAYER"  # which of the network's layers tb/test_core_layers.py runs
+TRAINED_REPORT = "SYSTOLIC_CORE_REPORT"  # the file that takes what tb/test_core_layers.py counted
+
+# Builds of the core: the default, one that is small in everything (a kernel of 7 × 7 fits; after a
+# reset it is soon ready), and two that are not square.
+CORES = {
+    "8x8": Core(),
+    "4x4": Core(4, 4, 16, act_words=120, weight_words=200, threshold_tiles=2, pixels=100),
+    "16x8": Core(16, 8),
+    "8x16": Core(8, 16, pixels=200),
+}
+# The builds on which the parts of the random layers run
+PARTS = ("8x8", "8x8", "8x8", "8x8", "8x8", "4x4", "16x8", "8x16")
+SMALL_PART = str(PARTS.index("4x4"))
+# The full array with memories for the trained layer and one image
+CORE_OF_ONE_IMAGE = Core(act_words=16, weight_words=72, threshold_tiles=2, pixels=16)
+
+ARRAY_NAMES = ("ROWS", "COLS", "ACT_WIDTH", "WEIGHT_WIDTH", "PSUM_WIDTH")
+# The psum widths are the least that the others allow, but for the defaults'.
+ARRAYS = (
+    (8, 8, 4, 4, 16),
+    (1, 1, 4, 4, 8),
+    (4, 8, 4, 4, 10),
+    (8, 4, 4, 4, 11),
+    (16, 16, 4, 4, 12),
+    (8, 8, 2, 8, 13),
+    (3, 5, 8, 2, 12),
+)
+DIAGRAMS = {"ROWS": 2, "COLS": 3}  # the array of the timing diagrams in rtl/README.md
+LOAD_FIRST = ROOT / "tb" / "examples" / "load_first_array.py"
+LOAD_FIRST_SETTINGS = {ADAPTER_FILE: str(LOAD_FIRST)}
+
+
+@dataclass(frozen=True, eq=False)
+class Bench:
+    """The cocotb tests of a Python module, with what they are told by environment variables."""
+
+    module: str  # such as "tb.test_pe"
+    settings: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of a bench on a build of a Verilog module."""
+
+    bench: str
+    toplevel: str
+    parameters: Parameters
+    settings: Mapping[str, str] = field(default_factory=dict)
+    variant: str = ""  # what tells it from other runs with these parameters
+    long: bool = False  # left to make verify
+    measured: bool = True  # its coverage counts
+    simulators: tuple[str, ...] = ()  # those that it is for; (): all
+
+    def __str__(self) -> str:
+        """Returns a name for a test or a file."""
+        values = (f"{name}{value}" for name, value in self.parameters.items())
+        return "-".join(filter(None, (self.variant, *values))) or "default"
+
+    def on(self, simulator: str, **options: Any) -> None:
+        """Run it; `options` and errors as of `tb.sim.run.run_bench`."""
+        run_bench(
+            self.bench,
+            self.toplevel,
+            simulator=simulator,
+            parameters=dict(self.parameters),
+            settings=dict(self.settings),
+            variant=self.variant,
+            **options,
+        )
+
+
+@dataclass(frozen=True)
+class GateRuns:
+    """A build that is synthesised to gates, and the benches that run on them."""
+
+    size: str  # tells it from other builds of the module
+    parameters: Parameters
+    benches: tuple[str, ...]
+    adapter: Path = OWN  # of an array
+
+
+@dataclass(frozen=True)
+class Module:
+    """A module of rtl/."""
+
+    name: str
+    runs: tuple[Run, ...]
+    # Builds into which faults are put, and the benches that must find them; several builds where
+    # parameters choose between two pieces of logic
+    mutated: tuple[Parameters, ...]
+    mutated_benches: tuple[Bench, ...] = ()
+    # The parameters of each proof, by its variant; {}: there are no properties
+    proven: Mapping[str, Parameters] = field(default_factory=dict)
+    gates: tuple[GateRuns, ...] = ()
+
+    @property
+    def benches(self) -> tuple[Bench, ...]:
+        """The benches that must find the faults put into the module: its own by default."""
+        return self.mutated_benches or (Bench(f"tb.test_{self.name}"),)
+
+
+def builds(names: Sequence[str], *values: Sequence[int]) -> tuple[dict[str, int], ...]:
+    """Returns a build for each row of values.
+
+    >>> builds(("ROWS", "COLS"), (8, 4), (1, 2))
+    ({'ROWS': 8, 'COLS': 4}, {'ROWS': 1, 'COLS': 2})
+    """
+    return tuple(dict(zip(names, row, strict=True)) for row in values)
+
+
+def runs(
+    module: str, parameters: Sequence[Parameters], bench: str = "", **options: Any
+) -> tuple[Run, ...]:
+    """Returns a run of the module's own bench, or of `bench`, for each build."""
+    return tuple(Run(bench or f"tb.test_{module}", module, one, **options) for one in parameters)
+
+
+def _core_runs() -> tuple[Run, ...]:
+    """The random layers and states of a small core are in make test, those of others are long."""
+    found = []
+    for name, core in CORES.items():
+        found += runs("core", [core.parameters()], long=name not in ("8x8", "4x4"))
+    for part, name in enumerate(PARTS):
+        found += runs(
+            "core",
+            [CORES[name].parameters()],
+            "tb.test_core_random",
+            settings={PART: str(part)},
+            variant=f"part{part}",
+            long=str(part) not in ("0", SMALL_PART),
+        )
+    small, large = [CORES["4x4"].parameters()], [CORES["8x8"].parameters()]
+    found += runs("core", small, "tb.test_core_states")
+    # The control of the large core is that of the small one; Icarus would take long.
+    found += runs(
+        "core", large, "tb.test_core_states", variant="large", long=True, simulators=("verilator",)
+    )
+    # Verilator cannot force a wire.
+    found += runs("core", small, "tb.test_core_wires", simulators=("icarus",))
+    return tuple(found)
+
+
+_PE = builds(
+    ("ACT_WIDTH", "WEIGHT_WIDTH", "PSUM_WIDTH"), (4, 4, 16), (4, 4, 8), (2, 8, 13), (8, 2, 12)
+)
+_MUTATED_PE = builds(("ACT_WIDTH", "WEIGHT_WIDTH", "PSUM_WIDTH"), (4, 4, 11))
+_MUTATED_ARRAY = builds(ARRAY_NAMES, (4, 8, 4, 4, 10))
+_ARRAY_BENCHES = ("tb.run.array_bench", "tb.run.layer_bench")
+(_WIDE,) = builds(ARRAY_NAMES, (3, 5, 8, 2, 12))  # not square, other widths, no psum bit free
+
+TABLE = (
+    Module("pe", runs("pe", _PE), mutated=_MUTATED_PE, proven={"": {"PSUM_WIDTH": 11}}),
+    Module(
+        "delay",
+        runs("delay", builds(("WIDTH", "CYCLES"), (8, 1), (1, 1), (1, 5), (4, 2), (11, 15))),
+        mutated=builds(("WIDTH", "CYCLES"), (4, 2)),
+        proven={str(cycles): {"WIDTH": 4, "CYCLES": cycles} for cycles in (1, 2, 16)},
+    ),
+    Module(
+        "skew",
+        runs(
+            "skew",
+            builds(
+                ("LANES", "WIDTH", "REVERSE"),
+                (8, 4, 0),
+                (8, 16, 1),
+                (1, 3, 0),
+                (1, 3, 1),
+                (5, 1, 1),
+            ),
+        ),
+        mutated=builds(("LANES", "WIDTH", "REVERSE"), (5, 2, 0), (5, 2, 1)),
+        proven={
+            "": {"LANES": 8, "WIDTH": 4, "REVERSE": 0},
+            "reversed": {"LANES": 8, "WIDTH": 4, "REVERSE": 1},
+        },
+    ),
+    Module(
+        "systolic_array",
+        runs("systolic_array", builds(ARRAY_NAMES, *ARRAYS))
+        + runs("systolic_array", [DIAGRAMS], "tb.test_contract", measured=False),
+        mutated=_MUTATED_ARRAY,
+        proven={"": _MUTATED_ARRAY[0]},
+        gates=(
+            GateRuns("8x8", {}, ("tb.test_systolic_array", *_ARRAY_BENCHES)),
+            GateRuns("3x5", _WIDE, ("tb.test_systolic_array", "tb.run.array_bench")),
+            GateRuns("2x3", DIAGRAMS, ("tb.test_contract",)),
+        ),
+    ),
+    Module(
+        "load_first_pe",
+        runs("load_first_pe", _PE),
+        mutated=_MUTATED_PE,
+        proven={"": {"PSUM_WIDTH": 11}},
+    ),
+    Module(
+        "load_first_array",
+        tuple(
+            run
+            for bench in ("tb.run.array_bench", "tb.test_load_first_array")
+            for run in runs(
+                "load_first_array",
+                builds(ARRAY_NAMES, *ARRAYS),
+                bench,
+                settings=LOAD_FIRST_SETTINGS,
+                variant="load_first_array",
+            )
+        )
+        + runs("load_first_array", [DIAGRAMS], "tb.test_contract", measured=False),
+        mutated=_MUTATED_ARRAY,
+        mutated_benches=(
+            Bench("tb.test_load_first_array", LOAD_FIRST_SETTINGS),
+            Bench("tb.run.array_bench", LOAD_FIRST_SETTINGS),
+        ),
+        gates=(
+            GateRuns("8x8", {}, ("tb.test_load_first_array", *_ARRAY_BENCHES), LOAD_FIRST),
+            GateRuns("3x5", _WIDE, ("tb.test_load_first_array", "tb.run.array_bench"), LOAD_FIRST),
+            GateRuns("2x3", DIAGRAMS, ("tb.test_contract",), LOAD_FIRST),
+        ),
+    ),
+    Module(
+        "ram",
+        runs("ram", builds(("WIDTH", "DEPTH"), (32, 1024), (8, 16), (5, 10), (1, 2), (192, 3))),
+        mutated=builds(("WIDTH", "DEPTH"), (8, 16)),
+        proven={"": {"WIDTH": 4, "DEPTH": 8}},
+    ),
+    Module(
+        "banked_ram",
+        runs(
+            "banked_ram", builds(("WIDTH", "WORDS"), (32, 4608), (8, 16), (5, 10), (1, 2), (24, 3))
+        ),
+        mutated=builds(("WIDTH", "WORDS"), (8, 16), (5, 10)),
+        proven={"": {"WIDTH": 4, "WORDS": 5}},
+    ),
+    Module(
+        "bank_control",
+        runs("bank_control", builds(("WORDS",), (10,), (16,), (2,), (1024,), (4608,))),
+        mutated=builds(("WORDS",), (4,)),
+        proven={"": {"WORDS": 4}},
+    ),
+    Module(
+        "accumulator",
+        runs(
+            "accumulator",
+            builds(
+                ("COLS", "PSUM_WIDTH", "SUM_WIDTH", "PIXELS"),
+                (8, 11, 24, 8),
+                (8, 11, 24, 10),
+                (4, 10, 16, 16),
+                (1, 5, 12, 2),
+                (8, 11, 16, 300),
+            ),
+        ),
+        mutated=builds(("COLS", "PSUM_WIDTH", "SUM_WIDTH", "PIXELS"), (4, 10, 16, 16)),
+        proven={"": {"COLS": 2, "PSUM_WIDTH": 4, "SUM_WIDTH": 7, "PIXELS": 6}},
+    ),
+    Module(
+        "output_stage",
+        runs(
+            "output_stage",
+            builds(
+                ("COLS", "SUM_WIDTH", "TILES"), (8, 24, 4), (4, 16, 2), (5, 32, 16), (8, 24, 64)
+            ),
+        ),
+        mutated=builds(("COLS", "SUM_WIDTH", "TILES"), (4, 16, 2)),
+        proven={"": {"COLS": 1, "SUM_WIDTH": 5, "TILES": 2}},
+    ),
+    Module(
+        "output_fifo",
+        runs("output_fifo", builds(("WIDTH", "DEPTH"), (8, 4), (193, 32), (1, 8), (16, 16))),
+        mutated=builds(("WIDTH", "DEPTH"), (8, 4)),
+        proven={"": {"WIDTH": 8, "DEPTH": 4}},
+    ),
+    Module(
+        "weight_loader",
+        runs("weight_loader", builds(("COLS",), (4,), (5,), (8,), (16,))),
+        mutated=builds(("COLS",), (8,), (6,)),
+        proven={"": {"COLS": 8}, "6": {"COLS": 6}},
+    ),
+    Module("tap_range", runs("tap_range", [{}]), mutated=({},), proven={"": {}}),
+    Module(
+        "sequencer",
+        runs("sequencer", builds(("COLS",), (4,), (8,), (255,))),
+        mutated=builds(("COLS",), (8,)),
+        proven={name: {} for name in ("", "addresses", "rows", "cols", "final")},
+    ),
+    Module(
+        "address_generator",
+        runs("address_generator", [{}]),
+        mutated=({},),
+        proven={n: {} for n in ("", "memory", "starts", "maps_left", "rows_left", "fits")},
+    ),
+    Module(
+        "geometry",
+        runs(
+            "geometry",
+            # The last has the largest memories; it knows neither too many psums nor thresholds.
+            [
+                core.parameters()
+                for core in (
+                    Core(),
+                    Core(4, 16, 16, 4096, 1536, 4, 64),
+                    Core(8, 4, 32, 32768, 32768, 256, 32768),
+                )
+            ],
+        ),
+        mutated=(Core().parameters(),),
+        proven={"": {}},
+    ),
+    Module(
+        "registers",
+        runs(
+            "registers",
+            # The other build has every size different, and the largest and smallest that there are.
+            [Core().parameters(), Core(255, 200, 16, 32768, 2000, 256, 2).parameters()],
+        ),
+        mutated=(Core().parameters(),),
+        proven={"": {}},
+    ),
+    Module(
+        "control",
+        runs("control", builds(("COUNTER_WIDTH",), (32,), (10,))),
+        mutated=builds(("COUNTER_WIDTH",), (10,)),
+        proven={"": {}, "short counters": {"COUNTER_WIDTH": 10}},
+    ),
+    Module(
+        "core",
+        _core_runs(),
+        mutated=(CORES["4x4"].parameters(),),
+        mutated_benches=(
+            Bench("tb.test_core"),
+            Bench("tb.test_core_states"),
+            Bench("tb.test_core_random", {PART: SMALL_PART}),
+            Bench("tb.test_core_wires"),
+        ),
+        gates=(
+            GateRuns("4x4", CORES["4x4"].parameters(), ("tb.test_core", "tb.test_core_random")),
+            GateRuns("8x8", CORE_OF_ONE_IMAGE.parameters(), ("tb.test_core_layers",)),
+        ),
+    ),
+)
+MODULES = {module.name: module for module in TABLE}
+
+
+def runs_of(bench: str) -> tuple[Run, ...]:
+    """Returns all runs of a bench ("tb.test_pe") in the table, in its order."""
+    return tuple(run for module in TABLE for run in module.runs if run.bench == bench)
