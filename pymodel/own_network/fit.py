@@ -1,7 +1,6 @@
 """Whether the layers of any network fit the array, and their integers if they do."""
 
 from collections import Counter
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
@@ -9,34 +8,13 @@ from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
 from pymodel.hardware.core import MAX_ACTIVATION, MIN_WEIGHT, Core
+from pymodel.own_network.integers import FitError, Integers, Quantised
 from pymodel.own_network.layer_file import AddBias
 from pymodel.quantiser import SMALLEST_SCALE, Quantiser, QuantLayer
 from pymodel.reference.convolution import integer_convolution
 from pymodel.reference.layer_data import MAX_ABS_ERROR, MAX_ERROR_STEPS, LayerData
 
 BITS = 4  # of an activation, unsigned, and of a weight, signed
-
-
-class FitError(Exception):
-    """The message says why, in one line, without the layer's name."""
-
-
-@dataclass(frozen=True)
-class Quantised:
-    """A tensor on the grid code · scale."""
-
-    codes: Tensor  # whole numbers
-    scale: Tensor  # float32, of any shape with one value, or one per index of dimension 0
-    bits: int
-    signed: bool
-
-
-class Integers(NamedTuple):
-    """A layer's part in one forward pass, as its quantisers see it."""
-
-    activations: Quantised
-    weights: Quantised
-    bias: Tensor | None  # float32 [C_out]
 
 
 class Fit(NamedTuple):

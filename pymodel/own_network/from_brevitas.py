@@ -6,7 +6,7 @@ from typing import Any
 from brevitas.quant_tensor import IntQuantTensor
 from torch import nn
 
-from pymodel.own_network.fit import FitError, Integers, Quantised
+from pymodel.own_network.integers import FitError, Integers, Quantised
 
 
 def integers(layer: nn.Module, given: Any) -> Integers:

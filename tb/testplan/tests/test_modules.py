@@ -5,7 +5,7 @@ import importlib
 import re
 
 import pytest
-from cocotb.regression import Test, TestGenerator
+from cocotb import regression
 
 from pymodel.support.files import ROOT
 from tb.formal.proofs import PROOFS
@@ -66,7 +66,9 @@ def test_every_bench_of_the_table_has_cocotb_tests_and_runs_in_pytest():
         asked |= set(re.findall(r'@each_run\("([\w.]+)"\)', path.read_text()))
     for bench in {run.bench for module in TABLE for run in module.runs}:
         members = vars(importlib.import_module(bench)).values()
-        assert any(isinstance(member, Test | TestGenerator) for member in members)
+        assert any(
+            isinstance(member, regression.Test | regression.TestGenerator) for member in members
+        )
         assert bench in asked
 
 
