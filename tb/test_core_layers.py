@@ -17,7 +17,7 @@ from pymodel.hardware.thresholds import fold, thresholds
 from pymodel.images import load_images, normalise
 from pymodel.quantiser import quantised_layers
 from pymodel.reference.layer_data import MAX_ABS_ERROR, layer_data
-from tb.components.core_bench import CoreBench, check_layer, started
+from tb.components.core_driver import CoreBench, check_layer, started
 from tb.components.tile_run import compare_recovered
 from tb.sim.errors import BenchError
 from tb.sim.run import run_bench

@@ -6,7 +6,8 @@ import cocotb
 import numpy as np
 
 from pymodel.hardware.cycles import cycles
-from tb.components.core_bench import check_layer, random_data, random_layer, reference, started
+from tb.components.core_driver import check_layer, started
+from tb.components.random_layers import random_data, random_layer, reference
 from tb.components.scoreboard import compare
 from tb.testplan.modules import PART
 from tb.testplan.parametrise import each_run

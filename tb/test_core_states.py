@@ -23,14 +23,8 @@ from pymodel.hardware.core import Core, Layer, check
 from pymodel.hardware.cycles import cycles
 from pymodel.hardware.registers import Error, Mode
 from tb.components import cover_points
-from tb.components.core_bench import (
-    CoreBench,
-    check_layer,
-    random_data,
-    random_layer,
-    reference,
-    started,
-)
+from tb.components.core_driver import CoreBench, check_layer, started
+from tb.components.random_layers import random_data, random_layer, reference
 from tb.components.random_tiles import random_generator
 from tb.components.scoreboard import compare
 from tb.sim.waves import CLOCK_PERIOD_NS

@@ -13,7 +13,7 @@ from pymodel.hardware.registers import Mode
 from pymodel.reference.integer_network import InnerStage, Stage
 from pymodel.support.command import tell
 from pymodel.support.files import ROOT, publish, temporary_folder
-from tb.components.core_bench import check_layer, started
+from tb.components.core_driver import check_layer, started
 from tb.components.scoreboard import Place
 from tb.host.program import CORE, jobs_of
 from tb.sim.errors import BenchError

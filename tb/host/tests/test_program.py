@@ -11,7 +11,8 @@ from cocotb.triggers import ReadOnly, RisingEdge
 
 from pymodel.hardware.core import Layer
 from pymodel.hardware.registers import Mode
-from tb.components.core_bench import check_layer, random_data, reference, started
+from tb.components.core_driver import check_layer, started
+from tb.components.random_layers import random_data, reference
 from tb.host.build import prepare_host
 from tb.host.program import CORE, RESULT_BYTES, jobs_of, read_results, write_program
 from tb.host.simulate import PROGRAM, simulate, write_layers

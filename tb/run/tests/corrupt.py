@@ -28,8 +28,8 @@ from pymodel.hardware.thresholds import requantise
 from pymodel.reference.convolution import integer_convolution
 from pymodel.reference.layer_data import LayerData
 from tb import test_core_layers
-from tb.components import core_bench
-from tb.components.core_bench import CoreBench
+from tb.components import core_driver
+from tb.components.core_driver import CoreBench
 from tb.components.own_array import ArrayBench
 from tb.components.scoreboard import beat_words, first_difference
 
@@ -218,7 +218,7 @@ def corrupt_core(
         image, channel, y, x = place = tuple(int(rng.integers(size)) for size in sums.shape)
         wrong = sums.copy()
         wrong[place] += rng.choice((-1, 1))
-        patch.setattr(core_bench, "reference", lambda *_: wrong)
+        patch.setattr(core_driver, "reference", lambda *_: wrong)
         must_say(
             f"mismatch: output tile {channel // bench.core.cols}, image {image}, pixel ({y}, {x}), "
             f"channel {channel}: expected {wrong[place]}, got {sums[place]} "

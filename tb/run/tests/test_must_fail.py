@@ -26,7 +26,8 @@ from pymodel.images import load_images
 from pymodel.quantiser import quantised_layers
 from pymodel.reference.layer_data import layer_data
 from tb import test_core_layers
-from tb.components.core_bench import reference, started
+from tb.components.core_driver import started
+from tb.components.random_layers import reference
 from tb.components.scoreboard import compare, first_difference
 from tb.host.build import prepare_host
 from tb.host.program import CORE, RESULT_BYTES, jobs_of, read_results, write_program

@@ -69,11 +69,11 @@ def imports_of_tests(root: Path) -> list[str]:
             if "tests" in name.parts or path.name.startswith("test_"):
                 continue
             for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-                modules = [alias.name for alias in getattr(node, "names", ())]
+                if not isinstance(node, ast.Import | ast.ImportFrom):
+                    continue
+                modules = [alias.name for alias in node.names]
                 if isinstance(node, ast.ImportFrom):
                     modules = [node.module or "", *(f"{node.module}.{n}" for n in modules)]
-                elif not isinstance(node, ast.Import):
-                    continue
                 for module in modules:
                     parts = module.split(".")
                     if parts[0] in TOP and ("tests" in parts or parts[-1].startswith("test_")):

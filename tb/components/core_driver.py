@@ -1,15 +1,12 @@
-"""The core on its AXI interfaces, as a host drives it; its reference; random layers for it."""
+"""Drives the core on its AXI interfaces as a host does, and checks a layer that it runs."""
 
 import itertools
 import logging
-import math
-from collections.abc import Sequence
 
 import cocotb
 import numpy as np
-import torch
 from cocotb.clock import Clock
-from cocotb.handle import HierarchyObject, ValueObjectBase
+from cocotb.handle import HierarchyObject
 from cocotb.triggers import ClockCycles, RisingEdge
 from cocotb.utils import get_sim_time
 from cocotbext.axi import (
@@ -23,34 +20,20 @@ from cocotbext.axi import (
 )
 
 from pymodel.hardware import registers
-from pymodel.hardware.core import (
-    Core,
-    Layer,
-    act_vectors,
-    check,
-    result_vectors,
-    results,
-    threshold_vectors,
-    weight_vectors,
-)
+from pymodel.hardware.core import Core, Layer, act_vectors, threshold_vectors, weight_vectors
 from pymodel.hardware.cycles import cycles
 from pymodel.hardware.register_fields import Register
-from pymodel.hardware.registers import Error, Mode
-from pymodel.hardware.thresholds import requantise
-from pymodel.reference.convolution import integer_convolution
+from pymodel.hardware.registers import Error
 from tb.components import cover_points
-from tb.components.packing import pack, unpack
-from tb.components.scoreboard import EMPTY, beat_words, compare
+from tb.components.core_monitor import CoreMonitor
+from tb.components.core_results import decode
+from tb.components.packing import pack
+from tb.components.random_layers import reference
+from tb.components.scoreboard import EMPTY, compare
 from tb.sim.errors import BenchError
 from tb.sim.waves import CLOCK_PERIOD_NS
 
 STREAMS = ("act", "weight", "threshold")
-# The channels that the core drives, and what must hold while they are stalled
-STALLABLE = {
-    "m_axis_t": ("data", "keep", "last"),
-    "s_axil_b": ("resp",),
-    "s_axil_r": ("data", "resp"),
-}
 
 
 class CoreBench:
@@ -61,7 +44,6 @@ class CoreBench:
         names = vars(Core())
         self.ended = 0.0  # ns, when the last layer was seen to be done
         self.configured: Layer | None = None  # the layer that was written last
-        self.started: Layer | None = None  # and the one that was started last
         self.core = Core(**{name: int(getattr(dut, name.upper()).value) for name in names})
         cocotb.start_soon(Clock(dut.clk_i, CLOCK_PERIOD_NS, unit="ns").start())
         dut.rst_i.value = 1
@@ -82,63 +64,10 @@ class CoreBench:
             *self.sources.values(),
             self.sink,
         ]
-        self.taken = 0  # beats that have left the core
-        for prefix, payload in STALLABLE.items():
-            cocotb.start_soon(self.hold_while_stalled(prefix, payload))
-        cocotb.start_soon(self.hang())
+        self.monitor = CoreMonitor(dut, self.core)
         for channel in (master.write_if, master.read_if, *self.sources.values(), self.sink):
             channel.log.setLevel(logging.WARNING)
         cover_points.watch(cover_points.core, dut)
-
-    async def hold_while_stalled(self, prefix: str, payload: tuple[str, ...]) -> None:
-        """For ever: BenchError if valid falls, or its payload changes, while ready is low (AXI).
-
-        And for X or Z in what is valid.
-        """
-        clock, reset = RisingEdge(self.dut.clk_i), self.dut.rst_i
-        valid, ready, *data = (
-            getattr(self.dut, f"{prefix}{name}") for name in ("valid", "ready", *payload)
-        )
-        stalled = None
-        beat = 0  # of its packet
-        while True:
-            await clock
-            if int(reset.value):
-                stalled, beat = None, 0
-                continue
-            try:
-                seen = [int(handle.value) for handle in data] if int(valid.value) else None
-                taken = seen is not None and bool(int(ready.value))
-            except ValueError:
-                raise BenchError(self.unknown(prefix, beat, (valid, ready, *data))) from None
-            if stalled is not None and seen != stalled:
-                raise BenchError(f"{prefix}valid or its payload changed while ready was low")
-            stalled = None if taken else seen
-            self.taken += taken
-            beat = 0 if taken and seen[-1] else beat + taken
-
-    async def hang(self) -> None:
-        """For ever: BenchError if nothing leaves the core for longer than any layer takes."""
-        tiles = self.core.weight_words // self.core.cols
-        longest = 5000 + 3 * self.core.pixels * tiles
-        idle = 0  # quarters of that
-        while idle < 4:
-            before = self.taken
-            await ClockCycles(self.dut.clk_i, longest // 4)
-            idle = idle + 1 if self.taken == before else 0
-        raise BenchError(f"the core hangs: nothing has left it for {longest:,} cycles")
-
-    def unknown(self, prefix: str, beat: int, handles: Sequence[ValueObjectBase]) -> str:
-        """Where X or Z is: the first of `handles` that holds one; of a result, whose it is."""
-        handle = next(handle for handle in handles if not handle.value.is_resolvable)
-        words = f"X or Z on {handle._name}"
-        if handle._name != "m_axis_tdata" or self.started is None:
-            return f"{words}: {handle.value}" if len(handle) <= 32 else words
-        width = 4 if self.started.mode == Mode.CODES else self.core.sum_width
-        bit = next(i for i, bit in enumerate(reversed(str(handle.value))) if bit not in "01")
-        tile = beat // (self.started.images * math.prod(self.started.output_size))
-        channel = tile * self.core.cols + bit // width
-        return f"{words}: {beat_words(beat, self.started)}, channel {channel}, {self.started}"
 
     async def reset(self, duration: int = 2) -> None:
         """Some cycles of reset; what the streams had still to send is dropped."""
@@ -217,7 +146,7 @@ class CoreBench:
 
     async def start(self) -> AxiResp:
         """Write CONTROL.start. Afterwards the interrupt is the new layer's."""
-        self.started = self.configured
+        self.monitor.layer = self.configured
         answer = await self.write(registers.CONTROL, start=1)
         await ClockCycles(self.dut.clk_i, 2)
         return answer
@@ -249,27 +178,7 @@ class CoreBench:
         data = bytes(self.sink.recv_nowait(compact=True).tdata)
         if not more and not self.sink.empty():
             raise BenchError(f"extra output: more than one packet came, {layer}")
-        width = 4 if layer.mode == Mode.CODES else self.core.sum_width
-        size = self.core.cols * width // 8
-        beats = [int.from_bytes(data[i : i + size], "little") for i in range(0, len(data), size)]
-        vectors = unpack(beats, self.core.cols, width)
-        if layer.mode == Mode.CODES:
-            vectors %= 16  # unsigned
-        pixels = layer.images * layer.output_size[0] * layer.output_size[1]
-        needed = layer.tiles(self.core)[1] * pixels
-        if len(data) != needed * size:
-            kind = "missing" if len(data) < needed * size else "extra"
-            words = f"{kind} output: {len(data)} bytes came, expected {needed * size}, {layer}"
-            if expected is not None:
-                wanted = result_vectors(expected, self.core)
-                same = min(len(vectors), needed)
-                real = result_vectors(np.ones_like(expected), self.core) == 1  # channels that exist
-                wrong = np.flatnonzero(((vectors[:same] != wanted[:same]) & real[:same]).any(1))
-                beat = int(wrong[0]) if len(wrong) else same
-                after = "after the last" if beat == needed else beat_words(beat, layer)
-                words += f"; it begins at beat {beat}: {after}"
-            raise BenchError(words)
-        return results(vectors, layer)
+        return decode(data, layer, self.core, expected)
 
     async def run(self, layer: Layer, codes, weights, thresholds=None) -> np.ndarray:
         """Load, configure, start and finish a layer, all of them as early as possible."""
@@ -318,57 +227,3 @@ async def check_layer(bench: CoreBench, layer: Layer, data) -> np.ndarray:
     assert counted == predicted, f"{counted} cycles, the model says {predicted}, {layer}"
     assert (await bench.read(registers.STALLS))["count"] == 0
     return got
-
-
-def reference(layer: Layer, codes, weights, table=None) -> np.ndarray:
-    """What the core must send, int64 [N, C_out, H', W'], from PyTorch's convolution."""
-    sums = integer_convolution(
-        torch.as_tensor(codes), torch.as_tensor(weights), layer.stride, layer.padding
-    )
-    if layer.mode == Mode.RELU:
-        sums = sums.relu()
-    if layer.mode == Mode.CODES:
-        sums = requantise(sums, table)
-    return sums.numpy()
-
-
-def random_layer(rng: np.random.Generator, core: Core) -> Layer:
-    """Any layer that the core takes, mostly small."""
-    while True:
-        kernel = int(rng.choice([1, 2, 3, 3, 3, 4, 5, 6, 7]))
-        height, width = (int(n) for n in rng.integers(1, rng.choice([3, 6, 12]) + 1, 2))
-        layer = Layer(
-            height,
-            width,
-            int(rng.integers(1, rng.choice([1, 2, 4]) * core.rows + 1)),
-            int(rng.integers(1, rng.choice([1, 2, 3]) * core.cols + 1)),
-            kernel,
-            int(rng.integers(1, 3)),
-            int(rng.integers(0, min(4, kernel))),
-            int(rng.choice([1, 1, 2, 3, 8])),
-            Mode(int(rng.integers(3))),
-        )
-        if check(layer, core) == Error.NONE and cycles(layer, core) < 2500:
-            return layer
-
-
-def random_data(layer: Layer, rng: np.random.Generator) -> list[np.ndarray | None]:
-    """Codes, weights and, for mode CODES, thresholds; many of them extremes."""
-
-    def biased(shape, low, high):
-        values = rng.integers(low, high + 1, shape)
-        return np.where(
-            rng.random(shape) < rng.choice([0.1, 0.9]), rng.choice([low, high], shape), values
-        )
-
-    codes = biased((layer.images, layer.in_channels, layer.height, layer.width), 0, 15)
-    shape = (layer.out_channels, layer.in_channels, layer.kernel, layer.kernel)
-    weights = biased(shape, -8, 7)
-    if layer.mode != Mode.CODES:
-        return [codes, weights, None]
-    sums = reference(Layer(**vars(layer) | {"mode": Mode.SUMS}), codes, weights)
-    # Thresholds where the sums are, many of them equal to one.
-    table = np.sort(rng.choice(sums.reshape(-1), (layer.out_channels, 16)), 1)
-    table[:, 0] = rng.integers(0, 2, layer.out_channels)
-    table[:, 1:] = np.where(table[:, :1] == 1, ~table[:, :0:-1], table[:, 1:])
-    return [codes, weights, table]

@@ -1,0 +1,64 @@
+"""Random layers for the core with their data, and what the core must send for any layer."""
+
+import numpy as np
+import torch
+
+from pymodel.hardware.core import Core, Layer, check
+from pymodel.hardware.cycles import cycles
+from pymodel.hardware.registers import Error, Mode
+from pymodel.hardware.thresholds import requantise
+from pymodel.reference.convolution import integer_convolution
+
+
+def reference(layer: Layer, codes, weights, table=None) -> np.ndarray:
+    """What the core must send, int64 [N, C_out, H', W'], from PyTorch's convolution."""
+    sums = integer_convolution(
+        torch.as_tensor(codes), torch.as_tensor(weights), layer.stride, layer.padding
+    )
+    if layer.mode == Mode.RELU:
+        sums = sums.relu()
+    if layer.mode == Mode.CODES:
+        sums = requantise(sums, table)
+    return sums.numpy()
+
+
+def random_layer(rng: np.random.Generator, core: Core) -> Layer:
+    """Any layer that the core takes, mostly small."""
+    while True:
+        kernel = int(rng.choice([1, 2, 3, 3, 3, 4, 5, 6, 7]))
+        height, width = (int(n) for n in rng.integers(1, rng.choice([3, 6, 12]) + 1, 2))
+        layer = Layer(
+            height,
+            width,
+            int(rng.integers(1, rng.choice([1, 2, 4]) * core.rows + 1)),
+            int(rng.integers(1, rng.choice([1, 2, 3]) * core.cols + 1)),
+            kernel,
+            int(rng.integers(1, 3)),
+            int(rng.integers(0, min(4, kernel))),
+            int(rng.choice([1, 1, 2, 3, 8])),
+            Mode(int(rng.integers(3))),
+        )
+        if check(layer, core) == Error.NONE and cycles(layer, core) < 2500:
+            return layer
+
+
+def random_data(layer: Layer, rng: np.random.Generator) -> list[np.ndarray | None]:
+    """Codes, weights and, for mode CODES, thresholds; many of them extremes."""
+
+    def biased(shape, low, high):
+        values = rng.integers(low, high + 1, shape)
+        return np.where(
+            rng.random(shape) < rng.choice([0.1, 0.9]), rng.choice([low, high], shape), values
+        )
+
+    codes = biased((layer.images, layer.in_channels, layer.height, layer.width), 0, 15)
+    shape = (layer.out_channels, layer.in_channels, layer.kernel, layer.kernel)
+    weights = biased(shape, -8, 7)
+    if layer.mode != Mode.CODES:
+        return [codes, weights, None]
+    sums = reference(Layer(**vars(layer) | {"mode": Mode.SUMS}), codes, weights)
+    # Thresholds where the sums are, many of them equal to one.
+    table = np.sort(rng.choice(sums.reshape(-1), (layer.out_channels, 16)), 1)
+    table[:, 0] = rng.integers(0, 2, layer.out_channels)
+    table[:, 1:] = np.where(table[:, :1] == 1, ~table[:, :0:-1], table[:, 1:])
+    return [codes, weights, table]
