@@ -6,6 +6,7 @@ pytest itself runs the examples in docs/*.md (pyproject.toml).
 
 import ast
 import re
+import tomllib
 from collections import Counter
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from pymodel.support.moved import FILES
 from tb.report.command_results import CHECKS
 
 README_LINES = 160
-TOP = "rtl|tb|pymodel|training|docs"
+FOLDERS = ("rtl", "tb", "pymodel", "training", "docs")
 # What a document may name although it is not there: placeholders, and files of a user.
 PLACEHOLDER = re.compile(r"\bX\b|_X\b|my_|<")
 # What is named here and comes with other changes
@@ -26,12 +27,8 @@ PENDING = {"docs/squeezed_layer.ipynb", "tb/testplan/modules.py"}
 
 def files(*endings: str) -> list[Path]:
     """Files of the repository with these endings; not what was built or installed."""
-    folders = [path for path in ROOT.iterdir() if path.is_dir() and path.name != "build"]
-    found = [*ROOT.iterdir()]
-    for folder in folders:
-        if not folder.name.startswith("."):
-            found += folder.rglob("*")
-    return sorted(path for path in found if path.suffix in endings)
+    found = [path for folder in FOLDERS for path in (ROOT / folder).rglob("*")]
+    return sorted(path for path in [*ROOT.iterdir(), *found] if path.suffix in endings)
 
 
 DOCUMENTS = files(".md")
@@ -74,7 +71,7 @@ def wrong_links(document: Path, text: str) -> list[str]:
 
 def wrong_files(text: str) -> list[str]:
     """Files of the repository that `text` names, in prose or examples, and that are not there."""
-    named = set(re.findall(rf"(?<![\w./-])(?:{TOP})/[\w./-]*\w\.\w+", text))
+    named = set(re.findall(rf"(?<![\w./-])(?:{'|'.join(FOLDERS)})/[\w./-]*\w\.\w+", text))
     wrong = [
         f"{name}: no such file"
         for name in sorted(named - FILES.keys() - PENDING)
@@ -153,6 +150,32 @@ def missing_keys(text: str) -> list[str]:
     return wrong
 
 
+def too_long(text: str) -> list[str]:
+    """That the README has more lines than it may."""
+    lines = len(text.splitlines())
+    return [f"{lines} lines, expected at most {README_LINES}"] if lines > README_LINES else []
+
+
+def not_linked(text: str, names: set[str]) -> list[str]:
+    """Those of `names` to which `text` has no link."""
+    return sorted(name for name in names if f"]({name})" not in prose(text))
+
+
+def newest_version(changelog: str) -> str:
+    """The version that the changelog begins with."""
+    return re.findall(r"^## (.*)$", changelog, re.MULTILINE)[0]
+
+
+def project_version(pyproject: str) -> str:
+    """The version in pyproject.toml."""
+    return tomllib.loads(pyproject)["project"]["version"]
+
+
+def old_names(changelog: str) -> dict[str, str]:
+    """Old and new names of modules in the changelog's table."""
+    return dict(re.findall(r"^\| `(.*)` \| `(.*)` \|$", changelog, re.MULTILINE))
+
+
 @every_document
 def test_links(document):
     assert wrong_links(document, document.read_text()) == []
@@ -165,15 +188,15 @@ def test_files_and_modules_that_are_named_are_there(document):
 
 
 def test_the_readme_is_short():
-    assert len((ROOT / "README.md").read_text().splitlines()) <= README_LINES
+    assert too_long((ROOT / "README.md").read_text()) == []
 
 
 def test_the_index_has_every_document():
     """docs/README.md links all documents of its folder; the README links the index."""
-    index = (ROOT / "docs" / "README.md").read_text()
-    for document in (ROOT / "docs").glob("*.md"):
-        assert document.name == "README.md" or f"]({document.name})" in index, document.name
-    assert "](docs/README.md)" in (ROOT / "README.md").read_text()
+    names = {path.name for path in (ROOT / "docs").glob("*.md")} - {"README.md"}
+    assert len(names) > 10
+    assert not_linked((ROOT / "docs" / "README.md").read_text(), names) == []
+    assert not_linked((ROOT / "README.md").read_text(), {"docs/README.md"}) == []
 
 
 @pytest.mark.parametrize("folder", ["tb", "pymodel"])
@@ -209,21 +232,17 @@ def test_figures_of_the_readme_are_those_of_the_results_page():
 
 
 def test_version_is_that_of_the_changelog():
-    version = re.search(r'^version = "(.*)"$', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
-    headings = re.findall(r"^## (.*)$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
-    assert headings[0] == version[1]
+    changelog = (ROOT / "CHANGELOG.md").read_text()
+    assert newest_version(changelog) == project_version((ROOT / "pyproject.toml").read_text())
 
 
 def test_the_changelog_has_every_old_name():
-    rows = dict(
-        re.findall(r"^\| `(.*)` \| `(.*)` \|$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
-    )
     moved = {}
     for package in ("pymodel", "tb"):
         for path in (ROOT / package / "moved").glob("[!_]*.py"):
             (new,) = re.findall(r'forward\(__spec__, "(.*)"\)', path.read_text())
             moved[f"{package}.{path.stem}"] = new
-    assert rows == moved
+    assert old_names((ROOT / "CHANGELOG.md").read_text()) == moved
 
 
 def test_json_keys_are_documented():
@@ -307,3 +326,12 @@ def test_a_figure_and_a_key_that_are_missing_are_found():
     assert missing_keys(text.replace("`psum_mismatches`, `outputs_checked`", "")) == [
         "layer.json: psum_mismatches"
     ]
+
+
+def test_length_index_version_and_old_names_are_found():
+    assert too_long(README_LINES * "line\n") == []
+    assert too_long((README_LINES + 1) * "line\n") == ["161 lines, expected at most 160"]
+    assert not_linked("[a](a.md)\n```\n[b](b.md)\n```\n", {"a.md", "b.md"}) == ["b.md"]
+    assert newest_version("# Changelog\n\n## 0.3.0\n\n## 0.2.0\n") == "0.3.0"
+    assert project_version('[project]\nversion = "0.2.0"\n') == "0.2.0"
+    assert old_names("| `tb.layer` | `tb.run.layer` |\n| a | b |\n") == {"tb.layer": "tb.run.layer"}
