@@ -3,7 +3,7 @@
 python -m training.compare
 python -m training.compare build/quick-0 build/quick-1 build/full-float --figure build/networks.svg
 
-Without folders, those that ship: what the README says of the networks is printed by it.
+Without folders, those that ship: what README.md beside says of the networks is printed by it.
 """
 
 import csv

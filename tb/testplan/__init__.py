@@ -1,1 +1,1 @@
-"""Says of each RTL module which builds, benches, proofs and netlists it has."""
+"""Says of each RTL module which builds, benches, properties and faults it has."""

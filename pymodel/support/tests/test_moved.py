@@ -12,7 +12,7 @@ from pymodel.support.files import ROOT
 OLD = sorted(
     f"{package}.{path.stem}"
     for package in ("pymodel", "tb")
-    for path in (ROOT / package / "moved").glob("*.py")
+    for path in (ROOT / package / "moved").glob("[!_]*.py")
 )
 
 
