@@ -1,6 +1,6 @@
-// The sources of module core. The names are relative to this file, as in the lists of taxi and Ibex.
-//   with -F, which Verilator and most other simulators know: verilator -F rtl/core.f
-//   with -f, from this folder: iverilog -f core.f
+// The sources of module core; names are relative to this file, as in the lists of taxi and Ibex.
+//   -F, which Verilator and most other simulators have: verilator -F rtl/core.f
+//   -f, from this folder: iverilog -f core.f
 pe.v
 skew.v
 systolic_array.v

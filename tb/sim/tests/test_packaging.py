@@ -133,7 +133,7 @@ def test_fusesoc_stops_at_a_source_left_out_and_at_a_warning(project):
 
     shutil.copy(ROOT / FUSESOC, project)
     skew = project / "rtl" / "skew.v"
-    skew.write_text(skew.read_text().replace("\nendmodule", "\n  wire unused;\nendmodule"))
+    skew.write_text(skew.read_text().replace("\nendmodule", "\n  wire idle;\nendmodule"))
     result = fusesoc(project, "lint", "systolic_array")
     assert result.returncode != 0
     assert "UNUSEDSIGNAL" in result.stderr
