@@ -15,7 +15,7 @@ export PYTHON ?= python3
 export PYTHONDONTWRITEBYTECODE := 1
 
 .DEFAULT_GOAL := layer
-.PHONY: layer check accuracy network scaling report vectors replay test lint bench formal mutate synth pnr registers train cost compare evaluate gtkwave clean help setup netlist coverage soak
+.PHONY: layer check accuracy network scaling report vectors replay test lint bench formal mutate synth pnr registers train cost compare evaluate gtkwave waves clean help setup netlist coverage soak
 
 layer: SIM ?= icarus
 layer: setup ## Run a trained layer on the array (DUT, SIM, IMAGES, LAYER, MODEL, WAVES=1)
@@ -106,7 +106,10 @@ evaluate: setup ## Accuracy on the 10,000 test images, squeezed layer in float a
 	@$(PY) -m training.evaluate $(if $(DATA),--data "$(DATA)") --model "$(MODEL)" $(ARGS)
 
 gtkwave: setup ## Open the waveform that make WAVES=1 wrote (WAVE=mismatch: that of a failing run)
-	@$(PY) -m tb.sim $(WAVE) $(ARGS)
+	@$(PY) -m tb.sim $(WAVE) --viewer gtkwave $(ARGS)
+
+waves: setup ## Open that waveform in Surfer if it is there, else in GTKWave (WAVE, WAVEFORM_VIEWER)
+	@$(PY) -m tb.sim $(WAVE) $(if $(WAVEFORM_VIEWER),--viewer "$(WAVEFORM_VIEWER)") $(ARGS)
 
 clean: ## Remove all that was built, state of a training included; .venv stays
 	@rm -rf build .pytest_cache .ruff_cache
