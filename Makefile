@@ -61,10 +61,13 @@ bench: setup ## Cycles of the core on every layer; speed with cocotb and without
 	@$(PY) -m tb.run bench --model "$(MODEL)" $(ARGS)
 
 ##@ look
-.PHONY: gtkwave
+.PHONY: gtkwave waves
 
 gtkwave: setup ## Open the waveform that make WAVES=1 wrote (WAVE=mismatch: that of a failing run)
-	@$(PY) -m tb.sim $(WAVE) $(ARGS)
+	@$(PY) -m tb.sim $(WAVE) --viewer gtkwave $(ARGS)
+
+waves: setup ## Open that waveform in Surfer if it is there, else in GTKWave (WAVE, WAVEFORM_VIEWER)
+	@$(PY) -m tb.sim $(WAVE) $(if $(WAVEFORM_VIEWER),--viewer "$(WAVEFORM_VIEWER)") $(ARGS)
 
 ##@ own network and array
 .PHONY: check vectors replay

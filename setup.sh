@@ -1,7 +1,8 @@
 #!/bin/sh
 # Installs what is missing, and says so: .venv with the pinned packages, and from the distribution
-# Icarus Verilog and the parts of Python that Debian ships apart. Called by the Makefile;
-# with the argument "browser" also Chromium, which only the test of the report's page needs.
+# Icarus Verilog and the parts of Python that Debian ships apart. The Makefile calls it. With the
+# argument "browser" it also installs Chromium, which only the test of the report's page needs, and
+# with "notebook" Jupyter. Python packages come from where pip's own variables say.
 set -eu
 cd "$(dirname "$0")"
 PYTHON=${PYTHON:-python3}
@@ -47,11 +48,30 @@ fi
   echo "error: $PWD/build: cannot be written to; make needs a folder of yours, or a copy of this one" >&2
   exit 1
 }
-if [ ! -e .venv/installed ] || [ requirements.txt -nt .venv/installed ]; then
-  echo "Installing the pinned Python packages into .venv (a few minutes, torch is large)"
+# pinned FILE WORDS...: install what FILE pins, unless that was done since FILE changed; say so before.
+pinned() {
+  file=$1
+  mark=.venv/installed${file#requirements}
+  mark=${mark%.txt}
+  shift
+  if [ -e "$mark" ] && [ ! "$file" -nt "$mark" ]; then return; fi
+  awk '/^# What these bring along/ { rest = 1 }
+    /==/ { sub(/==.*/, ""); if (rest) others++; else names = names ", " $0 }
+    END { printf "Installing into .venv: %s", substr(names, 3)
+          print others ? ", and what these bring along (" others ")" : "" }' "$file"
+  printf '%s\n' "$@"
   [ -x .venv/bin/pip ] || "$PYTHON" -m venv .venv
-  .venv/bin/python -m pip --quiet --disable-pip-version-check install -r requirements.txt
-  touch .venv/installed
+  .venv/bin/python -m pip --quiet --disable-pip-version-check install -r "$file" || {
+    echo "error: pip could not install what $PWD/$file pins; its reason stands above" >&2
+    exit 1
+  }
+  touch "$mark"
+}
+pinned requirements.txt \
+  "To download, unless pip has it: about 300 MB, and torch: 200 MB as a CPU build, several GB with CUDA." \
+  "To choose another source: PIP_INDEX_URL, PIP_EXTRA_INDEX_URL, PIP_FIND_LINKS, PIP_CONSTRAINT."
+if [ "${1:-}" = notebook ]; then
+  pinned requirements-notebook.txt "To download, unless pip has it: about 35 MB, with what Jupyter brings along."
 fi
 
 # cocotb loads Python as a shared library into the simulator.

@@ -20,7 +20,7 @@ from pymodel.support.files import RESULTS, write_json
 from tb.components.tile_run import Record
 from tb.run.suspects import LEAST_AGREEMENT, Diagnosis, diagnose
 from tb.sim.wave_window import cut_waveform
-from tb.sim.waves import WAVES, Watch
+from tb.sim.waves import SAVE_FILES, WAVES, Watch
 
 SHOWN = 8  # psum vectors and columns in a map
 SUSPECTS = 3  # in the table
@@ -31,7 +31,7 @@ MISMATCH = RESULTS / "mismatch.json"
 
 def forget() -> None:
     """Remove what an earlier run left, so that what is there afterwards is of this one."""
-    for path in (MISMATCH, WAVEFORM, WAVEFORM.with_suffix(".gtkw")):
+    for path in (MISMATCH, WAVEFORM, *map(WAVEFORM.with_suffix, SAVE_FILES.values())):
         path.unlink(missing_ok=True)
 
 

@@ -1,16 +1,24 @@
-"""Waveforms: `make WAVES=1` writes that of the main job, `make gtkwave` opens it in GTKWave.
+"""Waveforms: `make WAVES=1` writes that of the main job, `make waves` opens it in a viewer.
 
-python -m tb.sim             # make gtkwave
-python -m tb.sim mismatch    # make gtkwave WAVE=mismatch
+python -m tb.sim                              # make waves: Surfer if it is installed, else GTKWave
+python -m tb.sim mismatch                     # make waves WAVE=mismatch
+python -m tb.sim --viewer gtkwave             # make waves WAVEFORM_VIEWER=gtkwave, or make gtkwave
+
+Beside a waveform lie a save file for GTKWave (.gtkw) and a command file for Surfer (.sucl), which
+show the same signals. The command file follows Surfer's documentation; it is untested, since nobody
+has opened one in Surfer yet. There, values have the default number format, and groups are dividers.
 """
 
+import io
 import json
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TextIO
 
 from cocotb.handle import HierarchyObject, LogicObject, PackedObject
 from vcd.gtkw import GTKWSave
@@ -23,45 +31,69 @@ CLOCK_PERIOD_NS = 10
 WAVES = ROOT / "build" / "waves"
 WAVEFORM = WAVES / "layer.fst"
 SETTINGS = "SYSTOLIC_WATCH"  # environment variable that carries a Watch into the simulator
+SAVE_FILES = {"surfer": ".sucl", "gtkwave": ".gtkw"}  # per viewer, the preferred one first
 
 
 @dataclass(frozen=True)
 class Watch:
-    """A waveform of a run of an array: the array's adapter writes its save file."""
+    """A waveform of a run of an array: the array's adapter writes the viewers' files."""
 
-    waveform: str  # where it will be; the save file goes beside it
+    waveform: str  # where it will be; the viewers' files go beside it
     stop: int = 0  # cycle after which the simulation ends, if not 0
-    marker: int = -1  # in the save file, in the simulator's time steps, −1 for none
+    marker: int = -1  # time that the viewer marks, in the simulator's time steps, −1 for none
 
     def settings(self) -> dict[str, str]:
-        """Environment variables for the simulator."""
+        """Returns the environment variables that carry the watch into the simulator."""
         return {SETTINGS: json.dumps(asdict(self))}
 
     @classmethod
     def of_this_run(cls) -> "Watch | None":
-        """In the simulator: what the command asked for, if it did."""
+        """Returns the watch that the simulator was started with, or None."""
         text = os.environ.get(SETTINGS)
         return cls(**json.loads(text)) if text else None
 
     def write_save_file(self, trace: Callable[[GTKWSave], None]) -> None:
-        """`trace` names the signals."""
-        path = Path(self.waveform).with_suffix(".gtkw")
-        with replacing(path) as temporary, temporary.open("w") as file:
-            save = GTKWSave(file)
-            save.dumpfile(self.waveform)
-            save.zoom_markers(-16.3, self.marker)
-            save.size(1600, 1000)
-            save.signals_width(330)
-            trace(save)
+        """Write GTKWave's save file and Surfer's command file; `trace` names the signals."""
+        gtkwave, surfer = io.StringIO(), io.StringIO()
+        save = SaveFile(gtkwave, surfer)
+        save.dumpfile(self.waveform)
+        save.zoom_markers(-16.3, self.marker)
+        save.size(1600, 1000)
+        save.signals_width(330)
+        trace(save)
+        if self.marker >= 0:
+            print(f"cursor_set {self.marker}", file=surfer)
+        for viewer, file in (("gtkwave", gtkwave), ("surfer", surfer)):
+            with replacing(Path(self.waveform).with_suffix(SAVE_FILES[viewer])) as temporary:
+                temporary.write_text(file.getvalue())
+
+
+class SaveFile(GTKWSave):
+    """GTKWave's save file; to `surfer` go the commands by which Surfer shows the same signals."""
+
+    def __init__(self, gtkwave: TextIO, surfer: TextIO):
+        super().__init__(gtkwave)
+        self.surfer = surfer
+
+    def trace(self, name: str, *args, **options) -> None:
+        """Add a signal. Its range of bits is part of the name for GTKWave, and not for Surfer."""
+        super().trace(name, *args, **options)
+        bare = re.sub(r"\[\d+:\d+\]$", "", name)
+        print(f"variable_add {bare}", file=self.surfer)
+
+    def begin_group(self, name: str, *args, **options) -> None:
+        """Begin a group. For Surfer it is a divider, whose name is one word."""
+        super().begin_group(name, *args, **options)
+        print(f"divider_add {name.replace(' ', '_')}", file=self.surfer)
 
 
 def time_ns(cycle: int) -> int:
-    """When `cycle` of the main job begins in its waveform, ns; two of reset come before cycle 0."""
+    """Returns when `cycle` of the main job begins, in ns; two cycles of reset come first."""
     return (2 + cycle) * CLOCK_PERIOD_NS
 
 
 def trace_top(save: GTKWSave, dut: HierarchyObject, clock: str) -> None:
-    """The signals of the top module, its clock first."""
+    """Add the signals of the top module to a save file, the clock first."""
     top = dut._name
     save.treeopen(f"{top}.")
     save.trace(f"{top}.{clock}")
@@ -74,7 +106,7 @@ def trace_top(save: GTKWSave, dut: HierarchyObject, clock: str) -> None:
 
 
 def trace_array(save: GTKWSave, rows: int = 8, cols: int = 8) -> None:
-    """Our array's, grouped: inputs and outputs, then per row and column what each PE holds."""
+    """Add the signals of systolic_array in groups: ports, then what the PE of each place holds."""
     top = "systolic_array"
     widths = {"act": 4, "weight": 4, "psum": 16}
     save.treeopen(f"{top}.")
@@ -124,15 +156,40 @@ def main() -> int:
         default="layer",
         help="layer (make WAVES=1 writes it), mismatch (a failing make), or core (a failing sweep)",
     )
-    name = parser.parse_args().wave
-    waveform = WAVES / f"{name}.fst"
+    parser.add_argument("--viewer", help="surfer or gtkwave; default: the first that is installed")
+    arguments = parser.parse_args()
+    waveform = WAVES / f"{arguments.wave}.fst"
     if not waveform.exists():
         there = ", ".join(sorted(path.stem for path in WAVES.glob("*.fst"))) or "none"
         raise InputError(
             f"{os.path.relpath(waveform)}: not found, there is {there}; make WAVES=1 writes 'layer'"
         )
-    if shutil.which("gtkwave") is None:
-        raise InputError("gtkwave is not installed; type: apt-get install gtkwave")
-    files = [path for path in (waveform, waveform.with_suffix(".gtkw")) if path.exists()]
-    short = [str(path.relative_to(ROOT)) for path in files]  # in its title
-    return subprocess.run(["gtkwave", *short], cwd=ROOT).returncode
+    command = viewer_command(installed_viewer(arguments.viewer), waveform)
+    return subprocess.run(command, cwd=ROOT).returncode
+
+
+def installed_viewer(chosen: str | None) -> str:
+    """Returns the chosen viewer, or by default the first of SAVE_FILES that is installed.
+
+    Raises InputError if `chosen` is no viewer, or if it is not installed.
+    """
+    if chosen is not None and chosen not in SAVE_FILES:
+        raise InputError(f"WAVEFORM_VIEWER is '{chosen}', expected {' or '.join(SAVE_FILES)}")
+    for name in [chosen] if chosen else SAVE_FILES:
+        if shutil.which(name):
+            return name
+    if chosen == "surfer":
+        raise InputError("surfer is not installed; WAVEFORM_VIEWER=gtkwave opens GTKWave instead")
+    missing = "gtkwave is not" if chosen else f"neither {' nor '.join(SAVE_FILES)} is"
+    raise InputError(f"{missing} installed; type: apt-get install gtkwave")
+
+
+def viewer_command(viewer: str, waveform: Path) -> list[str]:
+    """Returns the command line that opens a waveform, with the viewer's file if that is there."""
+    save = waveform.with_suffix(SAVE_FILES[viewer])
+    # Short, since GTKWave has them in its title
+    names = [os.path.relpath(path, ROOT) for path in (waveform, save)]
+    if not save.exists():
+        return [viewer, names[0]]
+    option = ["--command-file"] if viewer == "surfer" else []
+    return [viewer, names[0], *option, names[1]]

@@ -1,0 +1,21 @@
+// The sources of module core; names are relative to this file, as in the lists of taxi and Ibex.
+//   -F, which Verilator and most other simulators have: verilator -F rtl/core.f
+//   -f, from this folder: iverilog -f core.f
+pe.v
+skew.v
+systolic_array.v
+delay.v
+ram.v
+bank_control.v
+banked_ram.v
+tap_range.v
+geometry.v
+registers.v
+control.v
+sequencer.v
+weight_loader.v
+address_generator.v
+accumulator.v
+output_stage.v
+output_fifo.v
+core.v
