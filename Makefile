@@ -15,7 +15,7 @@ export PYTHON ?= python3
 export PYTHONDONTWRITEBYTECODE := 1
 
 .DEFAULT_GOAL := layer
-.PHONY: layer check accuracy network scaling report vectors replay test lint bench formal mutate synth pnr registers train cost compare evaluate gtkwave clean help setup netlist coverage soak
+.PHONY: layer check accuracy network scaling report vectors replay test lint bench formal mutate synth pnr registers train cost compare evaluate gtkwave clean help setup netlist coverage soak notebook
 
 layer: SIM ?= icarus
 layer: setup ## Run a trained layer on the array (DUT, SIM, IMAGES, LAYER, MODEL, WAVES=1)
@@ -49,6 +49,10 @@ report: IMAGE ?= 0
 report: setup ## Write build/report.html: the array cycle by cycle, charts, verification (IMAGES, IMAGE, SIM, LAYER, MODEL, DUT)
 	@$(PY) -m tb.report --sim "$(SIM)" --images "$(IMAGES)" --image "$(IMAGE)" --model "$(MODEL)" \
 	  --dut "$(DUT)" $(if $(LAYER),--layer "$(LAYER)") $(ARGS)
+
+notebook: setup ## Open docs/squeezed_layer.ipynb in JupyterLab, if that is installed (.venv/bin/pip install jupyterlab)
+	@if [ -x .venv/bin/jupyter-lab ]; then .venv/bin/jupyter lab docs/squeezed_layer.ipynb $(ARGS); else \
+	  echo "error: .venv/bin/jupyter-lab is not there; install it with: .venv/bin/pip install jupyterlab" >&2; exit 2; fi
 
 vectors: setup ## Write a layer as tile text files (OUT=folder, LAYER, MODEL, ARGS="--image 3 --no-header")
 	@$(PY) -m tb.run vectors --out "$(OUT)" $(if $(LAYER),--layer "$(LAYER)") --model "$(MODEL)" $(ARGS)
