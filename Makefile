@@ -30,9 +30,9 @@ layer: setup ## Run a trained layer on the array: what make alone does (DUT, SIM
 	  $(if $(IMAGES),--images "$(IMAGES)") $(if $(LAYER),--layer "$(LAYER)") \
 	  $(if $(filter-out 0,$(WAVES)),--waves) $(ARGS)
 
-test: setup ## Run all tests and the linters, in parallel (SIM: the simulator of the benches)
-	@./setup.sh browser
-	@$(PY) -m pytest -n auto -q --junitxml build/results/tests.xml
+test: setup ## Run what says whether this checkout works: all benches, tests, lint (SIM: simulator of the benches)
+	@begun=$$(date +%s); $(PY) -m pytest -n auto -q -m "not verify" --junitxml build/results/tests.xml; \
+	  code=$$?; echo "make test took $$(($$(date +%s) - begun)) seconds"; exit $$code
 
 report: SIM ?= icarus
 report: IMAGES ?= 16
@@ -61,13 +61,17 @@ bench: setup ## Cycles of the core on every layer; speed with cocotb and without
 	@$(PY) -m tb.run bench --model "$(MODEL)" $(ARGS)
 
 ##@ look
-.PHONY: gtkwave waves
+.PHONY: gtkwave waves notebook
 
 gtkwave: setup ## Open the waveform that make WAVES=1 wrote (WAVE=mismatch: that of a failing run)
 	@$(PY) -m tb.sim $(WAVE) --viewer gtkwave $(ARGS)
 
 waves: setup ## Open that waveform in Surfer if it is there, else in GTKWave (WAVE, WAVEFORM_VIEWER)
 	@$(PY) -m tb.sim $(WAVE) $(if $(WAVEFORM_VIEWER),--viewer "$(WAVEFORM_VIEWER)") $(ARGS)
+
+notebook: setup ## Open docs/squeezed_layer.ipynb in JupyterLab, if that is installed (.venv/bin/pip install jupyterlab)
+	@if [ -x .venv/bin/jupyter-lab ]; then .venv/bin/jupyter lab docs/squeezed_layer.ipynb $(ARGS); else \
+	  echo "error: .venv/bin/jupyter-lab is not there; install it with: .venv/bin/pip install jupyterlab" >&2; exit 2; fi
 
 ##@ own network and array
 .PHONY: check vectors replay
@@ -84,7 +88,11 @@ replay: setup ## Run a folder of tile text files on the array (DIR=folder, SIM, 
 	@$(PY) -m tb.run replay --dir "$(DIR)" --sim "$(SIM)" $(ARGS)
 
 ##@ trust
-.PHONY: lint mutate formal coverage netlist soak
+.PHONY: verify lint mutate formal coverage netlist soak
+
+verify: setup ## Run everything long, one part after another; what was found before counts (ARGS="--only mutation")
+	@./setup.sh browser
+	@$(PY) -m tb.verify $(ARGS)
 
 lint: setup ## Run the linters alone: ruff, Verilator, Icarus, Yosys
 	@$(PY) -m pytest -q tb/sim/tests/test_lint.py
@@ -138,6 +146,7 @@ generate: setup registers ## Write all files that follow from others (the verifi
 	@$(PY) -m training.ship_logits
 	@$(PY) -m training.compare --figure docs/networks.svg
 	@$(PY) -m tb.generate guide
+	@$(PY) -m tb.generate notebook
 	@$(PY) -m tb.generate verification
 
 registers: setup ## Write what follows from rtl/core.rdl: documentation, C header, Python constants

@@ -6,6 +6,7 @@ from pymodel.support.fresh import forget_compiled
 COMMANDS = {
     "registers": "tb.generate.register_map",
     "guide": "tb.generate.guide",
+    "notebook": "tb.generate.notebook",
     "verification": "tb.generate.verification_table",
 }
 
