@@ -17,7 +17,6 @@ GROUPS = [
     "training",
     "maintain",
 ]
-# Targets that documents name and that come with other changes
 
 
 def grouped(makefile: str) -> tuple[dict[str, list[str]], list[str]]:
