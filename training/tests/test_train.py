@@ -152,7 +152,7 @@ def test_two_processes(tmp_path):
         command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True
     ) as process:
         try:
-            _, errors = process.communicate(timeout=200)
+            _, errors = process.communicate(timeout=1800)
         finally:
             process.terminate()  # torchrun ends its processes; they are in sessions of their own
     assert process.returncode == 0, errors

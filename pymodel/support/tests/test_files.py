@@ -67,7 +67,7 @@ def test_a_failure_of_ones_own(tmp_path):
 
 
 KILLED = """
-import sys, time
+import sys
 from pathlib import Path
 from pymodel.support.files import replacing, temporary_folder
 here = Path(sys.argv[1])
@@ -75,7 +75,7 @@ with replacing(here / "file") as temporary, temporary_folder("run", here) as run
     temporary.write_text("half")
     (run / "inside").write_text("half")
     print("written", flush=True)
-    time.sleep(60)
+    sys.stdin.read()
 """
 
 
@@ -84,6 +84,7 @@ def test_what_a_killed_process_leaves_goes(tmp_path):
     (tmp_path / ".other.tmp").write_text("of somebody else")
     process = subprocess.Popen(
         [sys.executable, "-c", KILLED, str(tmp_path)],
+        stdin=subprocess.PIPE,  # which nobody writes to or closes, so that it waits to be killed
         stdout=subprocess.PIPE,
         text=True,
         env=os.environ | {"PYTHONPATH": str(ROOT)},
@@ -93,6 +94,7 @@ def test_what_a_killed_process_leaves_goes(tmp_path):
     assert len(list(tmp_path.iterdir())) == 3
     process.send_signal(signal.SIGKILL)
     process.wait()
+    process.stdin.close()
     process.stdout.close()
     with temporary_folder("run", tmp_path) as folder:
         assert {p.name for p in tmp_path.iterdir()} == {".other.tmp", folder.name}

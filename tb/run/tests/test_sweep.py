@@ -26,15 +26,25 @@ INPUTS = np.arange(12)
 FIXED = {"rtl": "one"}
 
 
-def square(inputs: np.ndarray, log: str, seconds: float = 0.0, crash: str = "") -> dict:
-    """In a worker: writes what it does into `log`; if `crash` is not there yet, it kills itself."""
+def square(inputs: np.ndarray, log: str, most: int = 100, crash: str = "") -> dict:
+    """In a worker: writes what it does into `log`; if `crash` is not there yet, it kills itself.
+
+    If `most` shards are kept already, it waits for the file `go` beside `log`.
+    """
     with Path(log).open("a") as file:
         file.write(f"{inputs[0]}\n")
     if crash and inputs[0] == 4 and not Path(crash).exists():
         Path(crash).touch()
         os.kill(os.getpid(), signal.SIGKILL)
-    time.sleep(seconds)
+    folder = Path(log).parent
+    while len(kept_shards(folder)) >= most and not (folder / "go").exists():
+        time.sleep(0.02)
     return {"squares": inputs**2}
+
+
+def kept_shards(folder: Path) -> list[Path]:
+    """Returns the results that the store of a sweep in `folder` has."""
+    return list((folder / "store").glob("[!.]*.npz"))
 
 
 def fail(inputs: np.ndarray, log: str) -> dict:
@@ -107,7 +117,7 @@ def test_a_wrong_shard_says_which(client, tmp_path):
 
 def test_a_killed_worker_costs_its_shard(tmp_path, run):
     """It dies in the middle of a shard: that one runs again, and no other."""
-    ran, kept = run(crash=str(tmp_path / "crashed"), seconds=0.2)
+    ran, kept = run(crash=str(tmp_path / "crashed"))
     assert ran == [0, 4, 4, 8]
     assert kept == []
 
@@ -139,10 +149,10 @@ from tb.run.sweep import cluster, spread
 from tb.run.tests.test_sweep import FIXED, square
 
 def main():
-    scheduler, folder, seconds = sys.argv[1:]
+    scheduler, folder, most = sys.argv[1:]
     with cluster(scheduler if scheduler != "local" else None, 2) as client:
         from pathlib import Path
-        arguments = {"log": folder + "/log", "seconds": float(seconds)}
+        arguments = {"log": folder + "/log", "most": int(most)}
         inputs, store = np.arange(24), Store("store", Path(folder))
         total = 0
         for _, result, kept in spread(client, square, inputs, 2, arguments, FIXED, store=store):
@@ -155,26 +165,38 @@ if __name__ == "__main__":
 TOTAL = f"total {(np.arange(24) ** 2).sum()}"
 
 
-def start(scheduler: str, folder: Path, seconds: float) -> subprocess.Popen:
-    script = folder / "script.py"
-    script.write_text(SCRIPT)
-    return subprocess.Popen(
-        [sys.executable, str(script), scheduler, str(folder), str(seconds)],
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-        start_new_session=True,
-        # What a shell starts in the background ignores Ctrl-C, and so would this.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
+@pytest.fixture
+def start(tmp_path):
+    """Start a sweep in `tmp_path`, whose shards wait once `most` are kept; killed in the end."""
+    started = []
+
+    def begin(scheduler: str, most: int = 100) -> subprocess.Popen:
+        script = tmp_path / "script.py"
+        script.write_text(SCRIPT)
+        process = subprocess.Popen(
+            [sys.executable, str(script), scheduler, str(tmp_path), str(most)],
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=os.environ | {"PYTHONPATH": str(ROOT)},
+            start_new_session=True,
+            # What a shell starts in the background ignores Ctrl-C, and so would this.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        )
+        started.append(process)
+        return process
+
+    yield begin
+    (tmp_path / "go").touch()
+    for process in started:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
 
 
-def wait_for_results(folder: Path, count: int) -> None:
-    """Until so many shards are kept."""
-    deadline = time.monotonic() + 60
-    while len(list((folder / "store").glob("[!.]*.npz"))) < count:
-        assert time.monotonic() < deadline
+def wait_for_results(folder: Path, count: int, process: subprocess.Popen) -> None:
+    """Wait until so many shards of the sweep `process` are kept."""
+    while len(kept_shards(folder)) < count:
+        assert process.poll() is None, process.stderr.read()
         time.sleep(0.02)
 
 
@@ -183,21 +205,20 @@ def shards_run(folder: Path) -> list[int]:
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGKILL, -9)])
-def test_a_sweep_that_was_stopped_goes_on(number, code, tmp_path):
+def test_a_sweep_that_was_stopped_goes_on(number, code, start, tmp_path):
     """Ctrl-C, or its scheduler and workers killed: finished shards are not run again."""
-    stopped = start("local", tmp_path, 0.3)
-    wait_for_results(tmp_path, 2)
+    stopped = start("local", most=2)
+    wait_for_results(tmp_path, 2, stopped)
     os.killpg(stopped.pid, number)  # as a terminal does
-    _, errors = stopped.communicate(timeout=60)
+    _, errors = stopped.communicate()
     assert stopped.returncode == code, errors
     if code == 130:
         assert errors == "interrupted\n"
-    finished = len(list((tmp_path / "store").glob("[!.]*.npz")))
-    before = len(shards_run(tmp_path))
+    finished, before = len(kept_shards(tmp_path)), len(shards_run(tmp_path))
     assert 2 <= finished < 12
 
-    again = start("local", tmp_path, 0)
-    out, errors = again.communicate(timeout=120)
+    again = start("local")
+    out, errors = again.communicate()
     assert out.strip() == TOTAL, errors
     assert len(shards_run(tmp_path)) == before + 12 - finished
 
@@ -239,14 +260,13 @@ def scheduler(tmp_path):
             "--no-dashboard",
             "--no-nanny",
             "--death-timeout",
-            "60",
+            "600",
         )
         started.extend((host, worker))
-        deadline = time.monotonic() + 60
-        while not file.exists():
-            assert time.monotonic() < deadline
+        while not (text := file.read_text() if file.exists() else "").rstrip().endswith("}"):
+            assert host.poll() is None, "the scheduler ended before it wrote its file"
             time.sleep(0.05)
-        return json.loads(file.read_text())["address"], host, worker
+        return json.loads(text)["address"], host, worker
 
     yield begin
     for process in started:
@@ -254,23 +274,22 @@ def scheduler(tmp_path):
         process.wait()
 
 
-def test_the_scheduler_is_killed_and_started_again(scheduler, tmp_path):
+def test_the_scheduler_is_killed_and_started_again(scheduler, start, tmp_path):
     """One line, exit code 2; the same command with the next scheduler does the rest."""
     address, host, worker = scheduler()
-    stopped = start(address, tmp_path, 0.3)
-    wait_for_results(tmp_path, 2)
+    stopped = start(address, most=2)
+    wait_for_results(tmp_path, 2, stopped)
     host.kill()
-    _, errors = stopped.communicate(timeout=120)
+    _, errors = stopped.communicate()
     assert stopped.returncode == 2, errors
     assert errors.startswith("error: the scheduler is lost")
     assert errors.count("\n") == 1
     worker.kill()
-    finished = len(list((tmp_path / "store").glob("[!.]*.npz")))
-    before = len(shards_run(tmp_path))
+    finished, before = len(kept_shards(tmp_path)), len(shards_run(tmp_path))
 
     address, *_ = scheduler()
-    again = start(address, tmp_path, 0)
-    out, errors = again.communicate(timeout=120)
+    again = start(address)
+    out, errors = again.communicate()
     assert out.strip() == TOTAL, errors
     assert len(shards_run(tmp_path)) == before + 12 - finished
 
@@ -284,26 +303,28 @@ simulate("icarus", [settings], codes, [weights], [None])
 """
 
 
-@pytest.mark.parametrize("seconds", [0, 3], ids=["at once", "in the middle"])
-def test_a_killed_workers_simulator_dies_with_it(seconds):
-    """It would go on for minutes, for nobody."""
+@pytest.mark.parametrize("sign", ["program.npz", "jobs.bin"], ids=["at once", "in the middle"])
+def test_a_killed_workers_simulator_dies_with_it(sign):
+    """It would go on for minutes, for nobody.
+
+    `sign` is a file in its folder: the worker writes the first before it starts the simulator, the
+    bench in the simulator writes the other.
+    """
     prepare_host("icarus", PROGRAM)
     worker = subprocess.Popen(
         [sys.executable, "-c", SIMULATION], env=os.environ | {"PYTHONPATH": str(ROOT)}
     )
-    deadline = time.monotonic() + 60
     simulator = None
     while simulator is None:
-        assert time.monotonic() < deadline
+        assert worker.poll() is None, "the worker ended before it was killed"
         for child in psutil.Process(worker.pid).children():
-            with suppress(psutil.NoSuchProcess):  # it may be one that says its version
-                simulator = child if child.name() == "vvp" else simulator
+            with suppress(psutil.Error, OSError):  # it may be one that says its version
+                if child.name() == "vvp" and (Path(child.cwd()) / sign).exists():
+                    simulator = child
         time.sleep(0.01)
-    time.sleep(seconds)
-    assert simulator.is_running()
     worker.kill()
     worker.wait()
-    simulator.wait(timeout=30)
+    simulator.wait(timeout=300)
 
 
 def test_a_worker_with_other_code_refuses(run):

@@ -1,0 +1,3 @@
+#!/bin/sh
+# Dies by a segmentation fault, without a simulation.
+kill -SEGV $$

@@ -1,0 +1,4 @@
+#!/bin/sh
+# Simulates to the end, results included, and then crashes.
+"$REAL" "$@"
+kill -SEGV $$
