@@ -4,6 +4,7 @@ import itertools
 import logging
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import cocotb
 import numpy as np
@@ -366,7 +367,7 @@ def random_data(layer: Layer, rng: np.random.Generator) -> list[np.ndarray | Non
     weights = biased(shape, -8, 7)
     if layer.mode != Mode.CODES:
         return [codes, weights, None]
-    sums = reference(Layer(**vars(layer) | {"mode": Mode.SUMS}), codes, weights)
+    sums = reference(replace(layer, mode=Mode.SUMS), codes, weights)
     # Thresholds where the sums are, many of them equal to one.
     table = np.sort(rng.choice(sums.reshape(-1), (layer.out_channels, 16)), 1)
     table[:, 0] = rng.integers(0, 2, layer.out_channels)
