@@ -9,7 +9,15 @@ import pytest
 
 from pymodel.support.errors import InputError
 from tb.mutation import campaign
-from tb.mutation.campaign import CompiledNetlist, Result, Store, Verdict, prove, report, try_fault
+from tb.mutation.campaign import (
+    CompiledNetlist,
+    Result,
+    Verdict,
+    Verdicts,
+    prove,
+    report,
+    try_fault,
+)
 from tb.mutation.drawn_mutants import (
     TARGETS,
     Mutant,
@@ -32,14 +40,14 @@ FEW = shares(20)
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: f"{fault.module}: {fault.name}")
 def test_named_fault(fault):
     """The bench of the fault's own module fails."""
-    verdict = try_fault(fault, Store(fresh=True))
+    verdict = try_fault(fault, Verdicts(fresh=True))
     assert verdict.state == "killed", verdict
 
 
 @pytest.mark.parametrize("target", [t for t, n in FEW.items() if n], ids=lambda t: t.label)
 def test_drawn_mutant(target):
     """The netlist without a mutant passes its bench; with one it fails, or is equivalent."""
-    store = Store(fresh=True)
+    store = Verdicts(fresh=True)
     bench = CompiledNetlist(target, FEW[target], int(random_seed()))
     for mutant in bench.netlist.mutants:
         verdict = bench.verdict(mutant, store)
@@ -134,7 +142,7 @@ def test_several_selected():
 
 def test_a_fault_that_changes_nothing_survives():
     """And one that does not compile is broken, neither killed nor survived."""
-    store = Store(fresh=True)
+    store = Verdicts(fresh=True)
     harmless = Fault("none", "delay", "assign data_o = taps", "assign data_o = 0 | taps")
     assert try_fault(harmless, store).state == "survived"
     broken = Fault("syntax", "delay", "assign data_o = taps", "assign data_o == taps")
@@ -144,21 +152,21 @@ def test_a_fault_that_changes_nothing_survives():
 def test_verdicts_are_kept(monkeypatch):
     """A second run asks no bench; another source, bench or fault does."""
     fault = Fault("none", "delay", "assign data_o = taps", "assign data_o = ~taps")
-    first = try_fault(fault, Store(fresh=True))
+    first = try_fault(fault, Verdicts(fresh=True))
     monkeypatch.setattr(campaign, "try_mutant", lambda *_, **__: Verdict("survived", "", 0.0))
-    assert try_fault(fault, Store(fresh=False)) == first
+    assert try_fault(fault, Verdicts(fresh=False)) == first
     other = fault._replace(new="assign data_o = 1 ^ taps")
-    assert try_fault(other, Store(fresh=False)).state == "survived"
-    monkeypatch.setattr(campaign, "code", lambda _: {RTL.parent / "tb" / "test_pe.py"})
-    assert try_fault(fault, Store(fresh=False)).state == "survived"
+    assert try_fault(other, Verdicts(fresh=False)).state == "survived"
+    monkeypatch.setattr(campaign, "bench_files", lambda _: {RTL.parent / "tb" / "test_pe.py"})
+    assert try_fault(fault, Verdicts(fresh=False)).state == "survived"
 
 
 def test_what_changed_meanwhile_is_not_kept(tmp_path, monkeypatch):
     """A bench that was edited while the mutants ran: no verdict on either."""
     bench = tmp_path / "bench.py"
     bench.write_text("")
-    store = Store(fresh=True)
-    monkeypatch.setattr(campaign, "code", lambda _: {bench})
+    store = Verdicts(fresh=True)
+    monkeypatch.setattr(campaign, "bench_files", lambda _: {bench})
     assert store.limit(TARGETS[1]) > 20
     bench.write_text("# edited")
     fault = Fault("none", "delay", "assign data_o = taps", "assign data_o = ~taps")
@@ -168,17 +176,17 @@ def test_what_changed_meanwhile_is_not_kept(tmp_path, monkeypatch):
 
 def test_a_bench_that_fails_without_a_fault_kills_nothing(monkeypatch):
     monkeypatch.setattr(campaign, "try_mutant", lambda *_, **__: Verdict("killed", "test_x", 1.0))
-    monkeypatch.setattr(campaign, "code", lambda _: set())  # a run that is not kept
+    monkeypatch.setattr(campaign, "bench_files", lambda _: set())  # a run that is not kept
     fault = Fault("none", "delay", "assign data_o = taps", "assign data_o = ~taps")
     with pytest.raises(InputError, match=r"delay .*: test_x fails without a fault"):
-        try_fault(fault, Store(fresh=True))
+        try_fault(fault, Verdicts(fresh=True))
 
 
 def test_a_test_filter_leaves_out_nothing(monkeypatch):
     """What it leaves out would fail without a fault, or find none."""
     monkeypatch.setenv("COCOTB_TEST_FILTER", "no_such_test")
     fault = Fault("none", "delay", "assign data_o = taps", "assign data_o = ~taps")
-    verdict = try_fault(fault, Store(fresh=True))
+    verdict = try_fault(fault, Verdicts(fresh=True))
     assert verdict.state == "killed"
     assert "test_delay" in verdict.how
 
@@ -208,7 +216,7 @@ def test_equivalents_are_kept_by_their_change(monkeypatch):
         Mutant(target, n, f"mutate -mode inv -cell x -port D -portbit {n}", "") for n in (1, 2)
     )
     survived = Verdict("survived", "", 1.0)
-    store = Store(fresh=True)
+    store = Verdicts(fresh=True)
     states = [r.verdict.state for r in prove([(first, survived), (second, survived)], store)]
     assert states == ["equivalent", "survived"]
     store.fresh = False
@@ -219,7 +227,7 @@ def test_equivalents_are_kept_by_their_change(monkeypatch):
 def test_report(capsys, monkeypatch, tmp_path):
     """Counts, keys, and a survivor named with its place; it fails the command."""
     monkeypatch.setattr(campaign, "RESULTS", tmp_path)
-    store = Store(fresh=False)
+    store = Verdicts(fresh=False)
     results = [
         Result("pe", "named", "rtl/pe.v:3", "swap late", Verdict("killed", "test_x", 1.0)),
         Result("pe", "netlist", "rtl/pe.v:9", "bit stuck", Verdict("survived", "", 2.0)),
