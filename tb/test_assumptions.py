@@ -101,7 +101,7 @@ def test_what_is_assumed_holds(tmp_path):
 
 def test_what_is_violated_is_named(tmp_path, caplog):
     """A module that does not keep what its neighbour assumes."""
-    fault = ("row_taps_o        <= row_taps_2;", "row_taps_o <= 7'h7f;")
+    fault = ("row_taps_o <= row_taps_2;", "row_taps_o <= 7'h7f;")
     rtl = faulty_rtl(tmp_path, "geometry.v", fault)
     with pytest.raises(BenchError):
         run(tmp_path, rtl)

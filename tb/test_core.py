@@ -1,6 +1,7 @@
 """The core on its AXI interfaces: shapes, stalls, kept packets, misuse and reset."""
 
 from collections import Counter
+from dataclasses import replace
 
 import cocotb
 import numpy as np
@@ -9,7 +10,7 @@ from cocotb.utils import get_sim_time
 from cocotbext.axi import AxiResp
 
 from pymodel.hardware import registers
-from pymodel.hardware.core import Core, Layer, check, words
+from pymodel.hardware.core import Core, Layer, check, packet_lengths
 from pymodel.hardware.cycles import cycles, limit_cycles
 from pymodel.hardware.registers import Error, Mode
 from tb.components.core_driver import check_layer, started
@@ -39,7 +40,7 @@ async def shapes_that_networks_have(dut):
         Layer(40, 1, rows, 1),
     ):
         for mode in Mode:
-            chosen = Layer(**vars(layer) | {"mode": mode})
+            chosen = replace(layer, mode=mode)
             await check_layer(bench, chosen, random_data(chosen, rng))
     await bench.quiet()
 
@@ -239,7 +240,7 @@ async def what_cannot_run_is_refused(dut):
     assert {*wrong, Error.NONE, Error.PACKET_LENGTH, Error.START_WHILE_BUSY} == set(Error)
     for error, changes in wrong.items():
         for change in changes:
-            layer = Layer(**vars(good) | change)
+            layer = replace(good, **change)
             assert check(layer, core) == error, layer
             await bench.configure(layer)
             await bench.start()
@@ -377,34 +378,32 @@ async def packets_of_a_wrong_length_are_dropped(dut):
     bench = await started(dut)
     core = bench.core
     layer = Layer(2, 2, core.rows, core.cols, mode=Mode.CODES)
-    data = random_data(layer, random_generator())
-    needed = words(layer, core)
-    for stream, count, room in zip(
-        ("act", "weight", "threshold"),
-        needed,
-        (core.act_words, core.weight_words, 16 * core.threshold_tiles),
-        strict=True,
-    ):
-        for length in (count - 1, count + 1, room + 9):
-            lanes = core.cols if stream == "threshold" else core.rows
-            parts = dict(zip(("act", "weight", "threshold"), data, strict=True))
-            parts[stream] = None
-            bench.load(*parts.values())
+    codes, weights, thresholds = data = random_data(layer, random_generator())
+    lengths = packet_lengths(layer, core)
+    packets = {  # stream → the right packet, its beats, those of a bank, lanes
+        "act": ({"codes": codes}, lengths.acts, core.act_words, core.rows),
+        "weight": ({"weights": weights}, lengths.weights, core.weight_words, core.rows),
+        "threshold": (
+            {"thresholds": thresholds},
+            lengths.thresholds,
+            16 * core.threshold_tiles,
+            core.cols,
+        ),
+    }
+    for stream, (right, beats, room, lanes) in packets.items():
+        others = [name for name in packets if name != stream]
+        for length in (beats - 1, beats + 1, room + 9):
+            for other in others:
+                bench.load(**packets[other][0])
             bench.send(stream, np.ones((length, lanes), int))
-            await bench.configure(layer, **{f"keep_{name}s": 1 for name in parts if name != stream})
+            await bench.configure(layer, **{f"keep_{other}s": 1 for other in others})
             await bench.start()
             await bench.interrupt()
             status = await bench.read(registers.STATUS)
             assert (status["busy"], status["done"]) == (0, 0)
             assert Error(status["error"]) == Error.PACKET_LENGTH
             # The packets of the right length are still there.
-            bench.load(
-                **{
-                    {"act": "codes", "weight": "weights", "threshold": "thresholds"}[stream]: dict(
-                        zip(("act", "weight", "threshold"), data, strict=True)
-                    )[stream]
-                }
-            )
+            bench.load(**right)
             await bench.configure(layer)
             await bench.start()
             compare(reference(layer, *data), await bench.finish(layer), layer, core)

@@ -8,7 +8,7 @@ import cocotb
 from cocotb.clock import Clock
 from cocotb.triggers import ReadOnly, RisingEdge
 
-from pymodel.hardware.core import Core, Layer, check, words
+from pymodel.hardware.core import Core, Layer, check, packet_lengths
 from pymodel.hardware.registers import Error, Mode
 from tb.components import cover_points
 from tb.components.random_tiles import random_generator
@@ -69,7 +69,7 @@ def outputs(layer: Layer, core: Core) -> dict[str, int]:
     if Error.NONE < error < Error.OVERFLOW:
         return {"error_o": error} | output_sides(layer)
     (out_height, out_width), (input_tiles, output_tiles) = layer.output_size, layer.tiles(core)
-    needed = words(layer, core)
+    needed = packet_lengths(layer, core)
     return {
         "error_o": error,
         "height_o": layer.height,
@@ -169,12 +169,12 @@ def memory_limits(core: Core) -> Iterator[tuple[Error, Callable[[Layer], int], l
     )
     yield (
         Error.WEIGHT_MEMORY,
-        lambda layer: words(layer, core).weights,
+        lambda layer: packet_lengths(layer, core).weights,
         [job(core, n, m) for n in tiles for m in around(core.weight_words // core.cols, n)],
     )
     yield (
         Error.ACT_MEMORY,
-        lambda layer: words(layer, core).acts,
+        lambda layer: packet_lengths(layer, core).acts,
         [job(core, n, images=m) for n in tiles for m in around(core.act_words, n)],
     )
     yield (

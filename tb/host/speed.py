@@ -6,6 +6,7 @@ bench (core_host_clocked with +alone): same RTL, same host, same optimisation, s
 
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from statistics import median
 
@@ -32,7 +33,7 @@ def measure_speed(simulator: str, images: int = IMAGES) -> dict:
     On Icarus the two run side by side, on Verilator one after the other, in turn.
     """
     rng = np.random.default_rng(1)
-    layer = Layer(**vars(SQUEEZED) | {"images": images})
+    layer = replace(SQUEEZED, images=images)
     codes = rng.integers(0, 16, (images, layer.in_channels, layer.height, layer.width), np.int8)
     weights = rng.integers(-7, 8, (layer.out_channels, layer.in_channels, 3, 3), np.int8)
     prepare_host(simulator, PROGRAM)

@@ -44,7 +44,7 @@ from tb.mutation.equivalence import equivalent
 from tb.mutation.named_faults import FAULTS, Fault
 from tb.sim.build import Simulation
 from tb.sim.simulators import check_simulator, random_seed, simulator_version
-from tb.sim.sources import RTL, rtl_digest, verilog_files
+from tb.sim.sources import RTL, find_once, rtl_digest, verilog_files
 from tb.sim.store import Store, code_files, files_digest
 
 LARGEST = 10_000  # mutants
@@ -310,8 +310,10 @@ def prove(survivors: list[tuple[Mutant, Verdict]], store: Verdicts) -> list[Resu
 def _result(fault: Fault | Mutant, verdict: Verdict) -> Result:
     if isinstance(fault, Mutant):
         return Result(fault.target.module, "netlist", fault.where, fault.difference, verdict)
-    before = (RTL / f"{fault.module}.v").read_text().partition(fault.old)[0]
-    where = f"rtl/{fault.module}.v:{before.count(chr(10)) + 1}"
+    name = f"rtl/{fault.module}.v"
+    text = (RTL / f"{fault.module}.v").read_text()
+    line = text.count("\n", 0, find_once(text, fault.old, name).start) + 1
+    where = f"{name}:{line}"
     return Result(fault.module, "named", where, fault.name, verdict)
 
 

@@ -89,7 +89,7 @@ class Mutant:
 
 
 @dataclass(frozen=True)
-class Netlist:
+class MutatedNetlist:
     """A target's netlist in Verilog, with all mutants that were drawn."""
 
     target: Target
@@ -111,7 +111,7 @@ def shares(number: int, targets: Iterable[Target] = TARGETS) -> dict[Target, int
     return given
 
 
-def draw(target: Target, number: int, seed: int) -> Netlist:
+def draw(target: Target, number: int, seed: int) -> MutatedNetlist:
     """`number` different mutants of `target`, or all if it has fewer. InputError if Yosys fails."""
     BUILD.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".draw-", dir=BUILD) as name:
@@ -133,7 +133,7 @@ def draw(target: Target, number: int, seed: int) -> Netlist:
     mutants = []
     for index, change in enumerate(changes, 1):
         mutants.append(Mutant(target, index, change, f"rtl/{target.module}.v:{_line(change)}"))
-    return Netlist(target, _with_parameters(_with_switch(text), target), tuple(mutants))
+    return MutatedNetlist(target, _with_parameters(_with_switch(text), target), tuple(mutants))
 
 
 def _line(change: str) -> int:
@@ -234,7 +234,7 @@ class Verdict(NamedTuple):
     seconds: float
 
 
-def compile_netlist(netlist: Netlist) -> Simulation:
+def compile_netlist(netlist: MutatedNetlist) -> Simulation:
     """All mutants of a netlist, the other modules as they are. Not for several threads."""
     target = netlist.target
     source = f"{target.module}.v"

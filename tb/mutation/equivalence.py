@@ -31,6 +31,7 @@ from tb.formal.prove import PROPERTIES, inside, statements
 from tb.mutation.drawn_mutants import BUILD, Mutant, Target, parameters, read, yosys
 from tb.sim.sources import RTL
 
+MITER = Path(__file__).with_name("miter.sv")
 SECONDS = 60  # for one question to the solver
 ROUNDS = 12  # in which more register bits may differ
 TRIES = 2  # of these, over two cycles
@@ -169,97 +170,62 @@ def over_two_cycles(gold: dict, gate: dict, may_differ: set[str], folder: Path) 
     """Whether outputs and registers stay the same if they were for two cycles, and are for these.
 
     But for the registers' bits `may_differ` ("next:…"), which are the same only at the beginning.
-    Two questions for each: whether anything satisfies the assumptions, and the proof.
+    miter.sv has both questions. To each, the solver says whether anything satisfies the
+    assumptions, and whether the proof holds.
     """
-    same = {name for name, port in gold["ports"].items() if port["direction"] == "output"}
-    same -= may_differ
+    path = folder / "sides.json"
+    modules = {"gold": grouped(gold, gold, may_differ), "gate": grouped(gate, gold, may_differ)}
+    path.write_text(json.dumps({"creator": "tb.mutation.equivalence", "modules": modules}))
+    names = ("inputs", "constants", "outputs", "same_now", "other_now")
+    bits = {name.removesuffix("_now"): modules["gold"]["ports"][name]["bits"] for name in names}
+    macros = " ".join(f"-D {name.upper()}={len(found)}" for name, found in bits.items())
     answers = ""
-    for cycles in (1, 2):
-        path = folder / f"{cycles}_cycles.json"
-        modules = {"gold": gold, "gate": gate, "top": top(gold, same, cycles)}
-        path.write_text(json.dumps({"creator": "tb.mutation.equivalence", "modules": modules}))
+    for question in ("over_one_cycle", "over_two_cycles"):
         answers += yosys(
             f"read_json {path.relative_to(ROOT)}",
-            "hierarchy -top top",
+            f"read_verilog -formal {macros} {MITER.relative_to(ROOT)}",
+            f"hierarchy -top {question}",
+            "proc",
             "flatten",
+            "chformal -lower",
             "opt_expr",
             "opt_merge",
             "opt_clean",
-            f"sat -set-assumes -timeout {SECONDS} top",
-            f"sat -set-assumes -prove trigger 0 -timeout {SECONDS} top",
+            f"sat -set-assumes -timeout {SECONDS} {question}",
+            f"sat -set-assumes -prove trigger 0 -timeout {SECONDS} {question}",
         )
     return answers.count(POSSIBLE) == answers.count(PROVEN) == 2
 
 
-def top(gold: dict, same: set[str], cycles: int) -> dict:
-    """Both running for some cycles; `trigger` is 0 if in the last one they are the `same`.
+def grouped(module: dict, gold: dict, may_differ: set[str]) -> dict:
+    """A module with registers cut out, its ports joined to the few that miter.sv connects.
 
-    In one cycle they begin with the same state. In two they begin with the same but for the
-    registers' bits that are not in `same`; and are the same in the first one.
+    Their bits are in the order of the ports of `gold`. Each has one bit more, which means nothing:
+    Verilog has no vectors without bits.
     """
-    ports: dict[str, dict] = {}
-    cells: dict[str, dict] = {}
-    unused = iter(range(2, 10**9))
-
-    def wire(name: str, direction: str, width: int) -> list:
-        bits = [next(unused) for _ in range(width)]
-        ports[name] = {"direction": direction, "bits": bits}
-        return bits
-
-    def cell(name: str, kind: str, width: int, connections: dict[str, list]) -> None:
-        given = {"A_SIGNED": 0, "B_SIGNED": 0, "A_WIDTH": width, "B_WIDTH": width, "Y_WIDTH": 1}
-        directions = {port: "output" if port == "Y" else "input" for port in connections}
-        cells[name] = {
-            "type": kind,
-            "parameters": given if kind in ("$eq", "$ne") else {},
-            "attributes": {},
-            "port_directions": directions,
-            "connections": connections,
-        }
-
-    state: dict[str, dict[str, list]] = {"gold": {}, "gate": {}}  # a register's bit → wire
-    held: dict[str, list] = {}  # constants
-    for cycle in range(cycles):
-        given: dict[str, list] = {}
-        out: dict[str, dict[str, list]] = {"gold": {}, "gate": {}}
-        for side, values in out.items():
-            connections = {}
-            for name, port in gold["ports"].items():
-                width, label = len(port["bits"]), f"{name}_in_{cycle}"
-                if port["direction"] == "output":
-                    bits = values[name] = wire(f"{label}_of_{side}", "output", width)
-                elif name.startswith("now:"):
-                    own = cycles > 1 and name.replace("now:", "next:", 1) not in same
-                    if name not in state[side]:
-                        bits = wire(f"{label}_of_{side}", "input", width)
-                        for other in (side,) if own else ("gold", "gate"):
-                            state[other][name] = bits
-                    bits = state[side][name]
-                else:
-                    kept = held if name.startswith("constant:") else given
-                    bits = kept.setdefault(name, []) or wire(label, "input", width)
-                    kept[name] = bits
-                connections[name] = bits
-            cells[f"{side}_in_{cycle}"] = {
-                "type": side,
-                "parameters": {},
-                "attributes": {},
-                "connections": connections,
-                "port_directions": {n: p["direction"] for n, p in gold["ports"].items()},
-            }
-        vectors = [[bit for name in sorted(same) for bit in out[side][name]] for side in out]
-        if cycle == cycles - 1:
-            trigger = wire("trigger", "output", 1)
-            cell("differ", "$ne", len(vectors[0]), {"A": vectors[0], "B": vectors[1], "Y": trigger})
+    groups: dict[str, list] = {
+        name: [] for name in ("inputs", "constants", "same_now", "other_now")
+    } | {name: ["0"] for name in ("outputs", "same_next", "other_next")}
+    for unused, bits in enumerate(groups.values(), first_unused(module)):
+        if not bits:
+            bits.append(unused)
+    for name, port in gold["ports"].items():
+        kind, _, bit = name.partition(":")  # of cut registers; else all is the kind
+        if kind in ("now", "next"):
+            group = f"{'other' if f'next:{bit}' in may_differ else 'same'}_{kind}"
+        elif port["direction"] == "output":
+            group = "outputs"
         else:
-            (equal,) = bits = [next(unused)]
-            cell("agree", "$eq", len(vectors[0]), {"A": vectors[0], "B": vectors[1], "Y": bits})
-            cell("were_the_same", "$assume", 1, {"A": [equal], "EN": ["1"]})
-            for side in out:
-                for name in state[side]:
-                    after = name.replace("now:", "next:", 1)
-                    state[side][name] = out["gold" if after in same else side][after]
-    return {"attributes": {}, "ports": ports, "cells": cells, "netnames": {}}
+            group = "constants" if kind == "constant" else "inputs"
+        groups[group] += module["ports"][name]["bits"]
+    ports = {
+        name: {
+            "direction": "output" if name in ("outputs", "same_next", "other_next") else "input",
+            "bits": bits,
+        }
+        for name, bits in groups.items()
+    }
+    return module | {"ports": ports}
 
 
 def cut(module: dict) -> dict:
@@ -319,12 +285,7 @@ def write(module: dict, may_differ: set[str], path: Path, *, own: bool) -> None:
     Each enters by two ports, of which the module uses its `own`, or the one for the other side.
     """
     ports = {name: port for name, port in module["ports"].items() if name not in may_differ}
-    unused = 2 + max(
-        (b for p in ports.values() for b in p["bits"] if isinstance(b, int)), default=1
-    )
-    for cell in module["cells"].values():
-        bits = (bit for port in cell["connections"].values() for bit in port)
-        unused = max([unused, *(bit + 1 for bit in bits if isinstance(bit, int))])
+    unused = first_unused(module)
     for number, name in enumerate(sorted(may_differ)):
         now = name.replace("next:", "now:", 1)
         used, idle = (f"{now}'", now) if own else (now, f"{now}'")
@@ -335,6 +296,14 @@ def write(module: dict, may_differ: set[str], path: Path, *, own: bool) -> None:
             {"creator": "tb.mutation.equivalence", "modules": {"module": module | {"ports": ports}}}
         )
     )
+
+
+def first_unused(module: dict) -> int:
+    """Returns the first number that no wire of a module of Yosys' JSON has."""
+    wires = [port["bits"] for port in module["ports"].values()]
+    for cell in module["cells"].values():
+        wires += cell["connections"].values()
+    return 1 + max((bit for bits in wires for bit in bits if isinstance(bit, int)), default=1)
 
 
 def asserted(target: Target) -> set[str]:

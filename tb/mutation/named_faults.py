@@ -4,7 +4,10 @@ from typing import NamedTuple
 
 
 class Fault(NamedTuple):
-    """In rtl/<module>.v, `old` (there once) becomes `new`. The module's own bench must find it."""
+    """A change of rtl/<module>.v, which the module's own bench must find: `old` becomes `new`.
+
+    `old` stands there once, however it is spaced (tb/sim/sources.py, `find_once`).
+    """
 
     name: str
     module: str
@@ -56,8 +59,8 @@ FAULTS = (
         "if (weight_hops_i > 1) begin",
     ),
     Fault("a weight travels one PE too far", "pe", ": weight_hops_i - 1'b1;", ": weight_hops_i;"),
-    Fault("the hops are not reset", "pe", "      weight_hops_o <= 0;\n", ""),
-    Fault("the swap is not reset", "pe", "      swap_o        <= 1'b0;\n", ""),
+    Fault("the hops are not reset", "pe", "weight_hops_o <= 0;", ""),
+    Fault("the swap is not reset", "pe", "swap_o <= 1'b0;", ""),
     Fault(
         "the active weight is lost after its swap", "pe", "active <= weight;", "active <= shadow;"
     ),
@@ -103,8 +106,8 @@ FAULTS = (
     Fault(
         "the swap one cycle early from each column to the next",
         "systolic_array",
-        "swap_west   = g_row[r].g_col[c-1].swap_east;",
-        "swap_west   = g_row[r].g_col[c-1].swap_west;",
+        "swap_west = g_row[r].g_col[c-1].swap_east;",
+        "swap_west = g_row[r].g_col[c-1].swap_west;",
     ),
     Fault(
         "the swap without a valid activation",
@@ -116,10 +119,10 @@ FAULTS = (
         "activations of row 1 a cycle late",
         "systolic_array",
         "assign {swap_west, act_west} = act_skewed[r*ACT_LANE +: ACT_LANE];",
-        "wire [ACT_LANE-1:0] now = act_skewed[r*ACT_LANE +: ACT_LANE];\n"
-        "          reg [ACT_LANE-1:0] late;\n"
-        "          always @(posedge clk_i) late <= now;\n"
-        "          assign {swap_west, act_west} = (r == 1) ? late : now;",
+        "wire [ACT_LANE-1:0] now = act_skewed[r*ACT_LANE +: ACT_LANE]; "
+        "reg [ACT_LANE-1:0] late; "
+        "always @(posedge clk_i) late <= now; "
+        "assign {swap_west, act_west} = (r == 1) ? late : now;",
     ),
     Fault(
         "valid one cycle early",
@@ -148,8 +151,8 @@ FAULTS = (
     Fault(
         "weights move on in the other array although none is loaded",
         "load_first_pe",
-        "    if (load_i) begin\n      weight_o <= weight_i;\n    end\n",
-        "    weight_o <= weight_i;\n",
+        "if (load_i) begin weight_o <= weight_i; end",
+        "weight_o <= weight_i;",
     ),
     Fault(
         "idle one cycle early",
@@ -161,8 +164,8 @@ FAULTS = (
     Fault(
         "not cleared for the first tile",
         "accumulator",
-        "zero_3  <= final_2 || clearing || rst_i;",
-        "zero_3  <= clearing || rst_i;",
+        "zero_3 <= final_2 || clearing || rst_i;",
+        "zero_3 <= clearing || rst_i;",
     ),
     Fault(
         "the last place is not cleared after reset",
@@ -223,8 +226,8 @@ FAULTS = (
     Fault(
         "counter off by one on a tile's last pixel",
         "output_stage",
-        "last_later  <= left == 16'd2;",
-        "last_later  <= left == 16'd3;",
+        "last_later <= left == 16'd2;",
+        "last_later <= left == 16'd3;",
     ),
     Fault("last with every tile", "output_stage", "last_pixel && last_tile};", "last_pixel};"),
     Fault(
@@ -241,10 +244,7 @@ FAULTS = (
         "reservable_o <= unreserved_next > 1;",
     ),
     Fault(
-        "FIFO one entry too deep",
-        "output_fifo",
-        "unreserved    <= ALL;",
-        "unreserved    <= ALL + 1'b1;",
+        "FIFO one entry too deep", "output_fifo", "unreserved <= ALL;", "unreserved <= ALL + 1'b1;"
     ),
     Fault(
         "FIFO never full",
@@ -256,15 +256,15 @@ FAULTS = (
     Fault(
         "FIFO empty when it is full: pointers without their highest bit",
         "output_fifo",
-        "valid_o      = write_pointer != read_pointer;",
-        "valid_o      = write_pointer[POINTER_WIDTH-1:0] != read_pointer[POINTER_WIDTH-1:0];",
+        "valid_o = write_pointer != read_pointer;",
+        "valid_o = write_pointer[POINTER_WIDTH-1:0] != read_pointer[POINTER_WIDTH-1:0];",
     ),
-    Fault("a reservation outlives the reset", "output_fifo", "      unreserved    <= ALL;\n", ""),
+    Fault("a reservation outlives the reset", "output_fifo", "unreserved <= ALL;", ""),
     Fault(
         "a stream is taken although both banks are full",
         "bank_control",
-        "tready_o        = !full[fill_bank];",
-        "tready_o        = 1'b1;",
+        "tready_o = !full[fill_bank];",
+        "tready_o = 1'b1;",
     ),
     Fault(
         "a beat counts although it was not taken",
@@ -324,8 +324,8 @@ FAULTS = (
     Fault(
         "counter off by one on the last image",
         "address_generator",
-        "last_image  <= images_left == 16'd2;",
-        "last_image  <= images_left == 16'd3;",
+        "last_image <= images_left == 16'd2;",
+        "last_image <= images_left == 16'd3;",
     ),
     Fault(
         "stride 2 in the columns alone",
@@ -336,8 +336,8 @@ FAULTS = (
     Fault(
         "a finished pixel does not wait for its place",
         "address_generator",
-        "waiting_o     = active && final_tile && !reservable_i;",
-        "waiting_o     = 1'b0;",
+        "waiting_o = active && final_tile && !reservable_i;",
+        "waiting_o = 1'b0;",
     ),
     Fault(
         "a map's rows one too many",
@@ -348,26 +348,26 @@ FAULTS = (
     Fault(
         "kernel rows and columns exchanged",
         "sequencer",
-        "tap_q        <= ky * kernel_i + {3'd0, kx};",
-        "tap_q        <= kx * kernel_i + {3'd0, ky};",
+        "tap_q <= ky * kernel_i + {3'd0, kx};",
+        "tap_q <= kx * kernel_i + {3'd0, ky};",
     ),
     Fault(
         "one input tile too few",
         "sequencer",
-        "last_input_tile  <= input_tiles_left == 8'd1;",
-        "last_input_tile  <= input_tiles_left <= 8'd2;",
+        "last_input_tile <= input_tiles_left == 8'd1;",
+        "last_input_tile <= input_tiles_left <= 8'd2;",
     ),
     Fault(
         "the weights of an output tile start over with each input tile",
         "sequencer",
-        "weight_base      <= next_weight_base;",
-        "weight_base      <= last_input_tile ? next_weight_base : weight_base;",
+        "weight_base <= next_weight_base;",
+        "weight_base <= last_input_tile ? next_weight_base : weight_base;",
     ),
     Fault(
         "weights loaded first column first",
         "weight_loader",
-        "if (load_i)       col <= LAST[COL_WIDTH-1:0];",
-        "if (load_i)       col <= 0;",
+        "if (load_i) col <= LAST[COL_WIDTH-1:0];",
+        "if (load_i) col <= 0;",
     ),
     Fault(
         "weights do not wait while the array does",
@@ -390,8 +390,8 @@ FAULTS = (
     Fault(
         "done stays when a layer is started",
         "control",
-        "      done_o  <= 1'b0;\n      error_o <= 4'd0;\n    end\n    if (start_i &&",
-        "      error_o <= 4'd0;\n    end\n    if (start_i &&",
+        "done_o <= 1'b0; error_o <= 4'd0; end if (start_i &&",
+        "error_o <= 4'd0; end if (start_i &&",
     ),
     Fault(
         "a start is taken while a layer runs",
@@ -403,8 +403,8 @@ FAULTS = (
     Fault(
         "the array is fed activations of the cycle before",
         "core",
-        ".act_i         (act_3),",
-        ".act_i         (act_2),",
+        ".act_i (act_3),",
+        ".act_i (act_2),",
     ),
     Fault(
         "the accumulator takes a neighbouring pixel's psums",
@@ -415,14 +415,14 @@ FAULTS = (
     Fault(
         "weights of the next layer are released with this one's",
         "core",
-        ".release_i      ((finish && !keep_weights) || (drop && weights_wrong))",
-        ".release_i      (finish || (drop && weights_wrong))",
+        ".release_i ((finish && !keep_weights) || (drop && weights_wrong))",
+        ".release_i (finish || (drop && weights_wrong))",
     ),
     Fault(
         "a layer starts before the accumulator is clear",
         "core",
-        "                        accumulator_ready;",
-        "                        1'b1;",
+        "|| !needs_thresholds) && accumulator_ready;",
+        "|| !needs_thresholds);",
     ),
     Fault(
         "the next tile starts before its weights are there",
@@ -431,9 +431,6 @@ FAULTS = (
         "running && tile_valid && walker_ready;",
     ),
     Fault(
-        "weights do not wait while the output does",
-        "core",
-        ".hold_i   (waiting),",
-        ".hold_i   (1'b0),",
+        "weights do not wait while the output does", "core", ".hold_i (waiting),", ".hold_i (1'b0),"
     ),
 )

@@ -5,6 +5,7 @@ python -m tb.run bench --only cycles  # without the minutes that Icarus takes fo
 """
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -12,7 +13,7 @@ from tabulate import tabulate
 from tqdm import tqdm
 
 from pymodel.checkpoint import SHIPPED, load_checkpoint
-from pymodel.hardware.core import Layer, words
+from pymodel.hardware.core import Layer, packet_lengths
 from pymodel.hardware.cycles import cycles, dense_limit_cycles, limit_cycles
 from pymodel.images import load_images, normalise
 from pymodel.reference.integer_network import IntegerNetwork, Stage, input_codes
@@ -119,7 +120,7 @@ def measure(
     settings = {name: value for name, value in stage.settings.items() if name != "pools"}
     images, channels, height, width = codes.shape
     whole = Layer(height, width, channels, images=images, **settings)
-    layer = Layer(**vars(whole) | {"images": images // parts})
+    layer = replace(whole, images=images // parts)
     jobs = jobs_of(layer, parts)
     with temporary_folder("bench") as folder:
         beats = write_program(folder, jobs, codes.numpy(), stage.weights.numpy(), table)
@@ -131,6 +132,7 @@ def measure(
     if status.counted - status.stalls != model_cycles:
         raise BenchError(f"{status.counted - status.stalls} cycles, the model says {model_cycles}")
     macs = parts * layer.macs()
+    lengths = [packet_lengths(job.layer, CORE) for job in jobs]
     result_width = CORE.sum_width if following is None else 4
     return {
         "layer": stage.name,
@@ -150,8 +152,8 @@ def measure(
         "threshold_bits_per_cycle": beats["threshold"] * CORE.sum_width * CORE.cols / total,
         "result_bits_per_cycle": beats["result"] * result_width * CORE.cols / total,
         "result_beat_bits": result_width * CORE.cols,
-        "act_memory_bits": max(words(job.layer, CORE).acts for job in jobs) * 4 * CORE.rows,
-        "weight_memory_bits": max(words(job.layer, CORE).weights for job in jobs) * 4 * CORE.rows,
+        "act_memory_bits": max(needed.acts for needed in lengths) * 4 * CORE.rows,
+        "weight_memory_bits": max(needed.weights for needed in lengths) * 4 * CORE.rows,
     }
 
 

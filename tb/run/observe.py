@@ -2,6 +2,7 @@
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import cocotb
@@ -61,10 +62,8 @@ def explain(stage: Stage, codes: torch.Tensor, place: Place, rtl: Path) -> str:
     ):
         weights = stage.weights[channels].numpy()
         table = stage.table[channels] if isinstance(stage, InnerStage) else None
-        part = Layer(
-            **vars(layer)
-            | {"images": len(codes[some]), "out_channels": len(weights), "mode": Mode(layer.mode)}
-        )
+        sizes = {"images": len(codes[some]), "out_channels": len(weights)}
+        part = replace(layer, **sizes, mode=Mode(layer.mode))
         tell(f"Running {name} again, fully observed, on Icarus: {part}")
         with temporary_folder("observe") as folder:
             message = observe(folder, part, codes[some].numpy(), weights, table, rtl)

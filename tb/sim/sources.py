@@ -10,6 +10,9 @@ from pymodel.support.files import ROOT
 from tb.sim.store import digest
 
 RTL = ROOT / "rtl"
+COMMENT = r"//[^\n]*|/\*.*?\*/"
+OPERATOR = r"<<<|>>>|===|!==|<<|>>|<=|>=|==|!=|&&|\|\||~&|~\||~\^|\^~|\*\*|\+:|-:|[^\w\s]"
+TOKEN = re.compile(rf'{COMMENT}|"[^"\n]*"|[\w$]+|{OPERATOR}', re.DOTALL)
 
 
 def check_sources(rtl: Path) -> list[Path]:
@@ -65,19 +68,46 @@ def include_folders(sources: list[Path]) -> list[Path]:
     return sorted({source.parent for source in sources})
 
 
-def faulty_rtl(folder: Path, source: str, *replacements: tuple[str, str]) -> Path:
-    """A copy of `rtl/` in `folder`, with each (old, new) replaced in one source; its path.
+def tokens(verilog: str) -> list[re.Match]:
+    """Returns the tokens of a Verilog text, without its blanks and comments."""
+    found = TOKEN.finditer(verilog)
+    return [token for token in found if not token[0].startswith(("//", "/*"))]
 
-    InputError if the source has changed, so that a fault no longer applies.
+
+def find_once(text: str, old: str, where: str) -> slice:
+    """Returns where the tokens of `old` stand in the Verilog `text`, however either is spaced.
+
+    Raises InputError, with `where` as the text's name, unless that is exactly one place.
+    """
+    found, wanted = tokens(text), [token[0] for token in tokens(old)]
+    source = [token[0] for token in found]
+    count = len(wanted)
+    starts = [
+        start
+        for start in range(len(source) - count + 1)
+        if count and source[start : start + count] == wanted
+    ]
+    if len(starts) != 1:
+        what = " ".join(old.split())
+        raise InputError(f"{where}: '{what}' {len(starts)} times, expected once")
+    return slice(found[starts[0]].start(), found[starts[0] + count - 1].end())
+
+
+def replace_once(text: str, old: str, new: str, where: str) -> str:
+    """Returns the Verilog `text` with `new` for `old`; raises InputError as `find_once`."""
+    place = find_once(text, old, where)
+    return text[: place.start] + new + text[place.stop :]
+
+
+def faulty_rtl(folder: Path, source: str, *replacements: tuple[str, str]) -> Path:
+    """Copies `rtl/` into `folder`, with each (old, new) replaced in one source; returns its path.
+
+    Raises InputError as `replace_once`, when the source has changed so that a fault finds no place.
     """
     rtl = folder / "rtl"
     shutil.copytree(RTL, rtl, dirs_exist_ok=True)
     text = (rtl / source).read_text()
     for old, new in replacements:
-        if text.count(old) != 1:
-            what = " ".join(old.split())
-            found = f"'{what}' {text.count(old)} times, expected once, to put a fault there"
-            raise InputError(f"rtl/{source}: {found}")
-        text = text.replace(old, new)
+        text = replace_once(text, old, new, f"rtl/{source}")
     (rtl / source).write_text(text)
     return rtl

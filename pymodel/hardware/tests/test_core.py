@@ -1,6 +1,7 @@
 """Streams, limits, splitting and cycles of layers for the core, against plain loops."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,12 +11,12 @@ from pymodel.hardware.core import (
     Layer,
     act_vectors,
     check,
+    packet_lengths,
     result_vectors,
     results,
     split,
     threshold_vectors,
     weight_vectors,
-    words,
 )
 from pymodel.hardware.cycles import cycles, dense_limit_cycles, limit_cycles
 from pymodel.hardware.registers import KERNEL, Error, Mode
@@ -102,8 +103,8 @@ def test_split_refuses_what_never_fits():
 )
 def test_limits(right, wrong, error):
     layer = Layer(4, 4, 4, 4)
-    assert check(Layer(**vars(layer) | right), SMALL) == Error.NONE
-    assert check(Layer(**vars(layer) | wrong), SMALL) == error
+    assert check(replace(layer, **right), SMALL) == Error.NONE
+    assert check(replace(layer, **wrong), SMALL) == error
 
 
 def test_overflow_limit_is_the_largest_sum():
@@ -111,7 +112,7 @@ def test_overflow_limit_is_the_largest_sum():
     core = Core(4, 4, 16)
     layer = Layer(1, 1, 4 * most, 4, kernel=1, padding=0)
     assert check(layer, core) == Error.NONE
-    assert check(Layer(**vars(layer) | {"in_channels": 4 * most + 1}), core) == Error.OVERFLOW
+    assert check(replace(layer, in_channels=4 * most + 1), core) == Error.OVERFLOW
 
 
 def walk(layer: Layer, core: Core) -> int:
@@ -162,7 +163,7 @@ def test_limits_of_the_squeezed_layer():
     assert limit_cycles(layer, Core()) == 3200
     assert dense_limit_cycles(layer, Core()) == 32 * 144
     assert layer.macs() == 32 * 144 * 64
-    assert words(layer, Core()) == (512, 72, 16)
+    assert packet_lengths(layer, Core()) == (512, 72, 16)
 
 
 def test_a_field_that_does_not_fit_is_refused():

@@ -97,12 +97,12 @@ def test_a_mutant_that_nothing_refutes_or_a_cover_out_of_reach_fails(monkeypatch
     """Whatever else holds."""
     (proof,) = (proof for proof in PROOFS if proof.module == "pe")
     passed = {
-        job: Outcome("FAIL" if job.mutant else "PASS", frozenset(job.labels))
-        for job in prove.jobs(proof)
+        task: Outcome("FAIL" if task.mutant else "PASS", frozenset(task.labels))
+        for task in prove.tasks(proof)
     }
     assert prove.report([proof], passed, complete=False) == 0
-    for job in passed:
-        wrong = passed | {job: Outcome("UNKNOWN" if job.mode == "prove" else "PASS", frozenset())}
+    for task in passed:
+        wrong = passed | {task: Outcome("UNKNOWN" if task.mode == "prove" else "PASS", frozenset())}
         assert prove.report([proof], wrong, complete=False) == 1
         assert "FAILED" in capsys.readouterr().out
 

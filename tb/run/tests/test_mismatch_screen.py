@@ -23,7 +23,7 @@ ACT = "assign {swap_west, act_west} = act_skewed[r*ACT_LANE +: ACT_LANE];"
 NORTH = "assign psum_north = g_row[r-1].g_col[c].psum_south;"
 SOUTH = "assign psum_skewed[c*PSUM_WIDTH +: PSUM_WIDTH] = g_row[ROWS-1].g_col[c].psum_south;"
 WEIGHT = "{hops, weight_i[r*WEIGHT_WIDTH +: WEIGHT_WIDTH]}"
-HOPS = "assign hops_west   = g_row[r].g_col[c-1].hops_east;"
+HOPS = "assign hops_west = g_row[r].g_col[c-1].hops_east;"
 SWAP = "wire swap = act_valid_i && act_swap_i;"
 SIGN = "{(PSUM_WIDTH - WEIGHT_WIDTH){weight[WEIGHT_WIDTH-1]}}"
 ADD = "psum_o <= psum_i + product;"
@@ -107,9 +107,9 @@ def weights_of_the_tile_before(rng):
     """Every second tile's weights do not come."""
     fault = (
         "reg [7:0] loads = 0;\nalways @(posedge clk_i) loads <= loads + weight_valid_i;\n"
-        "wire [HOPS_WIDTH-1:0] hops =\n    weight_valid_i && !loads[3] ? "
+        "wire [HOPS_WIDTH-1:0] hops = weight_valid_i && !loads[3] ?"
     )
-    right = "wire [HOPS_WIDTH-1:0] hops =\n    weight_valid_i ? "
+    right = "wire [HOPS_WIDTH-1:0] hops = weight_valid_i ?"
     return ARRAY, [(right, fault)], "weights of the tile before, in all PEs"
 
 
@@ -142,10 +142,10 @@ def product_sign_dropped_in_one_pe(rng):
     fault = (
         f"wire [PSUM_WIDTH-1:0] sum;\n{north}wire [PSUM_WIDTH-1:0] product = sum - north;\n"
         f"assign psum_south = r == {row} && c == {column} ? north + (product & 16'hff) : sum;\n"
-        "        pe #("
+        "pe #("
     )
     words = f"sign of products dropped, in PE (row {row}, column {column})"
-    return ARRAY, [("        pe #(", fault), (".psum_o       (psum_south)", ".psum_o(sum)")], words
+    return ARRAY, [("pe #(", fault), (".psum_o (psum_south)", ".psum_o(sum)")], words
 
 
 def activations_stop(rng):
@@ -155,7 +155,7 @@ def activations_stop(rng):
     words = f"nothing added, in row {row} from column {column} on"
     if column == 7:
         words = f"nothing added, in PE (row {row}, column 7)"
-    return ARRAY, [(".act_i        (act_west)", fault)], words
+    return ARRAY, [(".act_i (act_west)", fault)], words
 
 
 def two_columns(rng):

@@ -201,7 +201,7 @@ def test_the_fast_host_fails_too(fault, tmp_path):
 
 def test_a_core_that_hangs_is_said(tmp_path):
     """A stream that the core never takes: the bench gives up by itself."""
-    fault = ("tready_o        = !full[fill_bank];", "tready_o        = 1'b0;")
+    fault = ("tready_o = !full[fill_bank];", "tready_o = 1'b0;")
     rtl = faulty_rtl(tmp_path, "bank_control.v", fault)
     with pytest.raises(BenchError, match="the core hangs"):
         run_bench(

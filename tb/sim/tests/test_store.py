@@ -88,8 +88,8 @@ def _gates() -> dict:
 
 def _proof() -> dict:
     prove._code.cache_clear()
-    (job, *_) = prove.jobs(next(proof for proof in prove.PROOFS if proof.module == "delay"))
-    return job.identity
+    (task, *_) = prove.tasks(next(proof for proof in prove.PROOFS if proof.module == "delay"))
+    return task.identity
 
 
 def _shard() -> dict:

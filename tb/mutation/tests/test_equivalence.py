@@ -1,0 +1,65 @@
+"""The miter: which differences in a register's bit matter over two cycles, and which do not."""
+
+import json
+
+import pytest
+
+from pymodel.support.files import ROOT, temporary_folder
+from tb.mutation.drawn_mutants import BUILD, yosys
+from tb.mutation.equivalence import cut, over_two_cycles
+
+# The stored bit is seen only where the one before it was 1.
+MODULE = """
+module {name} (input clk, input a, output y, output z);
+  reg valid, bit;
+  always @(posedge clk) begin
+    valid <= a;
+    bit   <= {stored};
+  end
+  assign y = {seen};
+  assign z = valid;
+endmodule
+"""
+
+
+@pytest.fixture(scope="module")
+def netlists():
+    """`gold`, and others that store or see another bit; and a folder for what is asked."""
+    others = {
+        "gold": ("a", "bit && valid"),
+        "masked": ("1'b1", "bit && valid"),
+        "inverted": ("a", "!(bit && valid)"),
+        "stored": ("!a", "bit && valid"),
+    }
+    with temporary_folder("test-equivalence", BUILD) as folder:
+        source = folder / "all.v"
+        source.write_text(
+            "".join(MODULE.format(name=n, stored=s, seen=y) for n, (s, y) in others.items())
+        )
+        at = folder.relative_to(ROOT)
+        yosys(f"read_verilog {at}/all.v", "proc", "opt_clean", f"write_json {at}/all.json")
+        modules = json.loads((folder / "all.json").read_text())["modules"]
+        for module in modules.values():  # cells have names, not numbers, that all modules share
+            flops = [name for name, cell in module["cells"].items() if cell["type"] == "$dff"]
+            for name in flops:
+                (net,) = (
+                    net
+                    for net, wire in module["netnames"].items()
+                    if wire["bits"] == module["cells"][name]["connections"]["Q"] and net != "z"
+                )
+                module["cells"][net] = module["cells"].pop(name)
+        yield {name: cut(module) for name, module in modules.items()}, folder
+
+
+@pytest.mark.parametrize(
+    ("name", "may_differ", "same"),
+    [
+        ("masked", {"next:bit[0]"}, True),
+        ("masked", set(), False),  # the bit itself does differ
+        ("inverted", {"next:bit[0]"}, False),  # in the first cycle
+        ("stored", {"next:bit[0]"}, False),  # in the second
+    ],
+)
+def test_over_two_cycles(netlists, name, may_differ, same):
+    sides, folder = netlists
+    assert over_two_cycles(sides["gold"], sides[name], may_differ, folder) is same

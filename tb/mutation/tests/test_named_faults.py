@@ -1,0 +1,44 @@
+"""Named faults and the mutants of proofs find their place, whatever the layout of the RTL."""
+
+import re
+
+import pytest
+
+from pymodel.support.errors import InputError
+from tb.formal.proofs import PROOFS
+from tb.mutation.named_faults import FAULTS
+from tb.sim.sources import RTL, replace_once, tokens
+
+CHANGES = [
+    (f"{fault.module}: {fault.name}", fault.module, fault.old, fault.new) for fault in FAULTS
+]
+CHANGES += [
+    (f"{proof.name}, proof: {mutant.name}", mutant.source or proof.module, mutant.old, mutant.new)
+    for proof in PROOFS
+    for mutant in proof.mutants
+]
+
+
+def laid_out_otherwise(text: str) -> str:
+    """Returns Verilog that means the same: other indents, alignment, spaces and line breaks."""
+    text = re.sub(r" +(<=|=) ", r" \1   ", text)
+    text = re.sub(r" *([()\[\]{};]) *", r" \1 ", text)
+    text = re.sub(r"(?<!//) (&&|\|\||\?) ", r"\n\1 ", re.sub(r"//.*", "", text))
+    return re.sub(" +", lambda blanks: 2 * blanks[0], text)
+
+
+@pytest.mark.parametrize(
+    ("module", "old", "new"), [change[1:] for change in CHANGES], ids=[name for name, *_ in CHANGES]
+)
+def test_a_fault_survives_another_layout(module, old, new):
+    """The faulty source is the same token by token; a second such place is refused."""
+    source = (RTL / f"{module}.v").read_text()
+    faulty = replace_once(source, old, new, module)
+    other = replace_once(laid_out_otherwise(source), old, new, module)
+    assert words(other) == words(faulty) != words(source)
+    with pytest.raises(InputError, match="2 times, expected once"):
+        replace_once(f"{source}\n{laid_out_otherwise(old)}", old, new, module)
+
+
+def words(verilog: str) -> list[str]:
+    return [token[0] for token in tokens(verilog)]
