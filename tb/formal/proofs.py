@@ -372,12 +372,10 @@ REGISTERS = Proof(
 )
 
 SEE_SUMS = {f"seen_{name}": f"sums.{name}" for name in ("watched", "word")}
-SMALL_SUMS = {"COLS": 2, "PSUM_WIDTH": 4, "SUM_WIDTH": 7, "PIXELS": 6}
 ACCUMULATOR = Proof(
     "accumulator",
     5,
     16,
-    SMALL_SUMS,
     (
         ProofMutant(
             "sum_of_its_psums",
