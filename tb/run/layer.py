@@ -122,7 +122,7 @@ def main() -> int:
             publish_waveform(run.waveform(folder))
         publish(run.results(folder), results)
         if results.exists():
-            tell(report(json.loads(results.read_text())))
+            tell(result_table(json.loads(results.read_text())))
         else:
             failure = failure or "the simulation ended without results"
         if failure and not quiet():
@@ -144,8 +144,8 @@ def publish_waveform(waveform: Path) -> None:
         tell(f"Waveform: {os.path.relpath(WAVEFORM)}; open it with: make gtkwave")
 
 
-def report(result: dict) -> str:
-    """The closing table."""
+def result_table(result: dict) -> str:
+    """Returns the closing table of a run's results (the keys of layer.json)."""
     per_cycle = result["macs"] / result["cycles"]
     rows = [
         ["simulator", result["simulator"]],

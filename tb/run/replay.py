@@ -136,7 +136,7 @@ def main() -> int:
             result, differences = check(tiles, record)
             result = {"simulator": arguments.sim, "folder": arguments.dir, **result}
             write_json(results, result)
-            tell(report(result))
+            tell(result_table(result))
             failures += differences
         else:
             results.unlink(missing_ok=True)
@@ -209,8 +209,8 @@ def _psum_comparison(
     return Comparison(file, rtl, pytorch, place)
 
 
-def report(result: dict) -> str:
-    """The closing table: what was compared with what."""
+def result_table(result: dict) -> str:
+    """Returns the closing table: what was compared with what (the keys of replay.json)."""
 
     def checked(what: str) -> str:
         return f"{result[f'{what}s_checked']:,} checked, {result[f'{what}_mismatches']:,} differ"
