@@ -33,7 +33,7 @@ from pymodel.quantiser import Quantiser, compiler_works, initialise_scales, set_
 from pymodel.support.command import CommandParser, conclude, quiet, run_command, tell
 from pymodel.support.errors import InputError
 from pymodel.support.files import RESULTS, ROOT, replacing, write_json
-from pymodel.support.sealed import digest, read_sealed, write_sealed
+from pymodel.support.sealed import read_sealed, tensor_digest, write_sealed
 from pymodel.vgg import VGG16
 from training.airbench import WHITENING_IMAGES, Airbench
 from training.data import hold_out, load_cifar10
@@ -146,7 +146,9 @@ def train(
         "processes": str(place.world),
     }
     if teacher is not None:
-        identity["teacher"] = digest({n: t.cpu() for n, t in teacher.state_dict().items()}, {})
+        identity["teacher"] = tensor_digest(
+            {n: t.cpu() for n, t in teacher.state_dict().items()}, {}
+        )
     state = run / "state.safetensors"
     log = run / "log.csv"
     rows = []

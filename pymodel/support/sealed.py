@@ -15,10 +15,10 @@ from pymodel.support.files import replacing
 def write_sealed(tensors: dict[str, Tensor], metadata: dict[str, str], path: str | Path) -> None:
     """Write tensors and metadata with their SHA-256; no other check."""
     with replacing(path) as temporary:
-        save_file(tensors, temporary, {**metadata, "sha256": digest(tensors, metadata)})
+        save_file(tensors, temporary, {**metadata, "sha256": tensor_digest(tensors, metadata)})
 
 
-def digest(tensors: dict[str, Tensor], metadata: dict[str, str]) -> str:
+def tensor_digest(tensors: dict[str, Tensor], metadata: dict[str, str]) -> str:
     """SHA-256 (hex) over metadata and tensors: names, dtypes, shapes and bytes, in sorted order."""
     sha = hashlib.sha256(json.dumps(metadata, sort_keys=True).encode())
     for name in sorted(tensors):
@@ -42,7 +42,7 @@ def read_sealed(path: str | Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         if min(header) < ord(" "):  # a space may have been flipped: no other blank is ever written
             raise ValueError("a control character in the header")
         found = metadata.pop("sha256", None)
-        computed = digest(tensors, metadata)
+        computed = tensor_digest(tensors, metadata)
     except FileNotFoundError:
         raise InputError(f"{path}: not found; expected a file of this project") from None
     except (SafetensorError, OSError, RuntimeError, ValueError, MemoryError) as error:

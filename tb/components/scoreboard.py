@@ -78,7 +78,7 @@ class Scoreboard:
 
 
 @dataclass(frozen=True)
-class Place:
+class Difference:
     """Where two sets of maps [N, C_out, H', W'] first differ, in the order of the core's beats."""
 
     image: int
@@ -109,7 +109,7 @@ def beat_words(beat: int, layer: Layer) -> str:
     return f"output tile {tile}, image {image}, pixel ({y}, {x})"
 
 
-def first_difference(expected: np.ndarray, got: np.ndarray, core: Core) -> Place | None:
+def first_difference(expected: np.ndarray, got: np.ndarray, core: Core) -> Difference | None:
     """None if the two are equal."""
     differ = np.argwhere(result_vectors((expected != got).astype(np.int8), core))
     if not len(differ):
@@ -117,7 +117,7 @@ def first_difference(expected: np.ndarray, got: np.ndarray, core: Core) -> Place
     beat, column = differ[0].tolist()
     tile, image, y, x = beat_at(beat, len(expected), expected.shape[2:])
     place = image, tile * core.cols + column, y, x
-    return Place(*place, int(expected[place]), int(got[place]), len(differ))
+    return Difference(*place, int(expected[place]), int(got[place]), len(differ))
 
 
 def compare(expected: np.ndarray, got: np.ndarray, layer: Layer, core: Core) -> None:

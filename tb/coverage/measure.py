@@ -173,7 +173,7 @@ def main() -> int:
     result |= {"seconds": round(time.monotonic() - began, 1)}
     page = BUILD / ("part" if arguments.only else "") / "index.html"
     write_page(page, coverage, result)
-    tell("", report(result), "")
+    tell("", result_table(result), "")
     if not arguments.only:
         write_json(RESULTS / "coverage.json", result)
     missed = [
@@ -482,7 +482,7 @@ def holes(coverage: Coverage) -> Iterator[dict]:
                 yield {"kind": "functional", "where": name, "what": bin_}
 
 
-def report(result: dict, most: int = 20) -> str:
+def result_table(result: dict, most: int = 20) -> str:
     """The tables, with the first holes of each kind."""
 
     def cell(value: float | None) -> str:

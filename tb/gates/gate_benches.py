@@ -121,7 +121,7 @@ def main() -> int:
     netlists, outcomes = run_all(designs, arguments.rtl, arguments.workers, arguments.fresh)
     result = summary(netlists, outcomes)
     write_json(arguments.results, result | {"rtl": rtl_digest(arguments.rtl)})
-    tell(report(designs, netlists, outcomes))
+    tell(result_table(designs, netlists, outcomes))
     lines = [
         f"FAILED: {design}, {bench}: {outcome.message}"
         for (design, bench), outcome in outcomes.items()
@@ -303,7 +303,7 @@ def summary(netlists: Mapping[str, Netlist], outcomes: Mapping[tuple[str, str], 
     }
 
 
-def report(
+def result_table(
     designs: list[Design],
     netlists: Mapping[str, Netlist],
     outcomes: Mapping[tuple[str, str], Outcome],

@@ -154,7 +154,7 @@ def main() -> int:
         "shards_kept": kept,
     }
     write_json(arguments.results, result)
-    tell(report(result))
+    tell(result_table(result))
     if place := first_difference(expected.numpy(), sums.numpy(), CORE):
         failed = f"FAILED: {DEFAULT_LAYER}: {place.describe(CORE)} of {sums.numel()}"
         return conclude(f"{failed}\n{explain(stage, codes, place, arguments.rtl)}", passed=False)
@@ -163,7 +163,7 @@ def main() -> int:
     return conclude(f"Every sum equals PyTorch's. Results: {os.path.relpath(arguments.results)}")
 
 
-def report(result: dict) -> str:
+def result_table(result: dict) -> str:
     """The closing table."""
     rows = [
         ["simulator", result["simulator"]],

@@ -75,7 +75,7 @@ def measure_cycles(model: torch.nn.Module, path: Path) -> list[str]:
         except BenchError as error:
             raise BenchError(f"{stage.name}: {error}") from None
     write_json(path, rows)
-    tell(report(rows))
+    tell(result_table(rows))
     return misses(rows)
 
 
@@ -176,7 +176,7 @@ def misses(rows: list[dict]) -> list[str]:
     ]
 
 
-def report(rows: list[dict]) -> str:
+def result_table(rows: list[dict]) -> str:
     """The table."""
     columns = (
         "layer",

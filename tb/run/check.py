@@ -50,14 +50,14 @@ def main() -> int:
         except BenchError as error:
             failure = error
         if (folder / RESULTS_XML).exists():
-            tell("\n" + report(folder / RESULTS_XML) + "\n")
+            tell("\n" + result_table(folder / RESULTS_XML) + "\n")
     if failure:
         tell(f"For a hint and a waveform: make DUT={os.path.relpath(arguments.dut)} IMAGES=1")
         return conclude(f"FAILED: {failure}", passed=False)
     return conclude("All checks passed. Now the trained layer: make DUT=" + str(arguments.dut))
 
 
-def report(results: Path) -> str:
+def result_table(results: Path) -> str:
     """A line for each test of the bench, from cocotb's results file."""
     rows = []
     for case in ElementTree.parse(results).iter("testcase"):

@@ -7,7 +7,7 @@ python -m tb.run layer --model layers.safetensors     # a layer that pymodel.own
 
 import json
 import os
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from tabulate import tabulate
@@ -20,10 +20,8 @@ from pymodel.reference.layer_data import MAX_ABS_ERROR, MAX_ERROR_STEPS, LayerDa
 from pymodel.support.command import CommandParser, conclude, quiet, tell, whole_number
 from pymodel.support.files import RESULTS, publish, temporary_folder
 from tb.components.adapter import OWN, adapter_class
-from tb.components.tile_run import Record
-from tb.run.mismatch_screen import explain, forget
-from tb.sim.errors import BenchError
-from tb.sim.run import RESULTS_XML, run_bench
+from tb.run.array_run import ArrayRun
+from tb.sim.run import RESULTS_XML
 from tb.sim.simulators import check_simulator, random_seed
 from tb.sim.sources import check_sources
 from tb.sim.wave_window import check_waveform
@@ -105,68 +103,49 @@ def main() -> int:
     if arguments.images is not None:
         images = whole_number("IMAGES", arguments.images, 1, available)
 
+    results = arguments.results.absolute()
     job = LayerJob(
         arguments.sim,
         layer,
         images,
         str(Path(arguments.model).absolute()),
-        dut=str(arguments.dut.absolute()),
+        str(results),
+        str(arguments.dut.absolute()),
     )
-
-    def run(folder: Path, watch: Watch | None = None) -> tuple[LayerJob, BenchError | None]:
-        """What was run, in a folder of its own, and what went wrong."""
-        here = replace(job, results=str(folder / "layer.json"))
-        try:
-            run_bench(
-                "tb.run.layer_bench",
-                dut.TOPLEVEL,
-                simulator=job.simulator,
-                sources=sources,
-                parameters=dict(dut.PARAMETERS),
-                waves=watch is not None,
-                settings=here.settings() | (watch.settings() if watch else {}),
-                variant=arguments.dut.stem,
-                folder=folder,
-            )
-        except BenchError as error:
-            return here, error
-        return here, None
-
-    results = arguments.results.absolute()
-    waveform = f"{dut.TOPLEVEL}.fst"
+    run = ArrayRun("tb.run.layer_bench", job, job.simulator, dut, sources, arguments.dut.stem)
     with temporary_folder("layer") as folder:
-        job, failure = run(folder, Watch(str(WAVEFORM)) if arguments.waves else None)
+        failure = run.start(folder, Watch(str(WAVEFORM)) if arguments.waves else None)
         # An earlier run's results stay until there are this one's.
-        forget()
+        run.publish_record(folder)
         publish(folder / RESULTS_XML, results.with_name("results.xml"))
-        publish(job.record, results.with_suffix(".npz"))
         if arguments.waves:
-            if (folder / waveform).exists():
-                check_waveform(folder / waveform)
-            publish(folder / waveform, WAVEFORM)
-            if WAVEFORM.exists():
-                tell(f"Waveform: {os.path.relpath(WAVEFORM)}; open it with: make gtkwave")
-        found = Path(job.results)
-        publish(found, results)
-        if found.exists():
-            tell(report(json.loads(found.read_text())))
-        elif not failure:
-            failure = "the simulation ended without results"
-        if failure:
-            if job.record.exists() and not quiet():
-
-                def again(watch: Watch) -> Path:
-                    (folder / "again").mkdir()
-                    run(folder / "again", watch)
-                    return folder / "again" / waveform
-
-                explain(Record.load(job.record), again)
-            return conclude(f"FAILED: {failure}", passed=False)
+            publish_waveform(run.waveform(folder))
+        publish(run.results(folder), results)
+        if results.exists():
+            tell(result_table(json.loads(results.read_text())))
+        else:
+            failure = failure or "the simulation ended without results"
+        if failure and not quiet():
+            run.explain(folder)
+    if failure:
+        return conclude(f"FAILED: {failure}", passed=False)
     return conclude(f"Every psum equals PyTorch's. Results: {os.path.relpath(results)}")
 
 
-def report(result: dict) -> str:
-    """The closing table."""
+def publish_waveform(waveform: Path) -> None:
+    """Copies a run's waveform to build/waves, if there is one; raises InputError if it is cut off.
+
+    Without one, an earlier run's goes.
+    """
+    if waveform.exists():
+        check_waveform(waveform)
+    publish(waveform, WAVEFORM)
+    if WAVEFORM.exists():
+        tell(f"Waveform: {os.path.relpath(WAVEFORM)}; open it with: make gtkwave")
+
+
+def result_table(result: dict) -> str:
+    """Returns the closing table of a run's results (the keys of layer.json)."""
     per_cycle = result["macs"] / result["cycles"]
     rows = [
         ["simulator", result["simulator"]],

@@ -4,8 +4,6 @@ It also cuts the waveform around that place, for `make gtkwave WAVE=mismatch`.
 """
 
 import os
-from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 
 from rich import box
@@ -15,7 +13,6 @@ from rich.table import Table
 from rich.text import Text
 
 from pymodel.support.command import tell
-from pymodel.support.errors import InputError
 from pymodel.support.files import RESULTS, write_json
 from tb.components.tile_run import Record
 from tb.run.suspects import LEAST_AGREEMENT, Diagnosis, diagnose
@@ -29,31 +26,39 @@ WAVEFORM = WAVES / "mismatch.fst"
 MISMATCH = RESULTS / "mismatch.json"
 
 
-def forget() -> None:
-    """Remove what an earlier run left, so that what is there afterwards is of this one."""
+def forget_mismatch() -> None:
+    """Removes what an earlier run left, so that what is there afterwards is of this one."""
     for path in (MISMATCH, WAVEFORM, *map(WAVEFORM.with_suffix, SAVE_FILES.values())):
         path.unlink(missing_ok=True)
 
 
-def explain(record: Record, again: Callable[[Watch], Path]) -> None:
-    """Print the screen, cut a waveform, and write `build/results/mismatch.json`.
+def show_mismatch(record: Record) -> int:
+    """Prints the screen and writes `build/results/mismatch.json`; returns the cycle to look at.
 
-    `again` runs the same once more with a waveform, and returns where that is.
+    That is the cycle of the first wrong psum, or else of the last one that came.
     """
     if found := diagnose(record):
         tell(*screen(record, found))
         write_json(MISMATCH, summary(record, found))
-        cycle = found.cycle
-    else:  # what came was right: too little came, or too much, or what follows from it is wrong
-        cycle = int(record.cycles[-1]) if len(record.cycles) else 0
-        tell(f"All {len(record.received):,} psum vectors that came are right, up to cycle {cycle}.")
+        return found.cycle
+    # What came was right: too little came, or too much, or what follows from it is wrong.
+    cycle = int(record.cycles[-1]) if len(record.cycles) else 0
+    tell(f"All {len(record.received):,} psum vectors that came are right, up to cycle {cycle}.")
+    return cycle
+
+
+def watch_around(record: Record, cycle: int) -> Watch:
+    """Returns the waveform to ask for when the run of `record` is repeated: up to after `cycle`."""
+    return Watch(str(WAVEFORM), cycle + CYCLES_AROUND + 1, record.before_edge(cycle))
+
+
+def cut_around(record: Record, cycle: int, whole: Path) -> None:
+    """Writes the cycles around `cycle`, of the waveform `whole`, to `build/waves/mismatch.fst`.
+
+    Raises InputError if `whole` is no waveform.
+    """
     first, last = max(0, cycle - CYCLES_AROUND), cycle + CYCLES_AROUND
-    try:
-        whole = again(Watch(str(WAVEFORM), last + 1, record.before_edge(cycle)))
-        cut_waveform(whole, WAVEFORM, record.time(first), record.time(last))
-    except InputError as error:  # nothing to write one with
-        tell(f"No waveform: {error}")
-        return
+    cut_waveform(whole, WAVEFORM, record.time(first), record.time(last))
     where = os.path.relpath(WAVEFORM)
     tell(f"Waveform of cycles {first} to {last}: {where}; open it with: make gtkwave WAVE=mismatch")
 
@@ -105,7 +110,16 @@ def summary(record: Record, found: Diagnosis) -> dict:
         "got": found.got,
         "wrong": found.wrong,
         "hint": hint(record, found),
-        "suspects": [asdict(suspect) for suspect in found.suspects[:SUSPECTS]],
+        "suspects": [
+            {
+                "words": suspect.words,
+                "explained": suspect.explained,
+                "recall": suspect.recall,
+                "precision": suspect.precision,
+                "value": suspect.value,
+            }
+            for suspect in found.suspects[:SUSPECTS]
+        ],
     }
 
 

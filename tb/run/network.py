@@ -26,7 +26,7 @@ from pymodel.images import ImageSet
 from pymodel.reference.integer_network import IntegerNetwork, compare_with_fake_quantised
 from pymodel.support.command import CommandParser, conclude, quiet, tell, whole_number
 from pymodel.support.files import RESULTS, write_json
-from tb.components.scoreboard import Place, first_difference
+from tb.components.scoreboard import Difference, first_difference
 from tb.host.build import prepare_host
 from tb.host.program import CORE
 from tb.host.simulate import PROGRAM, simulate
@@ -72,7 +72,7 @@ def run_hardware(
     """In a worker: uint8 images [n, 3, 32, 32] through all layers on the core, every code checked.
 
     `report` is JSON: cycles, MACs, seconds (of the simulation, its start included); per layer how
-    much was checked and is wrong; the first wrong layer and `Place`. Raises BenchError if the
+    much was checked and is wrong; the first wrong layer and `Difference`. Raises BenchError if the
     simulation fails although nothing that came is wrong.
     """
     network = load_network(checkpoint)
@@ -145,7 +145,7 @@ def main() -> int:
         return conclude(f"FAILED: {error}", passed=False)
     result = {"simulator": arguments.sim, **hardware, **software, "memory_mib": memory.mib}
     write_json(arguments.results, result)
-    tell(report(result))
+    tell(result_table(result))
     lines = [f"FAILED: {line}" for line in misses(result)]
     if wrong := first_mismatch(network, images, reports, arguments.rtl):
         lines.append(wrong)
@@ -252,7 +252,7 @@ def first_mismatch(
         if not row["first"]:
             continue
         number, place = row["first"]
-        place = Place(**place)
+        place = Difference(**place)
         codes = network.first_codes(images.images[start : start + row["images"]])
         for stage in network.inner[:number]:
             codes = stage.pool(stage.codes(codes))
@@ -284,7 +284,7 @@ def misses(result: dict) -> list[str]:
     ]
 
 
-def report(result: dict) -> str:
+def result_table(result: dict) -> str:
     """The closing table."""
     rows = [
         ["simulator", result["simulator"]],

@@ -15,7 +15,7 @@ from pymodel.reference.integer_network import InnerStage, Stage
 from pymodel.support.command import tell
 from pymodel.support.files import ROOT, publish, temporary_folder
 from tb.components.core_driver import check_layer, started
-from tb.components.scoreboard import Place
+from tb.components.scoreboard import Difference
 from tb.host.program import CORE, jobs_of
 from tb.sim.errors import BenchError
 from tb.sim.run import run_bench
@@ -37,7 +37,7 @@ async def batch(dut):
     await check_layer(bench, layer, (arrays["codes"], arrays["weights"], arrays.get("table")))
 
 
-def explain(stage: Stage, codes: torch.Tensor, place: Place, rtl: Path) -> str:
+def explain(stage: Stage, codes: torch.Tensor, place: Difference, rtl: Path) -> str:
     """Run what went wrong at `place` again; what is seen there, in one line.
 
     First its image and output tile alone, which is quick; if that is right, the whole job. codes:

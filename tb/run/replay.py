@@ -8,7 +8,7 @@ import json
 import os
 import re
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -20,14 +20,11 @@ from pymodel.hardware.tiling import Tile, Tiles
 from pymodel.reference.convolution import integer_convolution, raster_psums
 from pymodel.support.command import CommandParser, conclude, quiet, tell
 from pymodel.support.errors import InputError
-from pymodel.support.files import RESULTS, publish, temporary_folder, write_json
+from pymodel.support.files import RESULTS, temporary_folder, write_json
 from tb.components.adapter import OWN, adapter_class
 from tb.components.tile_run import Record, TileRun
-from tb.run.mismatch_screen import explain, forget
-from tb.sim.errors import BenchError
-from tb.sim.run import run_bench
+from tb.run.array_run import ArrayRun
 from tb.sim.simulators import check_simulator, random_seed
-from tb.sim.waves import Watch
 
 SETTINGS = "SYSTOLIC_REPLAY_JOB"  # environment variable that carries a ReplayJob into the simulator
 
@@ -122,54 +119,33 @@ def main() -> int:
     random_seed()
     dut = adapter_class(OWN)
     results = arguments.results.absolute()
-    job = ReplayJob(str(Path(arguments.dir).absolute()), None if height is None else int(height))
+    job = ReplayJob(
+        str(Path(arguments.dir).absolute()), None if height is None else int(height), str(results)
+    )
     # With the path as it was given, which is the one to name in messages.
-    folder = read_folder(Path(arguments.dir), job.height)
+    tiles = read_folder(Path(arguments.dir), job.height)
 
-    def run(where: Path, watch: Watch | None = None) -> tuple[ReplayJob, BenchError | None]:
-        """What was run, in a folder of its own, and what went wrong."""
-        here = replace(job, results=str(where / "replay.json"))
-        try:
-            run_bench(
-                "tb.run.replay_bench",
-                dut.TOPLEVEL,
-                simulator=arguments.sim,
-                sources=list(dut.SOURCES),
-                settings=here.settings() | (watch.settings() if watch else {}),
-                waves=watch is not None,
-                folder=where,
-            )
-        except BenchError as error:
-            return here, error
-        return here, None
-
-    with temporary_folder("replay") as here:
-        job, failure = run(here)
+    run = ArrayRun("tb.run.replay_bench", job, arguments.sim, dut, list(dut.SOURCES))
+    with temporary_folder("replay") as folder:
+        failure = run.start(folder)
         failures = [str(failure)] if failure else []
-        record = Record.load(job.record) if job.record.exists() else None
         # An earlier run's results stay until there are this one's.
-        forget()
-        publish(job.record, results.with_suffix(".npz"))
+        run.publish_record(folder)
+        record = run.record(folder)
         if record and len(record.received) == record.run.expected[..., 0].size:
-            result, differences = check(folder, record)
+            result, differences = check(tiles, record)
             result = {"simulator": arguments.sim, "folder": arguments.dir, **result}
             write_json(results, result)
-            tell(report(result))
+            tell(result_table(result))
             failures += differences
         else:
             results.unlink(missing_ok=True)
             failures = failures or ["the simulation ended without results"]
-        if record and failure and not quiet():
-
-            def again(watch: Watch) -> Path:
-                (here / "again").mkdir()
-                run(here / "again", watch)
-                return here / "again" / f"{dut.TOPLEVEL}.fst"
-
-            explain(record, again)
+        if failure and not quiet():
+            run.explain(folder)
     if failures:
         return conclude("\n".join(f"FAILED: {line}" for line in failures), passed=False)
-    equal = "PyTorch's and the files'" if folder.psums or folder.outputs else "PyTorch's"
+    equal = "PyTorch's and the files'" if tiles.psums or tiles.outputs else "PyTorch's"
     return conclude(f"Every psum and sum equals {equal}. Results: {os.path.relpath(results)}")
 
 
@@ -233,8 +209,8 @@ def _psum_comparison(
     return Comparison(file, rtl, pytorch, place)
 
 
-def report(result: dict) -> str:
-    """The closing table: what was compared with what."""
+def result_table(result: dict) -> str:
+    """Returns the closing table: what was compared with what (the keys of replay.json)."""
 
     def checked(what: str) -> str:
         return f"{result[f'{what}s_checked']:,} checked, {result[f'{what}_mismatches']:,} differ"

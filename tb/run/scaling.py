@@ -110,7 +110,7 @@ def main() -> int:
         "estimate": estimate,
     }
     write_json(arguments.results, result)
-    tell(report(result))
+    tell(result_table(result))
     if result["speedup"] < LEAST_SPEEDUP:
         slow = f"FAILED: two workers are {one / two:.2f} times as fast, expected {LEAST_SPEEDUP}"
         return conclude(slow, passed=False)
@@ -134,7 +134,7 @@ def empty_shards(client: Client) -> float:
     return (time.monotonic() - began) / EMPTY_SHARDS
 
 
-def report(result: dict) -> str:
+def result_table(result: dict) -> str:
     """Both tables."""
     measured = [
         ["images", result["images"]],

@@ -5,9 +5,9 @@ sign dropped, bits cut off, …) in all PEs, one row, one column, or one PE. Eac
 of a run. The one whose prediction is what came is the hint.
 """
 
-import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -25,15 +25,73 @@ TAKING = ", so it takes weights meant for other columns"
 FEW = 10  # so few wrong psums may agree with a suspect by chance
 
 
+class Where(NamedTuple):
+    """The part of the array where something is wrong: all of it, or a row, a column, a PE."""
+
+    whole: str = ""  # "columns" or "PEs", if it is all of these
+    row: int | None = None
+    column: int | None = None
+    eastward: bool = False  # from the column on
+
+    @property
+    def only_column(self) -> int | None:
+        """Returns the column in which it all is, None if in several."""
+        return None if self.eastward else self.column
+
+    @property
+    def words(self) -> str:
+        """Returns the place in words."""
+        if self.whole:
+            return f"in all {self.whole}"
+        if self.row is None:
+            return f"in column {self.column}"
+        if self.column is None:
+            return f"in row {self.row}"
+        if self.eastward:
+            return f"in row {self.row} from column {self.column} on"
+        return f"in PE (row {self.row}, column {self.column})"
+
+
+ALL_COLUMNS, ALL_PES = Where(whole="columns"), Where(whole="PEs")
+
+
+@dataclass(frozen=True)
+class Cause:
+    """What may be wrong, by how much, and where."""
+
+    kind: str  # a phrase, with {} for each amount
+    amount: tuple[int, ...] = ()  # cycles, bits, rows, columns
+    where: Where | None = None  # None: the kind says it
+
+    def at(self, where: Where) -> "Cause":
+        """Returns this cause at a place."""
+        return replace(self, where=where)
+
+    @property
+    def words(self) -> str:
+        """Returns the cause in words; this is the only place that makes them."""
+        words = self.kind.format(*self.amount).replace(" 1 cycles", " 1 cycle")
+        if self.where:
+            words += f", {self.where.words}"
+        if self.where == ALL_COLUMNS:
+            words += VALID.get(self.kind, "")
+        return words
+
+
 @dataclass(frozen=True)
 class Suspect:
-    """A possible cause, and how far it agrees with what came."""
+    """Possible causes that act together, mostly one, and how far they agree with what came."""
 
-    words: str
+    causes: tuple[Cause, ...]
     explained: int  # wrong psums that it predicts exactly
     recall: float  # share of the wrong psums that these are
     precision: float  # share of the wrong psums that it predicts, and that did come so
     value: int  # its psum at the first wrong place
+
+    @property
+    def words(self) -> str:
+        """Returns the causes in words."""
+        return "; ".join(cause.words for cause in self.causes)
 
     @property
     def agreement(self) -> float:
@@ -79,29 +137,26 @@ def diagnose(record: Record) -> Diagnosis | None:
 
     here, first = wrong[window] & known, (index - start, column)
     suspects: list[Suspect] = []
-    exact: dict[int, tuple[str, int]] = {}  # column → what explains all of it, and its value there
-    for words, predicted in evidence.suspects():
+    # Column → the first cause in it alone that explains all of it, and its psum at the first place
+    exact: dict[int, tuple[Cause, int]] = {}
+    for cause, predicted in evidence.suspects():
         predicted = np.broadcast_to(predicted, got.shape)
         same = predicted == got
         if explained := int((here & same).sum()):
             claimed = int(((predicted != evidence.psums) & known).sum())
             recall, value = explained / int(here.sum()), int(predicted[first])
-            suspects.append(Suspect(words, explained, recall, explained / claimed, value))
-        for c in evidence.columns:
-            if (
-                re.search(rf"column {c}\b(?! on)", words)
-                and c not in exact
-                and (same | ~known)[:, c].all()
-            ):
-                exact[c] = words, int(predicted[first])
+            suspects.append(Suspect((cause,), explained, recall, explained / claimed, value))
+        alone = cause.where.only_column if cause.where else None
+        if alone in evidence.columns and alone not in exact and (same | ~known)[:, alone].all():
+            exact[alone] = cause, int(predicted[first])
     # Of equals the one that claims less; sorting is stable, so then the first, which is simplest.
     suspects.sort(key=lambda s: (-round(s.agreement, 3), -round(s.precision, 3)))
     one_does = suspects and suspects[0].recall == 1
     if not one_does and len(exact) > 1 and exact.keys() == set(np.flatnonzero(here.any(0))):
-        words, values = zip(*exact.values(), strict=True)
+        causes, values = zip(*exact.values(), strict=True)
         # Where the very first is an X, its column may not be among these.
         value = exact[column][1] if column in exact else values[0]
-        suspects.insert(0, Suspect("; ".join(words), int(here.sum()), 1.0, 1.0, value))
+        suspects.insert(0, Suspect(causes, int(here.sum()), 1.0, 1.0, value))
     return Diagnosis(
         index,
         column,
@@ -180,34 +235,34 @@ class _Evidence:
         self.psum_earlier = _shifted(flat, 1)[window]
         self.psum_later = _shifted(flat, -1)[window]
 
-    def suspects(self) -> Iterator[tuple[str, np.ndarray]]:
-        """Words and the psums [v, c] that would come; of similar ones the simplest first."""
-        for words, psums in self._of_psums():
-            yield f"{words}, in all columns{VALID.get(words, '')}", psums
+    def suspects(self) -> Iterator[tuple[Cause, np.ndarray]]:
+        """Causes and the psums [v, c] that would come; of similar ones the simplest first."""
+        for cause, psums in self._of_psums():
+            yield cause.at(ALL_COLUMNS), psums
         products = list(self._of_products())
-        for words, product in products:
-            yield f"{words}, in all PEs", product.sum(1)
-        for words, product in products:
+        for cause, product in products:
+            yield cause.at(ALL_PES), product.sum(1)
+        for cause, product in products:
             changed = product - self.products
             for row in range(changed.shape[1]):
-                yield f"{words}, in row {row}", self.psums + changed[:, row]
+                yield cause.at(Where(row=row)), self.psums + changed[:, row]
             if east := self.first_column:
                 for row in range(changed.shape[1]):
                     one = np.where(np.arange(changed.shape[2]) < east, 0, changed[:, row])
-                    yield f"{words}, in row {row} from column {east} on", self.psums + one
+                    yield cause.at(Where(row=row, column=east, eastward=True)), self.psums + one
         for column in self.columns:
-            for words, psums in self._of_psums():
-                yield f"{words}, in column {column}", self._only(column, psums)
-            for words, product in products:
-                yield f"{words}, in column {column}", self._only(column, product.sum(1))
-            for words, product in products:
+            for cause, psums in self._of_psums():
+                yield cause.at(Where(column=column)), self._only(column, psums)
+            for cause, product in products:
+                yield cause.at(Where(column=column)), self._only(column, product.sum(1))
+            for cause, product in products:
                 changed = product - self.products
                 for row in range(changed.shape[1]):
                     one = self._only(column, self.psums + changed[:, row])
-                    yield f"{words}, in PE (row {row}, column {column})", one
+                    yield cause.at(Where(row=row, column=column)), one
         yield from self._of_partial_sums()
-        words, best = self._mixed_columns()
-        yield words, self.psums[:, best]
+        cause, best = self._mixed_columns()
+        yield cause, self.psums[:, best]
         yield from self._of_order()
         yield from self._of_constant_weights()
 
@@ -238,7 +293,7 @@ class _Evidence:
             acts = _shifted(acts, 1)
         return acts[:, :, None] * weights
 
-    def _of_constant_weights(self) -> Iterator[tuple[str, np.ndarray]]:
+    def _of_constant_weights(self) -> Iterator[tuple[Cause, np.ndarray]]:
         """The one set of weights that would give what came: a fit, so the last to be believed."""
         rows = self.weights.shape[1]
         weights = np.zeros(self.weights.shape[1:], np.int64)
@@ -249,12 +304,13 @@ class _Evidence:
             fit = np.linalg.lstsq(acts, self.got[known, column].astype(float))[0]
             weights[:, column] = fit.round()
         psums = self.acts @ weights
-        yield "the same weights in all tiles, in all PEs", psums
+        cause = Cause("the same weights in all tiles")
+        yield cause.at(ALL_PES), psums
         for column in self.columns:
-            yield f"the same weights in all tiles, in column {column}", self._only(column, psums)
+            yield cause.at(Where(column=column)), self._only(column, psums)
 
-    def _of_products(self) -> Iterator[tuple[str, np.ndarray]]:
-        """Faults in weights and activations: words, products [v, r, c]."""
+    def _of_products(self) -> Iterator[tuple[Cause, np.ndarray]]:
+        """Faults in weights and activations: causes, products [v, r, c]."""
         acts, weights = self.acts[:, :, None], self.weights
         act_width, weight_width = self.act_width, self.weight_width
         unsigned = (1 << weight_width) - 1
@@ -265,123 +321,140 @@ class _Evidence:
         def with_acts(other):
             return other[:, :, None] * weights
 
-        yield "weights of the tile before", with_weights(self.before)
-        yield "weights of the tile after", with_weights(self.after)
+        yield Cause("weights of the tile before"), with_weights(self.before)
+        yield Cause("weights of the tile after"), with_weights(self.after)
         for late in (1, 2, 3):
-            cycles = f"{late} cycle{'s' * (late > 1)}"
             first, last = self.pixel < late, self.pixel >= self.pixels - late
             early = with_weights(np.where(last[:, None, None], self.after, weights))
-            yield f"the swap of weights {cycles} early", early
+            yield Cause("the swap of weights {} cycles early", (late,)), early
             held = with_weights(np.where(first[:, None, None], self.before, weights))
-            yield f"the swap of weights {cycles} late", held
+            swap_late = "the swap of weights {} cycles late"
+            yield Cause(swap_late, (late,)), held
             passing = with_weights(self._passing(np.full(weights.shape[1:], late)))
-            yield (f"the swap of weights {cycles} late{TAKING}", passing)
-            yield f"activations and their swap {cycles} late", self._with_swap_late(late)
-        for words, place in zip(("row", "column"), np.indices(weights.shape[1:]), strict=True):
+            yield Cause(swap_late + TAKING, (late,)), passing
+            with_swap = self._with_swap_late(late)
+            yield Cause("activations and their swap {} cycles late", (late,)), with_swap
+        for unit, place in zip(("row", "column"), np.indices(weights.shape[1:]), strict=True):
             for lag in (place, place + 1):
-                late = f"the swap of weights later with each {words}, by one cycle"
+                late = f"the swap of weights later with each {unit}, by one cycle"
                 late += " from the first on" if lag.all() else ""
                 held = np.where(self.pixel[:, None, None] < lag, self.before, weights)
-                yield late, with_weights(held)
-                yield (f"{late}{TAKING}", with_weights(self._passing(lag)))
-        yield (
-            "the rows reversed (the weights against the activations)",
-            with_weights(weights[:, ::-1]),
-        )
-        yield "the columns of weights reversed", with_weights(weights[:, :, ::-1])
+                yield Cause(late), with_weights(held)
+                yield Cause(late + TAKING), with_weights(self._passing(lag))
+        rows_reversed = with_weights(weights[:, ::-1])
+        yield Cause("the rows reversed (the weights against the activations)"), rows_reversed
+        yield Cause("the columns of weights reversed"), with_weights(weights[:, :, ::-1])
         if weights.shape[1] == weights.shape[2]:
-            yield "weights transposed (rows and columns)", with_weights(weights.transpose(0, 2, 1))
+            yield (
+                Cause("weights transposed (rows and columns)"),
+                with_weights(weights.transpose(0, 2, 1)),
+            )
         for step, where in ((1, "before"), (-1, "after")):
-            yield f"weights of the column {where}", with_weights(np.roll(weights, step, 2))
-            yield f"weights of the row {where}", with_weights(np.roll(weights, step, 1))
-            yield f"activations of the row {where}", with_acts(np.roll(self.acts, step, 1))
-        yield "the sign of weights dropped (taken as unsigned)", with_weights(weights & unsigned)
-        yield "the sign of weights dropped (magnitude)", with_weights(abs(weights))
-        yield "weights negated", with_weights(-weights)
-        yield "activations taken as signed", with_acts(_wrapped(self.acts, act_width))
-        yield "weights zero, or nothing added", with_weights(0 * weights)
-        yield "activations one cycle late", with_acts(self.earlier)
-        yield "activations one cycle early", with_acts(self.later)
-        yield "products one cycle late", _shifted(self.products, 1)
-        yield "products one cycle early", _shifted(self.products, -1)
-        yield "products added twice", 2 * self.products
+            yield Cause(f"weights of the column {where}"), with_weights(np.roll(weights, step, 2))
+            yield Cause(f"weights of the row {where}"), with_weights(np.roll(weights, step, 1))
+            yield Cause(f"activations of the row {where}"), with_acts(np.roll(self.acts, step, 1))
+        yield (
+            Cause("the sign of weights dropped (taken as unsigned)"),
+            with_weights(weights & unsigned),
+        )
+        yield Cause("the sign of weights dropped (magnitude)"), with_weights(abs(weights))
+        yield Cause("weights negated"), with_weights(-weights)
+        yield Cause("activations taken as signed"), with_acts(_wrapped(self.acts, act_width))
+        yield Cause("weights zero, or nothing added"), with_weights(0 * weights)
+        yield Cause("activations one cycle late"), with_acts(self.earlier)
+        yield Cause("activations one cycle early"), with_acts(self.later)
+        yield Cause("products one cycle late"), _shifted(self.products, 1)
+        yield Cause("products one cycle early"), _shifted(self.products, -1)
+        yield Cause("products added twice"), 2 * self.products
         for kept in range(2, act_width + weight_width):
-            yield f"products truncated to {kept} bits", _wrapped(self.products, kept)
-            yield f"products truncated to {kept} bits, unsigned", self.products & (1 << kept) - 1
+            yield Cause("products truncated to {} bits", (kept,)), _wrapped(self.products, kept)
+            yield (
+                Cause("products truncated to {} bits, unsigned", (kept,)),
+                self.products & (1 << kept) - 1,
+            )
         whole = (1 << act_width + weight_width) - 1
-        yield "the sign of products dropped", self.products & whole
+        yield Cause("the sign of products dropped"), self.products & whole
         for kept in range(1, weight_width):
-            yield f"weights truncated to {kept} bits", with_weights(_wrapped(weights, kept))
+            yield (
+                Cause("weights truncated to {} bits", (kept,)),
+                with_weights(_wrapped(weights, kept)),
+            )
         for kept in range(1, act_width):
-            yield f"activations truncated to {kept} bits", with_acts(self.acts & (1 << kept) - 1)
+            yield (
+                Cause("activations truncated to {} bits", (kept,)),
+                with_acts(self.acts & (1 << kept) - 1),
+            )
         for bit in range(act_width):
             for level in (0, 1):
                 stuck = _stuck(self.acts, bit, level)
-                yield f"bit {bit} of activations stuck at {level}", with_acts(stuck)
+                yield Cause("bit {} of activations stuck at {}", (bit, level)), with_acts(stuck)
         for bit in range(weight_width):
             for level in (0, 1):
                 stuck = _wrapped(_stuck(weights, bit, level), weight_width)
-                yield f"bit {bit} of weights stuck at {level}", with_weights(stuck)
+                yield Cause("bit {} of weights stuck at {}", (bit, level)), with_weights(stuck)
 
-    def _of_psums(self) -> Iterator[tuple[str, np.ndarray]]:
-        """Faults in psums: words, psums [v, c]."""
+    def _of_psums(self) -> Iterator[tuple[Cause, np.ndarray]]:
+        """Faults in psums: causes, psums [v, c]."""
         psums = self.psums
-        yield "psums one cycle late", self.psum_earlier
-        yield "psums one cycle early", self.psum_later
+        yield Cause("psums one cycle late"), self.psum_earlier
+        yield Cause("psums one cycle early"), self.psum_later
         for kept in range(3, self.psum_width):
-            yield f"psums truncated to {kept} bits", _wrapped(psums, kept)
-            yield f"psums truncated to {kept} bits, unsigned", psums & (1 << kept) - 1
+            yield Cause("psums truncated to {} bits", (kept,)), _wrapped(psums, kept)
+            yield Cause("psums truncated to {} bits, unsigned", (kept,)), psums & (1 << kept) - 1
             limit = 1 << kept - 1
-            yield f"psums saturated to {kept} bits", psums.clip(-limit, limit - 1)
-        yield "the sign of psums dropped", abs(psums)
-        yield "psums negated", -psums
-        yield "negative psums made zero (a ReLU too early)", psums.clip(0)
-        yield "psums zero", 0 * psums
-        yield "the columns of psums reversed", psums[:, ::-1]
-        yield "psums of the column before", np.roll(psums, 1, 1)
-        yield "psums of the column after", np.roll(psums, -1, 1)
-        yield "psums added to those before (not cleared)", psums + self.psum_earlier
+            yield Cause("psums saturated to {} bits", (kept,)), psums.clip(-limit, limit - 1)
+        yield Cause("the sign of psums dropped"), abs(psums)
+        yield Cause("psums negated"), -psums
+        yield Cause("negative psums made zero (a ReLU too early)"), psums.clip(0)
+        yield Cause("psums zero"), 0 * psums
+        yield Cause("the columns of psums reversed"), psums[:, ::-1]
+        yield Cause("psums of the column before"), np.roll(psums, 1, 1)
+        yield Cause("psums of the column after"), np.roll(psums, -1, 1)
+        yield Cause("psums added to those before (not cleared)"), psums + self.psum_earlier
         for constant in (1, -1):
-            yield f"psums off by {constant:+d}", psums + constant
-        yield "psums inverted (missing + 1 of a negation)", ~psums
-        yield "psums twice as large", 2 * psums
-        yield "psums half as large", psums >> 1
+            yield Cause("psums off by {:+d}", (constant,)), psums + constant
+        yield Cause("psums inverted (missing + 1 of a negation)"), ~psums
+        yield Cause("psums twice as large"), 2 * psums
+        yield Cause("psums half as large"), psums >> 1
         for bit in range(self.psum_width):
             for level in (0, 1):
                 stuck = _wrapped(_stuck(psums, bit, level), self.psum_width)
-                yield f"bit {bit} of psums stuck at {level}", stuck
+                yield Cause("bit {} of psums stuck at {}", (bit, level)), stuck
 
-    def _mixed_columns(self) -> tuple[str, np.ndarray]:
+    def _mixed_columns(self) -> tuple[Cause, np.ndarray]:
         """Each column with the weights, of those that the tile has, that agree best with it."""
         # [v, column of weights, column that came]
         same = (self.psums[:, :, None] == self.got[:, None, :]) & self.known[:, None, :]
         best = same.sum(0).argmax(0)
-        order = " ".join(map(str, best))
-        return f"weights or psums of other columns (columns have those of {order})", best
+        order = " ".join(["{}"] * len(best))
+        kind = f"weights or psums of other columns (columns have those of {order})"
+        return Cause(kind, tuple(best.tolist())), best
 
-    def _of_partial_sums(self) -> Iterator[tuple[str, np.ndarray]]:
+    def _of_partial_sums(self) -> Iterator[tuple[Cause, np.ndarray]]:
         """The sum cut off on its way south, below one row."""
         sums = self.products.cumsum(1)
         for row in range(sums.shape[1] - 1):
             partial = sums[:, row]
             rest = self.psums - partial
-            yield f"the psum below row {row} lost (not passed on south)", rest
+            yield Cause("the psum below row {} lost (not passed on south)", (row,)), rest
             for kept in range(3, self.psum_width):
-                yield (
-                    f"the psum below row {row} truncated to {kept} bits",
-                    (rest + _wrapped(partial, kept)),
-                )
-                yield (
-                    f"the psum below row {row} truncated to {kept} bits, unsigned",
-                    (rest + (partial & (1 << kept) - 1)),
-                )
+                cut = "the psum below row {} truncated to {} bits"
+                unsigned = partial & (1 << kept) - 1
+                yield Cause(cut, (row, kept)), rest + _wrapped(partial, kept)
+                yield Cause(f"{cut}, unsigned", (row, kept)), rest + unsigned
 
-    def _of_order(self) -> Iterator[tuple[str, np.ndarray]]:
+    def _of_order(self) -> Iterator[tuple[Cause, np.ndarray]]:
         """Whole vectors lost or repeated: later ones come in their neighbour's place."""
         differ = self.first_wrong
         position = np.arange(len(self.psums))[:, None]
-        yield "one psum vector lost", np.where(position < differ, self.psums, self.psum_later)
-        yield "one psum vector repeated", np.where(position < differ, self.psums, self.psum_earlier)
+        yield (
+            Cause("one psum vector lost"),
+            np.where(position < differ, self.psums, self.psum_later),
+        )
+        yield (
+            Cause("one psum vector repeated"),
+            np.where(position < differ, self.psums, self.psum_earlier),
+        )
 
 
 def _shifted(values: np.ndarray, by: int) -> np.ndarray:

@@ -10,7 +10,16 @@ import pytest
 from pymodel.support.errors import InputError
 from tb.components import cover_points
 from tb.coverage import measure
-from tb.coverage.measure import Coverage, Exclusion, Point, exclude, main, merge, report, summary
+from tb.coverage.measure import (
+    Coverage,
+    Exclusion,
+    Point,
+    exclude,
+    main,
+    merge,
+    result_table,
+    summary,
+)
 from tb.sim.store import Store
 from tb.testplan.modules import runs_of
 
@@ -98,7 +107,7 @@ def test_runs_are_united(tmp_path):
 
     found = summary(both, ["pe"], [])
     assert found["holes"] == [{"kind": "functional", "where": "p.q", "what": "1"}]
-    assert "Holes, functional:\np.q: 1" in report(found)
+    assert "Holes, functional:\np.q: 1" in result_table(found)
     json.dumps(found)
 
 

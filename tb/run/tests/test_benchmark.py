@@ -50,7 +50,7 @@ def test_squeezed_layer(measure):
     for row in (one, batch):
         assert row["cycles"] == row["model_cycles"]
         assert row["stalls"] == 0
-    table = benchmark.report([one, batch, two])
+    table = benchmark.result_table([one, batch, two])
     assert f"{one['cycles']}  " in table
     json.dumps([one, batch, two])
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tb.run.layer import LayerJob, report
+from tb.run.layer import LayerJob, result_table
 from tb.sim.run import run_bench
 from tb.testplan.modules import SIMULATORS
 
@@ -31,9 +31,13 @@ def test_a_dead_channel_is_reported():
     )
     result = {"simulator": "icarus", "array": "a", "layer": "features.27"}
     result |= dict.fromkeys(numbers, 1)
-    assert "DEAD" not in report(result | {"nonzero_share": [0.5, 0.1]})
-    assert re.search(r"DEAD CHANNELS +1: zero", report(result | {"nonzero_share": [0.5, 0.0]}))
-    assert "per channel  20% to 50%\n" in report(result | {"nonzero_share": [0.5, 0.2, 0.3] * 3})
+    assert "DEAD" not in result_table(result | {"nonzero_share": [0.5, 0.1]})
+    assert re.search(
+        r"DEAD CHANNELS +1: zero", result_table(result | {"nonzero_share": [0.5, 0.0]})
+    )
+    assert "per channel  20% to 50%\n" in result_table(
+        result | {"nonzero_share": [0.5, 0.2, 0.3] * 3}
+    )
 
 
 # Verilator too, whatever SIM says: it starts registers from random values. features.24 is of many
