@@ -1,1 +1,1 @@
-"""Layers of a user's own network: their integers, whether they fit, and their file."""
+"""Takes layers of a user's own network: their integers, whether they fit, and their file."""

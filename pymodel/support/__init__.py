@@ -1,1 +1,1 @@
-"""What every room uses: errors, files, commands, sealed tensor files."""
+"""Serves every room: errors, files, commands, sealed tensor files."""
