@@ -29,9 +29,8 @@ from training.train import CALIBRATION_IMAGES, build, place_model, setup
 
 RESULTS_FILE = RESULTS / "cost.json"
 TRAIN_IMAGES = 50_000
-FIRST_STEPS = (
-    4  # number of steps before the timed ones: they allocate, compile, and record on a GPU
-)
+# Number of steps before the timed ones. They allocate, compile, and are recorded on a GPU.
+FIRST_STEPS = 4
 
 
 class Phase(NamedTuple):

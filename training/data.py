@@ -18,8 +18,8 @@ from pymodel.support.files import ROOT
 try:
     import torchvision
 except RuntimeError:
-    # torchvision's wheels are compiled against CUDA builds of torch. Beside a CPU build, operators of
-    # torchvision do not load, and its import fails where it gives fake kernels to operators that do
+    # The wheels of torchvision are compiled against CUDA builds of torch. Beside a CPU build its
+    # operators do not load, and its import fails where it gives fake kernels to operators that do
     # not exist. Data sets need none of the operators, so declaring their schemas is enough.
     for _name in [name for name in sys.modules if name.split(".")[0] == "torchvision"]:
         del sys.modules[_name]

@@ -1,6 +1,6 @@
-"""Implements Muon.
+"""Implements the optimiser Muon.
 
-Jordan et al., "Muon: An optimizer for hidden layers in neural networks", 2024.
+The source is Jordan et al., "Muon: An optimizer for hidden layers in neural networks", 2024.
 """
 
 import torch

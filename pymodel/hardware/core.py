@@ -39,7 +39,7 @@ class Core:
 
 @dataclass(frozen=True)
 class Layer:
-    """A job for the core: sizes in pixels and channels."""
+    """A layer as a job for the core. Its sizes are in pixels and channels."""
 
     height: int
     width: int

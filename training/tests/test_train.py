@@ -154,7 +154,7 @@ def test_two_processes(tmp_path):
         try:
             _, errors = process.communicate(timeout=1800)
         finally:
-            process.terminate()  # torchrun ends its processes, whose sessions are their own
+            process.terminate()  # torchrun ends its processes, each of which has its own session
     assert process.returncode == 0, errors
     first, second = (load_file(tmp_path / f"weights-{rank}.safetensors") for rank in (0, 1))
     parameters = [name for name, _ in VGG16().named_parameters()]
@@ -213,7 +213,7 @@ def test_from_training_to_evaluation(tiny_data, command):
 
 @pytest.mark.parametrize("network", [name for name in NETWORKS if name != "squeezed-4bit"])
 def test_networks_to_compare(network, tiny_data, command, monkeypatch):
-    """The same code trains them, and with --hold-out saves none of them as a checkpoint."""
+    """The same code trains the other networks, and with --hold-out saves no checkpoint."""
     monkeypatch.setattr(training.train, "hold_out", lambda images: (images, images.first(32)))
     run = tiny_data / "run"
     words = ("--epochs", 5, "--network", network, "--hold-out", "--run", run)
@@ -256,7 +256,7 @@ def test_a_training_that_diverges_stops_and_keeps_the_state_before(tiny_data, co
 
 
 def test_integer_layer_predicts_the_same(shipped, images):
-    """On the shipped images both predict the same, unless a code lies at an edge."""
+    """With an integer layer the network predicts the same, unless a code lies at an edge."""
     fake = predict(shipped, images.images)
     integer = predict(with_integer_layer(shipped), images.images)
     if (fake != integer).any():

@@ -23,7 +23,7 @@ from pymodel.support.sealed import write_sealed
 
 @pytest.fixture
 def small_files():
-    """Lets no file grow beyond 4096 bytes, as if the disk were full then."""
+    """Limits files to 4096 bytes, as if the disk were full after that many."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
     yield
