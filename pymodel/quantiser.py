@@ -152,7 +152,10 @@ class Quantiser(nn.Module):
 
     @torch.no_grad()
     def initialise(self, x: Tensor) -> None:
-        """Sets each scale to 2·mean|x|/√Q_P (section 2.1) of the values that share it."""
+        """Sets each scale to 2·mean|x|/√Q_P (section 2.1) of the values that share it.
+
+        `x` is float, of any shape, or [channels, in_channels, k, k] with one scale per channel.
+        """
         magnitude = x.abs().float()
         mean = magnitude.mean() if self.scale.ndim == 0 else magnitude.mean((1, 2, 3), keepdim=True)
         self.scale.copy_((2 * mean / math.sqrt(self.high)).clamp_min(SMALLEST_SCALE))

@@ -69,7 +69,7 @@ class Recipe:
 
 
 def changed(recipe: Recipe, settings: Iterable[str]) -> Recipe:
-    """Returns `recipe` with other hyperparameters. Each setting is like "peak_lr=0.2", in JSON.
+    """Returns `recipe` with other hyperparameters. A setting is "name=value", and the value is JSON.
 
     Raises InputError for a name that the recipe does not have, a value of another kind than the
     present one, or a value that cannot work.

@@ -155,7 +155,7 @@ def _fit(name: str, layer: nn.Module, given: Any, output: Any, images: int) -> F
 
 
 def _geometry(layer: nn.Module) -> tuple[int, int]:
-    """Returns stride and padding in pixels. Raises FitError for a shape that the array lacks."""
+    """Returns stride and padding in pixels. Raises FitError for what the array cannot do."""
     if isinstance(layer, nn.Linear):
         return 1, 0
     if not isinstance(layer, nn.Conv2d):

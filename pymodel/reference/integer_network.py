@@ -59,7 +59,7 @@ class InnerStage(Stage):
 
     @property
     def settings(self) -> dict[str, int]:
-        """Returns also the output mode, and as `pools` the number of 2 × 2 pools that follow.
+        """Returns the settings of a stage, `mode`, and `pools`, the number of 2 × 2 pools after it.
 
         Raises InputError for other pools.
         """
@@ -95,7 +95,7 @@ class LastStage(Stage):
 
     @property
     def settings(self) -> dict[str, int]:
-        """Returns also the output mode, and that no pools follow."""
+        """Returns the settings of a stage, `mode`, and `pools`, which is 0."""
         return super().settings | {"mode": int(Mode.SUMS), "pools": 0}
 
 

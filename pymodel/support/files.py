@@ -49,7 +49,10 @@ def replacing(path: str | Path) -> Iterator[Path]:
 
 
 def publish(source: Path, path: Path) -> None:
-    """Copies `source` to `path`, whole or not at all. Without a `source`, `path` is removed."""
+    """Copies `source` to `path`, whole or not at all. Without a `source`, `path` is removed.
+
+    Raises InputError if `path` cannot be written.
+    """
     if not source.exists():
         path.unlink(missing_ok=True)
         return
