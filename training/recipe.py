@@ -69,7 +69,7 @@ class Recipe:
 
 
 def changed(recipe: Recipe, settings: Iterable[str]) -> Recipe:
-    """Returns `recipe` with other hyperparameters. A setting is "name=value", and the value is JSON.
+    """Returns `recipe` with other hyperparameters. A setting is "name=value", the value in JSON.
 
     Raises InputError for a name that the recipe does not have, a value of another kind than the
     present one, or a value that cannot work.
