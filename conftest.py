@@ -1,4 +1,4 @@
-"""Fixtures for all tests."""
+"""Holds the fixtures that all tests share."""
 
 import sys
 
@@ -11,34 +11,37 @@ from pymodel.images import load_images
 from pymodel.support.command import run_command
 from pymodel.support.fresh import forget_compiled
 
-forget_compiled()  # or an edit just after a run might go unseen
-# They stand for modules that moved, and say so when they are imported.
+forget_compiled()  # without this call an edit just after a run might go unseen
+# These files stand for modules that moved, and print a note when they are imported.
 collect_ignore_glob = ["pymodel/moved/*", "tb/moved/*", "tb/run/tests/old_adapter.py"]
 
 
 @pytest.fixture(autouse=True)
 def _one_thread():
-    """pytest -n runs a process per core; more threads than that only get in each other's way."""
+    """Gives each test one thread: `pytest -n` already runs one process per core."""
     torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")
 def shipped():
-    """The shipped network."""
+    """Returns the shipped network, in evaluation mode."""
     return load_checkpoint()[0]
 
 
 @pytest.fixture(scope="session")
 def images():
-    """The shipped images."""
+    """Returns the shipped images, an `ImageSet` of 100."""
     return load_images()
 
 
 @pytest.fixture
 def command(monkeypatch, capsys):
-    """Run a command's `main` with arguments; its exit code, standard output and standard error."""
+    """Returns a function that runs a command's `main` with arguments.
 
-    monkeypatch.setattr(commands, "_quiet", False)  # and back after the test
+    That function returns the exit code, the standard output and the standard error.
+    """
+
+    monkeypatch.setattr(commands, "_quiet", False)  # monkeypatch restores it after the test
 
     def run(main, *arguments):
         monkeypatch.setattr(sys, "argv", ["command", *map(str, arguments)])
@@ -51,7 +54,11 @@ def command(monkeypatch, capsys):
 
 @pytest.fixture
 def refused(command):
-    """Assert that a command refuses its arguments with one line that holds all of `words`."""
+    """Returns a function that asserts that a command refuses its arguments.
+
+    The command must end with exit code 2 and one line on standard error that holds all of `words`.
+    That function returns the line.
+    """
 
     def run(main, *arguments, words):
         code, _, err = command(main, *arguments)

@@ -1,4 +1,4 @@
-"""What a layer sees and what the next one gets, read by forward pre-hooks from one pass."""
+"""Captures the inputs of a layer and of the next one in one pass, by forward pre-hooks."""
 
 from dataclasses import dataclass
 
@@ -14,18 +14,21 @@ DEFAULT_LAYER = "features.27"
 
 @dataclass(frozen=True)
 class Capture:
-    """One layer's part in a forward pass of N images."""
+    """What a layer and the next convolution were given in one forward pass of N images."""
 
-    name: str  # of the layer
+    name: str  # name of the layer
     layer: QuantConv2d
-    input: Tensor  # its pre-hooked input: float32 [N, C_in, H, W]
-    between: nn.Sequential  # what lies between its output and the next convolution (here: ReLU)
-    next_name: str  # of the next convolution
-    next_input: Tensor  # the pre-hooked input of that: float32 [N, C_out, H', W']
+    input: Tensor  # pre-hooked input of the layer: float32 [N, C_in, H, W]
+    between: nn.Sequential  # modules between the layer and the next convolution (here: ReLU)
+    next_name: str  # name of the next convolution
+    next_input: Tensor  # pre-hooked input of the next convolution: float32 [N, C_out, H', W']
 
 
 def find_layer(model: nn.Module, name: str) -> QuantConv2d:
-    """The quantised convolution `name`; InputError with the names there are if it is not one."""
+    """Returns the quantised convolution `name` of `model`.
+
+    Raises InputError, which lists the names that would do, if `name` is no quantised convolution.
+    """
     layers = {n: m for n, m in quantised_layers(model).items() if isinstance(m, QuantConv2d)}
     if name in layers:
         return layers[name]
@@ -37,9 +40,10 @@ def find_layer(model: nn.Module, name: str) -> QuantConv2d:
 
 
 def find_next(model: nn.Module, name: str) -> tuple[str, nn.Sequential]:
-    """The convolution after `name` in its nn.Sequential, and the modules between the two.
+    """Returns the name of the convolution after `name`, and the modules between the two.
 
-    Raises InputError if `name` is the last one.
+    Both convolutions must lie in the same nn.Sequential. Raises InputError if `name` is its last
+    convolution.
     """
     parent_name, _, position = name.rpartition(".")
     parent = model.get_submodule(parent_name)
@@ -51,22 +55,22 @@ def find_next(model: nn.Module, name: str) -> tuple[str, nn.Sequential]:
         if isinstance(module, nn.Conv2d):
             return ".".join(filter(None, (parent_name, child))), nn.Sequential(*between)
         between.append(module)
-    raise InputError(f"layer '{name}' is the last convolution, expected one with another after it")
+    raise InputError(f"layer '{name}' is the last convolution, expected one before it")
 
 
 @torch.no_grad()
 def capture(model: nn.Module, images: Tensor, name: str = DEFAULT_LAYER) -> Capture:
-    """Run uint8 images [N, 3, 32, 32] through `model` once, in float32, and keep what `name` meets.
+    """Runs uint8 images [N, 3, 32, 32] through `model` once, and captures the layer `name`.
 
-    float32 throughout: no autocast, no TF32. Leaves the model in evaluation mode.
-    Raises InputError for a layer that will not do.
+    The whole pass is computed in float32, without autocast and TF32. The model is left in
+    evaluation mode. Raises InputError if `name` is no quantised convolution, or the last one.
     """
     layer = find_layer(model, name)
     next_name, between = find_next(model, name)
     seen = {}
 
     def keep(key: str):
-        # A clone: the ReLU after a convolution works in place.
+        # The clone is needed because the ReLU after a convolution works in place.
         return lambda _, inputs: seen.__setitem__(key, inputs[0].clone())
 
     hooks = [

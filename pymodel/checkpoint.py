@@ -1,9 +1,9 @@
-"""The checkpoint format: safetensors with packed 4-bit weight codes, sealed by a SHA-256.
+"""Writes and reads checkpoints: safetensors with packed 4-bit weight codes, sealed by a SHA-256.
 
-Tensors: each quantised convolution's weight `X.weight` is stored as `X.weight_codes`, its codes in
-two's complement, two per byte, the first in the low nibble, in the order of the flattened weight;
-`X.weight_quantiser.scale` and `X.activation_quantiser.scale` beside it. All other entries of the
-state dict are stored as they are. Metadata: see `REQUIRED_METADATA`.
+The weight `X.weight` of each quantised convolution is stored as `X.weight_codes`: its codes in
+two's complement, in the order of the flattened weight, two per byte, the first of the two in the
+low nibble. `X.weight_quantiser.scale`, `X.activation_quantiser.scale` and all other entries of the
+state dict are stored as they are. `REQUIRED_METADATA` lists the metadata.
 """
 
 import re
@@ -34,7 +34,7 @@ SHIPPED = Path(__file__).parents[1] / "training" / "shipped" / "vgg16_w4a4.safet
 
 
 def pack_codes(codes: Tensor) -> Tensor:
-    """int8 codes of any shape → uint8 [⌈n/2⌉], two per byte, the first in the low nibble."""
+    """Packs n int8 codes of any shape into uint8 [⌈n/2⌉], the first of two in the low nibble."""
     nibbles = codes.flatten().to(torch.uint8) & 0xF
     if len(nibbles) % 2:
         nibbles = torch.cat([nibbles, nibbles.new_zeros(1)])
@@ -42,15 +42,16 @@ def pack_codes(codes: Tensor) -> Tensor:
 
 
 def unpack_codes(packed: Tensor, shape: torch.Size) -> Tensor:
-    """Inverse of `pack_codes`: int8 codes −8..7 of the given shape."""
+    """Undoes `pack_codes`: returns int8 codes −8..7 of the given shape."""
     nibbles = torch.stack([packed & 0xF, packed >> 4], dim=1).flatten()[: shape.numel()]
     return ((nibbles.to(torch.int8) ^ 8) - 8).reshape(shape)
 
 
 def save_checkpoint(model: VGG16, path: str | Path, metadata: dict[str, str]) -> None:
-    """Write `model` with `metadata` (accuracy, seed, command, recipe), whole or not at all.
+    """Writes `model` with `metadata` (accuracy, seed, command, recipe), whole or not at all.
 
-    Raises InputError if a value of the model is not finite, or its codes are not of 4 bits.
+    Raises InputError if a value of the model is not finite, if its codes do not have 4 bits, or if
+    the file cannot be written.
     """
     if model.bits != BITS:
         raise InputError(f"{path}: not written, the model has {model.bits} bits, expected {BITS}")
@@ -62,7 +63,7 @@ def save_checkpoint(model: VGG16, path: str | Path, metadata: dict[str, str]) ->
         del tensors[f"{name}.weight"]
         tensors[f"{name}.weight_codes"] = pack_codes(layer.weight_codes().cpu())
         for quantiser in ("weight_quantiser", "activation_quantiser"):
-            # What the quantiser uses, which a parameter below the smallest scale is not.
+            # The quantiser uses no scale below the smallest one, whatever the parameter says.
             key = f"{name}.{quantiser}.scale"
             tensors[key] = tensors[key].clamp_min(SMALLEST_SCALE)
     write_sealed(
@@ -79,10 +80,10 @@ def save_checkpoint(model: VGG16, path: str | Path, metadata: dict[str, str]) ->
 
 
 def load_checkpoint(path: str | Path = SHIPPED) -> tuple[VGG16, dict[str, str]]:
-    """The model (float32, in evaluation mode, on the CPU) and its metadata.
+    """Returns the model (float32, in evaluation mode, on the CPU) and the metadata of its file.
 
-    Raises InputError, one line, for a file that is missing, truncated, altered, of another
-    architecture, or whose tensors differ in names, shapes, dtypes or ranges from the network's.
+    Raises InputError for a file that is missing, truncated, altered, of another architecture, or
+    whose tensors differ in names, shapes, dtypes or ranges from those of the network.
     """
     tensors, metadata = read_sealed(path)
     for key, meaning in REQUIRED_METADATA.items():
@@ -114,7 +115,7 @@ def load_checkpoint(path: str | Path = SHIPPED) -> tuple[VGG16, dict[str, str]]:
         if not torch.isfinite(tensor).all():
             raise InputError(f"{path}: {name} holds NaN or infinity, expected finite values")
         if name.endswith(".running_var") and (tensor < 0).any():
-            raise InputError(f"{path}: {name} holds {tensor.min().item():g}, expected variances")
+            raise InputError(f"{path}: {name} holds {tensor.min().item():g}, expected 0 or more")
         if name.endswith(".scale") and not (tensor >= SMALLEST_SCALE).all():
             raise InputError(
                 f"{path}: {name} holds {tensor.min().item():g}, expected scales of at least "
@@ -129,7 +130,7 @@ def load_checkpoint(path: str | Path = SHIPPED) -> tuple[VGG16, dict[str, str]]:
                 f"{path}: {name}.weight_codes holds {codes.min()}..{codes.max()}, "
                 f"expected {low}..{high}"
             )
-        # Quantising code · scale gives code again, and so the same float, bit for bit.
+        # Quantising code · scale gives the code again, and so the same float, bit for bit.
         weight = codes * tensors[f"{name}.weight_quantiser.scale"]
         if not torch.isfinite(weight).all():
             raise InputError(f"{path}: {name}.weight_quantiser.scale is too large for float32")
@@ -139,7 +140,7 @@ def load_checkpoint(path: str | Path = SHIPPED) -> tuple[VGG16, dict[str, str]]:
 
 
 def _stored_form(model: VGG16) -> dict[str, tuple[torch.Size, torch.dtype]]:
-    """Name → shape and dtype of every tensor that a checkpoint of `model` holds."""
+    """Returns the shape and dtype of every tensor of a checkpoint of `model`, by name."""
     form = {name: (t.shape, t.dtype) for name, t in model.state_dict().items()}
     for name, layer in quantised_layers(model).items():
         del form[f"{name}.weight"]

@@ -1,4 +1,4 @@
-"""Sets of labelled CIFAR-10 images as bytes, and the normalisation that the network expects."""
+"""Holds labelled CIFAR-10 images as bytes, and normalises them as the network expects."""
 
 import functools
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ STD = (0.2470, 0.2435, 0.2616)
 
 @dataclass(frozen=True)
 class ImageSet:
-    """Images uint8 [N, 3, 32, 32], labels int64 [N] (0..9), indices int64 [N] in their data set."""
+    """Images uint8 [N, 3, 32, 32], labels int64 [N] (0..9), indices int64 [N] in the data set."""
 
     images: Tensor
     labels: Tensor
@@ -42,28 +42,28 @@ class ImageSet:
         return len(self.images)
 
     def part(self, which: slice) -> "ImageSet":
-        """Those of a slice."""
+        """Returns the images that the slice `which` selects, with labels and indices."""
         return ImageSet(self.images[which], self.labels[which], self.indices[which])
 
     def first(self, count: int) -> "ImageSet":
-        """The first `count` images."""
+        """Returns the first `count` images, with labels and indices."""
         return self.part(slice(count))
 
 
 def normalise(images: Tensor) -> Tensor:
-    """uint8 images [N, 3, H, W] → float32 with zero mean and unit variance per colour channel."""
+    """Returns uint8 images [N, 3, H, W] as float32, normalised by MEAN and STD of each colour."""
     mean, std = _mean_and_std(images.device)
     return (images.float() / 255 - mean) / std
 
 
 @functools.cache
 def _mean_and_std(device: torch.device) -> tuple[Tensor, Tensor]:
-    """Each [3, 1, 1], copied to the device once."""
+    """Returns MEAN and STD, float32 [3, 1, 1] each, which are copied to the device once."""
     return tuple(torch.tensor(values, device=device).view(3, 1, 1) for values in (MEAN, STD))
 
 
 def load_images(path: str | Path = SHIPPED) -> ImageSet:
-    """Read a sealed file of images, labels and indices; InputError if it is not one."""
+    """Reads a sealed file of images, labels and indices. Raises InputError for any other file."""
     tensors, _ = read_sealed(path)
     expected = {"images": torch.uint8, "labels": torch.int64, "indices": torch.int64}
     found = {name: tensor.dtype for name, tensor in tensors.items()}
@@ -73,6 +73,6 @@ def load_images(path: str | Path = SHIPPED) -> ImageSet:
 
 
 def save_images(images: ImageSet, path: str | Path) -> None:
-    """Write a set of images, lossless."""
+    """Writes a set of images without loss. Raises InputError if `path` cannot be written."""
     tensors = {"images": images.images, "labels": images.labels, "indices": images.indices}
     write_sealed(tensors, {}, path)

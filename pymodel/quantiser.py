@@ -1,4 +1,4 @@
-"""Fake-quantisers: LSQ (Esser et al., "Learned Step Size Quantization", ICLR 2020).
+"""Implements the fake-quantisers LSQ (Esser et al., "Learned Step Size Quantization", ICLR 2020).
 
 The paper's symbols and ours:
 
@@ -14,7 +14,7 @@ v̂        fake-quantised value           v̄ · s, eq. 2
 g        `gradient_scale`               1/√(N · Q_P), section 2.2
 =======  =============================  ========================================================
 
-The paper's weights use −8..7; ours are symmetric, so that no code lacks its negative.
+The paper's weight codes are −8..7; ours are symmetric, so that every code has its negative.
 `torch.round` rounds half to even, and so does every other place that makes codes.
 """
 
@@ -26,15 +26,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-# A scale at or below zero would flip or erase its layer. The quantiser uses max(scale, SMALLEST),
-# and lets the gradient through to the parameter, so that a scale that fell below can climb back.
+# A scale at or below zero would flip or erase its layer. The quantiser uses
+# max(scale, SMALLEST_SCALE), and the parameter still gets the gradient, so that a scale that fell
+# below can climb back.
 SMALLEST_SCALE = 1e-6
 
 
 def quantise(x: Tensor, scale: Tensor, low: int, high: int) -> Tensor:
-    """Integer codes of `x`, round(clip(x/scale, low, high)), as float32 whole numbers (eq. 1).
+    """Returns the codes of `x`, round(clip(x/scale, low, high)), as float32 whole numbers (eq. 1).
 
-    `scale` must broadcast against `x`. The result has the shape of `x`.
+    `scale` must broadcast against `x`. The codes have the shape of `x`.
 
     >>> quantise(torch.tensor([-9.0, 0.25, 0.75, 1.25, 9.0]), torch.tensor(0.5), -7, 7)
     tensor([-7.,  0.,  2.,  2.,  7.])
@@ -43,7 +44,7 @@ def quantise(x: Tensor, scale: Tensor, low: int, high: int) -> Tensor:
 
 
 def _forward(x: Tensor, scale: Tensor, low: int, high: int) -> Tensor:
-    """Eq. 1 and 2, code · scale. x: [groups, n], scale: [groups, 1]; in the dtype of `x`."""
+    """Returns code · scale (eq. 1, 2) in the dtype of `x`. x: [groups, n], scale: [groups, 1]."""
     codes = quantise(x, scale, low, high)
     return (codes * scale.clamp_min(SMALLEST_SCALE)).to(x.dtype)
 
@@ -51,7 +52,7 @@ def _forward(x: Tensor, scale: Tensor, low: int, high: int) -> Tensor:
 def _backward(
     grad: Tensor, x: Tensor, scale: Tensor, gradient_scale: Tensor, low: int, high: int
 ) -> tuple[Tensor, Tensor]:
-    """Gradients of the loss by `x` (eq. 5) and by `scale` (eq. 3, times g of section 2.2).
+    """Returns the gradients of the loss by `x` (eq. 5) and by `scale` (eq. 3, times g of 2.2).
 
     ∂v̂/∂v = 1 where −Q_N < v/s < Q_P, otherwise 0
     ∂v̂/∂s = round(v/s) − v/s  inside;  −Q_N where v/s ≤ −Q_N;  Q_P where v/s ≥ Q_P
@@ -65,20 +66,26 @@ def _backward(
 
 @functools.cache
 def _kernels(compiled: bool) -> tuple[Callable, Callable]:
-    """Forward and backward. Eager, each walks the tensor about ten times; compiled, once."""
+    """Returns the forward and the backward function.
+
+    Either one walks a tensor about ten times when it is eager, and once when it is compiled.
+    """
     if not compiled:
         return _forward, _backward
-    # Only training asks for these: importing the compiler takes seconds.
+    # Only training compiles, because importing the compiler takes seconds.
     return torch.compile(_forward, dynamic=True), torch.compile(_backward, dynamic=True)
 
 
 def compiler_works(device: str | torch.device = "cpu") -> bool:
-    """Whether torch.compile works here; for a CPU it needs g++ and Python's headers."""
+    """Returns whether torch.compile works here, and prints a note if it does not.
+
+    For a CPU the compiler needs g++ and the headers of Python.
+    """
     quantiser = Quantiser(4, signed=False).to(device)
     quantiser.compiled = True
     try:
         quantiser(torch.rand(2, 3, device=device)).sum().backward()
-    except Exception as error:  # of the compiler, the linker, or whatever else is missing
+    except Exception as error:  # its class depends on what is missing: compiler, linker, headers
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         print(f"note: torch.compile does not work here, training takes longer ({reason})")
         return False
@@ -86,7 +93,7 @@ def compiler_works(device: str | torch.device = "cpu") -> bool:
 
 
 class _FakeQuantise(torch.autograd.Function):
-    """The straight-through estimator, and the only place in the project that has one."""
+    """The straight-through estimator. No other place in the project has one."""
 
     @staticmethod
     def forward(ctx, x, scale, gradient_scale, low, high, compiled):
@@ -102,10 +109,11 @@ class _FakeQuantise(torch.autograd.Function):
 
 
 class Quantiser(nn.Module):
-    """A fake-quantiser: floats in, floats on the grid `code · scale` out.
+    """A fake-quantiser: takes floats and returns floats on the grid `code · scale`.
 
-    `per_channel` gives each index of dimension 0 its own scale (weights: one per output channel);
-    otherwise one scale serves the tensor (activations: one per layer).
+    With `per_channel`, the number of channels, each index of dimension 0 has its own scale: weights
+    have one per output channel. Without, one scale serves the tensor: activations have one per
+    layer.
     """
 
     def __init__(self, bits: int, *, signed: bool, per_channel: int | None = None):
@@ -116,10 +124,10 @@ class Quantiser(nn.Module):
         self.compiled = False
 
     def forward(self, x: Tensor) -> Tensor:
-        """Fake-quantise `x` (any float dtype, returned in the same); eq. 1 to 3 and 5."""
+        """Returns `x` fake-quantised, of the same shape and float dtype (eq. 1 to 3 and 5)."""
         g = torch.full((), self.gradient_scale(x), device=x.device)
-        # One row per scale, so that one compiled kernel serves every shape. Activations are taken
-        # in the order in which they lie in memory (their one scale does not mind), without a copy.
+        # There is one row per scale, so that one compiled kernel serves every shape. Activations
+        # have one scale, so they are taken in the order of memory, without a copy.
         channels_last = x.ndim == 4 and x.is_contiguous(memory_format=torch.channels_last)
         ordered = x.movedim(1, -1) if channels_last and self.scale.ndim == 0 else x
         rows = ordered.reshape(self.scale.numel(), -1)
@@ -129,36 +137,43 @@ class Quantiser(nn.Module):
         return quantised.movedim(-1, 1) if ordered is not x else quantised
 
     def codes(self, x: Tensor) -> Tensor:
-        """Integer codes of `x`: int8 in `low..high`, the shape of `x`."""
+        """Returns the codes of `x`: int8 in `low..high`, of the shape of `x`."""
         return quantise(x, self.scale, self.low, self.high).to(torch.int8)
 
     def gradient_scale(self, x: Tensor) -> float:
-        """g = 1/√(N · Q_P), N = values of `x` that share one scale (section 2.2).
+        """Returns g = 1/√(N · Q_P), N being the number of values of `x` that share a scale.
 
-        For weights N counts the weights of one output channel (N_W when a layer shares one scale).
-        For activations it counts the features of one image, N_F: the batch is averaged by the loss.
+        For weights, N is the number of weights of one output channel; in section 2.2 of the paper,
+        where a layer shares one scale, it is N_W. For activations, N is the number N_F of features
+        of one image, because the loss averages over the batch.
         """
-        shared = x[0].numel()  # both cases: dimension 0 is the channel, or the image of the batch
+        shared = x[0].numel()  # dimension 0 is the channel or the image
         return 1.0 / math.sqrt(shared * self.high)
 
     @torch.no_grad()
     def initialise(self, x: Tensor) -> None:
-        """Set the scale to 2·mean|x|/√Q_P (section 2.1) over the values that share it."""
+        """Sets each scale to 2·mean|x|/√Q_P (section 2.1) of the values that share it.
+
+        `x` is float, of any shape, or [channels, in_channels, k, k] with one scale per channel.
+        """
         magnitude = x.abs().float()
         mean = magnitude.mean() if self.scale.ndim == 0 else magnitude.mean((1, 2, 3), keepdim=True)
         self.scale.copy_((2 * mean / math.sqrt(self.high)).clamp_min(SMALLEST_SCALE))
 
 
 def code_range(bits: int, *, signed: bool) -> tuple[int, int]:
-    """Smallest and largest code: symmetric when signed (−7..7 for 4 bits), else 0..2^bits − 1."""
+    """Returns the smallest and the largest code.
+
+    Signed codes are symmetric (−7..7 for 4 bits), unsigned ones are 0..2^bits − 1.
+    """
     return (1 - 2 ** (bits - 1), 2 ** (bits - 1) - 1) if signed else (0, 2**bits - 1)
 
 
 class QuantLayer(nn.Module):
-    """What the quantised layers share: their weights and input activations are fake-quantised.
+    """The base of the quantised layers, whose weights and input activations are fake-quantised.
 
-    The activation quantiser sits inside, so a pre-hook sees the float input. With `quantising`
-    False it is an ordinary layer (the float phase of training).
+    The activation quantiser sits inside the layer, so a pre-hook sees the float input. While
+    `quantising` is False, as in the float phase of training, the layer is an ordinary one.
     """
 
     weight: nn.Parameter
@@ -174,15 +189,15 @@ class QuantLayer(nn.Module):
         return self.weight
 
     def weight_codes(self) -> Tensor:
-        """int8 [out_channels, in_channels, k, k], −7..7 for 4 bits."""
+        """Returns the weight codes, int8 [out_channels, in_channels, k, k], −7..7 for 4 bits."""
         return self.weight_quantiser.codes(self.kernels)
 
     def activation_codes(self, x: Tensor) -> Tensor:
-        """int8 codes of a float input of any shape, 0..15 for 4 bits."""
+        """Returns the int8 codes of a float input, of the shape of `x`; 0..15 for 4 bits."""
         return self.activation_quantiser.codes(x)
 
     def initialise_scales(self, x: Tensor) -> None:
-        """Set both scales, from the weights and from the float input `x`."""
+        """Initialises the scales, that of the activations from the float input `x`."""
         self.activation_quantiser.initialise(x)
         self.weight_quantiser.initialise(self.kernels)
 
@@ -195,7 +210,7 @@ class QuantConv2d(QuantLayer, nn.Conv2d):
         self._add_quantisers(bits)
 
     def forward(self, x: Tensor) -> Tensor:
-        """`x`: [N, in_channels, H, W] float; returns [N, out_channels, H', W']."""
+        """Returns the output [N, out_channels, H', W'] for float `x` [N, in_channels, H, W]."""
         if not self.quantising:
             return super().forward(x)
         return self._conv_forward(
@@ -206,7 +221,7 @@ class QuantConv2d(QuantLayer, nn.Conv2d):
 class QuantLinear(QuantLayer, nn.Linear):
     """A linear layer whose weights and input are fake-quantised; its bias, if any, is float.
 
-    To an array it is a 1 × 1 convolution on maps of one pixel.
+    An array computes it as a 1 × 1 convolution on maps of one pixel.
     """
 
     def __init__(self, in_features: int, out_features: int, *, bits: int, bias: bool = True):
@@ -219,7 +234,7 @@ class QuantLinear(QuantLayer, nn.Linear):
         return self.weight[:, :, None, None]
 
     def forward(self, x: Tensor) -> Tensor:
-        """`x`: [N, …, in_features] float; returns [N, …, out_features]."""
+        """Returns the output [N, …, out_features] for float `x` [N, …, in_features]."""
         if not self.quantising:
             return super().forward(x)
         weight = self.weight_quantiser(self.kernels).flatten(1)
@@ -227,12 +242,12 @@ class QuantLinear(QuantLayer, nn.Linear):
 
 
 def quantised_layers(model: nn.Module) -> dict[str, QuantConv2d | QuantLinear]:
-    """The quantised layers of `model` by name, in the order in which it defines them."""
+    """Returns the quantised layers of `model` by name, in the order of their definition."""
     return {n: m for n, m in model.named_modules() if isinstance(m, QuantLayer)}
 
 
 def set_quantising(model: nn.Module, quantising: bool) -> None:
-    """Switch every quantised layer between quantised and float; scales learn only when on."""
+    """Switches every layer of `model` between quantised and float. Float layers learn no scales."""
     for layer in quantised_layers(model).values():
         layer.quantising = quantising
         for quantiser in (layer.weight_quantiser, layer.activation_quantiser):
@@ -241,9 +256,10 @@ def set_quantising(model: nn.Module, quantising: bool) -> None:
 
 @torch.no_grad()
 def initialise_scales(model: nn.Module, images: Tensor) -> None:
-    """Initialise all scales from the weights and from one float forward pass of `images`.
+    """Initialises all scales from the weights and from one float forward pass of `images`.
 
-    `images`: what the model takes, for example float [N, 3, H, W]. Leaves the model quantising.
+    `images` is an input of the model, for example float [N, 3, H, W]. All layers quantise
+    afterwards.
     """
     layers = quantised_layers(model).values()
 

@@ -1,1 +1,1 @@
-"""How the network is trained: CIFAR-10, the recipe, the quantisation-aware loop, evaluation."""
+"""Trains and evaluates the network: CIFAR-10, the recipes, the quantisation-aware loop."""

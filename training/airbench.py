@@ -1,5 +1,7 @@
-"""A small float network that learns fast, the teacher: Jordan's of "94% on CIFAR-10 Training in
-3.29 Seconds on a Single GPU", 2024, section 3, with the third convolutions of its larger variants.
+"""Defines the teacher, a small float network that learns fast.
+
+The network is the one of Jordan, "94% on CIFAR-10 Training in 3.29 Seconds on a Single GPU", 2024,
+section 3, with the third convolution per group that the paper's larger variants have.
 """
 
 from itertools import pairwise
@@ -10,20 +12,22 @@ from torch.nn import functional
 
 from pymodel.vgg import CLASSES
 
-CHANNELS = (64, 256, 256)  # of the three groups
-PATCH = 2  # side of what the first convolution whitens
-WHITENING_IMAGES = 5000  # training images whose patches are looked at
-SMALLEST_VARIANCE = 5e-4  # added to each: directions in which patches hardly differ are noise
+CHANNELS = (64, 256, 256)  # output channels of the three groups
+PATCH = 2  # side of the patches that the first convolution whitens, in pixels
+WHITENING_IMAGES = 5000  # number of training images whose patches are used
+# Added to each variance, because directions in which patches hardly differ are noise.
+SMALLEST_VARIANCE = 5e-4
 
 
 def gelu(x: Tensor) -> Tensor:
+    """Returns GELU of `x`, in the approximation by tanh."""
     return functional.gelu(x, approximate="tanh")
 
 
 class Group(nn.Module):
-    """Halves the image; three 3 × 3 convolutions, the last with a shortcut.
+    """Three 3 × 3 convolutions, which halve the sides of the image; the last has a shortcut.
 
-    Each starts as the identity of its channels (section 3.2).
+    Each convolution starts as the identity of its input channels (section 3.2).
     """
 
     def __init__(self, inputs: int, outputs: int):
@@ -38,18 +42,18 @@ class Group(nn.Module):
             norm.weight.requires_grad_(False)  # only the bias is learned
 
     def forward(self, x: Tensor) -> Tensor:
-        """[N, inputs, H, W] → [N, outputs, H//2, W//2]."""
+        """Returns float [N, outputs, H//2, W//2] for float [N, inputs, H, W]."""
         (first, second, third), norms = self.convolutions, self.norms
         x = gelu(norms[0](functional.max_pool2d(first(x), 2)))
         return gelu(norms[2](third(gelu(norms[1](second(x))))) + x)
 
 
 class Airbench(nn.Module):
-    """Whitened 2 × 2 patches, three groups, the maximum over the image, ten logits."""
+    """A whitening 2 × 2 convolution, three groups, the maximum over the image, and ten logits."""
 
     def __init__(self):
         super().__init__()
-        patch = 3 * PATCH**2  # values in one
+        patch = 3 * PATCH**2  # number of values in a patch
         self.register_buffer("whitening", torch.zeros(2 * patch, 3, PATCH, PATCH))
         self.bias = nn.Parameter(torch.zeros(2 * patch))
         channels = (2 * patch, *CHANNELS)
@@ -57,10 +61,10 @@ class Airbench(nn.Module):
         self.classifier = nn.Linear(channels[-1], CLASSES, bias=False)
 
     def whiten(self, images: Tensor) -> None:
-        """Set the first convolution, which is not learned: patches' principal components (3.1).
+        """Sets the first convolution to the principal components of patches (section 3.1).
 
         images: normalised training images, float [N, 3, H, W]. Each component is divided by its
-        standard deviation, and there with both signs.
+        standard deviation and is used with both signs. Training does not change it.
         """
         patches = images.unfold(2, PATCH, 1).unfold(3, PATCH, 1)
         patches = patches.permute(0, 2, 3, 1, 4, 5).flatten(3).flatten(0, 2)
@@ -70,6 +74,6 @@ class Airbench(nn.Module):
         self.whitening.copy_(torch.cat([kernels, -kernels]))
 
     def forward(self, images: Tensor) -> Tensor:
-        """Normalised images [N, 3, H, W] float → logits [N, 10]."""
+        """Returns the logits [N, 10] of normalised images, float [N, 3, H, W]."""
         x = gelu(functional.conv2d(images, self.whitening, self.bias))
         return self.classifier(self.groups(x).amax((2, 3)))

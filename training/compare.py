@@ -3,7 +3,7 @@
 python -m training.compare
 python -m training.compare build/quick-0 build/quick-1 build/full-float --figure build/networks.svg
 
-Without folders, those that ship: what README.md beside says of the networks is printed by it.
+Without folders, the command compares the runs that ship; training/README.md has their figures.
 """
 
 import csv
@@ -26,21 +26,24 @@ from training.recipe import NETWORKS
 RUNS = Path(__file__).parent / "shipped" / "runs"
 RESULTS_FILE = RESULTS / "compare.json"
 COLOURS = dict(zip(NETWORKS, ("#1f62b5", "#19794a", "#b4530a", "#6b3fa0"), strict=True))
-SAME = {"preset", "epochs", "settings", "images"}  # of all runs that are compared
+SAME = {"preset", "epochs", "settings", "images"}  # keys whose values all compared runs share
 KEYS = SAME | {"network", "accuracy", "seed", "seconds"}
 COLUMNS = {"epoch", "train_accuracy", "test_accuracy_1000", "quantised"}
 
 
 @dataclass(frozen=True)
 class Run:
-    """What a training left in its folder: `result.json`, and the rows of `log.csv`."""
+    """What a training left in its folder: `result.json` and the rows of `log.csv`."""
 
     result: dict
     log: list[dict]
 
     @classmethod
     def read(cls, folder: Path) -> "Run":
-        """InputError if one of the files is missing, or not what training.train writes."""
+        """Reads the run of a folder.
+
+        Raises InputError if a file is missing, or is not what training.train writes.
+        """
         path = folder / "result.json"
         try:
             result = json.loads(path.read_text())
@@ -63,9 +66,9 @@ class Run:
 
 
 def read_runs(folders: Sequence[Path]) -> dict[str, list[Run]]:
-    """Runs by network, in the order of NETWORKS and of their seeds.
+    """Returns the runs of each network, in the order of NETWORKS and of their seeds.
 
-    InputError if there are none, or if they differ in more than network and seed.
+    Raises InputError if there are no runs, or if they differ in more than network and seed.
     """
     if not folders:
         raise InputError(f"{RUNS}: no runs, expected the folders of some trainings")
@@ -84,7 +87,11 @@ def read_runs(folders: Sequence[Path]) -> dict[str, list[Run]]:
 
 
 def summary(runs: Sequence[Run]) -> dict:
-    """Of one network: accuracy of each seed, mean, and standard deviation if there are several."""
+    """Returns the seeds of one network's runs, their accuracies (0..1) and the mean of these.
+
+    The standard deviation of the accuracies is None if there is but one run. `seconds` is the mean
+    time of a training.
+    """
     shares = [run.result["accuracy"] for run in runs]
     return {
         "seeds": [run.result["seed"] for run in runs],
@@ -96,7 +103,7 @@ def summary(runs: Sequence[Run]) -> dict:
 
 
 def table(summaries: dict[str, dict]) -> str:
-    """For people: a line per network."""
+    """Returns a text table with a line per network."""
     rows = []
     for name, found in summaries.items():
         spread = "" if found["deviation"] is None else f"±{found['deviation'] * 100:.2f}"
@@ -108,7 +115,7 @@ def table(summaries: dict[str, dict]) -> str:
 
 
 def draw(runs: dict[str, list[Run]]) -> Figure:
-    """Left each run's accuracy, right the training curves of each network's first seed."""
+    """Draws the accuracy of each run, and beside it the curves of each network's first seed."""
     figure = Figure(figsize=(9, 3.4), layout="constrained")
     accuracies, curves = figure.subplots(1, 2, width_ratios=(1, 1.5))
     images = next(iter(runs.values()))[0].result["images"]
@@ -151,7 +158,7 @@ def draw(runs: dict[str, list[Run]]) -> Figure:
 def main() -> int:
     parser = CommandParser("training.compare", __doc__)
     parser.add_argument(
-        "runs", type=Path, nargs="*", help="folders of finished trainings; default those that ship"
+        "runs", type=Path, nargs="*", help="folders of finished trainings; default: those that ship"
     )
     parser.add_argument(
         "--figure", type=Path, default=RESULTS / "networks.svg", help="SVG file to write"
@@ -160,7 +167,7 @@ def main() -> int:
     runs = read_runs(arguments.runs or sorted(RUNS.glob("*/")))
     summaries = {name: summary(found) for name, found in runs.items()}
     with replacing(arguments.figure) as temporary, matplotlib.rc_context({"svg.hashsalt": ""}):
-        # The same bytes from the same runs: no date, no random names
+        # Without a date and random names, the same runs give the same bytes.
         draw(runs).savefig(temporary, format="svg", metadata={"Date": None})
     write_json(RESULTS_FILE, summaries)
     tell(table(summaries))

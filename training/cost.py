@@ -1,10 +1,10 @@
-"""What the presets cost on this machine: how long a step takes in each of their phases.
+"""Measures what the presets cost on this machine: the time of a step in each of their phases.
 
     python -m training.cost              # make cost
     python -m training.cost --steps 20
 
-The steps are real ones, on random images. The minutes of a preset follow from their times, without
-those of starting, evaluating and saving.
+The steps are real steps on random images. The minutes of a preset follow from the times of its
+steps; the times of starting, evaluating and saving are left out.
 """
 
 import os
@@ -29,20 +29,21 @@ from training.train import CALIBRATION_IMAGES, build, place_model, setup
 
 RESULTS_FILE = RESULTS / "cost.json"
 TRAIN_IMAGES = 50_000
-FIRST_STEPS = 4  # not counted: they allocate, compile and on a GPU record
+# Number of steps before the timed ones. They allocate, compile, and are recorded on a GPU.
+FIRST_STEPS = 4
 
 
 class Phase(NamedTuple):
-    """What the time of a step depends on."""
+    """A phase of a training: all that the time of a step depends on."""
 
-    recipe: Recipe  # without its epochs and sizes: recipes that differ in these share their steps
-    size: int
-    quantised: bool
-    taught: bool
+    recipe: Recipe  # without epochs and sizes: recipes that differ in these share their steps
+    size: int  # image side, pixels
+    quantised: bool  # whether the quantisers work
+    taught: bool  # whether a teacher teaches
 
 
 def phases(recipe: Recipe) -> Counter[Phase]:
-    """The phases of a recipe and, before them, of its teacher's, each with its number of epochs."""
+    """Returns the number of epochs of each phase: first those of the teacher, then of `recipe`."""
     return Counter(
         Phase(
             replace(each, epochs=0, sizes=()),
@@ -63,7 +64,7 @@ class Float32(Place):
 
 
 def measure(phase: Phase, place: Place, steps: int) -> tuple[float, float]:
-    """Median seconds of a step, and of the part of it that is Muon's."""
+    """Returns the median seconds of a step, and of Muon's part of a step."""
     recipe = phase.recipe
     torch.manual_seed(0)
     count = max(recipe.batch_size, CALIBRATION_IMAGES)
@@ -99,7 +100,7 @@ def measure(phase: Phase, place: Place, steps: int) -> tuple[float, float]:
 
 
 def rows(place: Place, steps: int) -> Iterator[dict]:
-    """A row for each phase of each preset; what two presets share is measured once."""
+    """Yields a row for each phase of each preset. A phase that presets share is measured once."""
     single = Float32(place.device, place.rank, place.world, place.compiled)
     of_preset = {name: phases(recipe) for name, recipe in PRESETS.items()}
     times = {}
@@ -126,7 +127,7 @@ def rows(place: Place, steps: int) -> Iterator[dict]:
 
 
 def table(found: list[dict]) -> str:
-    """For people: a line per phase, milliseconds, and the minutes of each preset."""
+    """Returns a text table: a line per phase, with milliseconds, and the minutes of each preset."""
     lines = []
     for preset in PRESETS:
         for row in (row for row in found if row["preset"] == preset):
@@ -163,7 +164,7 @@ def table(found: list[dict]) -> str:
 
 def main() -> int:
     parser = CommandParser("training.cost", __doc__)
-    parser.add_argument("--steps", default="5", help="steps that are timed in each phase")
+    parser.add_argument("--steps", default="5", help="number of steps that are timed in each phase")
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
     arguments = parser.parse_args()
     steps = whole_number("--steps", arguments.steps, 1, 1000)

@@ -1,4 +1,4 @@
-"""CIFAR-10 (Krizhevsky, 2009) through torchvision, and augmentation of whole batches of bytes."""
+"""Loads CIFAR-10 (Krizhevsky, 2009) by torchvision, and augments whole batches of bytes."""
 
 import os
 import sys
@@ -18,9 +18,9 @@ from pymodel.support.files import ROOT
 try:
     import torchvision
 except RuntimeError:
-    # torchvision's wheels are compiled against CUDA builds of torch. Beside a CPU build its
-    # operators do not load, and the import fails on giving fake kernels to operators that do not
-    # exist. Data sets need none of them, so declaring their schemas is enough.
+    # The wheels of torchvision are compiled against CUDA builds of torch. Beside a CPU build its
+    # operators do not load, and its import fails where it gives fake kernels to operators that do
+    # not exist. Data sets need none of the operators, so declaring their schemas is enough.
     for _name in [name for name in sys.modules if name.split(".")[0] == "torchvision"]:
         del sys.modules[_name]
     _library = torch.library.Library("torchvision", "DEF")
@@ -28,18 +28,18 @@ except RuntimeError:
         _library.define(f"{_name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
     import torchvision  # noqa: F401
 
-from torchvision.datasets import CIFAR10  # after the above
+from torchvision.datasets import CIFAR10  # needs the import above
 from torchvision.datasets.utils import check_integrity
 
 ROOT_VARIABLE = "CIFAR10_ROOT"
 
 
 def load_cifar10(root: str | None, *, train: bool) -> ImageSet:
-    """The 50,000 training or 10,000 test images from `root`, or from $CIFAR10_ROOT.
+    """Returns the 50,000 training or 10,000 test images in `root`, or else in $CIFAR10_ROOT.
 
-    Downloads into `root` (default `build/data`) when it is not there and a network is.
-    Every file is checked against torchvision's MD5 before it is read.
-    Raises InputError, naming the first missing or damaged file.
+    If the folder (default `build/data`) does not hold the data set, it is downloaded there. Every
+    file is checked against torchvision's MD5 before it is read. Raises InputError, which names the
+    first missing or damaged file.
     """
     folder = Path(root or os.environ.get(ROOT_VARIABLE) or ROOT / "build" / "data").expanduser()
     if not (folder / CIFAR10.base_folder).exists():
@@ -51,14 +51,18 @@ def load_cifar10(root: str | None, *, train: bool) -> ImageSet:
 
 
 def hold_out(images: ImageSet, count: int = 5000) -> tuple[ImageSet, ImageSet]:
-    """All but the last `count` images, and those: what a recipe is chosen by, not the test set."""
+    """Returns all but the last `count` images, and the last `count` images.
+
+    Recipes are chosen by these last images of the training set, and not by the test set.
+    """
     return images.part(slice(None, -count)), images.part(slice(-count, None))
 
 
 def load_test_images(root: str | None) -> ImageSet:
-    """The 10,000 test images where they are at hand, as of `load_cifar10`; else the shipped 100.
+    """Returns the 10,000 test images if they are on this machine, or else the shipped 100.
 
-    Downloads nothing. Raises InputError if `root` or $CIFAR10_ROOT is given and holds none.
+    The folders are those of `load_cifar10`. Nothing is downloaded. Raises InputError if `root` or
+    $CIFAR10_ROOT is given and does not hold the images.
     """
     given = root or os.environ.get(ROOT_VARIABLE)
     if given or (ROOT / "build" / "data" / CIFAR10.base_folder).exists():
@@ -74,7 +78,7 @@ def load_test_images(root: str | None) -> ImageSet:
 
 
 def _download(folder: Path) -> None:
-    """Download the data set, and let it appear in `folder` only when it is whole."""
+    """Downloads the data set, which appears in `folder` only when it is whole."""
     made = [path for path in (folder, *folder.parents) if not path.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -92,7 +96,7 @@ def _download(folder: Path) -> None:
 
 
 def _problem(folder: Path) -> str | None:
-    """The first file of the data set that is missing or damaged, with what is wrong."""
+    """Returns the first file of the data set that is missing or damaged, with what is wrong."""
     files = [
         *CIFAR10.train_list,
         *CIFAR10.test_list,
@@ -108,6 +112,7 @@ def _problem(folder: Path) -> str | None:
 
 
 def _what_to_do(folder: Path) -> str:
+    """Returns the words that say how the data set gets into `folder`."""
     return (
         f"put the Python version of CIFAR-10 into {folder} as {CIFAR10.base_folder}, "
         f"or name its parent folder with --data or ${ROOT_VARIABLE}"
@@ -120,10 +125,10 @@ def _read(dataset: CIFAR10) -> ImageSet:
 
 
 def augment(images: Tensor, flip: Tensor, shift: Tensor) -> Tensor:
-    """Flip and shift a batch of bytes.
+    """Flips and shifts a batch of bytes.
 
-    images: uint8 [N, 3, H, H]; flip: bool [N]; shift: int64 [N, 2], rows and columns in pixels,
-    the edge filled by reflection. Returns float32 of the same shape in 0..255.
+    images: uint8 [N, 3, H, H]; flip: bool [N]; shift: int64 [N, 2], rows and columns in pixels.
+    Reflection fills the edge. Returns float32 of the shape of `images`, in 0..255.
     """
     full = images.shape[-1]
     line = torch.arange(full, device=images.device)
@@ -136,12 +141,12 @@ def augment(images: Tensor, flip: Tensor, shift: Tensor) -> Tensor:
 
 
 def shrink(images: Tensor, size: int) -> Tensor:
-    """float [N, 3, H, H] → [N, 3, size, size], smoothed; the images themselves if H is `size`."""
+    """Returns images, float [N, 3, H, H], shrunk and smoothed to [N, 3, size, size]."""
     if size == images.shape[-1]:
         return images
     return functional.interpolate(images, size=(size, size), mode="bilinear", antialias=True)
 
 
 def _reflect(index: Tensor, size: int) -> Tensor:
-    """Mirror indices that lie outside 0..size−1 back inside, without repeating the edge."""
+    """Mirrors indices that lie outside 0..size−1 back inside, without repeating the edge."""
     return (size - 1) - (size - 1 - index.abs()).abs()

@@ -1,4 +1,4 @@
-"""Accuracy on CIFAR-10's test images: fake-quantised, and with one layer on integer codes.
+"""Measures accuracy on the test images: fake-quantised, and with one layer on integer codes.
 
 CIFAR10_ROOT=FOLDER make evaluate
 python -m training.evaluate --data FOLDER
@@ -20,10 +20,10 @@ from pymodel.support.command import CommandParser, conclude, quiet, run_command,
 from pymodel.support.files import RESULTS, write_json
 from training.data import load_cifar10
 
-BATCH = 250  # images a forward pass
+BATCH = 250  # images per forward pass
 RESULTS_FILE = RESULTS / "evaluate.json"
 TEST_IMAGES = 10_000
-# Another processor sums in another order, and a few codes at an edge fall the other way.
+# Another processor sums in another order, and rounds a few codes at an edge the other way.
 ACCURACY_TOLERANCE = 0.002
 # Two computations of one sum differ by float32's rounding. Their codes in the next layer may differ
 # only where the value lies this close to the edge between two codes.
@@ -32,7 +32,11 @@ EDGE_STEPS = 1e-4
 
 @torch.no_grad()
 def predict(model: nn.Module, images: Tensor, progress: str | None = None) -> Tensor:
-    """Predicted classes, int64 [N], of uint8 images [N, 3, 32, 32]; float32, no autocast."""
+    """Returns the predicted classes, int64 [N], of uint8 images [N, 3, 32, 32].
+
+    The model is left in evaluation mode, and computes in float32 without TF32. `progress` names the
+    progress bar; without it there is none.
+    """
     model.eval()
     device = next(model.parameters()).device
     batches = tqdm(
@@ -43,12 +47,12 @@ def predict(model: nn.Module, images: Tensor, progress: str | None = None) -> Te
 
 
 def accuracy(model: nn.Module, images: ImageSet) -> float:
-    """Share of `images` that the model classifies correctly, 0..1."""
+    """Returns the share of `images` that the model classifies correctly, 0..1."""
     return (predict(model, images.images) == images.labels).double().mean().item()
 
 
 def with_integer_layer(model: nn.Module, name: str = DEFAULT_LAYER) -> nn.Module:
-    """A copy of `model` that computes layer `name` on integer codes."""
+    """Returns a copy of `model` that computes layer `name` on integer codes."""
     replaced = copy.deepcopy(model)
     replaced.set_submodule(name, IntegerConv2d(replaced.get_submodule(name)))
     return replaced.eval()
@@ -56,10 +60,10 @@ def with_integer_layer(model: nn.Module, name: str = DEFAULT_LAYER) -> nn.Module
 
 @torch.no_grad()
 def edge_distance(model: nn.Module, images: Tensor, name: str = DEFAULT_LAYER) -> float | None:
-    """How far from the edge between two codes the next layer's differing codes lie, in steps.
+    """Returns how far from the edge between two codes the differing codes lie, in steps.
 
-    Compares the next layer's input codes as they follow from layer `name` in floats and in
-    integers. None if none differ. images: uint8 [N, 3, 32, 32].
+    The input codes of the next layer are computed twice, from layer `name` in floats and in
+    integers. Returns None if no code differs. images: uint8 [N, 3, 32, 32].
     """
     seen = capture(model, images, name)
     following = model.get_submodule(seen.next_name)
@@ -74,9 +78,11 @@ def edge_distance(model: nn.Module, images: Tensor, name: str = DEFAULT_LAYER) -
 def main() -> int:
     parser = CommandParser("training.evaluate", __doc__)
     parser.add_argument(
-        "--data", help="folder that holds cifar-10-batches-py; default $CIFAR10_ROOT"
+        "--data", help="folder that holds cifar-10-batches-py; default: $CIFAR10_ROOT"
     )
-    parser.add_argument("--model", default=str(SHIPPED), help="checkpoint")
+    parser.add_argument(
+        "--model", default=str(SHIPPED), help="checkpoint to evaluate; default: the shipped one"
+    )
     arguments = parser.parse_args()
 
     model, metadata = load_checkpoint(arguments.model)
@@ -104,13 +110,13 @@ def main() -> int:
             disable_numparse=True,
         )
     )
-    # Batch by batch as in `predict`: another batch size may sum in another order.
+    # The batches are those of `predict`, because another batch size may sum in another order.
     for number in sorted({index // BATCH for index in torch.nonzero(differing)[:, 0].tolist()}):
         distance = edge_distance(model, test_set.images.split(BATCH)[number])
         if distance is None or distance > EDGE_STEPS:
             return conclude(
-                f"FAILED: batch {number}: no code within {EDGE_STEPS:g} step of an edge explains "
-                "it",
+                f"FAILED: batch {number}: predictions differ, but not because of codes within "
+                f"{EDGE_STEPS:g} step of an edge",
                 passed=False,
             )
         tell(f"batch {number}: differing codes lie within {distance:.1e} step of an edge")

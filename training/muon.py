@@ -1,18 +1,22 @@
-"""Muon (Jordan et al., "Muon: An optimizer for hidden layers in neural networks", 2024)."""
+"""Implements the optimiser Muon.
+
+The source is Jordan et al., "Muon: An optimizer for hidden layers in neural networks", 2024.
+"""
 
 import torch
 from torch import Tensor
 
-# Quintic whose iteration takes singular values of 0..1 into about 0.7..1.2 (the paper's section
-# "Newton-Schulz"): x → a·x + b·x³ + c·x⁵.
+# The coefficients of x → a·x + b·x³ + c·x⁵, whose iteration takes singular values of 0..1 into
+# about 0.7..1.2 (the paper's section "Newton-Schulz").
 QUINTIC = (3.4445, -4.7750, 2.0315)
-# Five iterations, in rounds that each start anew from the matrix itself: in bf16 rounding errors of
-# a Gram matrix grow twelvefold an iteration, too far after five and not after three.
+# The five iterations are done in rounds, each of which starts anew from the matrix itself. In bf16
+# the rounding errors of a Gram matrix grow twelvefold per iteration, which is too much after five
+# iterations, and not after three.
 ROUNDS = (3, 2)
 
 
 def polynomial(gram: Tensor) -> Tensor:
-    """a·I + b·G + c·G² of a square matrix."""
+    """Returns a·I + b·G + c·G² of a square matrix G, with the coefficients of QUINTIC."""
     a, b, c = QUINTIC
     result = torch.addmm(gram, gram, gram, beta=b, alpha=c)
     result.diagonal().add_(a)
@@ -20,11 +24,12 @@ def polynomial(gram: Tensor) -> Tensor:
 
 
 def orthogonalise(matrix: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
-    """A matrix with the singular vectors of `matrix` [m, n] and singular values near 1, of `dtype`.
+    """Returns a matrix with the singular vectors of `matrix` and singular values near 1.
 
-    A round iterates on the small Gram matrix G = X·Xᵀ: as X → A·X with A = a·I + b·G + c·G², also
-    G → A·G·A, and the product of all A is applied to X once. For a 512 × 4608 weight that is half
-    of the arithmetic of the iteration on X itself.
+    Both matrices are [m, n]; the result is of `dtype`. A round iterates on the small Gram matrix
+    G = X·Xᵀ: where X → A·X with A = a·I + b·G + c·G², also G → A·G·A. The product of all A is then
+    applied to X once. For a 512 × 4608 weight this takes half of the arithmetic of the iteration on
+    X itself.
     """
     tall = matrix.shape[0] > matrix.shape[1]
     x = matrix.T if tall else matrix
@@ -41,11 +46,11 @@ def orthogonalise(matrix: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
 
 
 class Muon(torch.optim.Optimizer):
-    """Steps of orthogonalised Nesterov momentum, for weights [out_channels, in_channels, k, k].
+    """Updates weights [out_channels, in_channels, k, k] by orthogonalised Nesterov momentum.
 
     Each weight is kept at the norm √out_channels, so `lr` is the relative size of a step. The norm
-    itself is free: BatchNorm, or the ReLU and the learned scale after the squeezed layer, undo it.
-    `dtype` is that of the products.
+    itself is free, because BatchNorm undoes it, or after the squeezed layer the ReLU and the
+    learned scale. `dtype` is the dtype of the matrix products.
     """
 
     def __init__(
@@ -56,7 +61,7 @@ class Muon(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self) -> None:
-        """Update all weights from their gradients."""
+        """Updates all weights from their gradients."""
         for group in self.param_groups:
             for weight in group["params"]:
                 state = self.state[weight]

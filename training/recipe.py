@@ -1,4 +1,4 @@
-"""Every hyperparameter of the training, and the schedules that follow from them."""
+"""Holds every hyperparameter of the training, and the schedules that follow from them."""
 
 import json
 import math
@@ -7,70 +7,72 @@ from dataclasses import asdict, dataclass, fields, replace
 
 from pymodel.support.errors import InputError
 
-# What is trained, and the model that `build` in training/train.py makes of it.
+# The networks that can be trained; `build` in training/train.py makes the model of each.
 ARCHITECTURES = ("vgg16-squeezed", "vgg16", "airbench")
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """One training run. The defaults are those of `--preset quick`."""
+    """The hyperparameters of one training run. The defaults are those of `--preset quick`."""
 
     epochs: int = 12  # passes over the training set
-    batch_size: int = 256  # images a step, over all processes
+    batch_size: int = 256  # images per step, over all processes
     peak_lr: float = 0.2  # learning rate of SGD at the peak of the triangle
-    muon_lr: float = 0.05  # that of Muon, for the convolutions; 0: they too are trained by SGD
-    scale_lr: float = 0.2  # SGD's for the quantisers' scales
+    muon_lr: float = 0.05  # peak learning rate of Muon, for the convolutions; 0: SGD trains them
+    scale_lr: float = 0.2  # peak learning rate of SGD for the scales of the quantisers
     warmup: float = 0.2  # share of the steps in which the learning rate rises from 0
-    momentum: float = 0.9  # Nesterov
-    weight_decay: float = 5e-4  # of weights under SGD; not of BatchNorm, scales, bias
-    label_smoothing: float = 0.1
-    shift: int = 2  # pixels, random, in both directions
-    cutmix: float = 0.0  # share of the steps in which a box of each image is another's
-    # The float phase comes first; the quantisers work in this last share of the epochs. 0: never.
+    momentum: float = 0.9  # Nesterov momentum of SGD and Muon
+    weight_decay: float = 5e-4  # for weights under SGD; not for BatchNorm, scales, bias
+    label_smoothing: float = 0.1  # share of the target that all classes share
+    shift: int = 2  # largest random shift of an image in both directions, pixels
+    cutmix: float = 0.0  # share of the steps in which a box of each image shows another image
+    # The float phase comes first; the quantisers work in this last share of the epochs, at 0 never.
     quantised_share: float = 1 / 3
-    # (share of the epochs from which it holds, image side in pixels): small images cost
-    # a quarter (16) and 56 % (24) of full ones, and the coarse features are learned from them.
+    # Each pair is the share of the epochs from which a size holds, and the size: the image side in
+    # pixels. A small image costs a quarter (16) or 56 % (24) of a full one, and is enough to learn
+    # coarse features.
     sizes: tuple[tuple[float, int], ...] = ((0.0, 16), (0.6, 24), (0.9, 32))
-    distil: float = 0.0  # the teacher's share of the loss; 0: no teacher
-    # It teaches in this last share of the epochs: on small images it would be as slow as its pupil.
+    distil: float = 0.0  # share of the teacher in the loss; 0: no teacher
+    # The teacher teaches in this last share of the epochs: on small images it would be as slow as
+    # its pupil.
     taught_share: float = 1.0
-    # After this share of the epochs dead channels of the squeezed layer start anew. 1: never.
+    # After this share of the epochs dead channels of the squeezed layer start anew, at 1 never.
     recycle: float = 1.0
-    temperature: float = 4.0  # of the teacher's and the student's classes
-    bits: int = 4  # weights and activations
-    architecture: str = "vgg16-squeezed"
+    temperature: float = 4.0  # softens the classes of teacher and pupil
+    bits: int = 4  # number of bits of weight and activation codes
+    architecture: str = "vgg16-squeezed"  # one of ARCHITECTURES
 
     def lr(self, step: int, steps: int) -> float:
-        """Triangular learning rate of step `step` of `steps`: 0 → peak → 0."""
+        """Returns the learning rate of step `step` of `steps`, which goes 0 → peak → 0 linearly."""
         position = (step + 1) / (steps + 1)
         return self.peak_lr * min(position / self.warmup, (1 - position) / (1 - self.warmup))
 
     def size(self, epoch: int) -> int:
-        """Image side in epoch `epoch` (from 0)."""
+        """Returns the image side in epoch `epoch` (from 0), in pixels."""
         return [side for share, side in self.sizes if epoch >= int(share * self.epochs + 1e-9)][-1]
 
     def quantised(self, epoch: int) -> bool:
-        """Whether the quantisers work in epoch `epoch` (from 0)."""
+        """Returns whether the quantisers work in epoch `epoch` (from 0)."""
         return epoch >= round(self.epochs * (1 - self.quantised_share))
 
     def taught(self, epoch: int) -> bool:
-        """Whether the teacher teaches in epoch `epoch` (from 0)."""
+        """Returns whether the teacher teaches in epoch `epoch` (from 0)."""
         return self.distil > 0 and epoch >= round(self.epochs * (1 - self.taught_share))
 
     def recycles(self, epoch: int) -> bool:
-        """Whether dead channels start anew before epoch `epoch` (from 0)."""
+        """Returns whether dead channels start anew before epoch `epoch` (from 0)."""
         return epoch == int(self.recycle * self.epochs + 1e-9)
 
     def as_dict(self) -> dict:
-        """For metadata: plain numbers and lists."""
+        """Returns the recipe as a dictionary of plain values, for metadata."""
         return asdict(self)
 
 
 def changed(recipe: Recipe, settings: Iterable[str]) -> Recipe:
-    """`recipe` with other hyperparameters, "peak_lr=0.2" each, values as in JSON.
+    """Returns `recipe` with other hyperparameters. A setting is "name=value", the value in JSON.
 
-    InputError for a name that is none of the recipe's, a value of another kind than its own, or one
-    that cannot work.
+    Raises InputError for a name that the recipe does not have, a value of another kind than the
+    present one, or a value that cannot work.
 
     >>> changed(Recipe(), ["epochs=9", "sizes=[[0, 16], [0.5, 32]]"]).size(8)
     32
@@ -86,7 +88,7 @@ def changed(recipe: Recipe, settings: Iterable[str]) -> Recipe:
             values[name] = _like(present, json.loads(text))
         except (TypeError, ValueError):
             raise InputError(
-                f"--set {name}: found '{text}', expected such as {json.dumps(present)}"
+                f"--set {name}: found '{text}', expected a value such as {json.dumps(present)}"
             ) from None
         works, expected = LIMITS.get(name, (lambda value: True, ""))
         if not works(values[name]):
@@ -95,7 +97,7 @@ def changed(recipe: Recipe, settings: Iterable[str]) -> Recipe:
 
 
 def _rising(sizes: tuple[tuple[float, int], ...]) -> bool:
-    """Whether these sides hold from the first epoch on, one after another, for images up to 32."""
+    """Returns whether `sizes` start with the first epoch, rise in time, and are 16 to 32 pixels."""
     shares = [share for share, _ in sizes]
     return (
         shares[:1] == [0.0]
@@ -105,7 +107,8 @@ def _rising(sizes: tuple[tuple[float, int], ...]) -> bool:
     )
 
 
-# What a hyperparameter has to be: NaN is none of it.
+# For each hyperparameter, a function that tells whether a value can work, and words for what can.
+# None of the functions accepts NaN.
 LIMITS = {
     "epochs": (lambda n: n >= 5, "5 or more, one for each phase of the recipe"),
     "batch_size": (lambda n: 1 <= n <= 10_000, "1 to 10000"),
@@ -121,7 +124,7 @@ LIMITS = {
     "scale_lr": (lambda rate: 0 <= rate < math.inf, "0 or more"),
     "cutmix": (lambda share: 0 <= share <= 1, "a share, 0 to 1"),
     "distil": (lambda share: 0 <= share <= 1, "a share, 0 to 1"),
-    "taught_share": (lambda share: 0 < share <= 1, "a share above 0, to 1"),
+    "taught_share": (lambda share: 0 < share <= 1, "a share above 0, at most 1"),
     "recycle": (lambda share: 0 <= share <= 1, "a share, 0 to 1"),
     "temperature": (lambda t: 0 < t < math.inf, "a number above 0"),
     "bits": (lambda bits: 2 <= bits <= 8, "2 to 8"),
@@ -130,7 +133,10 @@ LIMITS = {
 
 
 def _like(present, value):
-    """`value`, read from JSON, as a hyperparameter of the kind of `present`; or TypeError."""
+    """Returns `value`, read from JSON, as a hyperparameter of the kind of `present`.
+
+    Raises TypeError or ValueError if `value` is of another kind.
+    """
     if isinstance(present, tuple):
         return tuple((float(share), int(side)) for share, side in value)
     if isinstance(present, float) and type(value) is int:
@@ -156,7 +162,7 @@ PRESETS: dict[str, Recipe] = {
     ),
 }
 
-# The float network that teaches, where a recipe has a `distil`.
+# How the teacher of a recipe with a `distil` is trained.
 TEACHER = Recipe(
     epochs=60,
     muon_lr=0.025,
@@ -170,11 +176,15 @@ TEACHER = Recipe(
 
 
 def teacher_of(recipe: Recipe) -> Recipe | None:
-    """How the teacher of a recipe is trained, for no more epochs than its pupil; None without."""
+    """Returns the recipe of the teacher of `recipe`, or None if `recipe` has no teacher.
+
+    The teacher is trained for no more epochs than its pupil.
+    """
     return replace(TEACHER, epochs=min(TEACHER.epochs, recipe.epochs)) if recipe.distil else None
 
 
-# What the squeezed 4-bit network is compared with: the same recipe but for these.
+# The networks that are compared, each with the hyperparameters in which its recipe differs from
+# that of the squeezed 4-bit network.
 NETWORKS: dict[str, dict] = {
     "squeezed-4bit": {},
     "squeezed-float": {"quantised_share": 0.0},

@@ -1,9 +1,10 @@
-"""Dead channels of the squeezed convolution start anew.
+"""Lets dead channels of the squeezed convolution start anew.
 
-No BatchNorm keeps its eight channels alive: one whose sums are all negative is zero behind the
-ReLU, has no gradient, and stays so. As in Sokar et al., "The Dormant Neuron Phenomenon in Deep
-Reinforcement Learning" (ICML 2023), section 4, such a channel gets fresh incoming weights, and
-outgoing ones of zero, so that the network computes what it did, and can learn to use the channel.
+No BatchNorm keeps the eight channels of this convolution alive: a channel whose sums are all
+negative is zero behind the ReLU, has no gradient, and stays dead. As in Sokar et al., "The Dormant
+Neuron Phenomenon in Deep Reinforcement Learning" (ICML 2023), section 4, such a channel gets fresh
+incoming weights, and outgoing weights of zero. So the network computes what it did before, and can
+learn to use the channel.
 """
 
 import torch
@@ -16,11 +17,11 @@ from pymodel.vgg import VGG16
 
 @torch.no_grad()
 def recycle(model: nn.Module, images: Tensor, seed: int) -> list[int]:
-    """Start the dead output channels of `features[27]` anew, in place; which they were, from 0.
+    """Gives the dead output channels of `features[27]` fresh weights; returns the channels, from 0.
 
-    `images`: bytes [N, 3, H, W]; a channel that is zero at every pixel of all of them is dead.
-    `seed` draws the weights. A model that is no squeezed VGG16, or whose channels are all dead,
-    keeps its weights. Leaves a VGG16 in evaluation mode.
+    `images`: uint8 [N, 3, H, W]; a channel that is zero at every pixel of all images is dead.
+    `seed` draws the weights, which are changed in place. A model that is no squeezed VGG16, or
+    whose channels are all dead, keeps its weights. A squeezed VGG16 is left in evaluation mode.
     """
     if not (isinstance(model, VGG16) and isinstance(model.features[28], nn.ReLU)):
         return []
@@ -32,8 +33,8 @@ def recycle(model: nn.Module, images: Tensor, seed: int) -> list[int]:
     weight, scale = layer.weight, layer.weight_quantiser.scale
     before = float(weight.norm())
 
-    # As long as the live ones, each with a mean of zero, since all inputs are positive; and with
-    # the sign that makes the mean of its sums positive, so that it is not dead at once.
+    # The fresh kernels are as long as the live ones. Their mean is zero, because all inputs are
+    # positive, and their sign makes the mean of their sums positive, so that they live at first.
     live = weight[~dead].flatten(1).norm(dim=1).mean()
     shape = (int(dead.sum()), *weight.shape[1:])
     fresh = torch.randn(shape, generator=torch.Generator().manual_seed(seed)).to(weight)
@@ -47,8 +48,8 @@ def recycle(model: nn.Module, images: Tensor, seed: int) -> list[int]:
     scale[~dead] = present[~dead]
     following.weight[:, dead] = 0.0
 
-    # Muon keeps the norm of a weight tensor. So that the live channels' codes stay what they are,
-    # the scales and what BatchNorm expects shrink with the weights.
+    # Muon keeps the norm of a weight tensor. The scales and the statistics of BatchNorm shrink with
+    # the weights, so that the codes of the live channels stay what they are.
     shrink = before / float(weight.norm())
     for tensor in (weight, scale, following.activation_quantiser.scale, norm.running_mean):
         tensor *= shrink

@@ -16,7 +16,7 @@ def main() -> int:
     CommandParser("training.ship_images", __doc__).parse_args()
     images = load_cifar10(None, train=False)
     of_class = [torch.nonzero(images.labels == c)[:PER_CLASS, 0] for c in range(len(CLASS_NAMES))]
-    # Class after class in turn, so that the first few images are of different classes.
+    # The classes take turns, so that the first few images are of different classes.
     chosen = torch.stack(of_class, dim=1).flatten()
     save_images(ImageSet(images.images[chosen], images.labels[chosen], chosen), SHIPPED)
     return conclude(f"{SHIPPED}: {len(chosen)} images")

@@ -1,4 +1,4 @@
-"""Writes the shipped checkpoint's logits for the shipped images, for a test to hold it to them.
+"""Writes the shipped checkpoint's logits for the shipped images; a test compares with them.
 
 python -m training.ship_logits
 """
@@ -22,10 +22,10 @@ LOGITS = Path(__file__).parent / "shipped" / "logits_100.safetensors"
 
 @torch.no_grad()
 def integer_logits(model: VGG16, images: Tensor) -> Tensor:
-    """Logits float32 [N, 10] of the integer network, for uint8 images [N, 3, 32, 32].
+    """Returns the logits, float32 [N, 10], of the integer network for uint8 images [N, 3, 32, 32].
 
-    The layers before its first codes are computed in float64: in float32 processors differ in the
-    order of a sum, and a value at the edge between two codes would fall the other way.
+    The layers before the first codes are computed in float64. In float32, where processors differ
+    in the order of a sum, a value at the edge between two codes could become the other code.
     """
     network = IntegerNetwork(model)
     first = network.inner[0]

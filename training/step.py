@@ -1,4 +1,4 @@
-"""One step of the training: batch, augmentation, loss, update. On a GPU it is a CUDA graph."""
+"""Does one step of the training: batch, augmentation, loss, update; on a GPU as a CUDA graph."""
 
 from dataclasses import dataclass
 
@@ -14,18 +14,19 @@ from training.recipe import Recipe
 
 @dataclass(frozen=True)
 class Place:
-    """Where the training runs: this process among `world` ones, its device and its numerics."""
+    """Where the training runs: process `rank` of `world` processes, its device and its numerics."""
 
     device: torch.device
     rank: int = 0
     world: int = 1
-    compiled: bool = True  # torch.compile the fake-quantisers
+    compiled: bool = True  # whether torch.compile compiles the fake-quantisers
 
     @property
     def dtype(self) -> torch.dtype:
-        """That of the products: bfloat16 where it pays.
+        """The dtype of the products: bfloat16 where it saves time, or else float32.
 
-        It does on a GPU, and on a CPU that multiplies it: there convolutions took half the time.
+        bfloat16 saves time on a GPU, and on a CPU that multiplies it, where convolutions took half
+        the time.
         """
         capable = torch.cpu.get_capabilities()
         pays = capable.get("amx_bf16", False) or capable.get("avx512_bf16", False)
@@ -33,11 +34,14 @@ class Place:
 
     @property
     def recorded(self) -> bool:
-        """Whether a step is recorded as a CUDA graph: launching its kernels takes longer."""
+        """Whether a step is recorded as a CUDA graph, as launching its kernels takes longer."""
         return self.device.type == "cuda" and self.world == 1
 
     def autocast(self) -> torch.autocast:
-        """`dtype` for the products. No cache, on which a recorded step must not depend."""
+        """Returns the context in which products have `dtype`.
+
+        It has no cache, because a recorded step must not depend on one.
+        """
         enabled = self.dtype is not torch.float32
         return torch.autocast(
             self.device.type, torch.bfloat16, enabled=enabled, cache_enabled=False
@@ -45,10 +49,11 @@ class Place:
 
 
 def make_optimisers(model: nn.Module, recipe: Recipe, place: Place) -> list[torch.optim.Optimizer]:
-    """SGD with Nesterov momentum, and if the recipe has a `muon_lr` Muon for the kernels.
+    """Returns SGD with Nesterov momentum, and Muon for the kernels if the recipe has a `muon_lr`.
 
-    Kernels are the convolutions' weights but the first one's, of 3 input channels. Weight decay is
-    for the weights under SGD. Each group's `lr_share` is its learning rate over SGD's.
+    The kernels are the weights of all convolutions but the first, which has 3 input channels.
+    Weight decay applies to the weights under SGD. `lr_share` of a group is its learning rate
+    divided by the `peak_lr` of the recipe.
     """
     kernels, weights, others, scales = [], [], [], []
     for name, parameter in model.named_parameters():
@@ -71,13 +76,13 @@ def make_optimisers(model: nn.Module, recipe: Recipe, place: Place) -> list[torc
     for optimiser in optimisers:
         for group in optimiser.param_groups:
             group["lr_share"] = group["lr"] / recipe.peak_lr
-            if place.recorded:  # a recorded step reads it from the device
+            if place.recorded:  # a recorded step reads its rate from the device
                 group["lr"] = torch.tensor(group["lr"], device=place.device)
     return optimisers
 
 
 class Pool:
-    """The training set on the device, and how each image is augmented in the present epoch."""
+    """The training set on the device, with the flip and the shift of each image in this epoch."""
 
     def __init__(self, train_set: ImageSet, device: torch.device):
         self.images = train_set.images.to(device)
@@ -87,12 +92,12 @@ class Pool:
 
 
 class Step:
-    """Trains on one batch a call, at one image size; quantised or not as the model is set.
+    """Trains on one batch per call, at one image size, quantised or float as the model is set.
 
-    `hits` and `losses` add up each batch's accuracy and cross-entropy, on the device.
+    `hits` and `losses` add up the accuracy and the cross-entropy of each batch, on the device.
     """
 
-    EAGER = 3  # steps before the recording: they allocate momentum, compile and choose kernels
+    EAGER = 3  # steps before the recording, which allocate momentum, compile and choose kernels
 
     def __init__(
         self,
@@ -115,7 +120,10 @@ class Step:
         self.graph: torch.cuda.CUDAGraph | None = None
 
     def __call__(self, batch: Tensor, box: tuple[slice, slice], lr: float) -> None:
-        """Train on the images of index `batch`, int64; within `box` each shows its neighbour's."""
+        """Trains on the images whose indices are `batch`, int64 [batch size]; `lr` is SGD's rate.
+
+        With CutMix, each image shows within `box` (rows, columns) another image of the batch.
+        """
         self.batch.copy_(batch)
         if self.recipe.cutmix:
             self.box.zero_()
@@ -130,7 +138,7 @@ class Step:
         if not self.place.recorded:
             self._compute()
         elif self.calls <= self.EAGER:
-            side = torch.cuda.Stream()  # as recording asks of the steps before it
+            side = torch.cuda.Stream()  # recording requires it of the steps before
             side.wait_stream(torch.cuda.current_stream())
             with torch.cuda.stream(side):
                 self._compute()
@@ -154,7 +162,7 @@ class Step:
         loss = cross_entropy
         if self.teacher is not None:
             with torch.no_grad(), self.place.autocast():
-                # The teacher has learned from full images: it sees what its pupil sees, but whole.
+                # The teacher has learned from full images, so it gets the same images unshrunk.
                 taught = self.teacher(network_input(images)).float()
             loss = torch.lerp(
                 cross_entropy, distillation(logits, taught, recipe.temperature), recipe.distil
@@ -177,14 +185,14 @@ class Step:
 
 
 def network_input(images: Tensor) -> Tensor:
-    """Images in 0..255 → normalised, in the memory format that the convolutions prefer."""
+    """Returns images of 0..255 normalised, in the memory format that convolutions prefer."""
     return normalise(images).contiguous(memory_format=torch.channels_last)
 
 
 def distillation(logits: Tensor, taught: Tensor, temperature: float) -> Tensor:
-    """T² · KL(teacher ‖ student) of the softened classes (Hinton et al., 2015, section 2).
+    """Returns T² · KL(teacher ‖ student) of the softened classes (Hinton et al., 2015, section 2).
 
-    logits, taught: float [N, 10], of student and teacher.
+    `logits` are those of the student and `taught` those of the teacher, float [N, 10] each.
     """
     soft = (taught / temperature).softmax(1)
     loss = functional.kl_div((logits / temperature).log_softmax(1), soft, reduction="batchmean")
@@ -192,10 +200,10 @@ def distillation(logits: Tensor, taught: Tensor, temperature: float) -> Tensor:
 
 
 def cutmix_box(size: int, draws: list[float], share: float) -> tuple[slice, slice]:
-    """The part of a size × size image that CutMix replaces (Yun et al., 2019, section 3.1).
+    """Returns the rows and columns that CutMix replaces (Yun et al., 2019, section 3.1).
 
-    Its area is a uniform share of the image, cut at the edges; it is empty in all but `share` of
-    the steps. `draws`: four uniform numbers of 0..1.
+    The image is size × size. The area of the box is a uniform share of the image, cut at the edges;
+    in all but `share` of the steps the box is empty. `draws`: four uniform numbers of 0..1.
     """
     chosen, area, *centre = draws
     if chosen >= share:

@@ -1,4 +1,4 @@
-"""The float network that teaches, as a file: a run writes it, and another may start from it."""
+"""Writes and reads the file of a teacher: a run writes the file, and another may start from it."""
 
 import json
 from pathlib import Path
@@ -16,9 +16,10 @@ METADATA = ("format", "recipe", "seed", "accuracy", "images", "seconds")
 
 
 def save_teacher(model: nn.Module, path: Path, metadata: dict[str, str]) -> None:
-    """Write `model` with `metadata`, all of METADATA but the format.
+    """Writes `model` with `metadata`, which holds all keys of METADATA but the format.
 
-    Weights are stored in bf16, in which they are multiplied wherever that pays.
+    Weights are stored in bfloat16, in which they are multiplied wherever that saves time. Raises
+    InputError if `path` cannot be written.
     """
     tensors = {
         name: (t.bfloat16() if t.ndim > 1 else t).detach().cpu().contiguous()
@@ -28,28 +29,32 @@ def save_teacher(model: nn.Module, path: Path, metadata: dict[str, str]) -> None
 
 
 def load_teacher(path: Path, *, held_out: bool) -> tuple[Airbench, dict[str, str]]:
-    """The network (float32, in evaluation mode, on the CPU, not to be trained) and its metadata.
+    """Returns the network (float32, in evaluation mode, on the CPU, frozen) and its metadata.
 
-    Raises InputError if the file is missing, damaged or no teacher, or if with `held_out` it has
-    seen the held-out images.
+    Raises InputError if the file is missing, damaged or no teacher. With `held_out`, a teacher that
+    has seen the held-out images is refused as well.
     """
     tensors, metadata = read_sealed(path)
     if metadata.get("format") != FORMAT or any(key not in metadata for key in METADATA):
         found = metadata.get("format")
         raise InputError(f"{path}: format is {found!r}, expected {FORMAT!r} with its metadata")
     if held_out and metadata["images"] != "held out":
-        raise InputError(f"{path}: has seen the images held out; expected a teacher of --hold-out")
+        raise InputError(
+            f"{path}: has seen the held-out images, expected a teacher trained with --hold-out"
+        )
     try:
         architecture = json.loads(metadata["recipe"])["architecture"]
         float(metadata["accuracy"]), float(metadata["seconds"])
     except (KeyError, TypeError, ValueError):
-        raise InputError(f"{path}: recipe, accuracy or seconds is not as a run writes it") from None
+        raise InputError(
+            f"{path}: recipe, accuracy or seconds is not as training.train writes it"
+        ) from None
     if architecture != TEACHER.architecture:
         raise InputError(f"{path}: is {architecture!r}, expected {TEACHER.architecture!r}")
     model = Airbench()
     expected = {name: tuple(t.shape) for name, t in model.state_dict().items()}
     if {name: tuple(t.shape) for name, t in tensors.items()} != expected:
-        raise InputError(f"{path}: its tensors are not those of {architecture}")
+        raise InputError(f"{path}: holds other tensors than a network '{architecture}' has")
     if not all(torch.isfinite(t).all() for t in tensors.values()):
         raise InputError(f"{path}: holds NaN or infinity, expected finite values")
     model.load_state_dict(tensors)
@@ -59,7 +64,10 @@ def load_teacher(path: Path, *, held_out: bool) -> tuple[Airbench, dict[str, str
 def teacher_metadata(
     recipe: Recipe, seed: int, accuracy: float, images: str, seconds: float
 ) -> dict[str, str]:
-    """`images`: those that `accuracy` (0..1) is of, "test" or "held out"; `seconds` of training."""
+    """Returns the metadata of a teacher's file.
+
+    `accuracy` (0..1) is measured on `images`, "test" or "held out"; the training took `seconds`.
+    """
     return {
         "recipe": json.dumps(recipe.as_dict()),
         "seed": str(seed),

@@ -1,1 +1,1 @@
-"""What the array and the core take and give: tiles, packets, registers, thresholds."""
+"""Defines what the array and the core take and give: tiles, packets, registers, thresholds."""

@@ -1,4 +1,4 @@
-"""What the core (rtl/core.v) takes, gives and refuses: layers, streams and error codes."""
+"""Describes what the core (rtl/core.v) takes, gives and refuses: layers, streams, error codes."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -8,12 +8,12 @@ import numpy as np
 
 from pymodel.hardware.registers import Error, Mode
 
-MAX_ACTIVATION, MIN_WEIGHT = 15, -8  # what the hardware accepts, in magnitude the largest
+MAX_ACTIVATION, MIN_WEIGHT = 15, -8  # largest magnitudes that the hardware accepts
 
 
 @dataclass(frozen=True)
 class Core:
-    """The parameters of rtl/core.v, which explains them."""
+    """The parameters of the core; rtl/core.v explains each of them."""
 
     rows: int = 8
     cols: int = 8
@@ -24,21 +24,22 @@ class Core:
     pixels: int = 1024
 
     def parameters(self) -> dict[str, int]:
-        """By their Verilog names."""
+        """Returns the values of the parameters by their Verilog names."""
         return {name.upper(): value for name, value in vars(self).items()}
 
     @property
     def latency(self) -> int:
         """Cycles from the address of an activation to its result at the output.
 
-        Memory and registers 3, array ROWS + COLS − 1, accumulator 1, output stage 6, FIFO 1.
+        Memory and registers take 3, the array takes ROWS + COLS − 1, the accumulator takes 1, the
+        output stage 6, the FIFO 1.
         """
         return 3 + self.rows + self.cols - 1 + 1 + 6 + 1
 
 
 @dataclass(frozen=True)
 class Layer:
-    """A job for the core: sizes in pixels and channels."""
+    """A layer as a job for the core. Its sizes are in pixels and channels."""
 
     height: int
     width: int
@@ -60,17 +61,24 @@ class Layer:
         return height, width
 
     def tiles(self, core: Core) -> tuple[int, int]:
-        """Input tiles and output tiles."""
+        """Returns the numbers of input tiles and of output tiles."""
         return -(-self.in_channels // core.rows), -(-self.out_channels // core.cols)
 
     def macs(self) -> int:
-        """Multiplications of the real channels, padding counted as if it were multiplied."""
+        """Returns the number of multiplications; those by the zeros of the padding count too.
+
+        Channels that only fill the last tile do not count.
+        """
         height, width = self.output_size
         per_pixel = self.kernel**2 * self.in_channels * self.out_channels
         return self.images * height * width * per_pixel
 
     def reach(self) -> tuple[list[int], list[int]]:
-        """How many output rows each kernel row reaches inside the map; columns likewise."""
+        """Returns two lists of numbers: one for kernel rows, one for kernel columns.
+
+        Number k of the first list is the number of output rows for which kernel row k lies inside
+        the map. The second list says the same of columns.
+        """
         return tuple(
             [
                 len(outputs_reached(tap, side, out, self.stride, self.padding))
@@ -81,7 +89,9 @@ class Layer:
 
 
 def outputs_reached(tap: int, side: int, out_side: int, stride: int, padding: int) -> range:
-    """The output rows for which kernel row `tap` lies inside a map of `side` rows; columns too.
+    """Returns the output rows for which kernel row `tap` lies inside the map.
+
+    The map has `side` rows and its output `out_side`. The function serves columns just as well.
 
     >>> outputs_reached(0, 4, 4, stride=1, padding=1)
     range(1, 4)
@@ -91,7 +101,7 @@ def outputs_reached(tap: int, side: int, out_side: int, stride: int, padding: in
 
 
 class PacketLengths(NamedTuple):
-    """Beats of the three packets that a layer can need."""
+    """The lengths of the three packets that a layer can need, in beats."""
 
     acts: int
     weights: int
@@ -99,7 +109,7 @@ class PacketLengths(NamedTuple):
 
 
 def packet_lengths(layer: Layer, core: Core) -> PacketLengths:
-    """Returns the lengths of the packets of `layer`, in beats: each is a word of its memory."""
+    """Returns the lengths of the packets of `layer`, in beats. A beat is a word of a memory."""
     input_tiles, output_tiles = layer.tiles(core)
     return PacketLengths(
         input_tiles * layer.images * layer.height * layer.width,
@@ -109,7 +119,10 @@ def packet_lengths(layer: Layer, core: Core) -> PacketLengths:
 
 
 def check(layer: Layer, core: Core) -> Error:
-    """What the core says to this layer; the first error that applies, in the order of the codes."""
+    """Returns the error code with which the core answers `layer`, or Error.NONE.
+
+    If several errors apply, the core reports the one that it checks first, as this function does.
+    """
     input_tiles, output_tiles = layer.tiles(core)
     sides = (layer.height, layer.width, input_tiles, output_tiles)
     if not all(1 <= n <= 255 for n in sides) or not 1 <= layer.images <= 65535 or not layer.kernel:
@@ -141,36 +154,44 @@ def check(layer: Layer, core: Core) -> Error:
 
 
 def act_vectors(codes: np.ndarray, core: Core) -> np.ndarray:
-    """The activation packet: [N, C_in, H, W] → [beats, ROWS].
+    """Returns the activation packet [beats, ROWS] of codes [N, C_in, H, W].
 
-    Input tile by input tile, in it image by image, row by row. Missing channels are zeros.
+    Input tiles follow one another; within a tile images do, and within an image its pixels, row by
+    row. Missing channels are zeros.
     """
     tiles = _grouped(codes, 1, core.rows)  # [N, tiles, ROWS, H, W]
     return tiles.transpose(1, 0, 3, 4, 2).reshape(-1, core.rows)
 
 
 def weight_vectors(weights: np.ndarray, core: Core) -> np.ndarray:
-    """The weight packet: [C_out, C_in, k, k] → [beats, ROWS], a column of the array a beat.
+    """Returns the weight packet [beats, ROWS] of weights [C_out, C_in, k, k].
 
-    Output tile by output tile, in it input tile, kernel row, kernel column, array column.
+    A beat holds the weights of one column of the array. The order is, from the slowest index to the
+    fastest: output tile, input tile, kernel row, kernel column, array column.
     """
     tiles = _grouped(_grouped(weights, 1, core.rows), 0, core.cols)  # [out, COLS, in, ROWS, k, k]
     return tiles.transpose(0, 2, 4, 5, 1, 3).reshape(-1, core.rows)
 
 
 def threshold_vectors(thresholds: np.ndarray, core: Core) -> np.ndarray:
-    """The threshold packet: [C_out, 16] (see pymodel/hardware/thresholds.py) → [beats, COLS]."""
+    """Returns the threshold packet [beats, COLS] of thresholds [C_out, 16].
+
+    pymodel/hardware/thresholds.py computes the thresholds. Output tiles follow one another.
+    """
     tiles = _grouped(thresholds, 0, core.cols)  # [tiles, COLS, 16]
     return tiles.transpose(0, 2, 1).reshape(-1, core.cols)
 
 
 def result_vectors(results: np.ndarray, core: Core) -> np.ndarray:
-    """What the core sends: [N, C_out, H', W'] → [beats, COLS], output tile by output tile."""
+    """Returns the packet [beats, COLS] that the core sends for results [N, C_out, H', W'].
+
+    Output tiles follow one another.
+    """
     return act_vectors(results, Core(rows=core.cols))
 
 
 def results(vectors: np.ndarray, layer: Layer) -> np.ndarray:
-    """The inverse: [beats, COLS] → [N, C_out, H', W']."""
+    """Undoes `result_vectors`: returns [N, C_out, H', W'] for what the core sent, [beats, COLS]."""
     height, width = layer.output_size
     tiles = vectors.reshape(-1, layer.images, height, width, vectors.shape[1])
     maps = tiles.transpose(1, 0, 4, 2, 3).reshape(layer.images, -1, height, width)
@@ -178,10 +199,11 @@ def results(vectors: np.ndarray, layer: Layer) -> np.ndarray:
 
 
 def split(layer: Layer, core: Core) -> Iterator[tuple[slice, slice, Layer]]:
-    """Jobs that fit: images, output channels, and the layer that these make.
+    """Yields jobs that fit the core: images, output channels, and the layer that they make.
 
-    As many images as the memories hold, then as many output tiles. Jobs of the same output
-    channels follow one another. Raises ValueError if a single image or output tile does not fit.
+    A job takes as many images as the memories hold, and then as many output tiles. Jobs of the same
+    output channels follow one another. Raises ValueError if a single image or output tile does not
+    fit.
     """
     height, width = layer.output_size
     one = packet_lengths(replace(layer, images=1, out_channels=1), core)
@@ -204,7 +226,7 @@ def split(layer: Layer, core: Core) -> Iterator[tuple[slice, slice, Layer]]:
 
 
 def _grouped(array: np.ndarray, axis: int, size: int) -> np.ndarray:
-    """Split `axis` into groups of `size`, zeros where the last one lacks."""
+    """Splits `axis` into groups of `size`; zeros fill the last group."""
     groups = -(-array.shape[axis] // size)
     pad = [(0, 0)] * array.ndim
     pad[axis] = (0, groups * size - array.shape[axis])

@@ -1,28 +1,28 @@
-"""How many cycles a layer takes on the core without stalls, in closed form.
+"""Computes how many cycles a layer takes on the core without stalls, in closed form.
 
 The sequencer streams, for each output tile, input tile, kernel row and kernel column, one
 activation per output pixel whose input lies inside the map. A tile of fewer pixels than COLS waits
 until the next tile's weights have been loaded. With
 
     p(ky, kx) = images · rows(ky) · cols(kx)      pixels that kernel position (ky, kx) reaches
-    P = images · H' · W'                          all output pixels; so many the final tile visits
+    P = images · H' · W'                          all output pixels; the final tile visits them all
     m(n) = max(n, COLS), but m(0) = 0             a tap that reaches nothing is left out
 
-and the final kernel position f, the one whose row and column equal the padding,
+and with the final kernel position f, whose row and column equal the padding,
 
     cycles = 2 + COLS                                                   start; first weights
            + out · in · Σ m(p(ky, kx)) + out · (m(P) − m(p(f)))         tiles
-           − m(P) + P                                                   none follows the last
+           − m(P) + P                                                   no tile follows the last
            + latency                                                    last result
 
-counted from the write that starts to the last beat that is accepted, both included.
+The cycles count from the write that starts the layer to the last accepted beat, both included.
 """
 
 from pymodel.hardware.core import Core, Layer
 
 
 def cycles(layer: Layer, core: Core) -> int:
-    """Cycles of one job, as the register CYCLES counts them.
+    """Returns the cycles of one job, as the register CYCLES counts them.
 
     >>> cycles(Layer(4, 4, 8, 8), Core())
     136
@@ -41,12 +41,12 @@ def cycles(layer: Layer, core: Core) -> int:
 
 
 def limit_cycles(layer: Layer, core: Core) -> int:
-    """Taps inside the map, one a cycle: what streaming alone would take."""
+    """Returns the cycles that streaming alone would take: one for each tap inside the map."""
     input_tiles, output_tiles = layer.tiles(core)
     rows, cols = layer.reach()
     return output_tiles * input_tiles * layer.images * sum(rows) * sum(cols)
 
 
 def dense_limit_cycles(layer: Layer, core: Core) -> float:
-    """All taps, those in the padding too, at ROWS · COLS multiplications a cycle."""
+    """Returns the cycles of all taps, also those in the padding, at ROWS · COLS MACs a cycle."""
     return layer.macs() / (core.rows * core.cols)

@@ -1,25 +1,28 @@
-"""A register of the core and its fields; pymodel/hardware/registers.py lists them."""
+"""Defines what a register and its fields are; pymodel/hardware/registers.py lists the core's."""
 
 from typing import NamedTuple
 
 
 class Field(NamedTuple):
-    """Bits of a register."""
+    """Neighbouring bits of a register that mean one thing."""
 
-    low: int  # lowest bit
-    width: int  # bits
-    access: str  # r, w or rw, by software
-    reset: int | None  # None: a build parameter
+    low: int  # number of its lowest bit
+    width: int  # number of bits
+    access: str  # what software may do: r, w or rw
+    reset: int | None  # value after reset; None if a parameter of the build decides it
 
 
 class Register(NamedTuple):
-    """A 32-bit word."""
+    """A register of 32 bits: its byte address and its fields by name."""
 
     address: int
     fields: dict[str, Field]
 
     def pack(self, **values: int) -> int:
-        """The word with these fields, and zeros elsewhere; ValueError for one that does not fit."""
+        """Returns the word that holds these fields, and zeros elsewhere.
+
+        Raises ValueError if a value does not fit its field.
+        """
         word = 0
         for name, value in values.items():
             field = self.fields[name]
@@ -29,5 +32,5 @@ class Register(NamedTuple):
         return word
 
     def unpack(self, word: int) -> dict[str, int]:
-        """The fields of a word."""
+        """Returns the value of each field of `word`, by name."""
         return {n: word >> f.low & (1 << f.width) - 1 for n, f in self.fields.items()}

@@ -1,14 +1,14 @@
-"""From integer sums to the next layer's codes, by thresholds.
+"""Turns integer sums into the codes of the next layer, by thresholds.
 
 Between two quantised convolutions lie a scale per channel, BatchNorm, ReLU and the next layer's
 fake-quantiser: a monotone staircase of the integer sum with 16 steps. Fifteen thresholds per
-channel say it exactly, whatever the scales are. A multiplier and a shift would have to approximate
-a real factor and offset, and would be off by one code wherever a sum lies near a step.
+channel describe it exactly, whatever the scales are. A multiplier and a shift would have to
+approximate a real factor and offset, and would be off by one code wherever a sum lies near a step.
 
 The thresholds are those of exact arithmetic: the network's float32 parameters are folded in float64
 into y = a · sum + b, and a, b and the next scale are then taken as the rational numbers that they
-are. PyTorch's float32 chain rounds in every step, so its code can differ from the exact one where y
-lies within that rounding of a step.
+are. PyTorch's float32 chain rounds in every step, so its code can differ from the exact code where
+y lies closer to a step than that rounding.
 """
 
 from fractions import Fraction
@@ -25,10 +25,12 @@ CODES = 16
 
 
 def fold(layer: QuantConv2d, between: nn.Module) -> tuple[np.ndarray, np.ndarray]:
-    """a and b of y = a · sum + b, float64 [C_out]; `between` is what follows up to the next layer.
+    """Returns a and b of y = a · sum + b, each float64 [C_out].
 
-    That may be a BatchNorm, then must be a ReLU, then may be max pools (which come after the codes:
-    they pick one of several, and the staircase is monotone). InputError for anything else.
+    `between` holds the modules between `layer` and the next layer: a BatchNorm or none, then a
+    ReLU, then any number of max pools. Max pools leave a and b as they are: the
+    pools are applied to the codes, and the largest y has the largest code. Raises InputError for
+    other modules.
     """
     modules = list(between)
     scale = layer.weight_quantiser.scale.detach().double().clamp_min(SMALLEST_SCALE).flatten()
@@ -46,11 +48,12 @@ def fold(layer: QuantConv2d, between: nn.Module) -> tuple[np.ndarray, np.ndarray
 
 
 def thresholds(a: np.ndarray, b: np.ndarray, next_scale: float, sum_width: int = 24) -> np.ndarray:
-    """What the core's output stage needs, int64 [C_out, 16].
+    """Returns the table that the core's output stage needs, int64 [C_out, 16].
 
-    Entry 0 of a channel is 1 if its code falls with the sum (a < 0): then ~sum is compared instead.
-    Entries 1 to 15 ascend; the code is the number of those that the sum reaches. code ≥ j where
-    relu(a · sum + b) / next_scale rounds, half to even, to j or more.
+    Entry 0 of a channel is 1 if the code falls as the sum rises (a < 0): the output stage then
+    compares ~sum instead of the sum. Entries 1 to 15 ascend; the code is the number of entries that
+    the sum reaches. The code is j or more where relu(a · sum + b) / next_scale rounds, half to
+    even, to j or more. `a` and `b` are float64 [C_out], and sums have `sum_width` bits.
     """
     never, always = 2 ** (sum_width - 1) - 1, -(2 ** (sum_width - 1))
     scale = Fraction(float(next_scale))
@@ -75,7 +78,10 @@ def thresholds(a: np.ndarray, b: np.ndarray, next_scale: float, sum_width: int =
 
 
 def requantise(sums: Tensor, table: np.ndarray) -> Tensor:
-    """Codes, int64 of the shape of `sums` [N, C_out, H, W], by `table` of `thresholds`."""
+    """Returns the codes of integer `sums` [N, C_out, H, W] by a `table` of `thresholds`.
+
+    The codes are int64 0..15, of the shape of `sums`.
+    """
     falls, *ascending = torch.from_numpy(table).unbind(1)
     channels = sums.transpose(0, 1)
     compared = torch.where(falls[:, None, None, None] == 1, ~channels, channels)

@@ -1,6 +1,6 @@
-"""Text files that many hand-written array benches read: eight numbers a line, in binary.
+"""Reads and writes the text files of many hand-written array benches: eight binary numbers a line.
 
-docs/tile-text-files.md has the format.
+docs/tile-text-files.md describes the format.
 """
 
 import re
@@ -15,22 +15,22 @@ from pymodel.support.errors import InputError
 from pymodel.support.files import replacing
 
 LANES = 8  # rows and columns of the arrays that these files are for
-POSITIONS = 9  # of a 3 × 3 kernel; position k is ky · 3 + kx
-HEADER_LINES = 3  # that benches skip unseen
+POSITIONS = 9  # positions of a 3 × 3 kernel; position k is ky · 3 + kx
+HEADER_LINES = 3  # number of lines that benches skip without reading them
 
 
 @dataclass(frozen=True)
 class Kind:
-    """What a file's lines hold."""
+    """A kind of file: what a line of it holds."""
 
-    bits: int  # of a number
-    signed: bool  # two's complement
-    line: str  # what a line stands for, in the header
-    lane: str  # and each number in it
+    bits: int  # number of bits of each number
+    signed: bool  # whether the numbers are in two's complement
+    line: str  # the header's word for what a line stands for
+    lane: str  # the header's word for what each number of a line stands for
 
     @property
     def header(self) -> str:
-        """The three lines above the data of the usual export."""
+        """The three lines that usual exporters write above the data."""
         lines = [
             f"#{self.line}{n}{self.lane}7[msb-lsb],{self.line}{n}{self.lane}6[msb-lsb],....,"
             f"{self.line}{n}{self.lane}0[msb-lsb]#\n"
@@ -52,18 +52,18 @@ JOINT_PSUMS, PSUMS = "psum.txt", "psum_kij{}.txt"
 
 @dataclass(frozen=True)
 class TextFile:
-    """The data of one file."""
+    """The data of one file, and the line that each row of the data comes from."""
 
     path: Path
     values: np.ndarray  # int64 [lines of data, 8]; number 0 of a line is the last one in its text
-    lines: list[int]  # where each is in the file, from 1
+    lines: list[int]  # the line of the file, from 1, of each row of `values`
 
     def place(self, index: int) -> str:
-        """File and line of values[index], in words."""
+        """Returns the file and line of values[index], in words."""
         return f"{self.path}, line {self.lines[index]}"
 
     def expect(self, count: int, what: str) -> None:
-        """Raise InputError if there are not `count` lines of data."""
+        """Raises InputError unless there are `count` lines of data, one for each `what`."""
         found = len(self.values)
         if found < count:
             raise InputError(
@@ -78,24 +78,27 @@ class TextFile:
 
 @dataclass(frozen=True)
 class TileText:
-    """What a folder holds."""
+    """A layer, its psums and its outputs, as the files of one folder hold them."""
 
     activations: np.ndarray  # int8 [8, H + 2, W + 2], 0..15, padding included
     weights: np.ndarray  # int8 [8 outputs, 8 inputs, 3, 3], −8..7
-    inputs: list[TextFile]  # that these come from
-    psums: list[tuple[int, TextFile]]  # each with the kernel position of its first line
-    outputs: list[TextFile]  # each H · W lines
+    inputs: list[TextFile]  # the files of activations and weights
+    psums: list[tuple[int, TextFile]]  # each file with the kernel position of its first line
+    outputs: list[TextFile]  # files of outputs, of H · W lines each
 
 
 def read_text(path: Path, kind: Kind) -> TextFile:
-    """Read one file. Raises InputError with the line if one is no word, or if there is no data.
+    """Reads one file, whose lines of data hold eight numbers of `kind` each.
 
-    Lines that are blank or start with # are skipped, and of the first three also those of other
-    text before the data, unless it looks like a damaged word.
+    Lines that are blank or start with # are skipped. Among the first three lines any other text
+    before the data is skipped too, unless it looks like a damaged word. Raises InputError, which
+    names the line, if a line is not made of 0 and 1 or has the wrong length, and if the file cannot
+    be read or holds no data.
     """
     width = LANES * kind.bits
     try:
-        # Universal line ends, as editors count them; str.splitlines knows more.
+        # Reading as text unifies line ends as editors count them; str.splitlines would split at
+        # more characters.
         lines = path.read_text("utf-8-sig", errors="replace").split("\n")
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from None
@@ -128,9 +131,13 @@ def read_text(path: Path, kind: Kind) -> TextFile:
 
 
 def format_text(values: np.ndarray, kind: Kind, header: bool = True) -> str:
-    """A file's text. values: integers [lines, 8]; InputError for one that does not fit its bits."""
+    """Returns the text of a file that holds `values`, integers [lines, 8].
+
+    Raises InputError for a value that does not fit the bits of `kind`, and TypeError for values
+    that are no integers.
+    """
     if not np.issubdtype(values.dtype, np.integer):
-        # A float that is a little below 0 would become a word of one bit more.
+        # A float that is a little below 0 would become a word that is one bit too long.
         raise TypeError(f"values are {values.dtype}, expected integers")
     low = -(1 << kind.bits - 1) if kind.signed else 0
     high = low + (1 << kind.bits) - 1
@@ -146,11 +153,11 @@ def format_text(values: np.ndarray, kind: Kind, header: bool = True) -> str:
 
 
 def read_folder(folder: Path, height: int | None = None) -> TileText:
-    """Read a folder of such files; others in it are ignored.
+    """Reads a folder of tile text files, and ignores any other file in it.
 
-    height: of the map without its padding, in pixels; by default the map is square. Raises
-    InputError, one line with file and line number, for a file that is missing, malformed, does not
-    fit the map, or holds other inputs than another file for the same.
+    `height` is the height of the map without its padding, in pixels; by default the map is square.
+    Raises InputError, which names file and line, for a file that is missing, is malformed, does not
+    fit the map, or contradicts another file that holds the same activations or weights.
     """
     activations = _present(folder, ACTIVATION_NAMES, ACTIVATION)
     if not activations:
@@ -201,11 +208,11 @@ def write_folder(
     outputs: np.ndarray,
     header: bool = True,
 ) -> list[str]:
-    """Write all files, joint ones and those per position, or none; their names.
+    """Writes the joint files and those per kernel position, all or none, and returns their names.
 
     activations: int [8, H + 2, W + 2], padding included; weights: int [8, 8, 3, 3];
     psums: int [9, (H + 2) · (W + 2), 8]; outputs: int [H · W, 8]. Raises InputError for a value
-    that does not fit, or a folder that cannot be written.
+    that does not fit its bits, or a folder that cannot be written.
     """
     by_position = weights.transpose(2, 3, 0, 1).reshape(POSITIONS, LANES, LANES)
     tables = {
@@ -216,7 +223,7 @@ def write_folder(
         **{PSUMS.format(k): (table, SUM) for k, table in enumerate(psums)},
         OUTPUT_NAMES[0]: (outputs, SUM),
     }
-    with ExitStack() as files:  # renamed when all are there
+    with ExitStack() as files:  # the files get their names when all of them are written
         for name, (table, kind) in tables.items():
             if (folder / name).is_dir():
                 raise InputError(f"{folder / name}: is a folder, expected a file to replace")
@@ -229,10 +236,10 @@ def write_folder(
 
 
 def sums(psums: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Add the nine psums that each output pixel takes, after which a ReLU gives out.txt.
+    """Adds the nine psums of each output pixel. A ReLU of the sums gives the values of out.txt.
 
-    psums: [9, (height + 2) · (width + 2), 8], of a map of height × width pixels. Returns
-    [height · width, 8].
+    psums: int [9, (height + 2) · (width + 2), 8], of a map of height × width pixels. Returns
+    int [height · width, 8].
     """
     output, position = np.arange(height * width)[:, None], np.arange(POSITIONS)
     row, column = output // width + position // 3, output % width + position % 3
@@ -240,11 +247,15 @@ def sums(psums: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 def _like_a_word(text: str, width: int) -> bool:
-    """Whether most of it, and half of a word, are bits, or the X and Z of a simulator."""
+    """Returns whether `text` looks like a damaged word of `width` bits.
+
+    It does if at least half of it, and half of `width` characters, are 0, 1, X or Z.
+    """
     return 2 * len(re.findall("[01xXzZ]", text)) >= max(len(text), width)
 
 
 def _two_bit_variant(found: str, expected: str) -> InputError:
+    """Returns the error for a file of the variant with 2-bit activations."""
     return InputError(
         f"{found}, which is the variant with 2-bit activations and 16 output channels; it is not "
         f"supported, expected {expected}"
@@ -252,6 +263,7 @@ def _two_bit_variant(found: str, expected: str) -> InputError:
 
 
 def _expect_weights(text: TextFile, count: int) -> None:
+    """Raises InputError unless the file of weights has `count` lines of data."""
     if len(text.values) == 2 * count:
         raise _two_bit_variant(f"{text.place(-1)}: {2 * count} lines of data", f"{count}")
     what = "a column" if count == LANES else "a kernel position and column"
@@ -259,7 +271,7 @@ def _expect_weights(text: TextFile, count: int) -> None:
 
 
 def _names(folder: Path) -> set[str]:
-    """Of all that a folder holds."""
+    """Returns the names of all that `folder` holds; InputError if it cannot be listed."""
     try:
         return {path.name for path in folder.iterdir()}
     except OSError as error:
@@ -269,13 +281,13 @@ def _names(folder: Path) -> set[str]:
 
 
 def _present(folder: Path, names: list[str] | tuple[str, ...], kind: Kind) -> list[TextFile]:
-    """Those of `names` that are there."""
+    """Reads those files of `names` that are in `folder`."""
     there = _names(folder)
     return [read_text(folder / name, kind) for name in names if name in there]
 
 
 def _per_position(folder: Path, name: str, kind: Kind) -> list[TextFile]:
-    """All nine or none; InputError if some are missing."""
+    """Reads the nine files of one kind, or none; InputError if only some of them are there."""
     names = [name.format(position) for position in range(POSITIONS)]
     missing = sorted(set(names) - _names(folder))
     if 0 < len(missing) < POSITIONS:
@@ -287,7 +299,7 @@ def _per_position(folder: Path, name: str, kind: Kind) -> list[TextFile]:
 
 
 def _map_size(text: TextFile, height: int | None) -> tuple[int, int]:
-    """Height and width of the padded map with a line a pixel."""
+    """Returns height and width of the padded map whose file has one line per pixel."""
     pixels = len(text.values)
     if height is None:
         side = isqrt(pixels)
@@ -296,7 +308,7 @@ def _map_size(text: TextFile, height: int | None) -> tuple[int, int]:
         fitting = " or ".join(str(s**2) for s in (side, side + 1) if s >= 3) or "9"
         raise InputError(
             f"{text.place(-1)}: the data ends after {pixels} lines, expected (H + 2)² for a square "
-            f"map and padding 1, such as {fitting}; else give --height"
+            f"map and padding 1, such as {fitting}; for another map give --height"
         )
     rows = height + 2
     if pixels % rows == 0 and pixels >= 3 * rows:
@@ -308,7 +320,7 @@ def _map_size(text: TextFile, height: int | None) -> tuple[int, int]:
 
 
 def _agree(whole: TextFile, parts: list[TextFile]) -> None:
-    """Raise InputError with both places where `parts`, one after another, differ from `whole`."""
+    """Raises InputError, which names both places, if `parts` in a row differ from `whole`."""
     places = [(part, line) for part in parts for line in range(len(part.values))]
     for index, (part, line) in enumerate(places):
         if (whole.values[index] != part.values[line]).any():

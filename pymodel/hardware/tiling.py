@@ -1,4 +1,4 @@
-"""Cutting a convolution into tiles that a ROWS × COLS array computes one after another.
+"""Cuts a convolution into tiles that a ROWS × COLS array computes one after another.
 
 A tile is one kernel position, ROWS input channels and COLS output channels. Missing channels are
 zeros. Every tile streams one activation vector per output pixel, padding included.
@@ -11,12 +11,12 @@ import numpy as np
 
 
 class Tile(NamedTuple):
-    """Where a tile comes from."""
+    """The part of a layer that a tile computes."""
 
-    output_group: int  # output channels output_group · COLS …
+    output_group: int  # its output channels start at output_group · COLS
     ky: int  # kernel row
     kx: int  # kernel column
-    input_group: int  # input channels input_group · ROWS …
+    input_group: int  # its input channels start at input_group · ROWS
 
 
 @dataclass(frozen=True)
@@ -37,9 +37,10 @@ def cut(
     rows: int,
     cols: int,
 ) -> Tiles:
-    """Cut a layer. activation_codes: int8 [N, C_in, H, W]; weight_codes: int8 [C_out, C_in, k, k].
+    """Cuts a layer into tiles for an array of `rows` × `cols`.
 
-    stride and padding in pixels; rows and cols of the array.
+    activation_codes: int8 [N, C_in, H, W]; weight_codes: int8 [C_out, C_in, k, k]; stride and
+    padding are in pixels.
     """
     out_channels, in_channels, kernel, _ = weight_codes.shape
     in_groups, out_groups = -(-in_channels // rows), -(-out_channels // cols)
@@ -72,9 +73,9 @@ def cut(
 
 
 def gather(psums: np.ndarray, tiles: Tiles, out_channels: int) -> np.ndarray:
-    """Sum the tiles' psums into the layer's output.
+    """Sums the psums of all tiles into the output of the layer.
 
-    psums: [images, tiles, output pixels, COLS]. Returns int64 [images, out_channels, H', W'].
+    psums: int [images, tiles, output pixels, COLS]. Returns int64 [images, out_channels, H', W'].
     """
     images, _, pixels, cols = psums.shape
     groups = 1 + max(tile.output_group for tile in tiles.tiles)

@@ -1,1 +1,1 @@
-"""Layers of a user's own network: their integers, whether they fit, and their file."""
+"""Judges whether layers of a user's own network fit, and keeps their integers in a file."""

@@ -1,4 +1,4 @@
-"""The command of this room: python -m pymodel.own_network --help."""
+"""Runs the command of this room: python -m pymodel.own_network --help."""
 
 from pymodel.support.command import run_room
 from pymodel.support.fresh import forget_compiled

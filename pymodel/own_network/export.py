@@ -5,9 +5,10 @@
         --layer layer1.0.conv1 --output layers.safetensors
     make LAYER=layer1.0.conv1 MODEL=layers.safetensors
 
-`factory` is a function or class without arguments that gives the torch.nn.Module. Its convolution
-and linear layers may be quantised by pymodel/quantiser.py or by Brevitas. docs/own-network.md has
-examples. Run it in the folder that holds the package, or name that folder in PYTHONPATH.
+`factory` is a function or class without arguments that returns the torch.nn.Module. The convolution
+and linear layers of the module may be quantised by pymodel/quantiser.py or by Brevitas.
+docs/own-network.md has examples. Run the command in the folder that holds the package, or name that
+folder in PYTHONPATH.
 """
 
 import importlib
@@ -37,7 +38,11 @@ RESULTS_FILE = RESULTS / "export.json"
 
 
 def load_model(factory: str) -> nn.Module:
-    """What `package.module:factory` gives; InputError if that is no torch.nn.Module."""
+    """Returns the torch.nn.Module that `package.module:factory` makes.
+
+    Raises InputError if the module does not import, or has no such factory, and if the factory
+    raises or returns something else.
+    """
     module_name, colon, attribute = factory.partition(":")
     if not (colon and module_name and attribute):
         raise InputError(f"factory is '{factory}', expected package.module:factory")
@@ -68,7 +73,10 @@ def load_model(factory: str) -> nn.Module:
 
 
 def load_state(model: nn.Module, path: Path) -> None:
-    """Load a state dict in safetensors; InputError if it is damaged or not this model's."""
+    """Loads the state dict of a safetensors file into `model`.
+
+    Raises InputError if the file is damaged or belongs to another model.
+    """
     state = _read(path)
     for name, tensor in state.items():
         if tensor.is_floating_point() and not torch.isfinite(tensor.double()).all():
@@ -82,10 +90,10 @@ def load_state(model: nn.Module, path: Path) -> None:
 
 
 def load_inputs(path: Path, count: int) -> Tensor:
-    """The first `count` inputs of a safetensors file, float32 [N, …].
+    """Returns the first `count` inputs of a safetensors file, float32 [N, …].
 
-    The file holds one tensor `images` or `input`: floats, taken as they are, or bytes
-    [N, 3, H, W], normalised as CIFAR-10 is here.
+    The file holds one tensor named `images` or `input`. Floats are taken as they are; bytes
+    [N, 3, H, W] are normalised as the CIFAR-10 images are. Raises InputError for any other file.
     """
     tensors = _read(path)
     names = [name for name in INPUT_NAMES if name in tensors]
@@ -110,7 +118,7 @@ def load_inputs(path: Path, count: int) -> Tensor:
 
 
 def report(layers: dict[str, nn.Module], found: dict[str, Fit | FitError]) -> list[dict]:
-    """A row per layer: what it is and, if it does not fit, why."""
+    """Returns a row per layer: what the layer is, and why it does not fit if it does not."""
     rows = []
     for name, result in found.items():
         row = {"layer": name, "kind": type(layers[name]).__name__, "fits": isinstance(result, Fit)}
@@ -135,7 +143,7 @@ def report(layers: dict[str, nn.Module], found: dict[str, Fit | FitError]) -> li
 
 
 def table(rows: list[dict]) -> str:
-    """The same for people; bits of a weight, then of an activation."""
+    """Returns the rows of `report` as a text table. Its column `bits` is weight, activation."""
     cells = []
     for row in rows:
         if not row["fits"]:
@@ -159,22 +167,27 @@ def table(rows: list[dict]) -> str:
 
 def main() -> int:
     parser = CommandParser("pymodel.own_network", __doc__)
-    parser.add_argument("factory", metavar="package.module:factory", help="gives the network")
+    parser.add_argument("factory", metavar="package.module:factory", help="factory of the network")
     parser.add_argument(
-        "--state", type=Path, required=True, help="its state dict, a safetensors file"
+        "--state", type=Path, required=True, help="state dict of the network, a safetensors file"
     )
     chosen = parser.add_mutually_exclusive_group(required=True)
-    chosen.add_argument("--layer", action="append", metavar="NAME", help="export it; repeatable")
+    chosen.add_argument(
+        "--layer", action="append", metavar="NAME", help="layer to export; repeatable"
+    )
     chosen.add_argument("--all", action="store_true", help="export all layers that fit")
-    chosen.add_argument("--list", action="store_true", help="say which layers fit, and why not")
+    chosen.add_argument(
+        "--list", action="store_true", help="list which layers fit, and why others do not"
+    )
     parser.add_argument(
         "--input",
         type=Path,
-        help="safetensors file with a tensor 'images' or 'input': floats [N, …], taken as they "
-        "are, or bytes [N, 3, H, W], normalised as CIFAR-10; default: the shipped CIFAR-10 images",
+        help="safetensors file with a tensor 'images' or 'input': floats [N, …], which are used "
+        "as they are, or bytes [N, 3, H, W], which are normalised as CIFAR-10 images; default: the "
+        "shipped CIFAR-10 images",
     )
     parser.add_argument(
-        "--images", type=int, default=16, metavar="N", help="the first so many inputs; default 16"
+        "--images", type=int, default=16, metavar="N", help="number of inputs to use; default 16"
     )
     parser.add_argument(
         "--output",
@@ -192,7 +205,7 @@ def main() -> int:
     load_state(model, arguments.state)
     model = _of_the_user("the model", model.to, "cpu", torch.float32)
     layers = layers_of(model)
-    if "" in layers:  # the model is a layer itself, and needs a name
+    if "" in layers:  # the model itself is the layer, which needs a name
         model = nn.Sequential(model)
         layers = layers_of(model)
     if not layers:
@@ -217,7 +230,7 @@ def main() -> int:
     tell(table(rows))
     if not arguments.list:
         if not fitting:
-            raise InputError("no layer fits, expected one at least; the table says why")
+            raise InputError("no layer fits, expected at least one; the table says why")
         command = shlex.join(["python", "-m", "pymodel.own_network", *sys.argv[1:]])
         save_layers(arguments.output, fitting, command)
     write_json(RESULTS_FILE, rows)
@@ -230,7 +243,7 @@ def main() -> int:
 
 
 def _read(path: Path) -> dict[str, Tensor]:
-    """All tensors of a safetensors file; InputError if it is none."""
+    """Returns all tensors of a safetensors file. Raises InputError for any other file."""
     try:
         return load_file(path)
     except FileNotFoundError:
@@ -243,13 +256,17 @@ def _read(path: Path) -> dict[str, Tensor]:
 
 
 def _unknown(model: nn.Module, name: str, layers: dict[str, nn.Module]) -> str:
+    """Returns the message for a `name` that is no convolution or linear layer."""
     modules = dict(model.named_modules())
     found = f"a {type(modules[name]).__name__}" if name in modules else "not in the network"
     return f"layer '{name}' is {found}, expected a convolution or linear layer: {', '.join(layers)}"
 
 
 def _of_the_user(what: str, function: Callable, *arguments: Any) -> Any:
-    """Call what may run the user's code; whatever that raises becomes an InputError of one line."""
+    """Calls a function that may run the user's code, and returns what it returns.
+
+    Any exception of that code becomes an InputError of one line, which starts with `what`.
+    """
     try:
         return function(*arguments)
     except (Exception, SystemExit) as error:
@@ -257,7 +274,7 @@ def _of_the_user(what: str, function: Callable, *arguments: Any) -> Any:
 
 
 def _words(error: BaseException) -> str:
-    """An exception in one line."""
+    """Returns a line that describes an exception."""
     if isinstance(error, ModuleNotFoundError) and error.name == "brevitas":
         return f"Brevitas is not installed; type: {sys.executable} -m pip install {BREVITAS}"
     return f"{type(error).__name__}: {(str(error).strip() or 'no message').splitlines()[0]}"

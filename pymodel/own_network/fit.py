@@ -1,4 +1,4 @@
-"""Whether the layers of any network fit the array, and their integers if they do."""
+"""Judges whether layers of any network fit the array, and takes the integers of those that do."""
 
 from collections import Counter
 from typing import Any, NamedTuple
@@ -14,29 +14,30 @@ from pymodel.quantiser import SMALLEST_SCALE, Quantiser, QuantLayer
 from pymodel.reference.convolution import integer_convolution
 from pymodel.reference.layer_data import MAX_ABS_ERROR, MAX_ERROR_STEPS, LayerData
 
-BITS = 4  # of an activation, unsigned, and of a weight, signed
+BITS = 4  # most bits of an activation, unsigned, and of a weight, signed
 
 
 class Fit(NamedTuple):
-    """A layer that fits."""
+    """A layer that fits the array."""
 
     layer: LayerData
     weight_bits: int
     activation_bits: int
-    error: float  # of its output recovered from PyTorch's integer convolution
-    error_steps: float  # the same, in steps of the sum
+    error: float  # largest error of the output recovered from PyTorch's integer convolution
+    error_steps: float  # the same error, in steps of the sum
 
 
 def layers_of(model: nn.Module) -> dict[str, nn.Module]:
-    """All convolution and linear layers by name, whether they fit or not."""
+    """Returns all convolution and linear layers of `model` by name, whether they fit or not."""
     return {n: m for n, m in model.named_modules() if isinstance(m, _ConvNd | nn.Linear)}
 
 
 @torch.no_grad()
 def fit_layers(model: nn.Module, inputs: Tensor, names: list[str]) -> dict[str, Fit | FitError]:
-    """Run `inputs` [N, …] through `model` once, in float32; what became of each layer of `names`.
+    """Runs `inputs` [N, …] through `model` once, in float32, and judges each layer of `names`.
 
-    Leaves the model in evaluation mode. Raises what the model raises.
+    Returns for each name the layer's `Fit`, or the `FitError` that says why the layer does not fit.
+    The model is left in evaluation mode. Raises what the model raises.
     """
     model.eval()
     found: dict[str, Fit | FitError] = {}
@@ -44,7 +45,8 @@ def fit_layers(model: nn.Module, inputs: Tensor, names: list[str]) -> dict[str, 
     hooks = []
     for name in names:
         layer = model.get_submodule(name)
-        unquantised = {}  # what a Brevitas layer gives to its output quantiser, which it always has
+        # The output that a Brevitas layer hands to its output quantiser; each such layer has one.
+        unquantised = {}
 
         def judge(layer, args, kwargs, output, name=name, unquantised=unquantised):
             calls[name] += 1
@@ -80,11 +82,14 @@ def fit_layers(model: nn.Module, inputs: Tensor, names: list[str]) -> dict[str, 
 
 
 def _fit(name: str, layer: nn.Module, given: Any, output: Any, images: int) -> Fit:
-    """The integers of `layer` for input `given`, judged by its `output`. Raises FitError."""
+    """Returns the integers of `layer` for the input `given`, after its `output` has judged them.
+
+    Raises FitError if the layer does not fit, or if its integers do not give its output.
+    """
     stride, padding = _geometry(layer)
     activations, weights, bias = _integers(layer, given)
-    # Clones: what follows a layer may work in place.
-    reference = getattr(output, "value", output).detach().clone()  # Brevitas wraps it
+    # The clone is needed because the module after a layer may work in place.
+    reference = getattr(output, "value", output).detach().clone()  # Brevitas wraps its outputs
 
     for values, kind in ((activations, "activations"), (weights, "weights")):
         if values.bits > BITS:
@@ -150,7 +155,7 @@ def _fit(name: str, layer: nn.Module, given: Any, output: Any, images: int) -> F
 
 
 def _geometry(layer: nn.Module) -> tuple[int, int]:
-    """Stride and padding in pixels. Raises FitError for what the array cannot do."""
+    """Returns stride and padding in pixels. Raises FitError for what the array cannot do."""
     if isinstance(layer, nn.Linear):
         return 1, 0
     if not isinstance(layer, nn.Conv2d):
@@ -164,7 +169,7 @@ def _geometry(layer: nn.Module) -> tuple[int, int]:
         raise FitError(f"its padding is of mode '{layer.padding_mode}', expected 'zeros'")
     if layer.dilation != (1, 1):
         raise FitError(f"its dilation is {layer.dilation}, expected 1")
-    # Brevitas computes 'same' with a stride on its own, and then says padding 0.
+    # Brevitas itself pads for 'same' with a stride, and its `padding` is then 0.
     same = layer.padding == "same" or getattr(layer, "is_same_padded_strided", False)
     if same and (layer.stride != (1, 1) or not all(side % 2 for side in layer.kernel_size)):
         raise FitError("its padding 'same' is not the same on all sides, expected a number")
@@ -178,11 +183,14 @@ def _geometry(layer: nn.Module) -> tuple[int, int]:
 
 
 def _integers(layer: nn.Module, given: Any) -> Integers:
-    """By whatever quantises the layer. Raises FitError if nothing does."""
+    """Returns the integers of `layer`, quantised by this project or by Brevitas.
+
+    Raises FitError if neither of them quantises the layer.
+    """
     if isinstance(layer, QuantLayer):
         return _own(layer, given)
     if _is_brevitas(layer):
-        from pymodel.own_network.from_brevitas import integers  # only here: Brevitas is optional
+        from pymodel.own_network.from_brevitas import integers  # not above: Brevitas is optional
 
         return integers(layer, given)
     raise FitError(
@@ -192,7 +200,7 @@ def _integers(layer: nn.Module, given: Any) -> Integers:
 
 
 def _own(layer: QuantLayer, given: Tensor) -> Integers:
-    """Of a layer with this project's quantisers."""
+    """Returns the integers of a layer with this project's quantisers. Raises FitError."""
     if not layer.quantising:
         raise FitError("its quantisers are switched off")
 
@@ -214,10 +222,10 @@ def _own(layer: QuantLayer, given: Tensor) -> Integers:
 
 
 def _is_brevitas(layer: nn.Module) -> bool:
-    """Whether it is one of Brevitas's layers, told without an import."""
+    """Returns whether `layer` is one of Brevitas's, without importing Brevitas."""
     return any(base.__module__.split(".")[0] == "brevitas" for base in type(layer).__mro__)
 
 
 def _pixels(values: Tensor) -> Tensor:
-    """[N, …, features] → [N, features, pixels, 1]: what is no feature is a pixel."""
+    """Turns [N, …, features] into [N, features, pixels, 1]; all dimensions between are pixels."""
     return values.reshape(len(values), -1, values.shape[-1]).transpose(1, 2)[..., None]

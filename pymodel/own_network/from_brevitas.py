@@ -1,4 +1,4 @@
-"""Integers of Brevitas's quantised layers, from its own quant tensors. Needs Brevitas."""
+"""Takes the integers of Brevitas's quantised layers from its quant tensors. It needs Brevitas."""
 
 import math
 from typing import Any
@@ -10,34 +10,38 @@ from pymodel.own_network.integers import FitError, Integers, Quantised
 
 
 def integers(layer: nn.Module, given: Any) -> Integers:
-    """Of a brevitas.nn.QuantConv2d or QuantLinear for its input, a tensor or quant tensor.
+    """Returns the integers of a brevitas.nn.QuantConv2d or QuantLinear for the input `given`.
 
-    The activations are quantised by the layer's `input_quant`, or before it, by a QuantReLU or
-    QuantIdentity that returns a quant tensor. Raises FitError.
+    `given` is a tensor or a quant tensor. The activations are quantised by the layer's
+    `input_quant`, or before the layer by a QuantReLU or QuantIdentity that returns a quant tensor.
+    Raises FitError if weights or activations are not quantised to integers with zero point 0.
     """
     inputs = layer.input_quant(layer.unpack_input(given))
     activations = _quantised(
         inputs,
         "input",
-        "give it input_quant, or return_quant_tensor=True to the activation before it",
+        "give the layer input_quant, or the activation before it return_quant_tensor=True",
     )
     quant_weight = layer.quant_weight(inputs)
-    weights = _quantised(quant_weight, "weight", "give it weight_quant")
+    weights = _quantised(quant_weight, "weight", "give the layer weight_quant")
     kernels = weights.codes[..., None, None] if weights.codes.ndim == 2 else weights.codes
     bias = layer.bias
     if bias is not None:
         bias = layer.bias_quant(bias, inputs, quant_weight)
-        bias = getattr(bias, "value", bias)  # where it is quantised
+        bias = getattr(bias, "value", bias)  # a quantised bias is wrapped
     return Integers(
         activations, Quantised(kernels, weights.scale, weights.bits, weights.signed), bias
     )
 
 
 def _quantised(values: Any, what: str, advice: str) -> Quantised:
-    """Codes and scale of a quant tensor. Raises FitError if it is none of integers."""
+    """Returns codes and scale of the quant tensor `values`, the layer's `what`.
+
+    Raises FitError, which ends with `advice` if `values` are not quantised to integers.
+    """
     if not isinstance(values, IntQuantTensor):
         raise FitError(
-            f"its {what} is not quantised to integers, a {type(values).__name__}; {advice}"
+            f"its {what} is not quantised to integers but a {type(values).__name__}; {advice}"
         )
     if (values.zero_point != 0).any():
         point = values.zero_point.abs().max().item()

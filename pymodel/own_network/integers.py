@@ -1,4 +1,4 @@
-"""The integers of a layer in one forward pass, whichever library quantised it."""
+"""Defines the integers of a layer in one forward pass, whichever library quantised it."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -7,21 +7,21 @@ from torch import Tensor
 
 
 class FitError(Exception):
-    """The message says why, in one line, without the layer's name."""
+    """A layer does not fit. The message says why, in one line without the layer's name."""
 
 
 @dataclass(frozen=True)
 class Quantised:
-    """A tensor on the grid code · scale."""
+    """A quantised tensor: its values are code · scale."""
 
     codes: Tensor  # whole numbers
     scale: Tensor  # float32, of any shape with one value, or one per index of dimension 0
-    bits: int
-    signed: bool
+    bits: int  # number of bits of a code
+    signed: bool  # whether codes can be negative
 
 
 class Integers(NamedTuple):
-    """A layer's part in one forward pass, as its quantisers see it."""
+    """Activations, weights and bias of a layer in one forward pass, as its quantisers give them."""
 
     activations: Quantised
     weights: Quantised

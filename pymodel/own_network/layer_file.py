@@ -1,9 +1,9 @@
-"""The file format of exported layers: safetensors, sealed by a SHA-256 (pymodel/support/sealed.py).
+"""Writes and reads exported layers: safetensors, sealed by a SHA-256 (pymodel/support/sealed.py).
 
-It holds all that a run on an array needs, so the network that the layers come from is not asked
-again. Tensors of layer X: `X.activation_codes`, `X.weight_codes`, `X.step`, `X.bias`, and
-`X.reference`, the layer's own float output. Metadata: `format`, `command` (which exported it) and
-`layers`, JSON: name → stride and padding.
+A file holds all that a run on an array needs, so the run does not need the network that the layers
+come from. The tensors of layer X are `X.activation_codes`, `X.weight_codes`, `X.step`, `X.bias` and
+`X.reference`, which is the float output of the layer itself. The metadata are `format`, `command`,
+which exported the layers, and `layers`, which is JSON: stride and padding by name.
 """
 
 import json
@@ -18,7 +18,7 @@ from pymodel.support.errors import InputError
 from pymodel.support.sealed import read_sealed, write_sealed
 
 FORMAT = "systolic-cosim layers 1"
-# Of each tensor: dtype, dimensions, smallest and largest value.
+# Dtype, number of dimensions, smallest and largest value of each tensor of a layer.
 FORM = {
     "activation_codes": (torch.int8, 4, 0, 15),
     "weight_codes": (torch.int8, 4, -8, 7),
@@ -29,19 +29,23 @@ FORM = {
 
 
 class AddBias(nn.Module):
-    """What follows the scaled sums of an exported layer: its bias, float32 [C_out]."""
+    """Adds the bias, float32 [C_out], to the scaled sums of an exported layer."""
 
     def __init__(self, bias: Tensor):
         super().__init__()
         self.register_buffer("bias", bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        """`x`: [N, C_out, H, W]."""
+        """Returns `x`, float [N, C_out, H, W], plus the bias of each channel."""
         return x + self.bias[:, None, None]
 
 
 def save_layers(path: str | Path, layers: dict[str, LayerData], command: str) -> None:
-    """Write layers whose `after` is an `AddBias`, whole or not at all."""
+    """Writes layers whose `after` is an `AddBias`, all in one file, whole or not at all.
+
+    `command` is the command that exported the layers. Raises InputError if `path` cannot be
+    written.
+    """
     tensors = {}
     for name, layer in layers.items():
         tensors |= {
@@ -60,7 +64,7 @@ def save_layers(path: str | Path, layers: dict[str, LayerData], command: str) ->
 
 
 def is_layer_file(path: str | Path) -> bool:
-    """Whether `path` says that it holds exported layers; it may still be damaged."""
+    """Returns whether the file says that it holds exported layers; it may still be damaged."""
     try:
         with safe_open(path, framework="pt") as file:
             return (file.metadata() or {}).get("format") == FORMAT
@@ -69,9 +73,9 @@ def is_layer_file(path: str | Path) -> bool:
 
 
 def load_layers(path: str | Path) -> dict[str, LayerData]:
-    """All layers of an exported file.
+    """Returns all layers of an exported file by name.
 
-    Raises InputError, one line, for a file that is missing, truncated, altered, of another format,
+    Raises InputError for a file that is missing, truncated, altered, of another format,
     or whose tensors differ in names, shapes, dtypes or ranges from what a layer has.
     """
     tensors, metadata = read_sealed(path)
@@ -82,7 +86,7 @@ def load_layers(path: str | Path) -> dict[str, LayerData]:
     for name in sorted(expected ^ tensors.keys()):
         if name in expected:
             raise InputError(f"{path}: tensor {name} is missing")
-        raise InputError(f"{path}: tensor {name!r} is of no layer")
+        raise InputError(f"{path}: tensor {name!r} belongs to no layer")
     for name, tensor in tensors.items():
         _check_tensor(path, name, tensor)
     return {
@@ -92,7 +96,10 @@ def load_layers(path: str | Path) -> dict[str, LayerData]:
 
 
 def load_layer(path: str | Path, name: str | None) -> LayerData:
-    """One layer; `name` may be None if there is but one. InputError as of `load_layers`."""
+    """Returns the layer `name`, or with None the only layer of the file.
+
+    Raises InputError if there is no such layer, or for a file that `load_layers` refuses.
+    """
     layers = load_layers(path)
     if name is None and len(layers) == 1:
         return next(iter(layers.values()))
@@ -103,7 +110,10 @@ def load_layer(path: str | Path, name: str | None) -> LayerData:
 
 
 def _settings(path: str | Path, text: str) -> dict[str, tuple[int, int]]:
-    """Name → stride and padding, from the metadata."""
+    """Returns stride and padding of each layer by name, from the metadata `text`.
+
+    Raises InputError if `text` does not hold them.
+    """
     try:
         settings = {n: (v["stride"], v["padding"]) for n, v in json.loads(text).items()}
         usable = all(
@@ -121,7 +131,7 @@ def _settings(path: str | Path, text: str) -> dict[str, tuple[int, int]]:
 
 
 def _check_tensor(path: str | Path, name: str, tensor: Tensor) -> None:
-    """InputError unless dtype, dimensions and values are those of its kind."""
+    """Raises InputError unless dtype, dimensions and values of `tensor` are those of its FORM."""
     dtype, dimensions, low, high = FORM[name.rpartition(".")[2]]
     if tensor.dtype != dtype or tensor.ndim != dimensions or not tensor.numel():
         raise InputError(
@@ -139,7 +149,7 @@ def _check_tensor(path: str | Path, name: str, tensor: Tensor) -> None:
 def _layer(
     path: str | Path, name: str, tensors: dict[str, Tensor], stride: int, padding: int
 ) -> LayerData:
-    """The layer `name`; InputError unless the shapes of its tensors belong together."""
+    """Returns the layer `name`. Raises InputError if the shapes of its tensors do not agree."""
     codes, weights, step, bias, reference = (tensors[f"{name}.{part}"] for part in FORM)
     images, channels, *sides = codes.shape
     out_channels, kernel = len(weights), weights.shape[-1]

@@ -1,1 +1,1 @@
-"""What the hardware must compute, from PyTorch, on integers."""
+"""Computes with PyTorch, on integers, what the hardware must compute."""

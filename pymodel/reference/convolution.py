@@ -1,4 +1,4 @@
-"""What the array must compute, from PyTorch's convolution and not from the code that cuts tiles."""
+"""Computes what the array must compute, by PyTorch's convolution and not by tiling code."""
 
 import torch
 from torch import Tensor, nn
@@ -14,10 +14,11 @@ def integer_convolution(
     stride: int | tuple[int, int],
     padding: int | tuple[int, int],
 ) -> Tensor:
-    """Exact integer convolution by PyTorch: int64 [N, C_out, H', W'].
+    """Returns the exact integer convolution, int64 [N, C_out, H', W'].
 
-    activations: integer [N, C_in, H, W]; weights: integer [C_out, C_in, k, k]. Computed in float64,
-    in which every product and sum of codes is a whole number far below 2^53, hence exact.
+    activations: integer [N, C_in, H, W]; weights: integer [C_out, C_in, k, k]; stride and padding
+    are in pixels. PyTorch computes it in float64, which is exact, because every product and sum of
+    codes is a whole number far below 2^53.
     """
     return functional.conv2d(
         activations.double(), weights.double(), stride=stride, padding=padding
@@ -33,10 +34,11 @@ def tile_psums(
     rows: int,
     cols: int,
 ) -> Tensor:
-    """The psums of one tile: the convolution of its channels with one kernel position left.
+    """Returns the psums of one tile, int64 [N, output pixels, cols], pixels row by row.
 
-    codes: int8 [N, C_in, H, W]; weight_codes: int8 [C_out, C_in, k, k]; stride and padding in
-    pixels, as of `integer_convolution`. Returns int64 [N, output pixels, cols], pixels row by row.
+    They are the convolution of the tile's channels with all other kernel positions set to zero.
+    codes: int8 [N, C_in, H, W]; weight_codes: int8 [C_out, C_in, k, k]; stride and padding are in
+    pixels.
     """
     outputs = slice(tile.output_group * cols, (tile.output_group + 1) * cols)
     inputs = slice(tile.input_group * rows, (tile.input_group + 1) * rows)
@@ -49,10 +51,11 @@ def tile_psums(
 
 
 def raster_psums(padded: Tensor, weights: Tensor) -> Tensor:
-    """The psums of each kernel position at every pixel of a padded map: its 1 × 1 convolution.
+    """Returns the psums of each kernel position at every pixel of a padded map.
 
-    padded: integer [C_in, H, W]; weights: integer [C_out, C_in, k, k]. Returns int64
-    [k · k, H · W, C_out], kernel positions and pixels row by row.
+    They are the 1 × 1 convolutions of the map with the weights of each position. padded: integer
+    [C_in, H, W]; weights: integer [C_out, C_in, k, k]. Returns int64 [k · k, H · W, C_out], kernel
+    positions and pixels row by row.
     """
     out_channels, in_channels, kernel, _ = weights.shape
     single = weights.permute(2, 3, 0, 1).reshape(-1, in_channels, 1, 1)
@@ -61,19 +64,19 @@ def raster_psums(padded: Tensor, weights: Tensor) -> Tensor:
 
 
 def step(layer: QuantConv2d) -> Tensor:
-    """The value of one unit of the integer sum, s_w[c] · s_x: float32 [C_out, 1, 1]."""
+    """Returns the value of one unit of the integer sum, s_w[c] · s_x, float32 [C_out, 1, 1]."""
     return (layer.weight_quantiser.scale * layer.activation_quantiser.scale).detach()[:, 0]
 
 
 class IntegerConv2d(nn.Module):
-    """Stands in for a quantised convolution and computes it on integer codes, then scales."""
+    """Stands in for a quantised convolution: convolves its integer codes, and scales the sums."""
 
     def __init__(self, layer: QuantConv2d):
         super().__init__()
         self.layer = layer
 
     def forward(self, x: Tensor) -> Tensor:
-        """Float input [N, C_in, H, W] → float32 output [N, C_out, H', W']."""
+        """Returns the output, float32 [N, C_out, H', W'], for a float input [N, C_in, H, W]."""
         sums = integer_convolution(
             self.layer.activation_codes(x),
             self.layer.weight_codes(),

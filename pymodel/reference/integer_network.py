@@ -1,9 +1,9 @@
-"""The whole network on integers, as the core computes it: the reference for every code.
+"""Computes the whole network on integers, as the core does: the reference for every code.
 
-Between the first convolution and the classifier, which stay float, a layer is an integer
-convolution, and thresholds (pymodel/hardware/thresholds.py) give the next layer's codes. Max pools
-act on codes: a threshold staircase is monotone, so the largest of four outputs has the largest
-code.
+The first convolution and the classifier stay float. Each layer between them is an integer
+convolution, whose sums become the codes of the next layer by thresholds
+(pymodel/hardware/thresholds.py). Max pools act on codes: a threshold staircase is monotone, so the
+largest of four outputs has the largest code.
 """
 
 from collections.abc import Iterator
@@ -26,14 +26,14 @@ from pymodel.support.errors import InputError
 
 @dataclass(frozen=True)
 class Stage:
-    """One quantised convolution."""
+    """One quantised convolution of the network."""
 
     name: str
     layer: QuantConv2d
-    weights: Tensor  # codes, int8 [C_out, C_in, k, k]
+    weights: Tensor  # weight codes, int8 [C_out, C_in, k, k]
 
     def sums(self, codes: Tensor) -> Tensor:
-        """Integer sums, int64 [N, C_out, H', W'], of input codes [N, C_in, H, W]."""
+        """Returns the integer sums, int64 [N, C_out, H', W'], of input codes [N, C_in, H, W]."""
         return integer_convolution(codes, self.weights, self.layer.stride, self.layer.padding)
 
     @property
@@ -49,36 +49,40 @@ class Stage:
 
 @dataclass(frozen=True)
 class InnerStage(Stage):
-    """One whose outputs are codes for the next."""
+    """A stage whose outputs are the codes of the next stage."""
 
-    gain: np.ndarray  # a and b of y = a · sum + b, float64 [C_out]
-    offset: np.ndarray
-    next_scale: float  # of the next layer's input
-    table: np.ndarray  # the thresholds that follow from these, int64 [C_out, 16]
-    pools: tuple[nn.MaxPool2d, ...]  # between this layer's codes and the next layer
+    gain: np.ndarray  # a of y = a · sum + b, float64 [C_out]
+    offset: np.ndarray  # b of the same, float64 [C_out]
+    next_scale: float  # scale of the next layer's input codes
+    table: np.ndarray  # the thresholds that follow from gain, offset and scale, int64 [C_out, 16]
+    pools: tuple[nn.MaxPool2d, ...]  # max pools between this layer and the next
 
     @property
     def settings(self) -> dict[str, int]:
-        """And `pools`, how many 2 × 2 pools follow. InputError for other pools."""
+        """Returns the settings of a stage, `mode`, and `pools`, the number of 2 × 2 pools after it.
+
+        Raises InputError for other pools.
+        """
         if any((pool.kernel_size, pool.stride, pool.padding) != (2, 2, 0) for pool in self.pools):
             raise InputError(f"the pooling after {self.name} is {self.pools}, expected 2 × 2")
         return super().settings | {"mode": int(Mode.CODES), "pools": len(self.pools)}
 
     def codes(self, codes: Tensor) -> Tensor:
-        """What the core sends for input codes: int8 [N, C_out, H', W']."""
+        """Returns the codes that the core sends for input codes: int8 [N, C_out, H', W']."""
         return requantise(self.sums(codes), self.table).to(torch.int8)
 
     def pool(self, outputs: Tensor) -> Tensor:
-        """From outputs (codes or floats) to the next layer's input."""
+        """Returns the next layer's input: outputs (codes or floats) after the stage's pools."""
         pooled = outputs if outputs.is_floating_point() else outputs.float()
         for pool in self.pools:
             pooled = pool(pooled)
         return pooled.to(outputs.dtype)
 
     def edge_distances(self, codes: Tensor) -> Tensor:
-        """How far the next layer's inputs lie from the edge between two codes, in steps (0 … 0.5).
+        """Returns how far the next layer's inputs lie from the edge between two codes, in steps.
 
-        In float64, from input codes; of the shape of the next layer's input.
+        The distances are float64 in 0..0.5, of the shape of the next layer's input. They follow
+        from the input codes of this stage.
         """
         gain, offset = (torch.from_numpy(v)[:, None, None] for v in (self.gain, self.offset))
         steps = (self.sums(codes) * gain + offset).relu() / self.next_scale
@@ -87,10 +91,11 @@ class InnerStage(Stage):
 
 @dataclass(frozen=True)
 class LastStage(Stage):
-    """The last one, whose sums are the result."""
+    """The last stage, whose sums are the result."""
 
     @property
     def settings(self) -> dict[str, int]:
+        """Returns the settings of a stage, `mode`, and `pools`, which is 0."""
         return super().settings | {"mode": int(Mode.SUMS), "pools": 0}
 
 
@@ -127,16 +132,19 @@ class IntegerNetwork:
 
     @property
     def stages(self) -> list[Stage]:
-        """All, in order."""
+        """Returns all stages, in the order in which they run."""
         return [*self.inner, self.last]
 
     @torch.no_grad()
     def first_codes(self, images: Tensor) -> Tensor:
-        """uint8 images [N, 3, 32, 32] → the first stage's input codes, int8; on the host."""
+        """Returns the first stage's input codes, int8, of uint8 images [N, 3, 32, 32].
+
+        The host computes them, in float.
+        """
         return self.inner[0].layer.activation_codes(self._before(normalise(images)))
 
     def outputs(self, codes: Tensor) -> Iterator[Tensor]:
-        """What each stage must give, one after another, from `first_codes`; at last sums."""
+        """Yields what each stage must give for the `first_codes`: codes, and in the end sums."""
         for stage in self.inner:
             outputs = stage.codes(codes)
             yield outputs
@@ -145,14 +153,17 @@ class IntegerNetwork:
 
     @torch.no_grad()
     def logits(self, sums: Tensor) -> Tensor:
-        """float32 [N, 10] from the last stage's sums [N, C, H, W]; on the host."""
+        """Returns the logits, float32 [N, 10], for the last stage's sums [N, C, H, W].
+
+        The host computes them, in float.
+        """
         features = self._after(sums.float() * step(self.last.layer))
         return self.model.classifier(torch.flatten(features, 1))
 
 
 @contextmanager
 def input_codes(network: IntegerNetwork) -> Iterator[list[Tensor]]:
-    """A list that takes each stage's input codes when the fake-quantised network runs."""
+    """Yields a list that takes each stage's input codes when the fake-quantised network runs."""
     inputs: list[Tensor] = []
     hooks = [
         stage.layer.register_forward_pre_hook(
@@ -168,22 +179,24 @@ def input_codes(network: IntegerNetwork) -> Iterator[list[Tensor]]:
 
 
 class Difference(NamedTuple):
-    """Where the codes that the next stage gets are not those of the fake-quantised network."""
+    """How the codes that a stage hands on differ from those of the fake-quantised network."""
 
-    codes: int
-    differing: int  # although the stage had the same input
-    farthest: float  # of these: from the edge between two codes, in steps
-    differing_in_the_end: int  # with what the stages before had made different
+    codes: int  # number of codes compared
+    differing: int  # number of codes that differ although the stage had the same input
+    farthest: float  # largest distance of such a code from the edge between two codes, in steps
+    differing_in_the_end: int  # number of codes that differ, differing inputs of the stage included
 
 
 @torch.no_grad()
 def compare_with_fake_quantised(
     network: IntegerNetwork, images: Tensor
 ) -> tuple[Tensor, Tensor, list[Difference]]:
-    """Predictions of both, int64 [N], and the differences of each stage but the last.
+    """Returns the predictions of both networks, and the differences of their codes.
 
-    images: uint8 [N, 3, 32, 32]. The fake-quantised network computes in float32 and rounds in every
-    step; the integer network rounds nowhere.
+    images: uint8 [N, 3, 32, 32]. The predictions of the integer network come first, then those of
+    the fake-quantised one, int64 [N] each. There is a `Difference` for each stage but the last.
+    The fake-quantised network computes in float32 and rounds in every step; the integer network
+    rounds nowhere.
     """
     with input_codes(network) as inputs:
         fake = network.model(normalise(images)).argmax(1)
@@ -191,7 +204,7 @@ def compare_with_fake_quantised(
     for stage, given, expected in zip(network.inner, inputs, inputs[1:], strict=False):
         outputs = stage.pool(stage.codes(codes))
         alone = outputs.clone()
-        other = (codes != given).flatten(1).any(1)  # images whose input is not the same any more
+        other = (codes != given).flatten(1).any(1)  # images whose input already differs
         if other.any():
             alone[other] = stage.pool(stage.codes(given[other]))
         wrong = alone != expected

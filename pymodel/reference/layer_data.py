@@ -1,4 +1,4 @@
-"""A quantised layer on some inputs: the integers for an array, the floats that judge its sums."""
+"""Holds a quantised layer on some inputs: integers for an array, and floats that judge its sums."""
 
 from dataclasses import dataclass, replace
 
@@ -8,13 +8,13 @@ from torch import Tensor, nn
 from pymodel.capture import Capture
 from pymodel.reference.convolution import step
 
-MAX_ABS_ERROR = 1e-3  # of the recovered values, in the units of the reference
-MAX_ERROR_STEPS = 0.01  # of the recovered values, in units of one step of the integer sum
+MAX_ABS_ERROR = 1e-3  # largest error of a recovered value, in the units of the reference
+MAX_ERROR_STEPS = 0.01  # largest error of a recovered value, in steps of the integer sum
 
 
 @dataclass(frozen=True)
 class LayerData:
-    """Whatever network or file it comes from."""
+    """A quantised layer on N inputs, whatever network or file the layer comes from."""
 
     name: str
     activation_codes: Tensor  # int8 [N, C_in, H, W], 0..15
@@ -24,23 +24,27 @@ class LayerData:
     step: Tensor  # float32 [C_out, 1, 1], value of one unit of the integer sum: s_w[c] · s_x
     after: nn.Module  # what follows the convolution, up to where `reference` was captured
     reference: Tensor  # float32 [N, C_out, H', W']
-    reference_name: str  # "input of features.29"
+    reference_name: str  # what `reference` is, such as "input of features.29"
 
     def first(self, count: int) -> "LayerData":
-        """The layer on the first `count` inputs."""
+        """Returns the layer on its first `count` inputs."""
         return replace(
             self, activation_codes=self.activation_codes[:count], reference=self.reference[:count]
         )
 
     @torch.no_grad()
     def recover(self, sums: Tensor) -> Tensor:
-        """What `reference` should be, from the integer sums [N, C_out, H', W']; float32."""
+        """Returns what the integer sums [N, C_out, H', W'] say that `reference` is.
+
+        The values are float32: the sums are scaled by `step`, and `after` is applied.
+        """
         return self.after(sums.float() * self.step)
 
     def difference(self, sums: Tensor) -> tuple[Tensor, Tensor]:
-        """Recovered values minus `reference`, float32 of its shape.
+        """Returns the recovered values minus `reference` twice, float32 of its shape.
 
-        In their own units, and in steps: the change that one unit of the integer sum makes there.
+        The first is in the units of `reference`, the second in steps. A step is the change that one
+        unit of the integer sum makes in a recovered value.
         """
         difference = self.recover(sums) - self.reference
         gain = self.step
@@ -51,18 +55,18 @@ class LayerData:
         return difference, difference / gain
 
     def error(self, sums: Tensor) -> tuple[float, float]:
-        """The largest difference in both units, without its sign."""
+        """Returns the largest absolute difference in the units of `reference`, and in steps."""
         difference, steps = self.difference(sums)
         return difference.abs().max().item(), steps.abs().max().item()
 
     def worst(self, sums: Tensor) -> tuple[int, int, int, int]:
-        """Where that difference is largest, in its own units: image, channel, y, x."""
+        """Returns image, channel, y and x of the largest difference in the units of `reference`."""
         difference = self.difference(sums)[0].abs()
         return tuple(int(i) for i in torch.unravel_index(difference.argmax(), difference.shape))
 
 
 def layer_data(seen: Capture) -> LayerData:
-    """Of a captured layer; judged by the input of the next convolution."""
+    """Returns the layer data of a captured layer; the input of the next convolution judges it."""
     layer = seen.layer
     return LayerData(
         seen.name,

@@ -1,1 +1,1 @@
-"""What every room uses: errors, files, commands, sealed tensor files."""
+"""Holds what every room uses: errors, files, commands, sealed tensor files."""

@@ -1,4 +1,4 @@
-"""What every command has in common: help with examples, how much it says, colours, exit codes."""
+"""Gives all commands the same help with examples, --quiet and --verbose, colours and exit codes."""
 
 import argparse
 import errno
@@ -15,7 +15,8 @@ from rich.text import Text
 from pymodel.support.errors import InputError
 
 PASSED, FAILED, REFUSED, INTERRUPTED = 0, 1, 2, 130  # exit codes
-# Of the disk, not of ours: what is full, read-only, too large, or of another user
+# Errors of the disk and not of this project: the disk is full or read-only, a file is too large or
+# belongs to another user.
 UNWRITABLE = {
     errno.EACCES,
     errno.EDQUOT,
@@ -29,10 +30,10 @@ _quiet = False
 
 
 class CommandParser(argparse.ArgumentParser):
-    """The parser of one command, from its module's docstring.
+    """The parser of one command, which takes its help from the docstring of the module.
 
     The first line of `doc` is the description, its lines `python -m …` are the examples. Every
-    command takes --quiet and --verbose, which hold for the process once arguments are parsed.
+    command takes --quiet and --verbose; both hold for the whole process once arguments are parsed.
     """
 
     def __init__(self, module: str, doc: str):
@@ -44,15 +45,17 @@ class CommandParser(argparse.ArgumentParser):
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         how_much = self.add_mutually_exclusive_group()
-        how_much.add_argument("-q", "--quiet", action="store_true", help="only the last line")
-        how_much.add_argument("-v", "--verbose", action="store_true", help="all that cocotb logs")
+        how_much.add_argument("-q", "--quiet", action="store_true", help="print only the last line")
+        how_much.add_argument(
+            "-v", "--verbose", action="store_true", help="print all that cocotb logs"
+        )
 
     def parse_args(self, args: Sequence[str] | None = None, namespace=None) -> argparse.Namespace:
-        """As argparse does; sets how much this process says."""
+        """Parses arguments as argparse does, and sets how much this process prints."""
         arguments = super().parse_args(args, namespace)
         global _quiet
         _quiet = arguments.quiet
-        if _quiet:  # with a handler there already, cocotb-test adds none that prints
+        if _quiet:  # as there is a handler, cocotb-test adds none that prints
             logging.getLogger().addHandler(logging.NullHandler())
         if arguments.verbose:
             os.environ["COCOTB_LOG_LEVEL"] = "DEBUG"
@@ -60,40 +63,42 @@ class CommandParser(argparse.ArgumentParser):
 
 
 def whole_number(name: str, text: str, low: int, high: int) -> int:
-    """`text` as an integer from `low` to `high`; InputError, which calls it `name`, if it is none.
+    """Returns `text` as an integer from `low` to `high`.
+
+    Raises InputError, which calls the number `name`, if `text` is none.
 
     >>> whole_number("IMAGES", "16", 1, 100)
     16
     """
-    # The length first: int() refuses very long ones in words of its own.
+    # The length is checked first because int() refuses very long numbers with an error of its own.
     if not text.isascii() or not text.isdecimal() or len(text) > 9 or not low <= int(text) <= high:
         raise InputError(f"{name} is {text!r}, expected a whole number from {low} to {high}")
     return int(text)
 
 
 def quiet() -> bool:
-    """Whether this command was called with --quiet."""
+    """Returns whether this command was called with --quiet."""
     return _quiet
 
 
 def tell(*parts: RenderableType) -> None:
-    """Print, but not with --quiet. Long lines are not broken."""
+    """Prints `parts`, but not with --quiet. Long lines are not broken."""
     if not _quiet:
         for part in parts:
             _print(part)
 
 
 def conclude(text: str, *, passed: bool = True) -> int:
-    """Print the last line, in green or red on a terminal; the exit code."""
+    """Prints the last line, in green or red on a terminal, and returns the exit code."""
     _print(text, style="green" if passed else "bold red")
     return PASSED if passed else FAILED
 
 
 def run_command(main: Callable[[], int]) -> None:
-    """Run a command's `main` and exit with what it returns: 0 passed, 1 a check failed.
+    """Runs the `main` of a command and exits with what `main` returns: 0 passed, 1 a check failed.
 
-    An InputError is one line and exit code 2, without traceback, and so is a file that cannot be
-    written; Ctrl-C is 130, as a shell expects.
+    An InputError, or a file that cannot be written, gives one line on stderr and exit code 2,
+    without traceback. Ctrl-C gives exit code 130, as a shell expects.
     """
     try:
         sys.exit(main())
@@ -112,11 +117,11 @@ def run_command(main: Callable[[], int]) -> None:
 
 
 def run_room(room: str, commands: dict[str, str] | str) -> None:
-    """Run the command of a room: its only one, or the one that the first argument names.
+    """Runs the command of a room: its only command, or the one that the first argument names.
 
-    `commands` is that one's module, or the module of each name. The modules are imported here, so
-    that worker processes find their functions by the modules' names. Without a name, or with
-    --help, the names are printed.
+    `commands` is the module of the only command, or the module of each command by name. The modules
+    are imported here, so that worker processes find their functions by the names of the modules.
+    Without a name, or with --help, the names are printed.
     """
     if isinstance(commands, str):
         run_command(importlib.import_module(commands).main)
@@ -135,6 +140,6 @@ def run_room(room: str, commands: dict[str, str] | str) -> None:
 
 
 def _print(part: RenderableType, *, style: str | None = None, stderr: bool = False) -> None:
-    """Through rich: colours only on a terminal, and none where NO_COLOR is set."""
+    """Prints through rich, in colours only on a terminal, and not where NO_COLOR is set."""
     console = Console(stderr=stderr, highlight=False, markup=False, emoji=False)
     console.print(part, style=style, soft_wrap=isinstance(part, str | Text))

@@ -1,5 +1,5 @@
-"""The one exception that stands for a user's mistake."""
+"""Defines the one exception that stands for a user's mistake."""
 
 
 class InputError(Exception):
-    """Bad input. The message is one line: the file or option, what was found, what was expected."""
+    """Bad input. The message is one line: file or option, what was found, what was expected."""

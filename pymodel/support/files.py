@@ -1,4 +1,4 @@
-"""Where results go, and writing files so that nothing half-written is ever left behind."""
+"""Says where results go, and writes files so that nothing half-written is ever left behind."""
 
 import glob
 import itertools
@@ -24,9 +24,10 @@ _numbers = itertools.count()
 
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; rename it to `path` on success, remove it on failure.
+    """Yields a temporary path, which is renamed to `path` on success and removed on failure.
 
-    What cannot be written (no right, disk full) is an InputError; `path` is as it was.
+    Raises InputError if the file cannot be written (no right, disk full), and leaves `path` as it
+    was.
 
     with replacing("result.txt") as temporary:
         temporary.write_text("whole or not at all")
@@ -38,7 +39,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
         remove_leftovers(path.parent)
         try:
             yield temporary
-            temporary.chmod(0o644)  # some writers leave it readable by the owner alone
+            temporary.chmod(0o644)  # some writers make files that only the owner can read
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
@@ -48,7 +49,10 @@ def replacing(path: str | Path) -> Iterator[Path]:
 
 
 def publish(source: Path, path: Path) -> None:
-    """Copy `source` to `path`, whole or not at all; no `source`, then no `path` either."""
+    """Copies `source` to `path`, whole or not at all. Without a `source`, `path` is removed.
+
+    Raises InputError if `path` cannot be written.
+    """
     if not source.exists():
         path.unlink(missing_ok=True)
         return
@@ -58,7 +62,10 @@ def publish(source: Path, path: Path) -> None:
 
 @contextmanager
 def temporary_folder(name: str, parent: Path = SCRATCH) -> Iterator[Path]:
-    """A new folder in `parent`, removed in the end; what killed processes left there goes, too."""
+    """Yields a new folder in `parent`, and removes it in the end.
+
+    What killed processes left in `parent` is removed too.
+    """
     parent.mkdir(parents=True, exist_ok=True)
     remove_leftovers(parent)
     folder = parent / _temporary_name(name)
@@ -70,22 +77,22 @@ def temporary_folder(name: str, parent: Path = SCRATCH) -> Iterator[Path]:
 
 
 def write_json(path: str | Path, value: Any) -> None:
-    """Write results as scripts read them, whole or not at all."""
+    """Writes `value` as indented JSON, whole or not at all, or raises InputError."""
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(value, indent=2) + "\n")
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove from `folder` what is temporary and of processes of this machine that are gone."""
+    """Removes from `folder` the temporary files of processes of this machine that have ended."""
     for path in folder.glob(f".*.{glob.escape(platform.node())}-*-*.tmp*"):
         try:
             os.kill(int(path.name.split("-")[-2]), 0)
         except ProcessLookupError:
             shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(True)
-        except (OSError, ValueError):  # of another user, or none of ours
+        except (OSError, ValueError):  # another user's process, or a name that is not ours
             continue
 
 
 def _temporary_name(name: str) -> str:
-    """Says whose it is; another one in each call."""
+    """Returns a name that holds machine and process, and that no other call returns."""
     return f".{name}.{platform.node()}-{os.getpid()}-{next(_numbers)}.tmp"

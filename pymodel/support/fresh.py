@@ -1,7 +1,7 @@
 """Makes Python take this project's modules from their sources, and from nothing else.
 
-Python takes a compiled file (.pyc) for good if it has the size of the source and the second of the
-source's last change. So an edit just after a run could go unseen, and an old result would count.
+Python trusts a compiled file (.pyc) that was made from a source of the same size, changed in the
+same second. So an edit just after a run could go unseen, and an old result would count.
 """
 
 import os
@@ -16,9 +16,10 @@ ROOMS = ("pymodel", "training", "tb")
 
 
 def forget_compiled(root: Path = ROOT) -> None:
-    """Remove what Python has compiled of this project, in `root`, and let nobody compile it again.
+    """Removes the compiled files of this project in `root`, and keeps Python from writing others.
 
-    That holds for this process and those that it starts. Other packages keep theirs.
+    From then on neither this process nor those that it starts write compiled files. Those of other
+    packages stay.
     """
     sys.dont_write_bytecode = True
     os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
@@ -29,8 +30,8 @@ def forget_compiled(root: Path = ROOT) -> None:
 
 
 class SourceLoader(SourceFileLoader):
-    """Loads one module from its source, always."""
+    """Loads a module from its source, never from a compiled file."""
 
     def path_stats(self, path: str) -> dict:
-        """Raise OSError, so that Python neither reads nor writes a compiled file."""
+        """Raises OSError, so that Python neither reads nor writes a compiled file."""
         raise OSError

@@ -1,7 +1,7 @@
-"""Names that scripts and adapters of users may still say, and where what they mean lives now.
+"""Keeps old names of modules and files working, which scripts and adapters of users may hold.
 
-The files in pymodel/moved and tb/moved stand for the modules that were there; a package finds them
-because its `__init__.py` adds that folder to its path.
+The files in pymodel/moved and tb/moved stand for modules that now live elsewhere. A package finds
+them because its `__init__.py` adds that folder to its path.
 """
 
 import importlib
@@ -19,9 +19,9 @@ FILES = {
 
 
 def forward(spec: ModuleSpec, new: str) -> None:
-    """Make the module of `spec`, which is being imported or run, be the module `new`.
+    """Makes the module of `spec`, which is being imported or run, be the module `new`.
 
-    One line on stderr says where it lives now.
+    One line on stderr says where the module lives now.
     """
     print(f"note: {spec.name} lives in {new} now", file=sys.stderr)
     module = importlib.import_module(new)
@@ -31,7 +31,10 @@ def forward(spec: ModuleSpec, new: str) -> None:
 
 
 def new_path(path: Path) -> Path:
-    """Returns where a file of ours lives now; any other path as it is."""
+    """Returns where a moved file of this project lives now, or any other path as it is.
+
+    One line on stderr says so if the file has moved.
+    """
     for old, new in FILES.items():
         if path == ROOT / old and not path.exists():
             print(f"note: {old} lives in {new} now", file=sys.stderr)

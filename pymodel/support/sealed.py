@@ -1,4 +1,4 @@
-"""Safetensors files that carry a SHA-256 over their tensors and metadata."""
+"""Writes and reads safetensors files that carry a SHA-256 of their tensors and metadata."""
 
 import hashlib
 import json
@@ -13,13 +13,16 @@ from pymodel.support.files import replacing
 
 
 def write_sealed(tensors: dict[str, Tensor], metadata: dict[str, str], path: str | Path) -> None:
-    """Write tensors and metadata with their SHA-256; no other check."""
+    """Writes tensors and metadata (without the key `sha256`) with their SHA-256.
+
+    Raises InputError if `path` cannot be written.
+    """
     with replacing(path) as temporary:
         save_file(tensors, temporary, {**metadata, "sha256": tensor_digest(tensors, metadata)})
 
 
 def tensor_digest(tensors: dict[str, Tensor], metadata: dict[str, str]) -> str:
-    """SHA-256 (hex) over metadata and tensors: names, dtypes, shapes and bytes, in sorted order."""
+    """Returns the SHA-256 (hex) of metadata and tensors: names, dtypes, shapes, bytes, sorted."""
     sha = hashlib.sha256(json.dumps(metadata, sort_keys=True).encode())
     for name in sorted(tensors):
         tensor = tensors[name]
@@ -29,9 +32,9 @@ def tensor_digest(tensors: dict[str, Tensor], metadata: dict[str, str]) -> str:
 
 
 def read_sealed(path: str | Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Tensors and metadata of a sealed file, without `sha256`.
+    """Returns tensors and metadata of a sealed file; the metadata are without `sha256`.
 
-    Raises InputError if the file is missing, no safetensors file, or altered.
+    Raises InputError if the file is missing, truncated, no safetensors file, or altered.
     """
     try:
         with safe_open(path, framework="pt") as file:
@@ -39,7 +42,7 @@ def read_sealed(path: str | Path) -> tuple[dict[str, Tensor], dict[str, str]]:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         with Path(path).open("rb") as file:
             header = file.read(int.from_bytes(file.read(8), "little"))
-        if min(header) < ord(" "):  # a space may have been flipped: no other blank is ever written
+        if min(header) < ord(" "):  # safetensors pads with spaces; one may have been flipped
             raise ValueError("a control character in the header")
         found = metadata.pop("sha256", None)
         computed = tensor_digest(tensors, metadata)

@@ -13,7 +13,7 @@ from pymodel.support.errors import InputError
 
 
 def test_squeezed_layer(shipped, images):
-    """The captured pair, recomputed by running the network in two halves."""
+    """Running the network in two halves gives the two inputs that were captured."""
     seen = capture(shipped, images.images[:4])
     with torch.no_grad():
         before = shipped.features[:27](normalise(images.images[:4]))
@@ -67,7 +67,7 @@ def test_a_quantised_linear_layer_is_no_convolution():
 
 
 def test_any_sequential_will_do():
-    """Also one that is the whole network, or whose children have names."""
+    """The nn.Sequential may be the whole network, and its children may have names."""
     first, second = (QuantConv2d(1, 1, bits=4, kernel_size=1) for _ in range(2))
     assert find_next(nn.Sequential(first, nn.ReLU(), second), "0")[0] == "2"
     named = nn.Sequential(OrderedDict(a=first, b=nn.ReLU(), c=second))

@@ -1,4 +1,4 @@
-"""LSQ against values worked out by hand from the paper's equations."""
+"""Checks LSQ against values worked out by hand from the equations of the paper."""
 
 import math
 
@@ -56,14 +56,14 @@ def test_scale_belongs_to_its_channel():
 
 
 def test_gradients_of_weights_by_hand():
-    """Eq. 3 and 5 with s = 0.5, Q_P = 7, three values a channel: g = 1/√(3·7)."""
+    """Gradients follow eq. 3 and 5; s = 0.5, Q_P = 7, three values a channel: g = 1/√(3·7)."""
     quantiser = weights()
     quantiser.scale.data.fill_(0.5)
     # v/s:          0.8  -2.4   20        -7 exactly  7.2    0
     x = tensor([0.4, -1.2, 10.0, -3.5, 3.6, 0.0]).reshape(2, 3, 1, 1).requires_grad_()
     upstream = tensor([1.0, 2.0, 3.0, 4.0, 5.0, 6.0]).reshape(2, 3, 1, 1)
     quantiser(x).backward(upstream)
-    # Straight through inside the clip; nothing at its edge (−7) or beyond.
+    # The gradient goes straight through inside the clip; at its edge (−7) and beyond it is 0.
     assert x.grad.flatten().tolist() == [1, 2, 0, 0, 0, 6]
     g = 1 / math.sqrt(3 * 7)
     # round(0.8) − 0.8 = 0.2;  round(−2.4) + 2.4 = 0.4;  Q_P = 7;  −Q_N = −7;  Q_P = 7;  0
@@ -72,7 +72,7 @@ def test_gradients_of_weights_by_hand():
 
 
 def test_gradients_of_activations_by_hand():
-    """One scale for the layer; N counts the features of one image, not the batch: g = 1/√(4·15)."""
+    """N is the number of features of one image, not of the batch: g = 1/√(4·15)."""
     quantiser = activations()
     quantiser.scale.data.fill_(0.5)
     # v/s:          -0.2  0   2.6  16 | 1.2  14.8 15  3
@@ -91,7 +91,7 @@ def test_gradient_scale_counts_what_shares_a_scale():
 
 
 def test_initialisation():
-    """s = 2·mean|v|/√Q_P over the values that share it."""
+    """Each scale starts at s = 2·mean|v|/√Q_P of the values that share it."""
     quantiser = weights()
     quantiser.initialise(tensor([1.0, -3.0, 10.0, 10.0]).reshape(2, 2, 1, 1))
     torch.testing.assert_close(quantiser.scale.flatten(), tensor([4.0, 20.0]) / math.sqrt(7))
@@ -159,7 +159,7 @@ def test_convolution_equals_codes_times_scales():
 
 @pytest.mark.parametrize("shape", [(4, 6), (4, 5, 6)])
 def test_linear_equals_codes_times_scales(shape):
-    """And is the 1 × 1 convolution that its codes say."""
+    """A linear layer computes the 1 × 1 convolution of its codes, times its scales."""
     torch.manual_seed(0)
     layer = QuantLinear(6, 3, bits=4)
     x = torch.rand(shape)

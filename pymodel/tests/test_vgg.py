@@ -1,4 +1,4 @@
-"""The network has the shape that the array and the mission ask for."""
+"""The network has the layers, channels and map sizes that the array needs."""
 
 import torch
 from torch import nn

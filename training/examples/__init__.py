@@ -1,1 +1,1 @@
-"""Two networks that are not this project's own: docs/own-network.md runs them on the array."""
+"""Trains two networks that a user might bring; docs/own-network.md runs them on the array."""

@@ -1,4 +1,4 @@
-"""A small CNN quantised with Brevitas.
+"""Trains a small CNN that Brevitas quantises.
 
 python -m training.examples.brevitas_cnn --output brevitas_cnn.safetensors
 """
@@ -14,22 +14,22 @@ BITS = 4
 
 
 def activation() -> nn.Module:
-    """ReLU, and unsigned codes for the layer that follows."""
+    """Returns a ReLU that gives unsigned codes to the layer that follows."""
     return qnn.QuantReLU(bit_width=BITS, return_quant_tensor=True)
 
 
 def brevitas_cnn() -> nn.Module:
-    """The factory: three convolutions and a linear layer, three of the four in 4 bits."""
+    """Returns the network: three convolutions and a linear layer, three of the four in 4 bits."""
     per_channel = {"weight_quant": Int8WeightPerChannelFloat, "weight_bit_width": BITS}
     per_tensor = {"weight_quant": Int8WeightPerTensorFloat, "weight_bit_width": BITS}
     return nn.Sequential(
-        nn.Conv2d(3, 8, 3, stride=2, padding=1),  # its input is signed, so it stays float
+        nn.Conv2d(3, 8, 3, stride=2, padding=1),  # stays float, because its input is signed
         nn.BatchNorm2d(8),
         activation(),
         qnn.QuantConv2d(8, 16, 3, stride=2, padding=1, bias=False, **per_channel),
         nn.BatchNorm2d(16),
         activation(),
-        # All codes from −8 to 7, where Brevitas by default has none for −8.
+        # This layer uses all codes from −8 to 7; by default Brevitas does not use −8.
         qnn.QuantConv2d(16, 16, 1, weight_narrow_range=False, **per_tensor),
         activation(),
         nn.MaxPool2d(2),

@@ -1,4 +1,4 @@
-"""Trains an example for a few steps on the shipped images: enough to move scales and weights."""
+"""Trains an example for a few steps on the shipped images, which moves scales and weights."""
 
 import sys
 from collections.abc import Callable
@@ -18,7 +18,7 @@ BATCH = 16
 
 
 def train(factory: Callable[[], nn.Module], steps: int, seed: int = 0) -> tuple[nn.Module, list]:
-    """A model of `factory` after `steps` steps of SGD, and the loss of each."""
+    """Returns a model of `factory` after `steps` steps of SGD, and the loss of each step."""
     torch.manual_seed(seed)
     model = factory().train()
     shipped = load_images()
@@ -36,11 +36,14 @@ def train(factory: Callable[[], nn.Module], steps: int, seed: int = 0) -> tuple[
 
 
 def main(factory: Callable[[], nn.Module]) -> int:
-    """The command of an example, named as its factory: trains it and writes its state dict."""
+    """Runs the command of an example: trains a model of `factory`, and writes its state dict.
+
+    The command has the name of the factory. Returns the exit code.
+    """
     doc = sys.modules[factory.__module__].__doc__
     parser = CommandParser(f"training.examples.{factory.__name__}", doc)
     parser.add_argument("--output", type=Path, required=True, help="safetensors file to write")
-    parser.add_argument("--steps", type=int, default=5, help="of SGD; default 5")
+    parser.add_argument("--steps", type=int, default=5, help="number of steps of SGD; default 5")
     arguments = parser.parse_args()
     if arguments.steps < 1:
         raise InputError(f"--steps is {arguments.steps}, expected 1 or more")

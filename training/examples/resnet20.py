@@ -1,4 +1,4 @@
-"""ResNet-20 for CIFAR-10 (He et al., 2016) with this project's quantisers.
+"""Trains ResNet-20 for CIFAR-10 (He et al., 2016) with this project's quantisers.
 
 python -m training.examples.resnet20 --output resnet20.safetensors
 """
@@ -52,14 +52,14 @@ class ResNet20(nn.Module):
         self.fc = QuantLinear(64, 10, bits=BITS)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Normalised images [N, 3, 32, 32] → logits [N, 10]."""
+        """Returns the logits [N, 10] of normalised images, float [N, 3, 32, 32]."""
         x = self.relu(self.bn1(self.conv1(images)))
         x = self.layer3(self.layer2(self.layer1(x)))
         return self.fc(x.mean((2, 3)))
 
 
 def resnet20() -> nn.Module:
-    """The factory: the network, its scales set from some images, ready to be trained."""
+    """Returns the network, ready to be trained: its scales are initialised by some images."""
     model = ResNet20()
     initialise_scales(model, normalise(load_images().first(16).images))
     return model

@@ -1,4 +1,4 @@
-"""The teacher's network: what its first convolution whitens, what its groups are at the start."""
+"""The first convolution of the teacher whitens patches, and its groups start as identities."""
 
 import torch
 from torch.nn import functional
@@ -7,10 +7,10 @@ from training.airbench import Airbench, Group
 
 
 def test_first_convolution_makes_patches_white():
-    """Components of the very images are uncorrelated and of variance 1, as far as they differ."""
+    """On the images that set them, components are uncorrelated and have a variance of 1."""
     model = Airbench()
     images = torch.randn(64, 3, 16, 16, generator=torch.Generator().manual_seed(1))
-    images = images + 3 * images.mean((1, 2, 3), keepdim=True)  # patches' values correlate
+    images = images + 3 * images.mean((1, 2, 3), keepdim=True)  # so the values of a patch correlate
     model.whiten(images)
     outputs = functional.conv2d(images, model.whitening).transpose(0, 1).flatten(1)
     first, second = outputs.chunk(2)
@@ -20,7 +20,7 @@ def test_first_convolution_makes_patches_white():
 
 
 def test_a_group_starts_as_the_identity_of_its_channels():
-    """So that the first channels of its output depend on theirs alone."""
+    """At the start, each of the first output channels depends on its own input channel alone."""
     group = Group(4, 6).eval()
     x = torch.randn(2, 4, 9, 9, generator=torch.Generator().manual_seed(1), requires_grad=True)
     y = group(x)

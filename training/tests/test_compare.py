@@ -1,4 +1,4 @@
-"""Comparing networks: what is averaged, drawn and refused; README.md beside states what ships."""
+"""Runs are averaged, drawn and refused as they should be; training/README.md has their figures."""
 
 import json
 import re
@@ -15,7 +15,7 @@ from training.train import CSV_COLUMNS
 
 @pytest.fixture
 def run(tmp_path):
-    """Make the folder of a training with two epochs."""
+    """Returns a function that makes the folder of a training with two epochs."""
 
     def make(name: str, network: str, accuracy: float, **others):
         folder = tmp_path / name
@@ -75,7 +75,7 @@ def test_refused(run, refused, tmp_path):
 
 
 def test_the_runs_that_ship_are_of_the_preset_and_in_the_readme():
-    """All four networks, three seeds of ours; training/README.md has their figures."""
+    """All four networks ship, `squeezed-4bit` with three seeds, and the README has their means."""
     runs = read_runs(sorted(RUNS.glob("*/")))
     assert list(runs) == list(NETWORKS)
     assert [run.result["seed"] for run in runs["squeezed-4bit"]] == [0, 1, 2]
@@ -90,7 +90,7 @@ def test_the_runs_that_ship_are_of_the_preset_and_in_the_readme():
 
 
 def test_the_presets_in_the_readme_are_the_runs_that_ship():
-    """Accuracy and minutes of `quick` (mean of its seeds), `standard` and `best`."""
+    """The README has accuracy and minutes of `quick` (mean of its seeds), `standard` and `best`."""
     quick = summary(read_runs(sorted(RUNS.glob("squeezed-4bit-*")))["squeezed-4bit"])
     standard = Run.read(RUNS.parent / "standard")
     assert (standard.result["preset"], standard.result["network"]) == ("standard", "squeezed-4bit")

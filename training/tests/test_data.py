@@ -1,4 +1,4 @@
-"""Augmentation of bytes, checked pixel by pixel."""
+"""Checks the augmentation of bytes pixel by pixel."""
 
 import torch
 

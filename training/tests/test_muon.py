@@ -11,7 +11,7 @@ from training.muon import Muon, orthogonalise
 def test_orthogonalised_singular_values_are_near_one(shape):
     matrix = torch.randn(shape, generator=torch.Generator().manual_seed(1))
     values = torch.linalg.svdvals(orthogonalise(matrix))
-    # The largest are; those far below the others of a square matrix may need more iterations.
+    # The largest values are near one; the smallest of a square matrix may need more iterations.
     assert values.max() < 1.3
     assert values.median() > 0.6
 
@@ -36,8 +36,10 @@ def test_a_step_starts_from_the_norm_and_has_the_size_of_the_learning_rate():
 
 
 def test_in_bf16_an_ill_conditioned_matrix_does_not_explode(monkeypatch):
-    """One direction far above the others, as gradients after a ReLU have; five iterations in one
-    round do explode."""
+    """The matrix has one direction far above the others, as gradients after a ReLU have.
+
+    With five iterations in one round it does explode.
+    """
     generator = torch.Generator().manual_seed(4)
     matrix = torch.rand(64, 64, generator=generator) @ torch.rand(64, 576, generator=generator)
     exact = orthogonalise(matrix)

@@ -1,4 +1,4 @@
-"""The schedules that follow from the recipe."""
+"""The schedules follow from the recipe as they should."""
 
 import json
 

@@ -17,7 +17,7 @@ def batch(images):
 
 
 def squeezed_output(model, batch):
-    """What the squeezed layer gives the next one, and which of its channels are dead."""
+    """Returns the output of the squeezed layer after its ReLU, and which channels are dead."""
     model.eval()
     with torch.no_grad():
         output = model.features[:29](normalise(batch))
@@ -25,7 +25,7 @@ def squeezed_output(model, batch):
 
 
 def with_dead(model, channels):
-    """A copy of `model` with small negative weights in these channels of its squeezed layer."""
+    """Returns a copy of `model` with small negative weights in these squeezed channels."""
     copy = VGG16()
     copy.load_state_dict(model.state_dict())
     with torch.no_grad():
@@ -49,7 +49,8 @@ def test_dead_channels_live_again_and_the_logits_stay(shipped, batch):
     with torch.no_grad():
         sums = conv2d(capture(model, batch).input, squeezed.weight, padding=1)
         assert (sums.mean((0, 2, 3))[[2, 5]] > 0).all()
-        # BatchNorm's epsilon did not shrink, and a code at an edge may change
+        # The logits differ a little: BatchNorm's epsilon did not shrink, and a code at an edge may
+        # change.
         assert torch.allclose(model(normalise(batch)), logits, atol=0.1)
     assert squeezed.weight.norm().item() == pytest.approx(norm)
     assert (squeezed.weight_codes()[~dead] != codes[~dead]).float().mean() < 0.01

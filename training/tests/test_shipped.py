@@ -10,7 +10,7 @@ from training.ship_logits import LOGITS, integer_logits
 
 
 def test_logits_and_predictions_on_the_shipped_images(shipped, images):
-    """Also on another processor."""
+    """The tolerance is wide enough for another processor."""
     stored, metadata = read_sealed(LOGITS)
     logits = integer_logits(shipped, images.images)
     assert torch.allclose(logits, stored["logits"], rtol=0, atol=1e-3)
@@ -19,13 +19,13 @@ def test_logits_and_predictions_on_the_shipped_images(shipped, images):
 
 
 def test_no_channel_of_the_squeezed_layer_is_dead(shipped, images):
-    """A column of the array that computes zeros alone proves nothing."""
+    """A column of the array that computes only zeros would prove nothing."""
     seen = capture(shipped, images.images, "features.27")
     assert (seen.next_input > 0).float().mean((0, 2, 3)).min() > 0.1
 
 
 def test_a_changed_weight_is_seen(shipped, images):
-    """The smallest change of the squeezed layer: one code by one step."""
+    """The smallest change of the squeezed layer, one code by one, changes the logits."""
     model, _ = load_checkpoint(SHIPPED)
     layer = model.features[27]
     with torch.no_grad():

@@ -1,4 +1,4 @@
-"""Loss of the teacher, CutMix, and which optimiser trains what."""
+"""Checks the loss of the teacher, CutMix, and which optimiser trains what."""
 
 import itertools
 from dataclasses import replace
@@ -48,7 +48,7 @@ def test_muon_trains_the_kernels_and_sgd_the_rest():
 
 
 def test_a_taught_run_differs_and_repeats(tmp_path):
-    """CutMix and a teacher: other weights than without, the same when run again."""
+    """With CutMix and a teacher the weights are others than without, and the same in each run."""
     torch.set_num_threads(1)
     recipe = replace(tiny.RECIPE, muon_lr=0.0, cutmix=1.0, distil=0.9)
     torch.manual_seed(0)

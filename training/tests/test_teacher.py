@@ -1,4 +1,4 @@
-"""The teacher's file: what is read is what was written, and a pupil of it learns the same."""
+"""A teacher's file gives back what was written, and its pupil learns the same as in one run."""
 
 import json
 from dataclasses import replace
@@ -25,7 +25,7 @@ METADATA = teacher_metadata(RECIPE, 3, 0.5, "test", 60.0)
 
 @pytest.fixture(scope="module")
 def teacher(tmp_path_factory):
-    """An untrained network and its file."""
+    """Returns an untrained network and its file."""
     torch.manual_seed(0)
     model = Airbench().eval()
     path = tmp_path_factory.mktemp("teacher") / "teacher.safetensors"
@@ -34,7 +34,7 @@ def teacher(tmp_path_factory):
 
 
 def test_what_is_read_is_what_was_written(teacher):
-    """To the precision of bf16, in which weights are stored."""
+    """What is read equals what was written, to the precision of bf16, the dtype of the file."""
     written, path = teacher
     read, metadata = load_teacher(path, held_out=False)
     assert not read.training
@@ -49,7 +49,7 @@ def test_what_is_read_is_what_was_written(teacher):
 
 
 def test_the_shipped_teacher_is_of_the_recipe_and_classifies(images):
-    """Its accuracy on all test images is that of training/README.md."""
+    """The shipped teacher has the accuracy on all test images that training/README.md states."""
     model, metadata = load_teacher(SHIPPED_TEACHER, held_out=False)
     expected = json.loads(json.dumps(TEACHER.as_dict()))
     # A hyperparameter that is younger than the file has its default.
@@ -71,11 +71,14 @@ def test_files_that_are_no_teacher_are_refused(teacher, tmp_path):
 
     refused("not found")
     refused("format is 'systolic-cosim checkpoint 1', expected", SHIPPED)
-    refused("has seen the images held out", teacher[1], held_out=True)
-    refused("not as a run writes it", recipe="{}")
-    refused("not as a run writes it", seconds="long")
+    refused("has seen the held-out images", teacher[1], held_out=True)
+    refused("not as training.train writes it", recipe="{}")
+    refused("not as training.train writes it", seconds="long")
     refused("is 'vgg16', expected 'airbench'", recipe=json.dumps({"architecture": "vgg16"}))
-    refused("not those of airbench", tensors={"classifier.weight": torch.zeros(10, 512)})
+    refused(
+        "other tensors than a network 'airbench' has",
+        tensors={"classifier.weight": torch.zeros(10, 512)},
+    )
     refused("NaN", tensors=tensors | {"bias": torch.full((24,), torch.nan)})
 
 
@@ -108,7 +111,7 @@ def test_a_pupil_of_the_file_is_the_pupil_of_the_run(command, refused, tmp_path,
     assert code == 0
     assert "teacher.safetensors, classifies" in out
     assert not (second / "teacher").exists()
-    assert read_sealed(file)[0]["whitening"].any()  # set from the training images
+    assert read_sealed(file)[0]["whitening"].any()  # whitening is set from the training images
     states = [load_file(run / "state.safetensors") for run in (first, second)]
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
     results = [json.loads((run / "result.json").read_text()) for run in (first, second)]

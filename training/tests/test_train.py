@@ -28,7 +28,7 @@ from training.tests import tiny
 
 @pytest.fixture(autouse=True)
 def save_after_each_epoch(monkeypatch):
-    """However short it is."""
+    """Makes a training save after each epoch, however short the epoch is."""
     monkeypatch.setattr(training.train, "SAVE_SECONDS", 0)
 
 
@@ -38,7 +38,7 @@ def same(first: dict, second: dict) -> bool:
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """Folder and weights of an uninterrupted run."""
+    """Returns folder and weights of an uninterrupted run."""
     torch.set_num_threads(1)
     folder = tmp_path_factory.mktemp("run")
     return folder, tiny.run(folder)
@@ -51,7 +51,7 @@ def test_same_seed_same_weights_and_another_seed_others(trained, tmp_path):
 
 @pytest.mark.parametrize("stop_at", [1, 3, 5])
 def test_interrupted_and_resumed_equals_uninterrupted(trained, tmp_path, monkeypatch, stop_at):
-    """Ctrl-C in the middle of each epoch, the quantised one included; there are two steps each."""
+    """Ctrl-C comes in the middle of an epoch, which has two steps; the last one is quantised."""
     steps = 0
     augment = training.step.augment
 
@@ -63,7 +63,7 @@ def test_interrupted_and_resumed_equals_uninterrupted(trained, tmp_path, monkeyp
         return augment(*arguments)
 
     monkeypatch.setattr(training.step, "augment", interrupting)
-    if stop_at == 1:  # nothing is saved yet: start again
+    if stop_at == 1:  # nothing is saved yet, so there is nothing to resume
         with pytest.raises(KeyboardInterrupt):
             tiny.run(tmp_path)
         assert not list(tmp_path.iterdir())
@@ -100,7 +100,7 @@ def test_scales_rest_in_the_float_phase_and_learn_in_the_last_third(tmp_path, mo
 
     monkeypatch.setattr(training.train, "initialise_scales", recording)
     final = tiny.run(tmp_path)
-    before, initial = recorded  # called once
+    before, initial = recorded  # initialise_scales was called once
     assert len(before) == 24
     for name, scale in before.items():
         assert (scale == 1).all(), name
@@ -136,7 +136,7 @@ def test_resume_refuses_what_it_cannot_go_on_from(trained, tmp_path):
 
 
 def test_two_processes(tmp_path):
-    """torchrun: each process sees other images, and all end with the same weights."""
+    """Under torchrun each process sees other images, and all end with the same weights."""
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     command = [
         sys.executable,
@@ -154,7 +154,7 @@ def test_two_processes(tmp_path):
         try:
             _, errors = process.communicate(timeout=1800)
         finally:
-            process.terminate()  # torchrun ends its processes; they are in sessions of their own
+            process.terminate()  # torchrun ends its processes, each of which has its own session
     assert process.returncode == 0, errors
     first, second = (load_file(tmp_path / f"weights-{rank}.safetensors") for rank in (0, 1))
     parameters = [name for name, _ in VGG16().named_parameters()]
@@ -165,7 +165,7 @@ def test_two_processes(tmp_path):
 
 @pytest.fixture
 def tiny_data(monkeypatch, tmp_path):
-    """`training.train` and `training.evaluate` on 256 random images, results in `tmp_path`."""
+    """Gives both commands 256 random images, and lets them write their results to `tmp_path`."""
     generator = torch.Generator().manual_seed(1)
     random = torch.randint(0, 256, (256, 3, 32, 32), generator=generator).byte()
     random = ImageSet(random, torch.arange(256) % 10, torch.arange(256))
@@ -177,7 +177,7 @@ def tiny_data(monkeypatch, tmp_path):
 
 
 def test_from_training_to_evaluation(tiny_data, command):
-    """The two commands: checkpoint, its metadata, tables, JSON."""
+    """The two commands agree: checkpoint, its metadata, tables, JSON."""
     run = tiny_data / "run"
     code, out, _ = command(training.train.main, "--epochs", 5, "--run", run, "--seed", 7)
     assert code == 0
@@ -213,7 +213,7 @@ def test_from_training_to_evaluation(tiny_data, command):
 
 @pytest.mark.parametrize("network", [name for name in NETWORKS if name != "squeezed-4bit"])
 def test_networks_to_compare(network, tiny_data, command, monkeypatch):
-    """Trained by the same code; on held-out images none is saved as a checkpoint."""
+    """The same code trains the other networks, and with --hold-out saves no checkpoint."""
     monkeypatch.setattr(training.train, "hold_out", lambda images: (images, images.first(32)))
     run = tiny_data / "run"
     words = ("--epochs", 5, "--network", network, "--hold-out", "--run", run)
@@ -243,7 +243,7 @@ def test_interrupting_the_command(tiny_data, command, monkeypatch):
 
 
 def test_a_training_that_diverges_stops_and_keeps_the_state_before(tiny_data, command, monkeypatch):
-    """Right are 30 %, 60 %, 35 %, then 10 %: only the last is less than half of the best."""
+    """Of the shares 30 %, 60 %, 35 %, 10 % only the last is less than half of the best."""
     shares = iter((0.3, 0.6, 0.35, 0.1))
     monkeypatch.setattr(training.train, "run_epoch", lambda *_: (2.3, next(shares)))
     run = tiny_data / "run"
@@ -256,7 +256,7 @@ def test_a_training_that_diverges_stops_and_keeps_the_state_before(tiny_data, co
 
 
 def test_integer_layer_predicts_the_same(shipped, images):
-    """On the shipped images: `make evaluate` in small."""
+    """With an integer layer the network predicts the same, unless a code lies at an edge."""
     fake = predict(shipped, images.images)
     integer = predict(with_integer_layer(shipped), images.images)
     if (fake != integer).any():
@@ -265,7 +265,7 @@ def test_integer_layer_predicts_the_same(shipped, images):
 
 
 def test_evaluation_fails_on_differences_that_no_edge_explains(tiny_data, command, monkeypatch):
-    """Predictions that differ although the codes do not, or far from an edge."""
+    """Evaluation fails where predictions differ and no code does, or a code far from an edge."""
     predictions = [torch.arange(256) % 10, (torch.arange(256) + 1) % 10]
     for distance in (None, 0.2):
         answers = iter(predictions)

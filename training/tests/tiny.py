@@ -1,4 +1,4 @@
-"""A training run of seconds, for the tests: random images, three epochs, two steps each."""
+"""Runs a training of seconds for the tests: random images, three epochs of two steps each."""
 
 import os
 import sys
@@ -15,6 +15,7 @@ RECIPE = Recipe(epochs=3, batch_size=16, sizes=((0.0, 16),), peak_lr=0.02, muon_
 
 
 def tiny_set() -> ImageSet:
+    """Returns 32 random images, the same in each call."""
     generator = torch.Generator().manual_seed(5)
     images = torch.randint(0, 256, (32, 3, 32, 32), generator=generator).byte()
     return ImageSet(images, torch.arange(32) % 10, torch.arange(32))
@@ -23,7 +24,7 @@ def tiny_set() -> ImageSet:
 def run(
     folder: Path, *, resume: bool = False, recipe: Recipe = RECIPE, seed: int = 3, teacher=None
 ):
-    """Train on the tiny set; the model's state dict."""
+    """Trains on the tiny set, and returns the state dict of the model."""
     with setup("cpu", compiled=False) as place:
         images = tiny_set()
         model, _ = train(

@@ -1,4 +1,4 @@
-"""Tile text files by plain loops, without the code that they test."""
+"""Makes tile text files by plain loops, without the code that these files test."""
 
 import random
 from pathlib import Path
@@ -17,24 +17,24 @@ class PlainTiles:
         draw = random.Random(seed)
         rows, columns = range(height + 2), range(width + 2)
         inside = {(y, x) for y in rows[1:-1] for x in columns[1:-1]}
-        self.padded = [  # by pixel and input channel
+        self.padded = [  # index: pixel, input channel
             [draw.randint(0, 15) if (y, x) in inside else 0 for _ in range(8)]
             for y in rows
             for x in columns
         ]
         self.padded[width + 3][2] = 15  # the first pixel inside
-        self.weights = [  # by kernel position, output and input channel
+        self.weights = [  # index: kernel position, output channel, input channel
             [[draw.randint(-8, 7) for _ in range(8)] for _ in range(8)] for _ in range(9)
         ]
         self.weights[4][1][2] = -8
-        self.psums = [  # by kernel position, padded pixel, output channel
+        self.psums = [  # index: kernel position, padded pixel, output channel
             [
                 [sum(a * w for a, w in zip(pixel, column, strict=True)) for column in position]
                 for pixel in self.padded
             ]
             for position in self.weights
         ]
-        self.outputs = [  # by pixel and output channel
+        self.outputs = [  # index: pixel, output channel
             [
                 max(
                     0,
@@ -52,7 +52,7 @@ class PlainTiles:
         ]
 
     def files(self) -> dict[str, list[str]]:
-        """The words of all files."""
+        """Returns the words of each file, by the name of the file."""
         weights = [[word(column, 4) for column in position] for position in self.weights]
         psums = [[word(vector, 16) for vector in position] for position in self.psums]
         return {
@@ -67,7 +67,7 @@ class PlainTiles:
     def write(
         self, folder: Path, header: str = USUAL_HEADER, without: tuple[str, ...] = ()
     ) -> Path:
-        """All files but those whose name starts with one of `without`; the folder."""
+        """Writes all files but those whose name starts with one of `without`; returns `folder`."""
         folder.mkdir(exist_ok=True)
         for name, lines in self.files().items():
             if not name.startswith(without):
@@ -76,5 +76,5 @@ class PlainTiles:
 
 
 def word(values: list[int], bits: int) -> str:
-    """Number 7 first, two's complement where it is negative."""
+    """Returns the eight numbers as one word: number 7 first, in two's complement of `bits`."""
     return "".join(format(value % 2**bits, f"0{bits}b") for value in reversed(values))

@@ -1,4 +1,4 @@
-"""Streams, limits, splitting and cycles of layers for the core, against plain loops."""
+"""Checks streams, limits, splitting and cycles of layers for the core against plain loops."""
 
 import itertools
 from dataclasses import replace
@@ -116,7 +116,11 @@ def test_overflow_limit_is_the_largest_sum():
 
 
 def walk(layer: Layer, core: Core) -> int:
-    """Cycles, tile by tile: the next starts when COLS weights have followed this one's start."""
+    """Returns the cycles of `layer`, added up tile by tile.
+
+    A tile starts when the tile before has streamed its pixels, and COLS cycles at least after that
+    tile started, because loading a tile's weights takes COLS cycles.
+    """
     (height, width), (inputs, outputs) = layer.output_size, layer.tiles(core)
     after = layer.padding + 1
     order = [*range(after, layer.kernel), *range(after)]

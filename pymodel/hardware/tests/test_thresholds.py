@@ -1,4 +1,4 @@
-"""Thresholds give the code of exact arithmetic, and the fake-quantised network's."""
+"""Thresholds give the codes of exact arithmetic and of the fake-quantised network."""
 
 from fractions import Fraction
 
@@ -15,7 +15,7 @@ from pymodel.support.errors import InputError
 
 
 def exact_code(total: int, a: float, b: float, scale: float) -> int:
-    """round(clip(relu(a · total + b) / scale, 0, 15)), half to even; Python rounds fractions so."""
+    """Returns round(clip(relu(a · total + b) / scale, 0, 15)); Python rounds half to even."""
     value = Fraction(a) * total + Fraction(b)
     return min(15, round(max(value, Fraction(0)) / Fraction(scale)))
 
@@ -53,7 +53,7 @@ def test_thresholds_ascend_and_fit():
 
 @pytest.mark.parametrize("name", ["features.7", "features.24", "features.27"])
 def test_codes_are_the_fake_quantised_networks(name, shipped, images):
-    """With and without BatchNorm, with and without pooling, channels that fall with their sum."""
+    """The three layers have BatchNorm or not, pooling or not, and codes that fall with the sum."""
     seen = capture(shipped, images.images[:2], name)
     following = quantised_layers(shipped)[seen.next_name]
     a, b = fold(seen.layer, seen.between)
@@ -67,12 +67,12 @@ def test_codes_are_the_fake_quantised_networks(name, shipped, images):
             codes = module(codes)
     fake = following.activation_codes(seen.next_input)
     assert fake.count_nonzero() > fake.numel() / 20
-    # Float32 rounds in every step; only where that crosses a step of the staircase may they differ.
+    # Codes may differ only where the rounding of float32 crosses a step of the staircase.
     assert (codes != fake).sum() <= fake.numel() / 10_000
 
 
 def test_falling_channels_are_inverted(shipped):
-    """A channel whose BatchNorm gain is turned round has the code of the negated value."""
+    """A channel whose BatchNorm gain is negated gives −sum the code that it gave the sum."""
     layer, norm = shipped.features[3], shipped.features[4]
     turned = nn.BatchNorm2d(norm.num_features)
     turned.load_state_dict(norm.state_dict())

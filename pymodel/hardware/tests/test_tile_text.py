@@ -1,4 +1,4 @@
-"""Tile text files: what is read, what is written, and what is refused at which line."""
+"""Tile text files are read and written exactly, and bad ones are refused with the line."""
 
 import re
 
@@ -24,12 +24,12 @@ NINE = [f"weight_itile0_otile0_kij{k}.txt" for k in range(9)]
 
 @pytest.fixture
 def folder(tmp_path):
-    """Every file of a 4 × 4 map, with the usual header."""
+    """Returns a folder that holds every file of a 4 × 4 map, with the usual header."""
     return PLAIN.write(tmp_path / "tiles")
 
 
 def arrays(plain: PlainTiles, height: int, width: int) -> tuple[np.ndarray, ...]:
-    """Activations, weights, psums and outputs as the functions take them."""
+    """Returns activations, weights, psums and outputs as `write_folder` takes them."""
     activations = np.array(plain.padded).reshape(height + 2, width + 2, 8).transpose(2, 0, 1)
     weights = np.zeros((8, 8, 3, 3), int)
     for k, position in enumerate(plain.weights):
@@ -38,7 +38,7 @@ def arrays(plain: PlainTiles, height: int, width: int) -> tuple[np.ndarray, ...]
 
 
 def same(found, plain: PlainTiles, height: int, width: int) -> bool:
-    """Whether all that was read is what the plain loops have."""
+    """Returns whether all that was read is what the plain loops computed."""
     activations, weights, psums, outputs = arrays(plain, height, width)
     pairs = [(found.activations, activations), (found.weights, weights)]
     for first, text in found.psums:
@@ -49,7 +49,7 @@ def same(found, plain: PlainTiles, height: int, width: int) -> bool:
 
 
 def refused_at(place: str, *words: str, folder, height: int | None = None) -> None:
-    """Reading the folder is refused in one line that starts with this file and line."""
+    """Asserts that reading the folder is refused in one line that starts with `place`."""
     with pytest.raises(InputError) as refusal:
         read_folder(folder, height)
     message = str(refusal.value)
@@ -128,7 +128,7 @@ def test_nine_files_with_headers_one_after_another(tmp_path):
     assert same(read_folder(tmp_path), PLAIN, 4, 4)
 
 
-# Line number, what becomes of the line, and what the message says. Data starts at line 4.
+# The number of a line, the change of that line, and words of the message. Data starts at line 4.
 MALFORMED = [
     (7, lambda word: word[:-1], "31 bits, expected 32"),
     (7, lambda word: word + "0", "33 bits, expected 32"),
@@ -171,7 +171,7 @@ def test_other_text_after_the_first_word_is_no_header(tmp_path):
 @pytest.mark.parametrize("name", ["psum.txt", "psum_kij8.txt", "out.txt"])
 @pytest.mark.parametrize("change", ["17 bits", "x", "short"])
 def test_a_malformed_line_of_sums(folder, name, change):
-    """17 bits are what a float of −1e-7 becomes in a known exporter."""
+    """A known exporter writes 17 bits for a float of −1e-7."""
     lines = (folder / name).read_text().splitlines()
     word = lines[9]
     lines[9] = {"17 bits": "1" + word, "x": "x" + word[1:], "short": word[1:]}[change]
@@ -192,14 +192,14 @@ def test_not_text(folder):
 
 
 def test_utf_16(folder):
-    """What `>` of an old PowerShell writes."""
+    """A redirection with `>` in an old PowerShell writes UTF-16."""
     path = folder / "activation.txt"
     path.write_text(path.read_text(), encoding="utf-16")
     refused_at("activation.txt, line", "expected 32", folder=folder)
 
 
 def resize(path, lines: int) -> None:
-    """Make it so many lines of data after the header."""
+    """Changes the file to `lines` lines of data after the header."""
     data = path.read_text().splitlines()[3:]
     path.write_text(USUAL_HEADER + "\n".join((data + data)[:lines]) + "\n")
 
@@ -279,7 +279,7 @@ def test_a_folder_in_place_of_a_file(folder):
 
 
 def flip(path, line: int) -> None:
-    """Change the last bit of a line."""
+    """Changes the last bit of line `line` of the file."""
     lines = path.read_text().splitlines()
     lines[line - 1] = lines[line - 1][:-1] + "10"[int(lines[line - 1][-1])]
     path.write_text("\n".join(lines))
@@ -311,7 +311,7 @@ def test_written_files_are_those_of_the_plain_loops(tmp_path, height, width):
 
 
 def test_written_header(tmp_path):
-    """Without spaces, at which `$fscanf("%s")` of a bench that skips three lines would stop."""
+    """The header has no spaces: `$fscanf("%s")` in a bench that skips three lines stops at them."""
     write_folder(tmp_path, *arrays(PLAIN, 4, 4))
     assert same(read_folder(tmp_path), PLAIN, 4, 4)
     for path in tmp_path.iterdir():

@@ -1,4 +1,4 @@
-"""Tiles and their sums against PyTorch's integer convolution, for other shapes too."""
+"""Checks tiles and their sums, in several shapes, against PyTorch's integer convolution."""
 
 import numpy as np
 import pytest

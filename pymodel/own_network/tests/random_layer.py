@@ -1,4 +1,4 @@
-"""A layer of no network, for tests of files and runs."""
+"""Makes a layer that belongs to no network, for tests of files and runs."""
 
 import torch
 
@@ -8,7 +8,10 @@ from pymodel.reference.layer_data import LayerData
 
 
 def random_layer(name: str, kernel: int = 3, stride: int = 2, padding: int = 1) -> LayerData:
-    """Random codes, and the outputs that follow from them: 2 images, 5 → 4 channels, 7 × 6."""
+    """Returns a layer with random codes and the outputs that follow from them.
+
+    It has 2 images, 5 → 4 channels and a map of 7 × 6.
+    """
     generator = torch.Generator().manual_seed(kernel)
     codes = torch.randint(0, 16, (2, 5, 7, 6), generator=generator, dtype=torch.int8)
     weights = torch.randint(-8, 8, (4, 5, kernel, kernel), generator=generator, dtype=torch.int8)

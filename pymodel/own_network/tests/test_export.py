@@ -1,4 +1,4 @@
-"""The command that exports layers: what it writes and prints, and mistakes in one line each."""
+"""The export command writes and prints what it should, and refuses each mistake in one line."""
 
 import json
 import os
@@ -91,7 +91,10 @@ def results(monkeypatch, tmp_path):
 
 @pytest.fixture
 def state(tmp_path):
-    """The state dict of `network`, on disk; also of `change`d ones and other factories."""
+    """Returns a function that writes a state dict and returns its path.
+
+    The state dict is that of a model of `factory`, after `change` has changed it.
+    """
 
     def write(factory=network, change=lambda state: None):
         torch.manual_seed(0)
@@ -107,7 +110,7 @@ def state(tmp_path):
 
 @pytest.fixture
 def refuses(refused, state, tmp_path):
-    """Assert that the export is refused with one line, and that nothing is written."""
+    """Returns a function that asserts that an export is refused in one line and writes nothing."""
 
     def run(*arguments, factory=NETWORK, weights=None, words):
         output = tmp_path / "out.safetensors"
@@ -199,7 +202,7 @@ def test_network_of_float64(command, state, tmp_path):
 
 
 def test_from_the_users_own_folder(state, tmp_path):
-    """Its modules are found there, whether they lie in a package or not."""
+    """Modules are found in the user's own folder, in a package or not."""
     package = tmp_path / "models"
     package.mkdir()
     source = "from pymodel.own_network.tests.test_export import network\n"

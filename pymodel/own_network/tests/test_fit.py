@@ -1,4 +1,4 @@
-"""What fits gives its own output back from integers; what does not says why in one line."""
+"""A layer that fits gives its output back from integers; any other says in one line why not."""
 
 import brevitas.nn as qnn
 import pytest
@@ -18,11 +18,11 @@ from pymodel.quantiser import QuantConv2d, Quantiser, QuantLinear, initialise_sc
 from pymodel.reference.convolution import integer_convolution
 
 IMAGES = 3
-pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")  # of PyTorch and Brevitas
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")  # PyTorch and Brevitas warn
 
 
 def own(*layers: nn.Module) -> nn.Module:
-    """Layers with this project's quantisers and scales that use all codes."""
+    """Returns a model of layers with this project's quantisers; their scales use all codes."""
     torch.manual_seed(1)
     model = nn.Sequential(*layers)
     initialise_scales(model, inputs())
@@ -38,7 +38,7 @@ def convolution(bits: int = 4, **settings) -> QuantConv2d:
 
 
 def brevitas(layer: nn.Module, **activation) -> nn.Module:
-    """A layer behind an activation of Brevitas that has seen some values."""
+    """Returns a model of `layer` behind an activation of Brevitas that has seen some values."""
     torch.manual_seed(1)
     activation = {"bit_width": 4, "return_quant_tensor": True} | activation
     model = nn.Sequential(qnn.QuantReLU(**activation), layer)
@@ -56,15 +56,15 @@ def inputs() -> torch.Tensor:
 
 
 def fitted(model: nn.Module) -> Fit | FitError:
-    """The last layer of `model` on `inputs()`."""
+    """Returns what `fit_layers` finds for the last layer of `model` on `inputs()`."""
     name = list(layers_of(model))[-1]
     return fit_layers(model, inputs(), [name])[name]
 
 
 def fits(model: nn.Module, requantised: bool = False) -> Fit:
-    """Assert that the last layer fits, and that its integers are those of its own output.
+    """Asserts that the last layer fits, and that its integers give its own output.
 
-    With `requantised` the model gives something else than the sums.
+    With `requantised`, the output of the model must differ from that of the layer's sums.
     """
     found = fitted(model)
     assert isinstance(found, Fit), found
@@ -113,7 +113,7 @@ def test_linear_layer_is_a_convolution_of_one_pixel():
 
 
 def test_linear_layer_on_more_dimensions():
-    """[N, …, features], as in a transformer: all but the features are pixels."""
+    """In [N, …, features], as a transformer has, all dimensions between the two are pixels."""
     layer = fits(own(QuantLinear(7, 5, bits=4, bias=False))).layer
     assert layer.activation_codes.shape == (IMAGES, 7, 4 * 8, 1)
     assert layer.reference.shape == (IMAGES, 5, 4 * 8, 1)
@@ -127,7 +127,7 @@ def test_one_scale_for_all_weights():
 
 
 class Anywhere(nn.Module):
-    """Layers outside nn.Sequential, around which much happens that must not reach the capture."""
+    """Layers outside nn.Sequential, among operations that must not change what is captured."""
 
     def __init__(self):
         super().__init__()
@@ -140,7 +140,7 @@ class Anywhere(nn.Module):
     def forward(self, x):
         x = nn.functional.dropout(x, 0.5, self.training)
         first = self.parts["first"](x)
-        x.zero_()  # after the layer has used it
+        x.zero_()  # the layer has already used x
         first.relu_()  # overwrites the layer's output
         if self.training:
             self.training_only(x)
@@ -204,14 +204,14 @@ class Twice(nn.Sequential):
 
 
 class Own(QuantConv2d):
-    """Computes something else than it says."""
+    """A convolution whose output is not what its integers give."""
 
     def forward(self, x):
         return super().forward(x) * 1.01
 
 
 def changed(model: nn.Module, change) -> nn.Module:
-    """`model` after `change` of its last layer."""
+    """Returns `model` after `change` has changed its last layer."""
     change(list(layers_of(model).values())[-1])
     return model
 
@@ -317,7 +317,7 @@ def test_why_not(make, words):
     ],
 )
 def test_brevitas_convolution(settings):
-    """Weight scales per tensor and per channel, biases, and an output that is quantised again."""
+    """Layers fit with weight scales per tensor or channel, biases, and a quantised output."""
     found = fits(brevitas(brevitas_convolution(**settings)), "output_quant" in settings)
     assert found.weight_bits == settings.get("weight_bit_width", 4)
     low = found.layer.weight_codes.min()
@@ -370,8 +370,8 @@ def test_brevitas_linear_layer():
         (lambda: brevitas(brevitas_convolution(), bit_width=8), "its activations have 8 bits"),
         (
             lambda: brevitas(brevitas_convolution(), return_quant_tensor=False),
-            "its input is not quantised to integers, a Tensor; give it input_quant, or "
-            "return_quant",
+            "its input is not quantised to integers but a Tensor; give the layer input_quant, or "
+            "the activation before it return_quant",
         ),
         (lambda: brevitas(brevitas_convolution(weight_quant=None)), "its weight is not quantised"),
         (

@@ -31,7 +31,7 @@ def refusal(path, name="a") -> str:
 
 
 def resealed(path, change=lambda tensors: None, **metadata):
-    """Change a file and seal it again, so that only the content is wrong."""
+    """Changes a file and seals it again, so that only the content is wrong."""
     tensors, old = read_sealed(path)
     change(tensors)
     write_sealed(tensors, old | metadata, path)
@@ -93,7 +93,7 @@ def test_tensor_missing_or_of_no_random_layer(saved):
     resealed(saved, lambda tensors: tensors.update(other=tensors.pop("a.step")))
     assert "tensor a.step is missing" in refusal(saved)
     resealed(saved, lambda tensors: tensors.update({"a.step": torch.ones(4)}))
-    assert "tensor 'other' is of no layer" in refusal(saved)
+    assert "tensor 'other' belongs to no layer" in refusal(saved)
 
 
 @pytest.mark.parametrize(

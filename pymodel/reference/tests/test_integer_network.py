@@ -1,4 +1,4 @@
-"""The integer network: the fake-quantised one, but for what float32 rounds."""
+"""The integer network computes what the fake-quantised one does, but for float32's rounding."""
 
 import copy
 
@@ -17,7 +17,7 @@ def network(shipped):
 
 
 def test_predictions_and_codes_are_those_of_the_fake_quantised_network(network, images):
-    """On 20 images: all predictions, and all codes but a few, which lie at an edge."""
+    """On 20 images all predictions agree, and all codes but a few that lie at an edge."""
     integer, fake, differences = compare_with_fake_quantised(network, images.images[:20])
     assert torch.equal(integer, fake)
     assert len(differences) == len(network.stages) - 1 == 11
@@ -28,7 +28,7 @@ def test_predictions_and_codes_are_those_of_the_fake_quantised_network(network, 
 
 
 def test_differences_are_found_and_measured(network, images):
-    """One threshold too high: codes differ from the same input, and far from an edge."""
+    """With thresholds that are too high, codes differ for the same input, and far from an edge."""
     wrong = copy.copy(network)
     wrong.inner = list(network.inner)
     stage = copy.copy(network.inner[1])
@@ -39,13 +39,13 @@ def test_differences_are_found_and_measured(network, images):
     assert differences[0].differing == differences[0].differing_in_the_end == 0
     assert differences[1].differing > 0
     assert differences[1].farthest > 1e-3
-    # The next stage is right, but has another input.
+    # The next stage is right, but its input differs.
     assert differences[2].differing == 0
     assert differences[2].differing_in_the_end > 0
 
 
 def test_outputs_are_handed_on(network, images):
-    """Each stage convolves the pooled codes of the one before; the last gives sums."""
+    """Each stage convolves the pooled codes of the stage before; the last stage gives sums."""
     codes = network.first_codes(images.images[:2])
     assert codes.dtype == torch.int8
     assert codes.shape == (2, 64, 32, 32)
@@ -60,7 +60,7 @@ def test_outputs_are_handed_on(network, images):
 
 
 def test_settings(network):
-    """What a simulation is told."""
+    """The settings of a stage are those that a simulation needs."""
     expected = {"out_channels": 64, "kernel": 3, "stride": 1, "padding": 1, "mode": 2, "pools": 1}
     assert network.stages[0].settings == expected
     assert network.last.settings == expected | {"out_channels": 512, "mode": 0, "pools": 0}

@@ -1,4 +1,4 @@
-"""A layer's integers, and how far the floats recovered from them are from the network's."""
+"""Errors of recovered values are measured in the units of the network and in steps."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""Every command alike: help with an example, --quiet, --verbose, colours, exit codes."""
+"""All commands have the same help, --quiet, --verbose, colours and exit codes."""
 
 import importlib
 import os
@@ -15,7 +15,7 @@ from pymodel.support.files import ROOT
 
 
 def all_commands() -> dict[str, str]:
-    """What a user types after `python -m`, and the module with its `main`."""
+    """Returns for all that a user can type after `python -m` the module that holds the `main`."""
     found = {}
     for room in ("pymodel", "training", "tb"):
         for path in (ROOT / room).rglob("*.py"):
@@ -41,7 +41,7 @@ python -m some.module --all \\
 
 @pytest.fixture(autouse=True)
 def as_it_was(monkeypatch):
-    """What --quiet and --verbose leave behind."""
+    """Undoes after each test what --quiet and --verbose set in the process."""
     monkeypatch.setattr(commands, "_quiet", False)
     monkeypatch.delenv("COCOTB_LOG_LEVEL", raising=False)
 
@@ -114,7 +114,7 @@ COLOURED = "from pymodel.support.command import conclude; conclude('[bold]right,
 
 @pytest.mark.parametrize(("no_color", "coloured"), [(None, True), ("1", False)])
 def test_colours_only_on_a_terminal_and_not_with_no_color(no_color, coloured):
-    """On a pseudo-terminal; through a pipe there are none either way."""
+    """Output is coloured on a pseudo-terminal without NO_COLOR, and never through a pipe."""
     variables = {k: v for k, v in os.environ.items() if k not in ("NO_COLOR", "FORCE_COLOR")}
     variables |= {"TERM": "xterm"} | ({"NO_COLOR": no_color} if no_color else {})
     line = [sys.executable, "-c", COLOURED]

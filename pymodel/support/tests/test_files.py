@@ -23,7 +23,7 @@ from pymodel.support.sealed import write_sealed
 
 @pytest.fixture
 def small_files():
-    """No file may be larger than 4096 bytes, as on a disk that is full after so much."""
+    """Limits files to 4096 bytes, as if the disk were full after that many."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
     yield
@@ -40,7 +40,7 @@ def small_files():
     ids=["JSON", "tensors", "a copy"],
 )
 def test_a_write_that_fails(small_files, write, tmp_path):
-    """One line that names the file and the reason; what was there stays, and nothing else."""
+    """One line names the file and the reason; the old file stays, and nothing else is left."""
     path = tmp_path / "file"
     path.write_text("before")
     with pytest.raises(
@@ -80,11 +80,11 @@ with replacing(here / "file") as temporary, temporary_folder("run", here) as run
 
 
 def test_what_a_killed_process_leaves_goes(tmp_path):
-    """While it lives it stays; the next writer removes it then, and only that."""
+    """Temporary files stay while their process lives; then the next writer removes them alone."""
     (tmp_path / ".other.tmp").write_text("of somebody else")
     process = subprocess.Popen(
         [sys.executable, "-c", KILLED, str(tmp_path)],
-        stdin=subprocess.PIPE,  # which nobody writes to or closes, so that it waits to be killed
+        stdin=subprocess.PIPE,  # nobody writes to it or closes it, so the process waits
         stdout=subprocess.PIPE,
         text=True,
         env=os.environ | {"PYTHONPATH": str(ROOT)},
@@ -110,7 +110,7 @@ def test_names_are_of_one_call(tmp_path):
 
 
 def test_publish(tmp_path):
-    """What is there is copied; what is not there is not left from before either."""
+    """A source is copied; without a source, an older target is removed."""
     (tmp_path / "source").write_text("new")
     publish(tmp_path / "source", tmp_path / "target")
     assert (tmp_path / "target").read_text() == "new"

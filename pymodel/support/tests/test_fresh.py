@@ -26,7 +26,7 @@ READ = "from edited import VALUE; print(VALUE)"
     ids=["a command", "plain Python, which takes the compiled file"],
 )
 def test_an_edit_within_the_same_second_counts(first, seen, tmp_path):
-    """Of the same size, too, and although plain Python has compiled the source before."""
+    """An edit counts although its size is the same and plain Python has compiled the source."""
     room = tmp_path / "tb"
     room.mkdir()
     environment = os.environ | {"PYTHONPATH": os.pathsep.join((str(ROOT), str(room)))}
@@ -44,7 +44,7 @@ def test_an_edit_within_the_same_second_counts(first, seen, tmp_path):
 
 
 def test_importing_changes_nothing_in_the_process():
-    """No hook, no setting, no variable: a user's own program imports the project."""
+    """A user's program can import the project: that sets no hook, no setting, no variable."""
     program = (
         "import os, sys\n"
         "def state():\n"

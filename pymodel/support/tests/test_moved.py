@@ -1,4 +1,4 @@
-"""What a user's script or adapter names goes on working from where it was, with one note."""
+"""Old names in a user's script or adapter go on working, and each prints one note."""
 
 import os
 import subprocess
@@ -24,7 +24,7 @@ def python(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess:
 
 
 def test_every_old_name_is_the_new_module(tmp_path):
-    """The same classes, so that an adapter by the old name is one; and one note for each."""
+    """Old names give the same classes, so old adapters count as adapters, with a note each."""
     lines = ["import importlib, sys"]
     for name in OLD:
         lines += [
