@@ -24,7 +24,7 @@ class Layer:
     mode: int
     tiles: int
     pixels: int
-    bank: int = 0  # that its thresholds are in
+    bank: int = 0  # the bank of its thresholds
 
 
 class Stage:

@@ -219,7 +219,7 @@ async def many_tiles_and_long_sides(dut):
 
 @cocotb.test()
 async def any_number_of_tiles(dut):
-    """The numbers of tiles take all values, and the addresses reach the highest."""
+    """Small, large and random numbers of tiles are right, and so are the highest addresses."""
     bench = SequencerBench(dut)
     await bench.start()
     core = bench.core

@@ -52,7 +52,7 @@ class ArrayAdapter(ABC):
 
     TOPLEVEL: str  # the Verilog module
     SOURCES: Sequence[str | Path]  # the Verilog files, relative to the folder of this one
-    PARAMETERS: Mapping[str, int] = {}  # of the module, where not its defaults
+    PARAMETERS: Mapping[str, int] = {}  # of the module; others keep their defaults
     CLOCK = "clk_i"  # the clock port
 
     # Of one tile, and the bits of its numbers; ours reads them from the module's parameters.
@@ -72,7 +72,7 @@ class ArrayAdapter(ABC):
         self.clock = getattr(dut, self.CLOCK)
         self.board: Scoreboard | None = None  # of the latest run
         self.watch: Watch | None = None
-        self.clock_steps = (0, 0)  # of it: the edge that ends cycle 0, and the period
+        self.clock_steps = (0, 0)  # simulator steps: the end of cycle 0, the clock period
 
     @abstractmethod
     async def reset(self) -> None:

@@ -35,7 +35,7 @@ def schedule(
     activation width) while their valid is low.
     """
     tiles, rows, cols = weights.shape
-    swap_cycle = 0  # of the tile before; from here on the shadow weights may change
+    swap_cycle = 0  # of the tile before; from this cycle on the shadow weights may change
     weights_end, acts_end = 0, 0  # first free cycle of each bus
     weight_cycles, act_cycles = [], []
     for tile in range(tiles):

@@ -30,7 +30,7 @@ class Scoreboard:
         self.place = place
         self.difference = difference
         self.received: list[int] = []
-        self.cycles: list[int] = []  # in which they came
+        self.cycles: list[int] = []  # the cycle of each received word
         self.unknown: dict[int, list[int]] = {}  # word → columns with X or Z
         self.mismatches = 0
         self.first_mismatch = ""
@@ -88,7 +88,7 @@ class Place:
     x: int
     expected: int
     got: int
-    differing: int  # how many do
+    differing: int  # number of values that differ
 
     def describe(self, core: Core, first_image: int = 0) -> str:
         """Returns the place and both values in one line; images count from `first_image`."""

@@ -109,7 +109,7 @@ class Coverage:
 
     hits: Counter[Point] = field(default_factory=Counter)
     bins: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
-    excluded: dict[Point, str] = field(default_factory=dict)  # why
+    excluded: dict[Point, str] = field(default_factory=dict)  # the reason
 
     def of(self, kind: str, module: str | None = None) -> list[Point]:
         """Returns the points of a kind that are not excluded, of one module or of all."""

@@ -79,8 +79,8 @@ DESIGNS = tuple(
 class Netlist:
     """A design as gates."""
 
-    folder: Path  # with gates.v, and <top>.v, the wrapper
-    gates: int  # of all kinds, flip-flops included, memories not
+    folder: Path  # holds gates.v, and the wrapper <top>.v
+    gates: int  # number of gates of all kinds, with flip-flops, without memories
 
     @property
     def sources(self) -> list[Path]:
@@ -94,7 +94,7 @@ class Outcome:
 
     tests: int  # cocotb tests that ran
     failed: int
-    psums: int  # of the trained layer
+    psums: int  # number of psums of the trained layer that were checked
     seconds: float
     message: str = ""  # of the first failure
 

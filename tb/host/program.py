@@ -36,7 +36,7 @@ RESULT_BYTES = 28  # of a beat in results.bin: 24 of data, and a word that marks
 class Job(NamedTuple):
     """A layer that fits into the core, and the part of a larger layer that it computes."""
 
-    batch: int  # which of the batches whose weights are sent anew
+    batch: int  # number of its batch; each batch sends the weights anew
     images: slice  # of all images
     channels: slice  # output channels
     layer: Layer
@@ -46,7 +46,7 @@ class Status(NamedTuple):
     """The numbers that the host counted."""
 
     jobs: int
-    beats: int  # of results
+    beats: int  # number of beats of results
     cycles: int  # from the first start to the last result
     counted: int  # sum of the jobs' own counts
     stalls: int
@@ -182,6 +182,7 @@ def _weights(job: Job) -> tuple[int, slice]:
 
 
 def _result_beats(layer: Layer) -> int:
+    """Returns the number of beats of a layer's results."""
     height, width = layer.output_size
     return layer.tiles(CORE)[1] * layer.images * height * width
 

@@ -50,7 +50,7 @@ class Check:
     """The results file of a command, and how one line sums it up."""
 
     name: str  # of the file, without .json
-    target: str  # of make, which writes it
+    target: str  # of make, which writes the file
     what: str
     keys: Mapping[str, Kind]  # that are needed; a list of such objects if `several`
     summary: Callable[[Any], str]
@@ -98,7 +98,7 @@ class Row(NamedTuple):
     result: str
     state: str  # "right", "wrong", "measured" or "missing"
     command: str
-    written: str  # when, or nothing
+    written: str  # time of the result, or nothing
 
 
 def brief(value: Any) -> str:

@@ -53,7 +53,7 @@ MOST_MAPS = 8  # of a layer's channels, as pictures
 
 @dataclass(frozen=True)
 class LayerRun:
-    """The layer on the array: what PyTorch says, what came out, and the closing figures."""
+    """A run of the layer on the array: its data, what came out, and its closing figures."""
 
     data: LayerData
     images: ImageSet
@@ -171,7 +171,7 @@ def run_layer(job: LayerJob) -> LayerRun:
 
 
 def predicted_cycles(model: VGG16) -> list[dict]:
-    """Returns what `make bench` measures as pymodel/hardware predicts it, a row for each layer."""
+    """Returns the rows of `make bench`, one for each layer, as pymodel/hardware predicts them."""
     network = IntegerNetwork(model)
     rows = []
     for stage, codes in zip(network.stages, captured(network, 1), strict=True):

@@ -39,10 +39,10 @@ class Recording:
     rows: int
     cols: int
     psum_width: int  # bits
-    image: int  # of the shipped ones
-    of_tiles: int  # that the layer has
+    image: int  # its number among the shipped images
+    of_tiles: int  # number of tiles that the layer has
     pixels: int  # activation vectors of a tile
-    of_pixels: int  # of the output map
+    of_pixels: int  # number of pixels of the output map
     width: int  # of the output map, in pixels
     tiles: list[Tile]
     pe: dict[str, list[list[int | None]]]  # each of PE_SIGNALS: [T][ROWS · COLS], row by row

@@ -62,9 +62,9 @@ def run_bench(
     `folder`, the waveform goes to build/waves, named by bench, `variant`, simulator and parameters.
     Sources find what they include in their folders; sources without a timescale get 1 ns / 1 ps.
 
-    Raises BenchError with the first failure: of a test, or because not all tests ran, because a
-    source does not compile (with what the compiler said), or because the simulator crashed or hung.
-    Raises InputError if the failure of the test was an InputError.
+    Raises BenchError with the first failure: a test failed, not all tests ran, a source did not
+    compile (the message says what the compiler said), or the simulator crashed or hung. Raises
+    InputError if the simulator or the sources are missing, or if a test raised one.
     """
     waves = os.environ.get("WAVES", "") not in ("", "0") if waves is None else waves
     check_simulator(simulator, waves)
@@ -79,7 +79,7 @@ def run_bench(
         arguments["compile_args"] = ["--x-initial", "unique", "--x-assign", "unique", "-Wno-fatal"]
         # The package was configured without g++'s flag for its precompiled header.
         arguments["make_args"] = ["CFG_CXXFLAGS_PCH_I=-include", "-j2"]
-        own_seed = int(seed) % 2**31 or 1  # of 31 bits; 0 would mean one of its own choice
+        own_seed = int(seed) % 2**31 or 1  # of 31 bits; with 0 Verilator would choose one itself
         arguments["plus_args"] = ["+verilator+rand+reset+2", f"+verilator+seed+{own_seed}"]
         if waves:
             arguments["plus_args"] += ["--trace", "--trace-file", f"{toplevel}.fst"]
@@ -193,6 +193,8 @@ def _bench_commands(
     parameters: dict[str, int],
     **options,
 ) -> "Commands":
+    """Returns the commands by which cocotb-test compiles and runs the tests of `module`."""
+
     def commands(build: Path) -> tuple[list[list[str]], dict[str, str]]:
         kind = getattr(cocotb_test, simulator.capitalize())
         runner = kind(

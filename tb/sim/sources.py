@@ -50,7 +50,7 @@ def with_included(sources: list[Path]) -> list[Path]:
     folders = include_folders(sources)
     headers = [header for folder in folders for header in sorted(folder.glob("*.*vh"))]
     files = list(dict.fromkeys(map(Path, (*sources, *headers))))
-    for file in files:  # which grows
+    for file in files:  # the list grows meanwhile
         for name in re.findall(rb'`include\s+"([^"\n]+)"', file.read_bytes()):
             for folder in (file.parent, *folders):
                 included = folder / os.fsdecode(name)

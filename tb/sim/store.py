@@ -150,7 +150,7 @@ class Store:
         with suppress(OSError):
             folder.rename(place)
         if not place.exists():
-            folder.rename(place)  # which says why it cannot be
+            folder.rename(place)  # raises the reason why the folder cannot be renamed
 
 
 def _text(identity: Identity) -> str:

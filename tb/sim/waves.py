@@ -1,12 +1,13 @@
-"""Waveforms: `make WAVES=1` writes that of the main job, `make waves` opens it in a viewer.
+"""Writes the files by which a viewer shows a waveform, and opens the viewer (make waves).
 
 python -m tb.sim                              # make waves: Surfer if it is installed, else GTKWave
 python -m tb.sim mismatch                     # make waves WAVE=mismatch
 python -m tb.sim --viewer gtkwave             # make waves WAVEFORM_VIEWER=gtkwave, or make gtkwave
 
-Beside a waveform lie a save file for GTKWave (.gtkw) and a command file for Surfer (.sucl), which
-show the same signals. The command file follows Surfer's documentation; it is untested, since nobody
-has opened one in Surfer yet. There, values have the default number format, and groups are dividers.
+`make WAVES=1` writes the waveform of the main job. Beside a waveform lie a save file for GTKWave
+(.gtkw) and a command file for Surfer (.sucl), which show the same signals. The command file follows
+Surfer's documentation; it is untested, since nobody has opened one in Surfer yet. In Surfer, values
+have the default number format, and groups are dividers.
 """
 
 import io
@@ -38,7 +39,7 @@ SAVE_FILES = {"surfer": ".sucl", "gtkwave": ".gtkw"}  # per viewer, the preferre
 class Watch:
     """The request for a waveform of a run; the array's adapter writes the viewers' files for it."""
 
-    waveform: str  # where it will be; the viewers' files go beside it
+    waveform: str  # its future path; the viewers' files go beside it
     stop: int = 0  # cycle after which the simulation ends, if not 0
     marker: int = -1  # time that the viewer marks, in the simulator's time steps, −1 for none
 
@@ -48,7 +49,7 @@ class Watch:
 
     @classmethod
     def of_this_run(cls) -> "Watch | None":
-        """Returns the watch that the simulator was started with, or None."""
+        """Returns the watch that this simulation was started with, or None if there is none."""
         text = os.environ.get(SETTINGS)
         return cls(**json.loads(text)) if text else None
 

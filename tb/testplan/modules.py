@@ -74,7 +74,7 @@ class Run:
     variant: str = ""  # what tells it from other runs with these parameters
     long: bool = False  # left to make verify
     measured: bool = True  # its coverage counts
-    simulators: tuple[str, ...] = ()  # those that it is for; (): all
+    simulators: tuple[str, ...] = ()  # the simulators that it runs on; (): all
 
     def __str__(self) -> str:
         """Returns a name for a test or a file."""

@@ -142,7 +142,7 @@ def test_exclusions_take_points_out():
     ],
 )
 def test_a_wrong_exclusion_is_refused(exclusion, words):
-    """A point that was reached is refused, and one that does not exist."""
+    """A point that was reached is refused, and so is one that does not exist."""
     with pytest.raises(InputError, match=words):
         exclude(united(), [Exclusion(*exclusion, "because")])
 

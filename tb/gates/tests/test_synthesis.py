@@ -49,7 +49,7 @@ def test_the_multiplier_of_lookup_tables_multiplies(act, weight):
 
 
 def test_bad_input_is_one_line(refused, tmp_path):
-    """A folder without sources is refused, and sources that do not parse."""
+    """A folder without sources is refused, and so are sources that do not parse."""
     refused(main, "--rtl", tmp_path, words=["no Verilog sources"])
     (tmp_path / "core.v").write_text("module core (input wire clk_i;\nendmodule\n")
     refused(main, "--rtl", tmp_path, words=["core.v", "syntax error"])

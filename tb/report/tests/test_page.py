@@ -335,7 +335,7 @@ def test_motion_is_reduced_where_that_is_asked_for(opened):
 
 
 def test_buttons_of_the_charts(opened):
-    """The keyboard works the theme's button and the ranges of the utilisation."""
+    """The theme's button works, by keyboard too, and so do the ranges of the utilisation."""
     page = opened(color_scheme="light")
     background = "getComputedStyle(document.body).backgroundColor"
     light = page.evaluate(background)
@@ -387,7 +387,7 @@ def test_pictures_are_the_layers(data, shipped, images):
 
 
 def test_results_in_the_page(opened):
-    """The page shows right and wrong results, the command of a missing one, and texts as texts."""
+    """The page shows right, wrong and missing results, and texts from files as plain text."""
     page = opened()
     wrong = page.inner_text("tr.wrong")
     assert "3 of 80 sums differ" in wrong

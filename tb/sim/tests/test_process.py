@@ -22,7 +22,7 @@ def run(script: str, heard=print) -> int:
 
 
 def test_lines_and_exit_code():
-    """Lines of both outputs come when they are written, also the last one without a line end."""
+    """The lines of both outputs come in order, also the last one without a line end."""
     lines = []
     assert run("echo one; echo two >&2; printf three; exit 3", lines.append) == 3
     assert lines == ["one", "two", "three"]
