@@ -14,7 +14,7 @@ from tb.testplan.parametrise import each_run
 
 
 class Stimulus(NamedTuple):
-    """What is announced in each cycle, and the psums that follow two cycles later, if any."""
+    """The pixels announced in each cycle, and the psums that follow two cycles later, if any do."""
 
     valid: np.ndarray  # bool [n]; where False, all the others are garbage
     pixel: np.ndarray  # [n]
@@ -24,12 +24,12 @@ class Stimulus(NamedTuple):
 
 
 def joined(*parts: Stimulus) -> Stimulus:
-    """One after another."""
+    """Returns the stimuli one after another, as one."""
     return Stimulus(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
 
 
 class Accumulator:
-    """The accumulator with its clock, and what each pixel's sums must be."""
+    """The accumulator with its clock, and a model of each pixel's sums."""
 
     def __init__(self, dut):
         self.dut = dut
@@ -42,13 +42,13 @@ class Accumulator:
         self.compared = 0  # finished pixels
 
     async def start(self) -> None:
-        """The clock, a reset, and the wait for the memory to be clear."""
+        """Start the clock, reset, and wait until the memory is clear."""
         cocotb.start_soon(Clock(self.dut.clk_i, 10, unit="ns").start(False))
         await self.reset()
         await self.clear()
 
     def garbage(self, n: int) -> Stimulus:
-        """Cycles without psums, and random bits on all buses."""
+        """Returns cycles without psums, with random bits on all buses."""
         return Stimulus(
             np.zeros(n, bool),
             self.rng.integers(0, 2 ** (self.pixels - 1).bit_length(), n),
@@ -58,13 +58,13 @@ class Accumulator:
         )
 
     def random_psums(self, n: int) -> np.ndarray:
-        """Any psums, many of them extreme."""
+        """Returns random psums, int [n, COLS], many of them extreme."""
         psums = self.rng.integers(self.smallest, self.largest + 1, (n, self.cols))
         edges = self.rng.choice((self.smallest, -1, 0, self.largest), psums.shape)
         return np.where(self.rng.random(psums.shape) < 0.3, edges, psums)
 
     async def reset(self, cycles: int = 1) -> None:
-        """Some cycles of reset, in which the inputs do what they like."""
+        """Hold reset for some cycles, in which the inputs are random."""
         garbage = self.garbage(cycles)
         words = pack(garbage.psums, self.psum_width)
         self.dut.rst_i.value = 1
@@ -80,11 +80,11 @@ class Accumulator:
         self.sums[:] = 0
 
     async def clear(self, cycles: int | None = None) -> None:
-        """The cycles after a reset in which the memory is cleared, or some of them."""
+        """Wait while the memory is cleared after a reset, or for some of those cycles only."""
         await self.play(self.garbage(self.pixels if cycles is None else cycles), ready=0, drain=0)
 
     def expected(self, stimulus: Stimulus) -> dict[int, int]:
-        """Adds up the stimulus; the words that must leave, by the cycle in which they do."""
+        """Add up the stimulus; returns the words that must leave, by the cycle in which they do."""
         cycles, sums = [], [np.zeros(self.cols, np.int64)]
         for cycle in np.flatnonzero(stimulus.valid).tolist():
             held = self.sums[stimulus.pixel[cycle]]  # a view
@@ -99,7 +99,7 @@ class Accumulator:
     async def play(self, stimulus: Stimulus, ready: int = 1, drain: int = 3) -> None:
         """Play a stimulus, then `drain` cycles of garbage; all outputs are checked in each cycle.
 
-        Fewer than 3 cycles, and psums that were announced never come.
+        With fewer than 3 cycles of garbage, psums that were announced never come.
         """
         expected = self.expected(stimulus)
         announced = joined(stimulus, self.garbage(drain))
@@ -129,7 +129,7 @@ class Accumulator:
             await RisingEdge(dut.clk_i)
 
     async def finish_all(self) -> None:
-        """Finish every pixel, and so see what each of them holds."""
+        """Finish every pixel, which shows what each of them holds."""
         before = self.compared
         order = self.rng.permutation(self.pixels)
         ones = np.ones(self.pixels, bool)
@@ -137,7 +137,7 @@ class Accumulator:
         assert self.compared == before + self.pixels
 
     def random(self, n: int, density: float, finals: float, reuse: float) -> Stimulus:
-        """Random pixels, some of them that of 1 to 6 cycles ago, whether valid or garbage.
+        """Returns random pixels, some of them those of 1 to 6 cycles before, valid or garbage.
 
         Three in ten have no psums.
         """
@@ -155,7 +155,7 @@ class Accumulator:
 
 @cocotb.test()
 async def random_pixels(dut):
-    """Random ones, often the same again, finished or not, with psums or none."""
+    """Pixels are random, often the same again, finished or not, with psums or without."""
     bench = Accumulator(dut)
     await bench.start()
     for density, finals in itertools.product((0.3, 0.7, 1.0), (0.1, 0.5)):
@@ -166,7 +166,7 @@ async def random_pixels(dut):
 
 @cocotb.test()
 async def the_same_pixel_again(dut):
-    """After 1 to 6 cycles, in which others come; either visit final or not, with psums or none."""
+    """A pixel comes again after 1 to 6 cycles with others; both visits are final or not."""
     bench = Accumulator(dut)
     await bench.start()
     flags = itertools.product((False, True), repeat=4)
@@ -183,7 +183,7 @@ async def the_same_pixel_again(dut):
 
 @cocotb.test()
 async def whole_tiles(dut):
-    """As the core works: every pixel in order, three times, the last one final; three tiles."""
+    """Tiles come as in the core: every pixel in order, three times, the last time final."""
     bench = Accumulator(dut)
     await bench.start()
     n = 9 * bench.pixels
@@ -196,7 +196,7 @@ async def whole_tiles(dut):
 
 @cocotb.test()
 async def the_largest_and_the_smallest_sum(dut):
-    """Every other lane goes to the one end of the range, the rest to the other; then reversed."""
+    """Every second lane goes to one end of the range, the others to the other; then reversed."""
     bench = Accumulator(dut)
     await bench.start()
     ends = np.where(np.arange(bench.cols) % 2, 1, -1) * 2 ** (bench.sum_width - 1)
@@ -214,7 +214,7 @@ async def the_largest_and_the_smallest_sum(dut):
 
 @cocotb.test()
 async def reset_clears_everything(dut):
-    """PIXELS cycles after any reset it is ready; no sum from before is left or comes out."""
+    """The accumulator is ready PIXELS cycles after any reset; no sum from before is left."""
     bench = Accumulator(dut)
     await bench.start()
     for cut in range(1, 9):  # what is under way in the reset
@@ -229,7 +229,7 @@ async def reset_clears_everything(dut):
 
 @cocotb.test()
 async def places_are_cleared_in_order(dut):
-    """A zero for each place of the memory, from the first on, one a cycle."""
+    """Each place of the memory gets a zero, from the first on, one in each cycle."""
     bench = Accumulator(dut)
     await bench.start()
     await bench.reset()

@@ -1,4 +1,4 @@
-"""The pixels of each tile, in order, with their activations; and waiting for the output."""
+"""The address generator walks the pixels of each tile in order, and waits for the output."""
 
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
@@ -14,7 +14,7 @@ PERIOD = 10  # ns
 
 
 class Map(NamedTuple):
-    """What all tiles of a layer share."""
+    """The inputs that all tiles of a layer share."""
 
     width: int
     out_width: int
@@ -25,7 +25,7 @@ class Map(NamedTuple):
 
 
 class Tile(NamedTuple):
-    """What the sequencer says about a tile."""
+    """The inputs that the sequencer gives for a tile."""
 
     act_address: int
     pixel: int
@@ -37,7 +37,7 @@ class Tile(NamedTuple):
 
 
 def walk(layer: Map, tile: Tile) -> Iterator[dict[str, int]]:
-    """The outputs for each pixel, of 16 bits; the address only of those inside."""
+    """Yields the outputs for each pixel, of 16 bits; only pixels inside the map have an address."""
     for image in range(layer.images):
         for row in range(tile.rows):
             for col in range(tile.cols):
@@ -54,7 +54,7 @@ def walk(layer: Map, tile: Tile) -> Iterator[dict[str, int]]:
 
 
 def random_tile(rng, layer: Map) -> Tile:
-    """Any tile of a layer; the larger, the rarer."""
+    """Returns a random tile of a layer; large ones are rare."""
     rows = int(rng.integers(1, rng.choice([1, 2, 5, 9]) + 1))
     cols = int(rng.integers(1, min(layer.out_width, rng.choice([1, 3, 9, 20])) + 1))
     return Tile(
@@ -69,7 +69,7 @@ def random_tile(rng, layer: Map) -> Tile:
 
 
 def random_map(rng) -> Map:
-    """Any layer."""
+    """Returns the map of a random layer."""
     width, out_width = rng.integers(1, rng.choice([2, 10, 255]) + 1, 2).tolist()
     images = int(rng.integers(1, rng.choice([1, 2, 6]) + 1))
     return Map(
@@ -78,7 +78,7 @@ def random_map(rng) -> Map:
 
 
 class WalkerBench:
-    """`address_generator` with a clock and a model of what is left to walk."""
+    """The module `address_generator` with a clock and a model of what is left to walk."""
 
     def __init__(self, dut):
         self.dut = dut
@@ -95,7 +95,7 @@ class WalkerBench:
         self.dut.rst_i.value = 0
 
     def change(self, layer: Map) -> None:
-        """To another layer, when nothing is left of the one before."""
+        """Change to another layer when nothing is left of the one before."""
         self.layer = layer
         for name, value in layer._asdict().items():
             if name != "stride":
@@ -103,15 +103,15 @@ class WalkerBench:
         self.dut.stride2_i.value = layer.stride == 2
 
     def ready(self, reservable: bool) -> bool:
-        """Whether nothing is left after this cycle."""
+        """Returns whether nothing is left after this cycle."""
         return not self.left or (len(self.left) == 1 and self.goes_on(reservable))
 
     def goes_on(self, reservable: bool) -> bool:
-        """Whether there is a pixel, and it need not wait."""
+        """Returns whether there is a pixel that need not wait."""
         return bool(self.left) and (reservable or not self.left[0]["final_o"])
 
     async def cycle(self, reservable: bool, tile: Tile | None = None, reset: bool = False) -> None:
-        """One cycle, perhaps with a tile to take; the outputs are right in it."""
+        """Run one cycle, perhaps with a tile to take, and compare all outputs with the model."""
         dut = self.dut
         dut.reservable_i.value = reservable
         dut.take_i.value = tile is not None
@@ -142,7 +142,10 @@ class WalkerBench:
             self.left = []
 
     async def run(self, tiles: Sequence[Tile], hurry: float, free: float) -> None:
-        """Walk tiles: taken and let go on with these probabilities in each cycle."""
+        """Walk tiles; each is taken, and may go on, with a probability in each cycle.
+
+        The probabilities are `hurry` and `free`.
+        """
         for tile in tiles:
             taken = False
             while not taken:
@@ -151,7 +154,10 @@ class WalkerBench:
                 await self.cycle(reservable, tile if taken else None)
 
     async def finish(self, free: float = 1.0) -> None:
-        """Walk the rest, and nothing follows. Let go on with this probability in each cycle."""
+        """Walk the rest without a new tile.
+
+        It may go on with probability `free` in each cycle.
+        """
         while self.left:
             await self.cycle(bool(self.rng.random() < free))
         for _ in range(5):
@@ -160,7 +166,7 @@ class WalkerBench:
 
 @cocotb.test()
 async def random_tiles(dut):
-    """Tiles of random layers, one right after the other or with gaps, with a slow output."""
+    """Tiles of random layers follow at once or after gaps, with a slow output."""
     bench = WalkerBench(dut)
     await bench.start()
     for hurry, free in ((1, 1), (0.5, 1), (1, 0.5), (0.5, 0.1)):
@@ -173,7 +179,7 @@ async def random_tiles(dut):
 
 @cocotb.test()
 async def largest_counts(dut):
-    """All columns and rows that 9 bits count, more than 256 images, and the highest addresses."""
+    """The tile has all columns and rows of 9 bits, over 256 images, and the highest addresses."""
     bench = WalkerBench(dut)
     await bench.start()
     for layer, tile in (
@@ -192,7 +198,7 @@ async def largest_counts(dut):
 
 @cocotb.test()
 async def counts_of_two_bits(dut):
-    """One or two more than a power of two is not taken for one or two."""
+    """A count that is one or two more than a power of two is not taken for one or two."""
     bench = WalkerBench(dut)
     await bench.start()
     for bit in range(1, 16):
@@ -213,7 +219,7 @@ async def counts_of_two_bits(dut):
 
 @cocotb.test()
 async def as_many_images_as_bits(dut):
-    """65,534 images of one to three pixels: a pixel in each cycle, then nothing."""
+    """65,534 images of one to three pixels give a pixel in each cycle, then nothing."""
     bench = WalkerBench(dut)
     await bench.start()
     images = 2**16 - 2
@@ -229,7 +235,7 @@ async def as_many_images_as_bits(dut):
 
 @cocotb.test()
 async def a_single_pixel_waits(dut):
-    """A finished pixel waits, and stays, until there is place; another one never waits."""
+    """A finished pixel waits, and stays, until there is a place; no other pixel ever waits."""
     bench = WalkerBench(dut)
     await bench.start()
     bench.change(Map(1, 1, 1, 1, 1, 1))
@@ -242,7 +248,7 @@ async def a_single_pixel_waits(dut):
 
 @cocotb.test()
 async def reset_ends_a_walk(dut):
-    """After reset nothing is left of a tile, nor of one that came with it."""
+    """After reset nothing is left of a tile, nor of one that came together with the reset."""
     bench = WalkerBench(dut)
     await bench.start()
     for number in range(20):

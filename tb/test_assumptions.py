@@ -1,7 +1,7 @@
-"""What the proofs assume of the modules around a module holds in the core while layers run.
+"""Assumptions that a module's proofs make about its neighbours hold in the core as layers run.
 
-The assumptions of tb/formal/properties become checks at each rising edge. With them the core runs
-random layers: so proofs that are right each for itself do also fit together.
+The assumptions of tb/formal/properties become checks at each rising edge, while the core runs
+random layers. So proofs that are right each for itself do also fit together.
 """
 
 import re
@@ -50,9 +50,10 @@ IN_CORE = {
 
 
 def checked(module: str, rtl: Path) -> str:
-    """The source of a module of the core, with checks; a violation ends the simulation.
+    """Returns the source of a module of the core with checks; a violation ends the simulation.
 
-    For Verilator: in Icarus an expression does not follow what its functions read besides.
+    It is for Verilator: in Icarus, an expression does not follow the signals that its functions
+    read.
     """
     text, checks = bound(module, rtl), dict(IN_CORE) if module == "core" else {}
     found = statements(module) if (PROPERTIES / f"{module}.sv").exists() else []
@@ -79,7 +80,7 @@ def checked(module: str, rtl: Path) -> str:
 
 
 def run(folder: Path, rtl: Path = RTL) -> None:
-    """Random layers through a core with checks; BenchError if one is violated."""
+    """Run random layers through a core with checks; raises BenchError if one is violated."""
     sources = []
     for module in sorted({"core"} | inside("core", rtl)):
         sources.append(folder / f"{module}.v")
@@ -100,7 +101,7 @@ def test_what_is_assumed_holds(tmp_path):
 
 
 def test_what_is_violated_is_named(tmp_path, caplog):
-    """A module that does not keep what its neighbour assumes."""
+    """A module does not keep what its neighbour assumes, and the check is named."""
     fault = ("row_taps_o <= row_taps_2;", "row_taps_o <= 7'h7f;")
     rtl = faulty_rtl(tmp_path, "geometry.v", fault)
     with pytest.raises(BenchError):

@@ -1,4 +1,4 @@
-"""Packets into two banks: where each beat goes, when the stream waits, order, lengths, reset."""
+"""Packets go into two banks: each beat's place, waiting, order, lengths, release and reset."""
 
 import itertools
 from collections import Counter, deque
@@ -12,7 +12,7 @@ from tb.testplan.parametrise import each_run
 
 
 class Banks:
-    """The module with its clock, and what it must know."""
+    """The module with its clock, and a model of the banks."""
 
     def __init__(self, dut):
         self.dut = dut
@@ -22,24 +22,24 @@ class Banks:
         self.forget()
 
     def forget(self) -> None:
-        """Nothing has come, and bank 0 is the first to fill."""
+        """Set the model to: nothing has come, and bank 0 is the first to fill."""
         self.packets = deque()  # (bank, length), the oldest first
         self.bank = 0
         self.beats = 0
 
     async def start(self) -> None:
-        """The clock, and a reset."""
+        """Start the clock and reset."""
         cocotb.start_soon(Clock(self.dut.clk_i, 10, unit="ns").start(False))
         await self.reset()
 
     def drive(self, valid: bool, last: bool, release: bool) -> None:
-        """The inputs of a cycle."""
+        """Set the inputs of a cycle."""
         self.dut.tvalid_i.value = valid
         self.dut.tlast_i.value = last
         self.dut.release_i.value = release
 
     async def reset(self, *inputs: bool) -> None:
-        """One cycle with these inputs, by default random ones."""
+        """Hold reset for one cycle with these inputs, by default random ones."""
         self.dut.rst_i.value = 1
         self.drive(*(inputs or (self.rng.random(3) < 0.5).tolist()))
         await RisingEdge(self.dut.clk_i)
@@ -47,7 +47,7 @@ class Banks:
         self.forget()
 
     def outputs(self, valid: bool) -> dict[str, int]:
-        """The outputs that are defined in this cycle."""
+        """Returns the outputs that are defined in this cycle."""
         ready = len(self.packets) < 2
         write = valid and ready and self.beats < self.words
         outputs = {"tready_o": ready, "write_o": write, "full_o": bool(self.packets)}
@@ -58,7 +58,10 @@ class Banks:
         return outputs
 
     async def step(self, valid: bool, last: bool, release: bool) -> bool:
-        """One cycle, all outputs checked; whether a beat was taken. Releases only what is there."""
+        """Run one cycle and check all outputs; returns whether a beat was taken.
+
+        Only a packet that is there is released.
+        """
         release = release and bool(self.packets)
         self.drive(valid, last, release)
         await ReadOnly()
@@ -83,7 +86,10 @@ class Banks:
         return taken
 
     async def send(self, length: int, gaps: float = 0.0, release: float = 0.0) -> None:
-        """A packet, with so many idle cycles; releases with such a chance in each cycle."""
+        """Send a packet, with idle cycles and releases in between.
+
+        `gaps` and `release` are their probabilities in each cycle.
+        """
         rng = self.rng
         for beat in range(length):
             while rng.random() < gaps:
@@ -92,7 +98,7 @@ class Banks:
                 pass
 
     async def release_all(self) -> None:
-        """Until none is left; one more cycle to see that."""
+        """Release every packet, and run one more cycle to see that none is left."""
         while self.packets:
             await self.step(False, True, True)
         await self.step(False, True, False)
@@ -100,7 +106,7 @@ class Banks:
 
 @cocotb.test()
 async def random_packets(dut):
-    """Lengths around the edges, gaps, releases now and then; every situation must have occurred."""
+    """Lengths around the edges, gaps, rare releases: every situation must have occurred."""
     banks = Banks(dut)
     await banks.start()
     words = min(banks.words, 40)  # a larger bank is filled by the next test
@@ -116,7 +122,7 @@ async def random_packets(dut):
 
 @cocotb.test()
 async def lengths_around_a_bank(dut):
-    """Just short of a bank, exactly a bank, and more, where writes stop and the length stays."""
+    """Packets are around as long as a bank; of a longer one, writes stop and the length stays."""
     banks = Banks(dut)
     await banks.start()
     for length in (banks.words - 1, banks.words, banks.words + 1, banks.words + 40, 1):
@@ -133,7 +139,7 @@ async def lengths_around_a_bank(dut):
 
 @cocotb.test()
 async def both_full(dut):
-    """The stream waits until one is released, and may go on in the very next cycle."""
+    """The stream waits until a bank is released, and may go on in the very next cycle."""
     banks = Banks(dut)
     await banks.start()
     for _ in range(3):  # both banks are the older one at some time
@@ -151,7 +157,7 @@ async def both_full(dut):
 
 @cocotb.test()
 async def release_with_the_last_beat(dut):
-    """A bank is released in the cycle in which the other's packet ends: of one beat, of more."""
+    """A bank is released in the cycle in which the packet in the other one ends."""
     banks = Banks(dut)
     await banks.start()
     await banks.send(3)
@@ -167,7 +173,7 @@ async def release_with_the_last_beat(dut):
 
 @cocotb.test()
 async def reset_in_the_middle_forgets_everything(dut):
-    """Whatever was full, half full, ended or released with the reset: bank 0 begins at word 0."""
+    """After any reset, whatever was there before, bank 0 begins at word 0."""
     banks = Banks(dut)
     await banks.start()
     cases = list(itertools.product((0, 1), (0, 1, 2), (0, 1, 2), *[(False, True)] * 3))

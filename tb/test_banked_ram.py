@@ -1,4 +1,4 @@
-"""Two banks that never meet: each has all its words, and a write stays in its own bank."""
+"""Each of two banks has all its words, and a write to one bank never changes the other."""
 
 import cocotb
 
@@ -7,10 +7,10 @@ from tb.testplan.parametrise import each_run
 
 
 class BankedMemory(Memory):
-    """The same with places of a bank and an address."""
+    """The memory of test_ram.py, with places of a bank and an address."""
 
     def all_places(self) -> list:
-        """Every place that exists."""
+        """Returns every place that exists."""
         words = int(self.dut.WORDS.value)
         return [(bank, address) for bank in range(2) for address in range(words)]
 
@@ -23,7 +23,7 @@ class BankedMemory(Memory):
 
 @cocotb.test()
 async def random_traffic(dut):
-    """Both ports at once, on the edges of both banks and on one address in either bank."""
+    """Both ports work at once, on the edges of both banks and on one address in both."""
     memory = BankedMemory(dut)
     words = len(memory.places) // 2
     addresses = {0, words // 2, words - 1, 2 ** ((words - 1).bit_length() - 1)}
@@ -33,7 +33,7 @@ async def random_traffic(dut):
 
 @cocotb.test()
 async def one_fills_while_the_other_is_read(dut):
-    """In every cycle a word of one bank is written and that of the other is read; then all are."""
+    """Each cycle writes a word of one bank and reads one of the other; then all words are read."""
     memory = BankedMemory(dut)
     await memory.start()
     words = int(dut.WORDS.value)

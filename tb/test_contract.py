@@ -1,4 +1,4 @@
-"""The timing diagrams in rtl/README.md, cycle by cycle against the RTL."""
+"""The timing diagrams in rtl/README.md agree with the RTL, cycle by cycle."""
 
 import re
 from collections.abc import Iterator
@@ -34,20 +34,20 @@ LANE_WIDTHS = {"weight_i": 4, "act_i": 4, "psum_o": 16}
 
 
 def diagrams(top: str) -> list[dict[str, list[str]]]:
-    """Each diagram: signal name → one word a cycle."""
+    """Returns each diagram as: signal name → one word for each cycle."""
     text = (RTL / "README.md").read_text()
     blocks = re.findall(rf"```timing {top}\n(.*?)```", text, re.DOTALL)
     return [{line.split()[0]: line.split()[1:] for line in b.splitlines()} for b in blocks]
 
 
 def cycles(diagram: dict[str, list[str]]) -> Iterator[dict[str, str]]:
-    """One dictionary a cycle: signal → word."""
+    """Yields one dictionary for each cycle: signal → word."""
     for words in zip(*diagram.values(), strict=True):
         yield dict(zip(diagram, words, strict=True))
 
 
 def value(signal: str, word: str) -> int:
-    """The integer on the bus that a word of a diagram stands for."""
+    """Returns the integer on the bus that a word of a diagram stands for."""
     if signal in LANE_WIDTHS:
         return pack([[int(lane) for lane in word.split(",")]], LANE_WIDTHS[signal])[0]
     return int(word)
@@ -82,7 +82,7 @@ async def diagrams_hold(dut):
 
 @pytest.mark.parametrize("top", DIAGRAMS)
 def test_diagrams_are_whole(top):
-    """As many as there should be, every signal in every cycle, outputs in each."""
+    """There are as many as there should be, and each has every signal in every cycle."""
     found = diagrams(top)
     assert len(found) == DIAGRAMS[top]
     for diagram in found:

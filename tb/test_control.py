@@ -1,4 +1,4 @@
-"""The core's state, counters and error code against a model, cycle by cycle."""
+"""The core's state, counters and error code agree with a model in every cycle."""
 
 from collections import Counter
 
@@ -28,14 +28,14 @@ ENDED, RESTARTED, PRIMED, SETTLED = 3, 5, 8, 9
 
 
 class Model:
-    """What control.v does; `outputs` for a cycle, then `step` to the next."""
+    """The model of control.v: `outputs` gives those of a cycle, `step` goes on to the next."""
 
     def __init__(self):
         self.state, self.settling = "idle", 0
         self.done = self.error = self.cycles = self.stalls = 0
 
     def events(self, inputs: dict[str, int]) -> set[str]:
-        """What happens in this cycle."""
+        """Returns the names of the events in this cycle."""
         events = set()
         if inputs["start_i"]:
             if self.state != "idle" or self.settling < SETTLED:
@@ -51,7 +51,7 @@ class Model:
         return events
 
     def outputs(self, inputs: dict[str, int]) -> dict[str, int]:
-        """All outputs."""
+        """Returns all outputs in this cycle."""
         idle, events = self.state == "idle", self.events(inputs)
         return {
             "hold_o": idle and self.settling < SETTLED,
@@ -69,7 +69,7 @@ class Model:
         }
 
     def step(self, inputs: dict[str, int]) -> None:
-        """A cycle with these inputs is over."""
+        """Go on to the next cycle."""
         events, idle = self.events(inputs), self.state == "idle"
         limit = SETTLED if idle and "drop" not in events else ENDED
         self.settling = 0 if inputs["change_i"] else min(self.settling + 1, limit)
@@ -101,7 +101,7 @@ class Model:
 
 
 class ControlBench:
-    """`control` with a clock and its model."""
+    """The module `control` with a clock and its model."""
 
     def __init__(self, dut):
         self.dut = dut
@@ -116,7 +116,10 @@ class ControlBench:
         await RisingEdge(self.dut.clk_i)
 
     async def cycle(self, compare: bool = True, **inputs: int) -> dict[str, int]:
-        """One cycle with these inputs (without their _i), the others 0; the outputs, compared."""
+        """Run one cycle with these inputs (without their _i, the others 0); returns the outputs.
+
+        With `compare`, they must be those of the model.
+        """
         values = {name: inputs.get(name[:-2], 0) for name in INPUTS}
         for name, value in values.items():
             getattr(self.dut, name).value = value
@@ -135,20 +138,23 @@ class ControlBench:
         return found
 
     async def cycles(self, count: int, **inputs: int) -> list[dict[str, int]]:
-        """So many alike; the outputs of each."""
+        """Run `count` cycles with the same inputs; returns the outputs of each."""
         return [await self.cycle(**inputs) for _ in range(count)]
 
     async def settle(self) -> None:
-        """Until a start may come."""
+        """Run cycles until a start may come."""
         await self.cycles(SETTLED)
 
     async def status(self) -> tuple[int, int, Error]:
-        """busy, done and error after the last cycle; takes one more."""
+        """Returns busy, done and error after the last cycle; this takes one more cycle."""
         found = await self.cycle()
         return found["busy_o"], found["done_o"], Error(found["error_o"])
 
     async def run_layer(self, wait: int = 0, run: int = 1, waiting: int = 0) -> None:
-        """Start, wait for packets, run; wait for the output before the last beat."""
+        """Start a layer, wait for packets for `wait` cycles, and run it for `run` cycles.
+
+        It waits for the output for `waiting` cycles before the last beat.
+        """
         if wait:
             await self.cycle(start=1)
             await self.cycles(wait - 1)
@@ -162,7 +168,7 @@ class ControlBench:
 
 @cocotb.test()
 async def random_inputs(dut):
-    """Every output in every cycle, whatever comes."""
+    """Every output is right in every cycle for random inputs."""
     bench = ControlBench(dut)
     await bench.start()
     rng = random_generator()
@@ -191,7 +197,7 @@ async def random_inputs(dut):
 
 
 async def expect_settling(bench: ControlBench, since: int = 0) -> None:
-    """Hold, restart and prime, from `since` cycles after a change on."""
+    """Check hold, restart and prime, from `since` cycles after a change on."""
     found = await bench.cycles(SETTLED + 3)
     for name, high in (
         ("hold_o", range(SETTLED)),
@@ -204,7 +210,10 @@ async def expect_settling(bench: ControlBench, since: int = 0) -> None:
 
 @cocotb.test()
 async def settling(dut):
-    """After reset, after a change, also one while settling, and after a layer, dropped or run."""
+    """The core settles after reset, after a change, also while settling, and after a layer.
+
+    The layer may have run to its end or been dropped.
+    """
     bench = ControlBench(dut)
     await bench.start()
     await expect_settling(bench)
@@ -225,7 +234,7 @@ async def settling(dut):
 
 @cocotb.test()
 async def change_while_busy(dut):
-    """However late before a layer's end: all of it settles."""
+    """However late before a layer's end the change comes, all of it settles."""
     bench = ControlBench(dut)
     await bench.start()
     for cycles in range(2 * ENDED):
@@ -242,7 +251,7 @@ async def change_while_busy(dut):
 
 @cocotb.test()
 async def start_with_an_error(dut):
-    """Nothing runs, whatever is there; the error says why, the counters and done stay."""
+    """No layer runs whatever is there; the error says why, and the counters and done stay."""
     bench = ControlBench(dut)
     await bench.start()
     await bench.settle()
@@ -260,7 +269,7 @@ async def start_with_an_error(dut):
 
 @cocotb.test()
 async def start_while_busy(dut):
-    """Refused with its error, waiting or running; the layer goes on, and is done at its end."""
+    """The start is refused with its error; the layer goes on, and is done at its end."""
     bench = ControlBench(dut)
     await bench.start()
     await bench.settle()
@@ -278,7 +287,7 @@ async def start_while_busy(dut):
 
 @cocotb.test()
 async def packets_of_another_length(dut):
-    """Dropped once, at the start or later; nothing runs, and the next layer does."""
+    """Packets of a wrong length are dropped once; the next layer runs, but not this one."""
     bench = ControlBench(dut)
     await bench.start()
     for wait in range(4):
@@ -295,7 +304,7 @@ async def packets_of_another_length(dut):
 
 @cocotb.test()
 async def clear(dut):
-    """Clears done and error; a start that is accepted does so, too."""
+    """A clear resets done and error; a start that is accepted does so, too."""
     bench = ControlBench(dut)
     await bench.start()
     await bench.settle()
@@ -316,7 +325,7 @@ async def clear(dut):
 
 @cocotb.test()
 async def counters(dut):
-    """From the write, a cycle before the start, to the last beat; waiting for packets or output."""
+    """The counters run from the write of the start to the last beat, waiting times included."""
     bench = ControlBench(dut)
     await bench.start()
     for wait, run, waiting in ((0, 1, 0), (3, 1, 0), (0, 9, 4), (300, 600, 300)):
@@ -333,7 +342,7 @@ async def counters(dut):
 
 @cocotb.test()
 async def reset_in_every_state(dut):
-    """After one cycle of reset it is as at the beginning, whatever comes with the reset."""
+    """After one cycle of reset the state is the first one, whatever comes with the reset."""
     bench = ControlBench(dut)
     await bench.start()
     for steps, last in (
@@ -359,11 +368,12 @@ async def reset_in_every_state(dut):
 
 @cocotb.test()
 async def a_start_waits_for_its_tile(dut):
-    """However early after a layer's end a start is written: it runs the tile primed since then.
+    """However soon after a layer's end a start is written, its layer gets the tile primed since.
 
-    Or it is refused, since a layer was running. The registers take a write in the first cycle
-    without hold; the start comes a cycle later. What control is told about packets is a cycle old:
-    wrong ones are still there a cycle after they were dropped, and must not be dropped twice.
+    The start may also be refused, since a layer was running. The registers take a write in the
+    first cycle without hold; the start comes a cycle later. What control knows about packets is a
+    cycle old: wrong ones are still there a cycle after they were dropped, and must not be dropped
+    twice.
     """
     bench = ControlBench(dut)
     await bench.start()

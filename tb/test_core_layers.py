@@ -1,4 +1,4 @@
-"""The trained network's layers through the core: real weights, real activations, exact."""
+"""The trained network's layers run through the core with real weights and activations, exactly."""
 
 import json
 import os
@@ -26,7 +26,10 @@ from tb.testplan.modules import SIMULATORS, TRAINED_LAYER, TRAINED_REPORT
 
 @cocotb.test()
 async def trained_layer(dut):
-    """Whole: sums, which give the next layer's captured input, and codes; or a tile, after ReLU."""
+    """A layer runs whole (sums, then codes) or as one tile (after ReLU), and is exact.
+
+    The sums of a whole layer give the next layer's captured input.
+    """
     job = json.loads(os.environ[TRAINED_LAYER])
     torch.set_num_threads(1)
     model, _ = load_checkpoint()
@@ -37,7 +40,10 @@ async def trained_layer(dut):
 
 
 async def whole(bench: CoreBench, model: nn.Module, images: torch.Tensor, name: str) -> dict:
-    """Every sum and every code of a layer; where the float network has another code is counted."""
+    """Check every sum and every code of a layer; returns the counts.
+
+    Codes that differ from those of the float network are counted.
+    """
     seen = capture(model, images, name)
     data = layer_data(seen)
     codes, weights = data.activation_codes, data.weight_codes
@@ -67,7 +73,7 @@ async def whole(bench: CoreBench, model: nn.Module, images: torch.Tensor, name: 
 
 
 async def tile(bench: CoreBench, model: nn.Module, images: torch.Tensor, name: str) -> dict:
-    """The last input tile and the last output tile of a layer."""
+    """Check the last input tile and the last output tile of a layer; returns the counts."""
     convolution = find_layer(model, name)
     seen = []
     hook = convolution.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
@@ -83,7 +89,7 @@ async def tile(bench: CoreBench, model: nn.Module, images: torch.Tensor, name: s
 
 
 def shape(codes: torch.Tensor, weights: torch.Tensor, mode: Mode) -> Layer:
-    """The layer of these codes [N, C_in, H, W] and weights [C_out, C_in, 3, 3], padded by 1."""
+    """Returns the layer of codes [N, C_in, H, W] and weights [C_out, C_in, 3, 3], padded by 1."""
     return Layer(*codes.shape[2:], *weights.shape[1::-1], images=len(codes), mode=mode)
 
 

@@ -1,4 +1,4 @@
-"""Random layers through the core, half of them with pauses on all AXI channels, against PyTorch."""
+"""Random layers run through the core and agree with PyTorch; half have pauses on all channels."""
 
 import os
 
@@ -17,7 +17,7 @@ LAYERS = 30  # of each part
 
 @cocotb.test()
 async def random_layers(dut):
-    """Any geometry and extreme data; every other layer with pauses on all nine AXI channels."""
+    """Layers have any geometry and extreme data; every second one has pauses on nine channels."""
     part = int(os.environ[PART])
     rng = np.random.default_rng([cocotb.RANDOM_SEED, part])
     bench = await started(dut)

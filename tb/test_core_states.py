@@ -1,6 +1,6 @@
-"""The core in every state: every kernel, stride and padding; stalls, resets, layers back to back.
+"""The core is right in every state: all kernels, strides and paddings, stalls, resets, and more.
 
-What these tests are for they bring about on purpose; tb/components/cover_points.py sees to it.
+Each test brings about on purpose what it is for; tb/components/cover_points.py counts that it did.
 """
 
 import itertools
@@ -34,19 +34,19 @@ PATIENCE = 3000  # cycles within which every state comes
 
 
 def tiled(core: Core, side: tuple[int, int], **changes) -> Layer:
-    """Two input and two output tiles of a 1 × 1 kernel, in mode CODES."""
+    """Returns a layer of two input and two output tiles, with a 1 × 1 kernel, in mode CODES."""
     layer = Layer(*side, 2 * core.rows, 2 * core.cols, 1, padding=0, mode=Mode.CODES)
     return replace(layer, **changes)
 
 
 def short_test(function):
-    """A cocotb test that fails when the core hangs."""
+    """Returns a cocotb test that fails when the core hangs."""
     return cocotb.test(timeout_time=1, timeout_unit="ms")(function)
 
 
 @short_test
 async def every_kernel_stride_and_padding(dut):
-    """Each on the smallest map that it fits, or one more; cycles as the model says."""
+    """Each runs on the smallest map that it fits, or one more; cycles are those of the model."""
     bench = await started(dut)
     rng = random_generator()
     rows, cols = bench.core.rows, bench.core.cols
@@ -62,9 +62,9 @@ async def every_kernel_stride_and_padding(dut):
 
 @short_test
 async def memories_to_the_last_word(dut):
-    """As many activations, pixels, weights and thresholds as fit, and as many output tiles.
+    """A layer fills each memory to its last word, and has as many output tiles as there can be.
 
-    Before them, in both banks, packets that are a word shorter, all of which are dropped.
+    Before it come packets that are a word shorter, in both banks, all of which are dropped.
     """
     bench = await started(dut)
     rng = random_generator()
@@ -94,7 +94,7 @@ async def memories_to_the_last_word(dut):
 
 @short_test
 async def any_words_in_the_registers(dut):
-    """Layers of which some numbers can be anything are refused as the definition says, or fit."""
+    """Layers with random words in some registers are refused as the definition says, or run."""
     bench = await started(dut)
     rng = random_generator()
     core = bench.core
@@ -133,7 +133,7 @@ async def any_words_in_the_registers(dut):
 
 @short_test
 async def any_address_and_privilege(dut):
-    """Bytes of an address and protection bits do not count; without a register it is SLVERR."""
+    """Bytes of an address and protection bits do not count; no register there means SLVERR."""
     bench = await started(dut)
     write_if, read_if = bench.registers.write_if, bench.registers.read_if
     word = 0x1234_5678
@@ -160,13 +160,13 @@ async def any_address_and_privilege(dut):
 
 
 def shapes(core: Core) -> tuple[Layer, ...]:
-    """A layer that the FIFO cannot hold; and one of many tiles so short that the array waits."""
+    """Returns a layer that the FIFO cannot hold, and one whose short tiles make the array wait."""
     short = tiled(core, (1, 2), out_channels=8 * core.cols, mode=Mode.SUMS)
     return tiled(core, (7, 7)), short
 
 
 async def until(dut, condition) -> None:
-    """Wait until `condition()` holds where the clock falls."""
+    """Wait until `condition()` holds where the clock falls; fails if that takes too long."""
     for _ in range(PATIENCE):
         await FallingEdge(dut.clk_i)
         if condition():
@@ -175,7 +175,7 @@ async def until(dut, condition) -> None:
 
 
 def load(bench: CoreBench, data, times: int, streams=cover_points.STREAMS) -> None:
-    """Queue the packets of a layer for these streams, so many times."""
+    """Queue the packets of a layer for these streams, `times` times."""
     for _ in range(times):
         bench.load(
             *(
@@ -187,10 +187,10 @@ def load(bench: CoreBench, data, times: int, streams=cover_points.STREAMS) -> No
 
 @short_test
 async def stalls_in_every_state(dut):
-    """Input streams that wait or are waited for, a slow output and answers nobody takes.
+    """Streams wait or are waited for, the output is slow, and answers are not taken.
 
-    Three packets of each stream: two fill the banks, the third one waits. Whichever stream comes
-    last, the layers are right.
+    There are three packets of each stream: two fill the banks, the third one waits. Whichever
+    stream comes last, the layers are right.
     """
     bench = await started(dut)
     rng = random_generator()
@@ -241,7 +241,7 @@ async def stalls_in_every_state(dut):
 
 @short_test
 async def reset_in_every_state(dut):
-    """Whatever the core does, and whatever waits in it: the next layer is right."""
+    """Whatever the core does at a reset, and whatever waits in it, the next layer is right."""
     bench = await started(dut)
     rng = random_generator()
 
@@ -296,7 +296,7 @@ async def reset_in_every_state(dut):
 
 @short_test
 async def one_cycle_of_reset(dut):
-    """It forgets every pixel between the memories and the FIFO, wherever each one is."""
+    """One cycle of reset clears every pixel between the memories and the FIFO, wherever it is."""
     bench = await started(dut)
     rng = random_generator()
     # One tap, so that every pixel is finished, for longer than a pixel is under way
@@ -318,7 +318,7 @@ async def one_cycle_of_reset(dut):
 
 @short_test
 async def layers_back_to_back(dut):
-    """Every mode after every mode; the next layer's packets and registers come while one runs."""
+    """Every mode follows every mode; the next layer's packets and registers come while one runs."""
     bench = await started(dut)
     rng = random_generator()
     modes = [Mode(n) for n in (0, 0, 1, 0, 2, 1, 1, 2, 2, 0)]
@@ -342,7 +342,7 @@ async def layers_back_to_back(dut):
 
 @short_test
 async def packets_kept_in_every_combination(dut):
-    """What is kept serves the next layer, what is not is replaced, all eight times."""
+    """A kept packet serves the next layer, another one is replaced, in all eight combinations."""
     bench = await started(dut)
     rng = random_generator()
     layer = tiled(bench.core, (1, 2))

@@ -1,7 +1,7 @@
-"""The wires between the core's modules carry every bit, also those that no layer of a test needs.
+"""The wires between the core's modules carry every bit, also those that no tested layer needs.
 
 A value is forced where a wire begins (`width_o` of the module `geometry`) and read where it ends
-(`width_i` of each module that has one). Icarus alone can force a value.
+(`width_i` of each module that has one). Only Icarus can force a value.
 """
 
 import itertools
@@ -26,7 +26,7 @@ VALUES = 20  # a bit that is the same in all of them would be a chance of one in
 
 
 async def forced(rng, handle, value: int | None = None) -> int:
-    """Force a value, by default a random one, which is returned once all wires have it."""
+    """Force a value, by default a random one; returns it once all wires have it."""
     if value is None:
         value = int(rng.integers(2 ** len(handle)))
     handle.value = Force(value)
@@ -35,14 +35,14 @@ async def forced(rng, handle, value: int | None = None) -> int:
 
 
 def ports(module: HierarchyObject, direction: str) -> dict:
-    """A module's inputs ("_i") or outputs ("_o") by their names without it, clock and reset not."""
+    """Returns a module's inputs ("_i") or outputs ("_o") by name, without clock and reset."""
     found = {h._name.removesuffix(direction): h for h in module if h._name.endswith(direction)}
     return {name: port for name, port in found.items() if name not in ("clk", "rst")}
 
 
 @cocotb.test()
 async def between_modules(dut):
-    """What comes out of one module goes into the others, every bit by itself."""
+    """Each bit that leaves one module arrives by itself in the others."""
     await started(dut)
     rng = random_generator()
     wires = 0
@@ -60,7 +60,7 @@ async def between_modules(dut):
 
 @cocotb.test()
 async def weight_addresses(dut):
-    """The address of a tile's weights goes from the sequencer to the weights' loader."""
+    """The address of a tile's weights goes from the sequencer to the weight loader."""
     await started(dut)
     rng = random_generator()
     for _ in range(VALUES):
@@ -70,7 +70,7 @@ async def weight_addresses(dut):
 
 @cocotb.test()
 async def places_of_psums(dut):
-    """The pixel of an activation, and whether it is finished, go to the accumulator."""
+    """The accumulator gets the pixel of an activation, and whether it is finished."""
     await started(dut)
     rng = random_generator()
     for _ in range(VALUES):
@@ -86,7 +86,7 @@ async def places_of_psums(dut):
 
 @cocotb.test()
 async def packet_lengths(dut):
-    """A packet of a length that differs from the layer's in any one bit is a wrong one."""
+    """A packet is wrong if its length differs from the layer's in any one bit."""
     await started(dut)
     rng = random_generator()
     await forced(rng, dut.geometry.mode_o, 2)  # which needs thresholds

@@ -1,4 +1,4 @@
-"""What enters the delay leaves it exactly CYCLES cycles later, every bit of it."""
+"""A word that enters the delay leaves it exactly CYCLES cycles later, every bit of it."""
 
 import cocotb
 from cocotb.clock import Clock
@@ -34,7 +34,7 @@ async def random_words(dut):
 
 @cocotb.test()
 async def one_bit_at_a_time(dut):
-    """Each bit for a single cycle among zeros, and as the only zero among ones."""
+    """Each bit is high for a single cycle among zeros, and low as the only one among ones."""
     width, cycles = int(dut.WIDTH.value), int(dut.CYCLES.value)
     rest = [0] * (cycles + 1)
     ones = [word for bit in range(width) for word in (1 << bit, *rest)]

@@ -1,4 +1,4 @@
-"""What a layer's registers mean, against the definition; every error at its limit."""
+"""Sizes and errors that follow from a layer's registers are those of the definition."""
 
 import itertools
 from collections.abc import Callable, Iterator
@@ -18,13 +18,13 @@ CYCLES = 4  # from the registers to the outputs
 
 
 def job(core: Core, inputs: int = 1, outputs: int = 1, **layer: int) -> Layer:
-    """A layer of so many input and output tiles; one pixel, 1 × 1 kernel unless `layer` says."""
+    """Returns a layer of these numbers of tiles; one pixel, 1 × 1 kernel unless `layer` says."""
     sizes = {"height": 1, "width": 1, "kernel": 1, "padding": 0} | layer
     return Layer(in_channels=inputs * core.rows, out_channels=outputs * core.cols, **sizes)
 
 
 def registers(layer: Layer, core: Core) -> dict[str, int]:
-    """The inputs that describe the layer."""
+    """Returns the inputs that describe the layer."""
     inputs, outputs = layer.tiles(core)
     return {
         "height_i": layer.height,
@@ -40,7 +40,7 @@ def registers(layer: Layer, core: Core) -> dict[str, int]:
 
 
 def taps(layer: Layer, side: int, out_side: int) -> int:
-    """Kernel rows, a bit each, with an output row whose input row lies in the map."""
+    """Returns the kernel rows, a bit each, that meet a row of the map in some output row."""
     reached = [
         any(0 <= o * layer.stride - layer.padding + tap < side for o in range(out_side))
         for tap in range(layer.kernel)
@@ -49,7 +49,10 @@ def taps(layer: Layer, side: int, out_side: int) -> int:
 
 
 def output_sides(layer: Layer) -> dict[str, int]:
-    """In 9 bits, of the sides' lower 8, if kernel, stride and padding are in their range."""
+    """Returns the sides of the output, 9 bits, from the lower 8 bits of the map's sides.
+
+    It is empty unless kernel, stride and padding are in their range.
+    """
     if not (layer.padding < layer.kernel < 8 and layer.padding < 4 and layer.stride in (1, 2)):
         return {}
     more = 2 * layer.padding - layer.kernel + layer.stride
@@ -60,10 +63,10 @@ def output_sides(layer: Layer) -> dict[str, int]:
 
 
 def outputs(layer: Layer, core: Core) -> dict[str, int]:
-    """What the outputs must be, but for their width: sizes unless a register is out of its range.
+    """Returns what the outputs must be; sizes are left out if a register is out of its range.
 
-    So a layer that is too large for a memory shows the bits that no layer that fits does. Of any
-    map the sides of the output are known.
+    A layer that is too large for a memory shows the bits that no layer that fits does. The sides of
+    the output are known for any map.
     """
     error = check(layer, core)
     if Error.NONE < error < Error.OVERFLOW:
@@ -97,7 +100,7 @@ def outputs(layer: Layer, core: Core) -> dict[str, int]:
 
 
 class GeometryBench:
-    """`geometry` with its parameters."""
+    """The module `geometry` with its parameters."""
 
     def __init__(self, dut):
         self.dut = dut
@@ -115,7 +118,7 @@ class GeometryBench:
         self.dut.load_i.value = load
 
     async def check(self, layer: Layer) -> Error:
-        """Four cycles after the registers the outputs are right; returns the error."""
+        """Write a layer's registers and check the outputs four cycles later; returns the error."""
         self.offer(layer, load=1)
         for _ in range(CYCLES):
             await RisingEdge(self.dut.clk_i)
@@ -126,7 +129,7 @@ class GeometryBench:
         return error
 
     def compare(self, layer: Layer) -> None:
-        """The outputs are this layer's."""
+        """Check that the outputs are this layer's."""
         for name, expected in outputs(layer, self.core).items():
             handle = getattr(self.dut, name)
             found, expected = int(handle.value), int(expected) % 2 ** len(handle)
@@ -134,7 +137,7 @@ class GeometryBench:
 
 
 def single_limits(core: Core) -> Iterator[tuple[Error, Layer, Layer]]:
-    """For the limits of one register: error, a layer just inside and one just outside."""
+    """Yields the limits of one register: error, a layer just inside and one just outside."""
     layer = job(core, height=9, width=9, kernel=7, padding=3)
     for name, largest in (("height", 255), ("width", 255), ("images", 65535)):
         yield Error.SIZE, replace(layer, **{name: 1}), replace(layer, **{name: 0})
@@ -155,11 +158,11 @@ def single_limits(core: Core) -> Iterator[tuple[Error, Layer, Layer]]:
 
 
 def memory_limits(core: Core) -> Iterator[tuple[Error, Callable[[Layer], int], list[Layer]]]:
-    """Errors that depend on the parameters: what they limit, and layers on both sides of that."""
+    """Yields errors that depend on parameters: the error, its size, and layers on both sides."""
     tiles = range(1, 256)
 
     def around(limit: int, part: int) -> Iterator[int]:
-        """How many parts just fit, and one more."""
+        """Yields the number of parts that just fit, and one more."""
         return (n for n in (limit // part, limit // part + 1) if n)
 
     yield (
@@ -196,7 +199,7 @@ def memory_limits(core: Core) -> Iterator[tuple[Error, Callable[[Layer], int], l
 
 @cocotb.test()
 async def every_limit_of_a_register(dut):
-    """At the limit the core takes the layer, or finds another error; one beyond, it names this."""
+    """At the limit a layer gets no error or another one; one beyond, it gets this error."""
     bench = GeometryBench(dut)
     await bench.start()
     for error, inside, outside in single_limits(bench.core):
@@ -206,7 +209,7 @@ async def every_limit_of_a_register(dut):
 
 @cocotb.test()
 async def every_limit_of_a_memory(dut):
-    """The largest layer that passes, and the smallest that does not."""
+    """The largest layer that fits passes, and the smallest that does not fit fails."""
     bench = GeometryBench(dut)
     await bench.start()
     reached = set()
@@ -224,7 +227,7 @@ async def every_limit_of_a_memory(dut):
 
 @cocotb.test()
 async def every_bit_of_every_register(dut):
-    """Flipping any one bit gives another layer, or an error: no bit is ignored."""
+    """Flipping any one bit gives another layer or an error: no bit is ignored."""
     bench = GeometryBench(dut)
     await bench.start()
     base = job(bench.core, 1, 1, height=3, width=5, kernel=3, stride=2, padding=1, images=1)
@@ -269,12 +272,12 @@ async def sizes_that_are_powers_of_two(dut):
 
 
 def max_psums(core: Core) -> int:
-    """How many fit in a sum, whatever they are."""
+    """Returns the number of psums that fit in a sum, whatever they are."""
     return (2 ** (core.sum_width - 1) - 2) // (core.rows * 15 * 8)
 
 
 def factors(low: int, high: int, most: tuple[int, int]) -> tuple[int, int] | None:
-    """Two numbers, each at least 1 and at most so much, whose product is in [low, high)."""
+    """Returns a and b, 1 ≤ a ≤ most[0] and 1 ≤ b ≤ most[1], with low ≤ a · b < high, or None."""
     for one in range(most[0], 0, -1):
         other = -(-low // one)
         if other <= most[1] and one * other < high:
@@ -283,13 +286,16 @@ def factors(low: int, high: int, most: tuple[int, int]) -> tuple[int, int] | Non
 
 
 def just_above(bit: int, limit: int, times: int, most: tuple[int, int]) -> tuple[int, int] | None:
-    """Factors of a product, `times` a number: at least 2 ** bit, without it within the limit."""
+    """Returns a and b with 2 ** bit ≤ times · a · b ≤ 2 ** bit + limit, or None; see `factors`.
+
+    Without the highest bit, the product is within the limit.
+    """
     return factors(-(-(2**bit) // times), -(-(2**bit + limit + 1) // times), most)
 
 
 @cocotb.test()
 async def every_bit_of_every_product(dut):
-    """Layers that are too large by one bit of a product, and would fit without it."""
+    """Layers that are too large by one bit of a product, and would fit without it, are refused."""
     bench = GeometryBench(dut)
     await bench.start()
     core = bench.core
@@ -312,7 +318,7 @@ async def every_bit_of_every_product(dut):
 
 
 def beside(limit: int, bit: int) -> tuple[list[int], list[int]]:
-    """Sizes that this bit alone, were it flipped, would take over a limit; and from beyond it."""
+    """Returns sizes within a limit that flipping this bit takes beyond it, and the reverse."""
     within = range(max(limit + 1 - 2**bit, 1), limit + 1)
     beyond = range(limit + 1, limit + 2**bit + 1)
     return (
@@ -323,7 +329,7 @@ def beside(limit: int, bit: int) -> tuple[list[int], list[int]]:
 
 @cocotb.test()
 async def every_bit_of_every_limit(dut):
-    """Layers that pass, or do not, by any one bit of what a limit is compared with."""
+    """Layers pass or fail by any one bit of what a limit is compared with."""
     bench = GeometryBench(dut)
     await bench.start()
     core = bench.core
@@ -356,7 +362,7 @@ async def every_bit_of_every_limit(dut):
 
 @cocotb.test()
 async def every_short_side(dut):
-    """Which taps reach the map: each kernel, stride and padding, on sides that not all reach."""
+    """The taps that reach the map are right for each kernel, stride and padding, on short sides."""
     bench = GeometryBench(dut)
     await bench.start()
     for (kernel, stride, padding), side in itertools.product(cover_points.LAYERS, range(1, 10)):
@@ -377,7 +383,7 @@ async def refused_kernels_without_taps(dut):
 
 @cocotb.test()
 async def the_largest_layer(dut):
-    """All sizes at their limits: no product of them is cut."""
+    """All sizes are at their limits, and no product of them is cut."""
     bench = GeometryBench(dut)
     await bench.start()
     layer = job(bench.core, 255, 255, height=255, width=255, kernel=7, padding=3, images=65535)
@@ -388,7 +394,7 @@ async def the_largest_layer(dut):
 
 @cocotb.test()
 async def maps_of_the_longest_sides(dut):
-    """255 pixels, and 258 of the output; and a power of two, which is not taken for nothing."""
+    """Sides are 255 pixels (258 of the output), or a power of two, not taken for nothing."""
     bench = GeometryBench(dut)
     await bench.start()
     for height, width in ((255, 124), (124, 255)):
@@ -409,7 +415,7 @@ async def maps_of_the_longest_sides(dut):
 
 
 def random_layer(rng, core: Core) -> Layer:
-    """Often one that the core takes; some have a register, or several, with any number."""
+    """Returns a layer that the core often takes; in some, registers hold any number."""
     wild = rng.choice((0, 0, 0.1, 0.4))
 
     def number(bits: int, *sizes: int) -> int:
@@ -433,7 +439,7 @@ def random_layer(rng, core: Core) -> Layer:
 
 
 def full_layer(rng, core: Core) -> Layer:
-    """Every register anywhere in its range; few of these fit in the core."""
+    """Returns a layer with every register anywhere in its range; few of these fit in the core."""
     kernel = int(rng.integers(1, 8))
     height, width, inputs, outputs = map(int, rng.integers(1, 256, 4))
     return job(
@@ -452,7 +458,7 @@ def full_layer(rng, core: Core) -> Layer:
 
 @cocotb.test()
 async def random_layers(dut):
-    """Sizes and errors of all kinds of layers."""
+    """Sizes and errors of random layers of all kinds are right."""
     bench = GeometryBench(dut)
     await bench.start()
     rng = random_generator()
@@ -464,7 +470,7 @@ async def random_layers(dut):
 
 @cocotb.test()
 async def outputs_hold_without_load(dut):
-    """While load is low, other registers change nothing; four cycles after it rises, all."""
+    """While load is low, other registers change nothing; four cycles after it rises, all is new."""
     bench = GeometryBench(dut)
     await bench.start()
     rng = random_generator()

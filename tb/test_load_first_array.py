@@ -1,4 +1,4 @@
-"""The second array: what all arrays must do, in sizes and widths; its own cycles and gaps."""
+"""The second array does what all arrays must do, in all sizes and widths, in its own cycles."""
 
 import cocotb
 import numpy as np
@@ -11,10 +11,10 @@ from tb.testplan.parametrise import each_run
 
 
 class Gapped(LoadFirstArray):
-    """Idle cycles anywhere, with random bits on the idle buses."""
+    """The adapter with idle cycles anywhere, and random bits on the idle buses."""
 
     async def idle(self, rng: np.random.Generator):
-        """No cycle or a few."""
+        """Wait for no cycle or a few."""
         for _ in range(rng.integers(0, 3)):
             for bus in (self.dut.weight_i, self.dut.act_i):
                 bus.value = int.from_bytes(rng.bytes(32), "little") % 2 ** len(bus)
@@ -37,7 +37,7 @@ class Gapped(LoadFirstArray):
 
 @cocotb.test()
 async def cycles_of_a_tile(dut):
-    """ROWS to load, one a pixel, then the latency, and a cycle until the next may load."""
+    """A tile takes ROWS cycles to load, one for each pixel, the latency, and one more."""
     array = LoadFirstArray(dut)
     await array.start()
     weights, activations = random_tiles(array, random_generator(), [5, 1, 9])
@@ -47,7 +47,7 @@ async def cycles_of_a_tile(dut):
 
 @cocotb.test()
 async def gaps_anywhere_lose_nothing(dut):
-    """And weights stay for activations that come later."""
+    """Weights stay for activations that come later."""
     array = Gapped(dut)
     await array.start()
     rng = random_generator()
@@ -58,7 +58,7 @@ async def gaps_anywhere_lose_nothing(dut):
 
 @cocotb.test()
 async def reset_stops_what_is_under_way(dut):
-    """No psum of an activation from before or in the one cycle of reset; idle is high at once."""
+    """No psum of an activation before or in the one cycle of reset comes; idle is high at once."""
     array = LoadFirstArray(dut)
     await array.start()
     await array.load(np.full((array.rows, array.cols), extremes(array)[1]))

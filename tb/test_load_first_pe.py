@@ -1,4 +1,4 @@
-"""The second array's PE, exhaustively: every weight × activation, psums at their extremes."""
+"""The second array's PE is right for every weight × activation, with psums at their extremes."""
 
 import cocotb
 from cocotb.clock import Clock
@@ -8,7 +8,7 @@ from tb.testplan.parametrise import each_run
 
 
 async def step(dut, load=0, weight=0, act=0, psum=0) -> None:
-    """Offer these for one cycle."""
+    """Offer these inputs for one cycle."""
     dut.load_i.value = load
     dut.weight_i.value = weight
     dut.act_i.value = act
@@ -17,7 +17,7 @@ async def step(dut, load=0, weight=0, act=0, psum=0) -> None:
 
 
 async def result(dut) -> tuple[int, int, int]:
-    """Weight, activation and psum that the last step left at the outputs."""
+    """Returns weight, activation and psum that the last step left at the outputs."""
     dut.load_i.value = 0
     await RisingEdge(dut.clk_i)
     return dut.weight_o.value.to_signed(), int(dut.act_o.value), dut.psum_o.value.to_signed()
@@ -25,7 +25,7 @@ async def result(dut) -> tuple[int, int, int]:
 
 @cocotb.test()
 async def every_product_with_psums_at_the_extremes(dut):
-    """All weights × all activations, on the largest and smallest psum that do not overflow."""
+    """All weights × all activations are right on the largest and smallest psum without overflow."""
     cocotb.start_soon(Clock(dut.clk_i, 10, unit="ns").start(False))
     act_bits, weight_bits, psum_bits = (
         int(dut.ACT_WIDTH.value),
@@ -44,7 +44,7 @@ async def every_product_with_psums_at_the_extremes(dut):
 
 @cocotb.test()
 async def the_weight_changes_only_while_load_is_high(dut):
-    """What lies at the input without load is ignored; a load counts from the next cycle on."""
+    """A weight at the input counts only with load, and from the next cycle on."""
     cocotb.start_soon(Clock(dut.clk_i, 10, unit="ns").start(False))
     await step(dut, load=1, weight=-1)
     await step(dut, weight=1, act=1)

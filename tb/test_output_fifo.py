@@ -1,4 +1,4 @@
-"""The FIFO against a deque: order, exact reservations, words held, full, empty, reset."""
+"""The FIFO agrees with a deque: order, exact reservations, words held, full, empty, reset."""
 
 from collections import Counter, deque
 
@@ -12,7 +12,7 @@ from tb.testplan.parametrise import each_run
 
 
 class Fifo:
-    """The FIFO with its clock, and what it must hold."""
+    """The FIFO with its clock, and a model of what it holds."""
 
     def __init__(self, dut):
         self.dut = dut
@@ -24,23 +24,23 @@ class Fifo:
         self.words = []
 
     async def start(self) -> None:
-        """The clock, and a reset."""
+        """Start the clock and reset."""
         cocotb.start_soon(Clock(self.dut.clk_i, 10, unit="ns").start(False))
         await self.reset()
 
     def word(self) -> int:
-        """A random one."""
+        """Returns a random word."""
         if not self.words:
             self.words = pack(self.rng.integers(0, 2, (1000, self.width)), 1)
         return self.words.pop()
 
     @property
     def free(self) -> int:
-        """Entries that are neither filled nor reserved."""
+        """Number of entries that are neither filled nor reserved."""
         return self.depth - self.coming - len(self.entries)
 
     async def reset(self) -> None:
-        """One cycle, in which the inputs do what they like."""
+        """Hold reset for one cycle, in which the inputs are random."""
         self.dut.rst_i.value = 1
         for handle in (self.dut.reserve_i, self.dut.valid_i, self.dut.ready_i):
             handle.value = int(self.rng.integers(2))
@@ -51,7 +51,10 @@ class Fifo:
         self.coming = 0
 
     async def step(self, reserve: bool, valid: bool, ready: bool) -> None:
-        """One cycle, all outputs checked. Reserves only what is free, fills only what is coming."""
+        """Run one cycle and check all outputs.
+
+        Only what is free is reserved, and only what was reserved is filled.
+        """
         reserve, valid = reserve and self.free > 0, valid and self.coming > 0
         word = self.word()  # anything while it is not valid
         self.dut.reserve_i.value = reserve
@@ -87,7 +90,7 @@ class Fifo:
             self.entries.append(word)
 
     async def drain(self) -> None:
-        """Until nothing is left; one more cycle to see that."""
+        """Take words until none is left, and run one more cycle to see that."""
         while self.free < self.depth:
             await self.step(False, True, True)
         await self.step(False, False, True)
@@ -95,7 +98,7 @@ class Fifo:
 
 @cocotb.test()
 async def random_traffic(dut):
-    """Phases that fill it, empty it, and keep it in between; every situation must have occurred."""
+    """Phases fill the FIFO, empty it, or keep it in between; every situation must have occurred."""
     fifo = Fifo(dut)
     await fifo.start()
     rates = (0.0, 0.2, 0.5, 0.9, 1.0)
@@ -112,7 +115,7 @@ async def random_traffic(dut):
 
 @cocotb.test()
 async def fill_and_empty(dut):
-    """DEPTH reservations, no more; DEPTH entries, held; a pop frees a place in the next cycle."""
+    """The FIFO takes DEPTH reservations and entries, no more; a pop frees a place a cycle later."""
     fifo = Fifo(dut)
     await fifo.start()
     for _ in range(fifo.depth + 1):  # from every position of the pointers
@@ -134,7 +137,7 @@ async def fill_and_empty(dut):
 
 @cocotb.test()
 async def reset_in_the_middle_empties_it(dut):
-    """After one cycle of reset it is empty and all is free; reservations are forgotten."""
+    """After one cycle of reset the FIFO is empty and all is free; reservations are forgotten."""
     fifo = Fifo(dut)
     await fifo.start()
     held = 0

@@ -1,4 +1,4 @@
-"""The output stage against NumPy: three modes, thresholds in two banks, latency, last, reset."""
+"""The output stage agrees with NumPy: modes, thresholds in two banks, latency, last, reset."""
 
 import itertools
 from dataclasses import dataclass
@@ -19,16 +19,16 @@ PERIOD = 10  # ns
 
 @dataclass
 class Layer:
-    """What the stage is told about a layer."""
+    """The inputs that tell the stage about a layer."""
 
     mode: int
     tiles: int
     pixels: int
-    bank: int = 0  # that its thresholds are in
+    bank: int = 0  # the bank of its thresholds
 
 
 class Stage:
-    """The output stage with its clock, what its banks hold, and what must come out when."""
+    """The output stage with its clock, and a model of its banks and outputs."""
 
     def __init__(self, dut):
         self.dut = dut
@@ -45,31 +45,31 @@ class Stage:
         self.garbage = itertools.cycle(self.pack(self.any(61)))
 
     def pack(self, vectors: np.ndarray) -> list[int]:
-        """Sums or thresholds [n, COLS] as words."""
+        """Returns sums or thresholds [n, COLS] as words."""
         return pack(vectors, self.width)
 
     def any(self, *shape: int) -> np.ndarray:
-        """Numbers of the whole range [*shape, COLS]; some are its ends, or around zero."""
+        """Returns random numbers [*shape, COLS]; some are the ends of the range, or around zero."""
         values = self.rng.integers(self.lowest, self.highest + 1, (*shape, self.cols))
         edges = self.rng.choice((self.lowest, -1, 0, 1, self.highest), values.shape)
         return np.where(self.rng.random(values.shape) < 0.2, edges, values)
 
     async def start(self) -> None:
-        """The clock, and a reset."""
+        """Start the clock and reset."""
         cocotb.start_soon(Clock(self.dut.clk_i, PERIOD, unit="ns").start(False))
         self.dut.write_i.value = 0
         self.tell(Layer(SUMS, 1, 1))
         await self.reset()
 
     def tell(self, layer: Layer) -> None:
-        """From now on it is this layer's turn."""
+        """Set the inputs to those of this layer from now on."""
         self.dut.mode_i.value = layer.mode
         self.dut.output_tiles_i.value = layer.tiles
         self.dut.out_tile_pixels_i.value = layer.pixels
         self.dut.read_bank_i.value = layer.bank
 
     async def reset(self) -> None:
-        """One cycle with a sum that must not count; what is under way never comes out."""
+        """Hold reset for one cycle, with a sum that must not count; nothing of before comes out."""
         self.dut.rst_i.value = 1
         self.dut.sum_valid_i.value = 1
         self.dut.sum_i.value = next(self.garbage)
@@ -78,7 +78,10 @@ class Stage:
         self.expected.clear()
 
     async def step(self, word: int | None = None, write: tuple | None = None) -> None:
-        """One cycle, all outputs checked: a sum or none; a write (bank, address, word) or none."""
+        """Run one cycle and check all outputs: a sum or none, and a write or none.
+
+        word: the sum; write: (bank, address, word).
+        """
         dut = self.dut
         dut.sum_valid_i.value = word is not None
         dut.sum_i.value = next(self.garbage) if word is None else word
@@ -99,7 +102,7 @@ class Stage:
         self.cycle += 1
 
     def random_table(self, tiles: int) -> np.ndarray:
-        """Thresholds [tiles, 16, COLS]: in channels far apart, close, equal, at either end."""
+        """Returns thresholds [tiles, 16, COLS]: far apart, close, equal, or at either end."""
         rng, shape = self.rng, (tiles, 15, self.cols)
         wide = rng.integers(self.lowest, self.highest + 1, shape)
         centre = rng.integers(self.lowest // 2, self.highest // 2, (tiles, 1, self.cols))
@@ -121,7 +124,7 @@ class Stage:
         return table
 
     def writes(self, bank: int, table: np.ndarray) -> list[tuple[int, int, int]]:
-        """The writes of a bank's first thresholds, in any order; from now on they hold."""
+        """Returns the writes of a bank's first thresholds, in any order; the model has them now."""
         self.tables[bank, : len(table)] = table
         words = self.pack(table.reshape(-1, self.cols))
         order = self.rng.permutation(len(words)).tolist()
@@ -133,7 +136,7 @@ class Stage:
             await self.step(write=write)
 
     def near(self, layer: Layer) -> np.ndarray:
-        """Sums [tiles · pixels, COLS]: most are a threshold of theirs, one more or one less."""
+        """Returns sums [tiles · pixels, COLS]; most differ from a threshold of theirs by 0 or 1."""
         sums = self.any(layer.tiles * layer.pixels)
         if layer.mode != CODES:
             return sums
@@ -145,7 +148,7 @@ class Stage:
         return np.where(self.rng.random(sums.shape) < 0.8, near, sums)
 
     def results(self, layer: Layer, sums: np.ndarray) -> list[int]:
-        """The words that must come out."""
+        """Returns the words that must come out."""
         if layer.mode == SUMS:
             return self.pack(sums)
         if layer.mode == RELU:
@@ -165,9 +168,9 @@ class Stage:
         writes: list = (),
         stop: int | None = None,
     ) -> None:
-        """A whole layer until its last pixel has left, and `writes` the while.
+        """Run a whole layer until its last pixel has left, while `writes` are made.
 
-        With `stop`, only so many sums enter, and what is under way then is not awaited.
+        With `stop`, only so many sums enter, and the test does not wait for what is under way then.
         """
         self.tell(layer)
         sums = self.near(layer) if sums is None else sums
@@ -190,7 +193,7 @@ class Stage:
 
 @cocotb.test()
 async def sums_and_relu_need_no_thresholds(dut):
-    """Before any was written; extremes; one pixel per tile, one tile, and more tiles than TILES."""
+    """Without thresholds: extremes, one pixel, one tile, and more tiles than TILES are right."""
     stage = Stage(dut)
     await stage.start()
     shapes = [(1, 1), (1, 1), (7, 1), (1, 9), (255, 1), (3, 5), (2, 300), (stage.tiles + 1, 3)]
@@ -201,7 +204,7 @@ async def sums_and_relu_need_no_thresholds(dut):
 
 @cocotb.test()
 async def as_many_pixels_as_bits(dut):
-    """A tile of 65,534 pixels with gaps: last with the last one, none before and none after."""
+    """In a tile of 65,534 pixels with gaps, the last pixel alone is last."""
     stage = Stage(dut)
     await stage.start()
     pixels = 2**16 - 2
@@ -227,7 +230,7 @@ async def as_many_pixels_as_bits(dut):
 
 @cocotb.test()
 async def first_of_many_pixels(dut):
-    """Of 2^n + 1 pixels a tile the first two are not last: all bits of the count are looked at."""
+    """The first two of 2^n + 1 pixels in a tile are not last, so all bits of the count matter."""
     stage = Stage(dut)
     await stage.start()
     for bit in range(1, 16):
@@ -243,7 +246,7 @@ async def first_of_many_pixels(dut):
 
 
 async def _hold(dut, valid: int, cycles: int) -> None:
-    """So many cycles with the same sum, or with none."""
+    """Hold the same sum, or none, for `cycles` cycles."""
     dut.sum_valid_i.value = valid
     await Timer(cycles * PERIOD - PERIOD / 2, unit="ns")
     await RisingEdge(dut.clk_i)
@@ -255,7 +258,7 @@ async def _rises(handle) -> None:
 
 @cocotb.test()
 async def any_number_of_tiles(dut):
-    """Of one pixel: last with the last tile, and no other."""
+    """With tiles of one pixel, the last tile alone is last."""
     stage = Stage(dut)
     await stage.start()
     counts = [*range(1, 25), *stage.rng.integers(25, 256, 16).tolist()]
@@ -266,7 +269,7 @@ async def any_number_of_tiles(dut):
 
 @cocotb.test()
 async def random_layers(dut):
-    """All modes in random order; the other bank is written while a layer runs."""
+    """All modes come in random order; the other bank is written while a layer runs."""
     stage = Stage(dut)
     await stage.start()
     most = min(stage.tiles, 9)
@@ -290,7 +293,7 @@ async def random_layers(dut):
 
 @cocotb.test()
 async def every_threshold_of_both_banks(dut):
-    """Sums one below, at and one above each threshold, in lanes that fall and lanes that rise."""
+    """Sums are one below, at and one above each threshold, in lanes that fall and that rise."""
     stage = Stage(dut)
     await stage.start()
     tiles = min(stage.tiles, 8)
@@ -313,7 +316,7 @@ async def every_threshold_of_both_banks(dut):
 
 @cocotb.test()
 async def never_and_always(dut):
-    """Thresholds at either end of the range, 0 to 15 of them at the lower; sums at its ends too."""
+    """Thresholds are at either end of the range, 0 to 15 at the lower end, and so are the sums."""
     stage = Stage(dut)
     await stage.start()
     ends = [stage.lowest, stage.lowest + 1, -1, 0, stage.highest - 1, stage.highest]
@@ -330,7 +333,7 @@ async def never_and_always(dut):
 
 @cocotb.test()
 async def reset_in_the_middle(dut):
-    """What was under way never comes out, and the next layer begins with its first tile."""
+    """Nothing under way ever comes out, and the next layer begins with its first tile."""
     stage = Stage(dut)
     await stage.start()
     tiles = min(stage.tiles, 3)

@@ -1,4 +1,4 @@
-"""The PE against integers, exhaustively: every weight × activation, psums at their extremes."""
+"""The PE is right for every weight × activation, with psums at their extremes."""
 
 import itertools
 
@@ -11,7 +11,7 @@ from tb.testplan.parametrise import each_run
 
 
 class PE:
-    """The PE with clock and resting inputs."""
+    """The PE with its clock, and with inputs at rest."""
 
     def __init__(self, dut):
         self.dut = dut
@@ -22,7 +22,7 @@ class PE:
         self.activations = range(2**self.act_width)
 
     async def start(self):
-        """Clock, reset, nothing on the inputs."""
+        """Start the clock, and reset with all inputs at rest."""
         cocotb.start_soon(Clock(self.dut.clk_i, 10, unit="ns").start(False))
         for handle in (
             self.dut.weight_hops_i,
@@ -45,7 +45,7 @@ class PE:
         self.dut.weight_hops_i.value = 0
 
     async def multiply(self, act, psum, swap=0) -> int:
-        """Offer an activation and a psum for one cycle; the psum that comes out of it."""
+        """Offer an activation and a psum for one cycle; returns the psum that comes out."""
         self.dut.act_i.value = act
         self.dut.psum_i.value = psum
         self.dut.swap_i.value = swap
@@ -57,7 +57,7 @@ class PE:
 
 @cocotb.test()
 async def every_product_with_psums_at_the_extremes(dut):
-    """All weights × all activations, on the largest and smallest psum that do not overflow."""
+    """All weights × all activations are right on the largest and smallest psum without overflow."""
     pe = PE(dut)
     await pe.start()
     top = 2 ** (pe.psum_width - 1) - 1
@@ -76,7 +76,7 @@ async def every_product_with_psums_at_the_extremes(dut):
 
 @cocotb.test()
 async def swap_takes_effect_on_its_own_activation(dut):
-    """Loading alone changes nothing; the swap does, at once, and for good."""
+    """Loading alone changes nothing; the swap takes effect at once, and for good."""
     pe = PE(dut)
     await pe.start()
     await pe.load(-1)
@@ -92,7 +92,7 @@ async def swap_takes_effect_on_its_own_activation(dut):
 
 @cocotb.test()
 async def a_weight_latched_during_the_swap_is_the_next_one(dut):
-    """Shadow loads and swaps in one cycle: the activation gets the weight from before."""
+    """The activation gets the older weight if the shadow loads in the very cycle of its swap."""
     pe = PE(dut)
     await pe.start()
     await pe.load(-2)
@@ -138,7 +138,7 @@ async def everything_is_passed_on_a_cycle_later(dut):
 
 @cocotb.test()
 async def reset_clears_the_tokens(dut):
-    """Under reset neither a swap nor a weight moves on, and those on their way are gone."""
+    """Under reset no swap and no weight moves on, and those under way are gone."""
     pe = PE(dut)
     await pe.start()
     dut.swap_i.value = 1

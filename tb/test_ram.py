@@ -1,4 +1,4 @@
-"""A read gives the word last written there, a cycle later; no write changes another word."""
+"""A read gives the word written last, a cycle later; no write changes another word."""
 
 import cocotb
 from cocotb.clock import Clock
@@ -9,7 +9,7 @@ from tb.testplan.parametrise import each_run
 
 
 class Memory:
-    """The memory with its clock, and what each place in it must hold."""
+    """The memory with its clock, and a model of each word in it."""
 
     def __init__(self, dut):
         self.dut = dut
@@ -21,7 +21,7 @@ class Memory:
         self.compared = 0
 
     def all_places(self) -> list:
-        """Every place that exists."""
+        """Returns every place that exists."""
         return list(range(int(self.dut.DEPTH.value)))
 
     def drive(self, port: str, place) -> None:
@@ -29,27 +29,27 @@ class Memory:
         getattr(self.dut, f"{port}_address_i").value = place
 
     async def start(self) -> None:
-        """The clock; nothing is written."""
+        """Start the clock; nothing is written."""
         cocotb.start_soon(Clock(self.dut.clk_i, 10, unit="ns").start(False))
         self.dut.write_i.value = 0
         await RisingEdge(self.dut.clk_i)
 
     def random_word(self) -> int:
-        """A word of WIDTH random bits."""
+        """Returns a word of WIDTH random bits."""
         return int.from_bytes(self.rng.bytes(self.width // 8 + 1), "little") % 2**self.width
 
     def random_place(self):
-        """One of all places."""
+        """Returns a random place."""
         return self.places[self.rng.integers(len(self.places))]
 
     def shuffled(self) -> list:
-        """All places in a random order."""
+        """Returns all places in a random order."""
         return [self.places[i] for i in self.rng.permutation(len(self.places))]
 
     async def step(self, read, write=None, word: int | None = None) -> None:
-        """One cycle: read a place, write another or none; what the last cycle read is checked.
+        """Run one cycle: read a place, write another or none, and check what the last cycle read.
 
-        A write port that rests shows a random place and word.
+        A write port without a write shows a random place and word.
         """
         self.dut.write_i.value = write is not None
         self.drive("write", self.random_place() if write is None else write)
@@ -76,7 +76,7 @@ class Memory:
 
 
 async def check_random_traffic(memory: Memory, edges: list, cycles: int = 1500) -> None:
-    """Reads and writes of a few places, often the same one; then all of them are read."""
+    """Read and write a few places, often the same one; then read all of them."""
     await memory.start()
     places = edges + [memory.random_place() for _ in range(4)]
     for place in places:
@@ -98,7 +98,7 @@ async def check_random_traffic(memory: Memory, edges: list, cycles: int = 1500) 
 
 @cocotb.test()
 async def the_whole_memory(dut):
-    """Fill it, each word read at once; invert half of it six times; all are read after each."""
+    """The memory is filled, each word read at once, half of it inverted six times, and all read."""
     memory = Memory(dut)
     await memory.start()
     written = memory.places[0]
@@ -118,7 +118,7 @@ async def the_whole_memory(dut):
 
 @cocotb.test()
 async def random_traffic(dut):
-    """Both ports at once, on places whose addresses differ in one bit, and on the last one."""
+    """Both ports work at once, on places whose addresses differ in one bit, and on the last one."""
     memory = Memory(dut)
     depth = len(memory.places)
     edges = [0, *(2**bit for bit in range(depth.bit_length()) if 2**bit < depth), depth - 1]

@@ -1,4 +1,4 @@
-"""registers.v against the register map (pymodel/hardware): every register, field and access.
+"""registers.v agrees with the register map (pymodel/hardware) in every register and access.
 
 A model of the registers runs beside them and is compared in every cycle of every test.
 """
@@ -66,13 +66,13 @@ CORES = [Core(), Core(255, 200, 16, 32768, 2000, 256, 2)]
 
 
 def access(name: str) -> str:
-    """How software may use a register: r, w or rw, the same for all its fields."""
+    """Returns how software may use a register: r, w or rw, the same for all its fields."""
     (kind,) = {field.access for field in REGISTERS[name].fields.values()}
     return kind
 
 
 def test_every_field_has_a_source():
-    """No field of the map is missing above, none is there in vain."""
+    """The tables above name each field of the map, and no other."""
     assert set(BUILD) == {key for key, field in FIELDS.items() if field.reset is None}
     constant = {key for key, field in FIELDS.items() if field.access == "r"} - set(BUILD)
     assert set(PORTS) - set(STATUS) == {k for k, field in FIELDS.items() if field.access != "r"}
@@ -81,7 +81,7 @@ def test_every_field_has_a_source():
 
 
 class Model:
-    """What the registers do, cycle by cycle."""
+    """The model of the registers, cycle by cycle."""
 
     def __init__(self, dut):
         self.dut = dut
@@ -90,18 +90,18 @@ class Model:
         self.reset()
 
     def reset(self) -> None:
-        """Nothing is pending; every field as the map says."""
+        """Set every field as the map says; nothing is pending."""
         self.fields = {k: f.reset for k, f in FIELDS.items() if f.access == "rw"}
         self.pulses = {port: 0 for key, port in PORTS.items() if FIELDS[key].access == "w"}
         self.write_answer: AxiResp | None = None
         self.read_answer: tuple[int, AxiResp] | None = None
 
     def value(self, port: str) -> int:
-        """Of a port, now; raises ValueError for X and Z."""
+        """Returns the value of a port now; raises ValueError for X and Z."""
         return int(getattr(self.dut, port).value)
 
     def word(self, name: str) -> int:
-        """What a register reads as, now; bits outside its fields are 0."""
+        """Returns the word that a register reads as now; bits outside its fields are 0."""
         word = 0
         for field, place in REGISTERS[name].fields.items():
             key = (name, field)
@@ -117,7 +117,7 @@ class Model:
         return word
 
     def answer(self, address: int) -> tuple[int, AxiResp]:
-        """What a read gets."""
+        """Returns the word and the response of a read."""
         name = ADDRESSES.get(address & ~3)
         return (self.word(name), AxiResp.OKAY) if name else (0, AxiResp.SLVERR)
 
@@ -129,7 +129,7 @@ class Model:
             self.cycle()
 
     def cycle(self) -> None:
-        """Compare the outputs, which are stable now, and go on."""
+        """Compare the outputs, which are stable now, and go on by a cycle."""
         valid = {c: self.value(f"s_axil_{c}valid") for c in ("aw", "w", "ar")}
         written, write_free = None, self.write_answer is None or self.value("s_axil_bready")
         write = valid["aw"] and valid["w"] and write_free
@@ -176,7 +176,7 @@ class Model:
             self.reset()
 
     def take(self, name: str) -> None:
-        """What is being written, byte by byte, to a register that can be written."""
+        """Take the bytes being written to a register that can be written."""
         data, strobes = self.value("s_axil_wdata"), self.value("s_axil_wstrb")
         mask = sum(0xFF << 8 * byte for byte in range(4) if strobes >> byte & 1)
         for field, place in REGISTERS[name].fields.items():
@@ -189,7 +189,7 @@ class Model:
 
 
 class RegistersBench:
-    """`registers` with clock, AXI4-Lite master and the model."""
+    """The module `registers` with its clock, an AXI4-Lite master and the model."""
 
     def __init__(self, dut, master: bool = True):
         self.dut = dut
@@ -209,50 +209,50 @@ class RegistersBench:
             interface.log.setLevel(logging.ERROR)
 
     async def start(self) -> None:
-        """Two cycles of reset; from the second one on the model watches."""
+        """Hold reset for two cycles; from the second one on the model watches."""
         await ClockCycles(self.dut.clk_i, 2)
         cocotb.start_soon(self.model.run())
         self.dut.rst_i.value = 0
         await RisingEdge(self.dut.clk_i)
 
     def drive_valid(self, valid: int) -> None:
-        """Without master: offer a read and a write, or neither, and take every answer."""
+        """Offer a read and a write without the master, or neither, and take every answer."""
         for name in ("awvalid", "wvalid", "arvalid"):
             getattr(self.dut, f"s_axil_{name}").value = valid
         self.dut.s_axil_bready.value = 1
         self.dut.s_axil_rready.value = 1
 
     async def read(self, address: int) -> tuple[int, AxiResp]:
-        """A word and the response."""
+        """Read a register; returns the word and the response."""
         answer = await self.master.read(address, 4)
         return int.from_bytes(answer.data, "little"), answer.resp
 
     async def write(self, address: int, word: int) -> AxiResp:
-        """Write a whole word; the response."""
+        """Write a whole word; returns the response."""
         return (await self.master.write(address, word.to_bytes(4, "little"))).resp
 
     async def send_write(self, address: int, word: int, strobes: int) -> None:
-        """Queue a write with any strobes; take its answer from the channel."""
+        """Queue a write with these strobes, and take its answer from the channel."""
         sent = AxiLiteAWTransaction(awaddr=address, awprot=self.privilege())
         await self.write_if.aw_channel.send(sent)
         await self.write_if.w_channel.send(AxiLiteWTransaction(wdata=word, wstrb=strobes))
 
     def privilege(self) -> int:
-        """Any: nobody is refused by it."""
+        """Returns random protection bits; none of them makes the core refuse an access."""
         return int(self.rng.integers(8))
 
     def random_word(self) -> int:
-        """32 bits."""
+        """Returns 32 random bits."""
         return int(self.rng.integers(2**32))
 
     def random_address(self) -> int:
-        """Mostly of a register, sometimes not of a whole word."""
+        """Returns a random address, mostly a register's, sometimes not of a whole word."""
         if self.rng.random() < 0.2:
             return int(self.rng.integers(0x80))
         return int(self.rng.choice([*ADDRESSES]))
 
     def disturb(self) -> None:
-        """From now on every channel pauses at random; hold and status change in every cycle."""
+        """Make every channel pause at random from now on; hold and status change in every cycle."""
         for channel in (
             self.write_if.aw_channel,
             self.write_if.w_channel,
@@ -265,7 +265,7 @@ class RegistersBench:
         cocotb.start_soon(self.change_inputs())
 
     async def change_inputs(self) -> None:
-        """Random hold and status, for ever."""
+        """Change hold and status at random for ever."""
         while True:
             self.dut.hold_i.value = bool(self.rng.random() < 0.5)
             for key, port in STATUS.items():
@@ -274,13 +274,13 @@ class RegistersBench:
 
 
 def short_test(function):
-    """A cocotb test that fails when an answer does not come."""
+    """Returns a cocotb test that fails when an answer does not come."""
     return cocotb.test(timeout_time=1, timeout_unit="ms")(function)
 
 
 @short_test
 async def values_after_reset(dut):
-    """Every register is there, with its reset values or the build's; other bits are 0."""
+    """Every register is there with its reset values or the build's; other bits are 0."""
     bench = RegistersBench(dut)
     await bench.start()
     for name, register in REGISTERS.items():
@@ -295,7 +295,7 @@ async def values_after_reset(dut):
 
 @short_test
 async def access_as_the_map_says(dut):
-    """Only rw fields keep what is written; a write to a register that is read only is refused."""
+    """Only rw fields keep what is written; writing a register that is read only is refused."""
     bench = RegistersBench(dut)
     await bench.start()
     words = {address: await bench.read(address) for address in ADDRESSES}
@@ -311,7 +311,7 @@ async def access_as_the_map_says(dut):
 
 @short_test
 async def addresses_without_a_register(dut):
-    """SLVERR and 0, whatever the registers and the core say, and a write changes nothing."""
+    """A read there gives SLVERR and 0, and a write SLVERR and no change."""
     bench = RegistersBench(dut)
     await bench.start()
     for (name, field), port in STATUS.items():
@@ -341,7 +341,7 @@ async def byte_strobes(dut):
 
 @short_test
 async def status_is_shown(dut):
-    """What the core says is what is read."""
+    """A read gives what the core says."""
     bench = RegistersBench(dut)
     await bench.start()
     for (name, field), port in STATUS.items():
@@ -356,7 +356,7 @@ async def status_is_shown(dut):
 
 @short_test
 async def pulses_last_one_cycle(dut):
-    """Writes close together: a cycle's pulse for each; a read never shows it."""
+    """Each of two writes close together gives one cycle's pulse; a read never shows it."""
     bench = RegistersBench(dut)
     await bench.start()
     fields = {key: port for key, port in PORTS.items() if FIELDS[key].access == "w"}
@@ -394,7 +394,7 @@ async def hold_delays_control_alone(dut):
 
 @short_test
 async def random_traffic(dut):
-    """Reads and writes at once, any address, word and strobes, every channel pausing."""
+    """Reads and writes come at once, with any address, word and strobes; every channel pauses."""
     bench = RegistersBench(dut)
     await bench.start()
     count = 300
@@ -423,7 +423,7 @@ async def random_traffic(dut):
 
 @short_test
 async def reset_in_the_middle(dut):
-    """Whatever is pending or being written: after one cycle of reset nothing is left of it."""
+    """After one cycle of reset, nothing is left of a write or an answer."""
     bench = RegistersBench(dut)
     await bench.start()
     channels = bench.write_if.b_channel, bench.read_if.r_channel

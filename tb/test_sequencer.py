@@ -1,4 +1,4 @@
-"""The tiles of a layer, their order and what each of them covers, against the definition."""
+"""The tiles of a layer, their order and what each of them covers are those of the definition."""
 
 from collections.abc import Iterator
 
@@ -16,12 +16,12 @@ RESTART_TO_PRIME, STEP = 4, 4
 
 
 def largest_core(cols: int) -> Core:
-    """The core that takes the most layers."""
+    """Returns the core that takes the most layers."""
     return Core(1, cols, 32, 32768, 32768 // cols * cols, 256, 32768)
 
 
 class Axis:
-    """The rows of a layer, or its columns."""
+    """The rows of a layer, or its columns, with their taps."""
 
     def __init__(self, layer: Layer, side: int, out_side: int):
         self.stride, self.padding, self.out_side = layer.stride, layer.padding, out_side
@@ -31,17 +31,20 @@ class Axis:
         }
 
     def order(self) -> list[int]:
-        """The taps that reach the map, from the one after the padding round to the padding."""
+        """Returns the taps that reach the map, in order, beginning with the one after the padding.
+
+        The taps before it follow at the end.
+        """
         taps = [*self.reach][self.padding + 1 :] + [*self.reach][: self.padding + 1]
         return [tap for tap in taps if self.reach[tap]]
 
     def origin(self, tap: int) -> int:
-        """The input of the first output that the tap reaches."""
+        """Returns the input of the first output that the tap reaches."""
         return self.reach[tap][0] * self.stride - self.padding + tap
 
 
 def tiles(layer: Layer, core: Core) -> Iterator[dict[str, int]]:
-    """The outputs for each tile."""
+    """Yields the outputs for each tile of a layer."""
     (out_height, out_width), (input_tiles, output_tiles) = layer.output_size, layer.tiles(core)
     rows, cols = Axis(layer, layer.height, out_height), Axis(layer, layer.width, out_width)
     for output_tile in range(output_tiles):
@@ -70,7 +73,7 @@ def tiles(layer: Layer, core: Core) -> Iterator[dict[str, int]]:
 
 
 def inputs(layer: Layer, core: Core) -> dict[str, int]:
-    """What geometry.v makes of the layer."""
+    """Returns the inputs that geometry.v derives from the layer."""
     (out_height, out_width), (input_tiles, output_tiles) = layer.output_size, layer.tiles(core)
     rows, cols = Axis(layer, layer.height, out_height), Axis(layer, layer.width, out_width)
     return {
@@ -91,7 +94,7 @@ def inputs(layer: Layer, core: Core) -> dict[str, int]:
 
 
 class SequencerBench:
-    """`sequencer` with a clock; compares every output in every cycle in which it is defined."""
+    """The module `sequencer` with a clock; compares outputs in every cycle that defines them."""
 
     def __init__(self, dut):
         self.dut = dut
@@ -100,12 +103,12 @@ class SequencerBench:
         self.expected = {}  # of the present cycle, by output
 
     async def start(self) -> None:
-        """Start the clock, nothing on the controls."""
+        """Start the clock with no control active."""
         cocotb.start_soon(Clock(self.dut.clk_i, 10, unit="ns").start(False))
         await self.cycles(1)
 
     async def cycles(self, count: int, restart: int = 0, prime: int = 0, take: int = 0) -> None:
-        """So many cycles with these controls; the outputs are what is expected in all of them."""
+        """Run `count` cycles with these controls, and check that the outputs are as expected."""
         self.dut.restart_i.value = restart
         self.dut.prime_i.value = prime
         self.dut.take_i.value = take
@@ -116,11 +119,11 @@ class SequencerBench:
             await RisingEdge(self.dut.clk_i)
 
     async def idle(self, least: int) -> None:
-        """So many idle cycles, often some more."""
+        """Run at least `least` idle cycles, often some more."""
         await self.cycles(least + int(self.rng.choice([0, 0, self.rng.integers(1, 9)])))
 
     async def restart(self, layer: Layer, take: int = 0) -> None:
-        """Change to another layer; perhaps there is a take in the only cycle of the restart."""
+        """Change to another layer; a take may come in the only cycle of the restart."""
         for name, value in inputs(layer, self.core).items():
             getattr(self.dut, name).value = value
         await self.cycles(1, restart=1, take=take)
@@ -129,7 +132,7 @@ class SequencerBench:
         await self.idle(RESTART_TO_PRIME - 1)
 
     async def walk(self, layer: Layer, stop: int | None = None) -> int:
-        """All tiles of the layer, or those before number `stop`; returns how many there were."""
+        """Walk all tiles of the layer, or those before number `stop`; returns their number."""
         await self.cycles(1, prime=1)
         count = 0
         for count, tile in enumerate(tiles(layer, self.core), 1):
@@ -144,7 +147,7 @@ class SequencerBench:
 
 
 def random_layer(rng, core: Core) -> Layer:
-    """One that the core takes, with few tiles."""
+    """Returns a layer that the core takes, with few tiles."""
     while True:
         kernel = int(rng.choice([1, 2, 3, 3, 4, 5, 6, 7]))
         longest = rng.choice([3, 9, 40, 255])
@@ -166,7 +169,7 @@ def random_layer(rng, core: Core) -> Layer:
 
 @cocotb.test()
 async def random_layers(dut):
-    """Layers of all kinds, one after the other."""
+    """Layers of all kinds come one after the other."""
     bench = SequencerBench(dut)
     await bench.start()
     count = 0
@@ -179,7 +182,7 @@ async def random_layers(dut):
 
 @cocotb.test()
 async def small_maps(dut):
-    """Maps of up to 3 × 3, all kernels, strides and paddings, also by half the kernel or more."""
+    """Maps of up to 3 × 3 pixels have all kernels, strides and paddings, also large paddings."""
     bench = SequencerBench(dut)
     await bench.start()
     for kernel in range(1, 8):
@@ -194,7 +197,7 @@ async def small_maps(dut):
 
 @cocotb.test()
 async def many_tiles_and_long_sides(dut):
-    """255 input tiles, 255 output tiles, the longest sides and the largest offsets."""
+    """Layers have 255 input tiles, 255 output tiles, the longest sides and the largest offsets."""
     bench = SequencerBench(dut)
     await bench.start()
     core = bench.core
@@ -216,7 +219,7 @@ async def many_tiles_and_long_sides(dut):
 
 @cocotb.test()
 async def any_number_of_tiles(dut):
-    """And the highest addresses."""
+    """Small, large and random numbers of tiles are right, and so are the highest addresses."""
     bench = SequencerBench(dut)
     await bench.start()
     core = bench.core
@@ -237,7 +240,7 @@ async def any_number_of_tiles(dut):
 
 @cocotb.test()
 async def every_bit_of_a_tile(dut):
-    """The second input tile, and the second output tile, begin where the first one ends."""
+    """The second input tile and the second output tile begin where the first one ends."""
     bench = SequencerBench(dut)
     await bench.start()
     core = bench.core

@@ -12,7 +12,7 @@ from tb.testplan.parametrise import each_run
 
 @cocotb.test()
 async def lane_by_lane_delay(dut):
-    """Random vectors in every cycle; lane i comes out i cycles later, or LANES − 1 − i."""
+    """Random vectors come in every cycle; lane i leaves i cycles later, or LANES − 1 − i."""
     lanes, width, reverse = (int(dut[n].value) for n in ("LANES", "WIDTH", "REVERSE"))
     cocotb.start_soon(Clock(dut.clk_i, 10, unit="ns").start(False))
     dut.rst_i.value = 1
@@ -36,7 +36,7 @@ async def lane_by_lane_delay(dut):
 
 @cocotb.test()
 async def reset_empties_it(dut):
-    """One cycle of reset: nothing of what was under way, or came in it, comes out."""
+    """After one cycle of reset, nothing that was under way or came with it leaves."""
     lanes, width = (int(dut[n].value) for n in ("LANES", "WIDTH"))
     ones = 2 ** (lanes * width) - 1
     cocotb.start_soon(Clock(dut.clk_i, 10, unit="ns").start(False))

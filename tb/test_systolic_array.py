@@ -1,4 +1,4 @@
-"""The array against NumPy: sizes, widths, extremes, dense and gapped tiles, contract, reset."""
+"""The array agrees with NumPy: sizes, widths, extremes, dense and gapped tiles, contract, reset."""
 
 import cocotb
 import numpy as np
@@ -14,7 +14,7 @@ from tb.testplan.parametrise import each_run
 
 
 async def check(bench: ArrayBench, weights, activations, **options) -> int:
-    """Run tiles by their schedule and compare every psum; the cycles it took."""
+    """Run tiles by their schedule and compare every psum; returns the number of cycles."""
     cover_points.watch(cover_points.array, bench.dut)
     bits = (bench.weight_width, bench.act_width)
     playing = bench.driver.play(schedule(weights, activations, bits=bits, **options))
@@ -23,7 +23,7 @@ async def check(bench: ArrayBench, weights, activations, **options) -> int:
 
 @cocotb.test()
 async def tiles_follow_without_a_bubble(dut):
-    """Tiles of COLS pixels or more: one psum vector in every cycle, from first to last."""
+    """With tiles of COLS pixels or more, every cycle has a psum vector, from first to last."""
     bench = ArrayBench(dut)
     await bench.start()
     rng = random_generator()
@@ -44,7 +44,7 @@ async def short_tiles_wait_for_their_weights(dut):
 
 
 async def no_weight_goes_on(bench: ArrayBench) -> None:
-    """For ever: what reaches the last column has one PE to reach, that one, or is no weight."""
+    """Check for ever that no weight in the last column has more than one PE still to reach."""
     rows, last = range(bench.rows), bench.cols - 1
     if hasattr(bench.dut, "g_row"):
         ends = [bench.dut.g_row[row].g_col[last].hops_west for row in rows]
@@ -59,7 +59,7 @@ async def no_weight_goes_on(bench: ArrayBench) -> None:
 
 @cocotb.test()
 async def gaps_anywhere_lose_nothing(dut):
-    """Random tile lengths, idle cycles on both inputs, and random bits on the idle buses."""
+    """Tiles have random lengths, inputs have idle cycles, and idle buses have random bits."""
     bench = ArrayBench(dut)
     await bench.start()
     if not hasattr(dut, "gates"):  # of tb/gates/gate_benches.py, in which nobody can look for it
@@ -71,7 +71,7 @@ async def gaps_anywhere_lose_nothing(dut):
 
 @cocotb.test()
 async def extreme_psums_are_exact(dut):
-    """All rows at the largest product of either sign, −2^(W−1) included, tile by tile."""
+    """All rows have the largest product of either sign, −2^(W−1) included, tile by tile."""
     bench = ArrayBench(dut)
     await bench.start()
     act_max, low, high = extremes(bench)
@@ -99,7 +99,7 @@ async def reset_in_the_middle_leaves_nothing_behind(dut):
 
 @cocotb.test()
 async def one_cycle_of_reset_is_enough(dut):
-    """No psum of what is under way, or enters in that cycle; the next tile may follow at once."""
+    """No psum of before or of that cycle comes out, and the next tile may follow at once."""
     bench = ArrayBench(dut)
     await bench.start()
     rng = random_generator()
@@ -115,7 +115,7 @@ async def one_cycle_of_reset_is_enough(dut):
 
 @cocotb.test()
 async def a_run_without_outputs_is_not_a_pass(dut):
-    """Weights alone: nothing expected, nothing came, and that fails."""
+    """With weights alone, nothing is expected and nothing comes, and that fails."""
     bench = ArrayBench(dut)
     await bench.start()
     weights, activations = random_tiles(bench, random_generator(), [1])

@@ -1,4 +1,4 @@
-"""Which outputs a tap reaches, against a list of all of them."""
+"""The outputs that a tap reaches agree with a list of all of them."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -14,7 +14,7 @@ SIDES = [*range(1, 17), 31, 32, 33, 127, 128, 129, 251, 252, 253, 254, 255]
 
 
 class Case(NamedTuple):
-    """A question: sides and padding in pixels."""
+    """One question to the module: sides and padding in pixels."""
 
     side: int
     out_side: int
@@ -23,16 +23,16 @@ class Case(NamedTuple):
     tap: int
 
     def reached(self) -> dict[int, int]:
-        """Outputs and the input that each uses, where that lies in the map."""
+        """Returns the outputs that the tap reaches, and the input that each uses."""
         used = {out: out * self.stride - self.padding + self.tap for out in range(self.out_side)}
         return {out: row for out, row in used.items() if 0 <= row < self.side}
 
 
 def cases() -> Iterator[Case]:
-    """All in which the tap reaches some output.
+    """Yields all cases in which the tap reaches some output.
 
     The output side is that of every kernel that has the tap, allows the padding and fits into the
-    padded map; or the longest that the port takes, where the map ends before.
+    padded map, or else the longest that the port takes, where the map ends before.
     """
     for stride in (1, 2):
         for padding in range(4):
@@ -49,7 +49,7 @@ def cases() -> Iterator[Case]:
 
 @cocotb.test()
 async def every_tap(dut):
-    """A question in every cycle; the answer in the next: the first output, how many, its input."""
+    """Each cycle asks, and the next one answers: the first output, their number, its input."""
     cocotb.start_soon(Clock(dut.clk_i, 10, unit="ns").start(False))
     await RisingEdge(dut.clk_i)
     asked, answered = None, 0

@@ -1,4 +1,4 @@
-"""The columns of each tile, last one first, one a cycle; and when the next tile may follow."""
+"""The columns of each tile come last one first, one a cycle, and the next tile at its time."""
 
 import cocotb
 from cocotb.clock import Clock
@@ -9,7 +9,7 @@ from tb.testplan.parametrise import each_run
 
 
 class LoaderBench:
-    """`weight_loader` with a clock and a model of what is left to load."""
+    """The module `weight_loader` with a clock and a model of what is left to load."""
 
     def __init__(self, dut):
         self.dut = dut
@@ -28,17 +28,17 @@ class LoaderBench:
 
     @property
     def ready(self) -> bool:
-        """Whether the next cycle may load: nothing is left after this one."""
+        """Returns whether the next cycle may load, because nothing is left after this one."""
         return self.left <= 1
 
     def address(self) -> int:
-        """A random one; the tile's last word has a 16-bit address, too."""
+        """Returns a random address; the tile's last word has a 16-bit address, too."""
         return self.cols * int(self.rng.integers(2**16 // self.cols))
 
     async def cycle(
         self, address: int, load: bool = False, reset: bool = False, hold: bool = False
     ) -> None:
-        """One cycle with these inputs; the outputs are right in it."""
+        """Run one cycle with these inputs and check the outputs."""
         self.dut.address_i.value = address
         self.dut.load_i.value = load
         self.dut.rst_i.value = reset
@@ -58,7 +58,7 @@ class LoaderBench:
         self.left = 0 if reset else self.cols if load else after
 
     async def tile(self, address: int, load_next: bool) -> None:
-        """All columns of a tile; perhaps the next load in the last one's cycle."""
+        """Load all columns of a tile; the next load may come in the last column's cycle."""
         for _ in range(self.cols - 1):
             await self.cycle(address)
         await self.cycle(address, load=load_next)
@@ -66,7 +66,7 @@ class LoaderBench:
 
 @cocotb.test()
 async def tiles_with_and_without_a_gap(dut):
-    """COLS cycles a tile; the address is the old tile's until the cycle after the load."""
+    """A tile takes COLS cycles; the address is the old tile's until the cycle after the load."""
     bench = LoaderBench(dut)
     await bench.start()
     following = False
@@ -81,7 +81,7 @@ async def tiles_with_and_without_a_gap(dut):
 
 @cocotb.test()
 async def lowest_and_highest_address(dut):
-    """No carry is lost, and none is made."""
+    """No carry is lost, and none is made, at the lowest and highest address."""
     bench = LoaderBench(dut)
     await bench.start()
     await bench.cycle(0, load=True)
@@ -92,7 +92,7 @@ async def lowest_and_highest_address(dut):
 
 @cocotb.test()
 async def reset_ends_a_load(dut):
-    """After any column, and also when a load comes with the reset, nothing is left."""
+    """Nothing is left after a reset at any column, nor when a load comes with the reset."""
     bench = LoaderBench(dut)
     await bench.start()
     for columns in range(bench.cols + 1):
@@ -107,7 +107,7 @@ async def reset_ends_a_load(dut):
 
 @cocotb.test()
 async def held_columns_wait(dut):
-    """Held in any cycle, also before the first column and the last, nothing is lost or repeated."""
+    """Nothing is lost or repeated when any cycle is held, also before the first or last column."""
     bench = LoaderBench(dut)
     await bench.start()
     for _ in range(60):

@@ -1,1 +1,1 @@
-"""What a bench is made of, inside the simulator: drivers, monitors, adapters, scoreboard, tiles."""
+"""Holds the parts of a bench in the simulator: drivers, monitors, adapters, scoreboard, tiles."""

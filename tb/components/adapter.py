@@ -1,6 +1,7 @@
 """Connects an array to the checks: how to reset it, load a tile, stream activations, read psums.
 
-docs/own-array.md explains it for somebody else's array; `tb/components/own_array.py` connects ours.
+docs/own-array.md explains the adapter of somebody else's array; `tb/components/own_array.py` is the
+adapter of ours.
 """
 
 import importlib.util
@@ -42,15 +43,16 @@ SIZES = ("rows", "cols", "act_width", "weight_width", "psum_width", "latency", "
 
 
 class ArrayAdapter(ABC):
-    """One array under test. Subclass it: TOPLEVEL, SOURCES, `reset`, `load`, `stream`, `psums`.
+    """Connects one array under test; a subclass has TOPLEVEL, SOURCES and the methods below.
 
-    Each tile is a matrix weight[row][col], each activation vector one number a row, and each psum
-    vector one number a column: psum[col] = Σ over rows of activation[row] · weight[row][col].
+    These are `reset`, `load`, `stream` and `psums`. Each tile is a matrix weight[row][col], each
+    activation vector has one number for each row, and each psum vector one number for each column:
+    psum[col] = Σ over rows of activation[row] · weight[row][col].
     """
 
     TOPLEVEL: str  # the Verilog module
     SOURCES: Sequence[str | Path]  # the Verilog files, relative to the folder of this one
-    PARAMETERS: Mapping[str, int] = {}  # of the module, where not its defaults
+    PARAMETERS: Mapping[str, int] = {}  # of the module; others keep their defaults
     CLOCK = "clk_i"  # the clock port
 
     # Of one tile, and the bits of its numbers; ours reads them from the module's parameters.
@@ -70,7 +72,7 @@ class ArrayAdapter(ABC):
         self.clock = getattr(dut, self.CLOCK)
         self.board: Scoreboard | None = None  # of the latest run
         self.watch: Watch | None = None
-        self.clock_steps = (0, 0)  # of it: the edge that ends cycle 0, and the period
+        self.clock_steps = (0, 0)  # simulator steps: the end of cycle 0, the clock period
 
     @abstractmethod
     async def reset(self) -> None:
@@ -86,37 +88,42 @@ class ArrayAdapter(ABC):
 
     @abstractmethod
     def psums(self) -> Any | None:
-        """What leaves the array at this clock edge: a psum vector, or None.
+        """Returns the psum vector that leaves the array at this clock edge, or None.
 
-        Called at every rising edge, before the adapter's coroutines go on; values read are those
-        before the edge. A vector is either the value of a bus that holds all columns, column 0 in
-        the lowest bits, or a list of one value a column, None where that column has none at this
-        edge: column by column, the n-th values belong together. X or Z in it fails the run, as does
-        a ValueError from here: int() of a value with X or Z raises one.
+        It is called at every rising edge, before the adapter's coroutines go on; values read are
+        those before the edge. A vector is either the value of a bus that holds all columns, column
+        0 in the lowest bits, or a list of one value for each column, None where that column has
+        none at this edge: column by column, the n-th values belong together. X or Z in the vector
+        fails the run, as does a ValueError from this method: int() of a value with X or Z raises
+        one.
         """
 
     async def play(self, weights: np.ndarray, activations: Sequence[np.ndarray]) -> None:
-        """Tile after tile: load, then stream. An array that overlaps the two overrides this.
+        """Load and stream tile after tile. An array that overlaps the two overrides this method.
 
-        weights: [tiles, rows, cols]; activations: per tile [pixels, rows].
+        weights: [tiles, rows, cols]; activations: for each tile [pixels, rows].
         """
         for tile, vectors in zip(weights, activations, strict=True):
             await self.load(tile)
             await self.stream(vectors)
 
     def trace(self, save: GTKWSave) -> None:
-        """Which signals GTKWave shows first: those of the top module."""
+        """Say which signals the waveform viewers show first; these are those of the top module."""
         trace_top(save, self.dut, self.CLOCK)
 
     async def start(self) -> None:
-        """Start the clock and reset; the save file of a waveform is written here.
+        """Start the clock, reset the array, and write the viewers' files if there is a waveform.
 
-        Raises BenchError if `reset` does not return.
+        Raises InputError if a size of the array is no integer or too small, and BenchError if
+        `reset` does not return.
         """
         for name in SIZES:
             value = getattr(self, name)
             if not isinstance(value, int) or value < (name != "latency"):
-                raise InputError(f"{type(self).__name__}.{name} is {value!r}, expected an integer")
+                expected = "0 or more" if name == "latency" else "1 or more"
+                raise InputError(
+                    f"{type(self).__name__}.{name} is {value!r}, expected an integer, {expected}"
+                )
         self.watch = Watch.of_this_run()
         if self.watch:
             self.watch.write_save_file(self.trace)
@@ -131,7 +138,10 @@ class ArrayAdapter(ABC):
     def check_fit(
         self, weights: np.ndarray, activations: Sequence[np.ndarray], expected: np.ndarray
     ) -> None:
-        """Raise InputError if one of these numbers has more bits than the array; see `play`."""
+        """Raise InputError if a number needs more bits than the array has for it.
+
+        weights and activations are those of `play`; expected: the psums, int [n, cols].
+        """
         act_max, weight_max, psum_max = (
             2**self.act_width - 1,
             2 ** (self.weight_width - 1) - 1,
@@ -159,11 +169,11 @@ class ArrayAdapter(ABC):
     ) -> tuple[Scoreboard, int]:
         """Await `playing` and compare every psum with `expected`, int [n, cols].
 
-        `place(index)` names the psum vector at `index`, `first_channel(index)` is the output
-        channel of its column 0; the longest tile has `longest` pixels. Returns the scoreboard,
-        whose `finish` the caller has still to call, and the cycles from the first input to the last
-        output. Cycle 0 is the first one of `playing`. Raises BenchError for X or Z, an extra
-        output, and when no psum comes for too long.
+        `place(index)` names the psum vector at `index`, and `first_channel(index)` is the output
+        channel of its column 0. The longest tile has `longest` pixels. Returns the scoreboard,
+        whose `finish` the caller has still to call, and the number of cycles from the first input
+        to the last output. Cycle 0 is the first one of `playing`. Raises BenchError for X or Z, for
+        an extra output, and when no psum comes for too long.
         """
 
         def difference(index: int, wanted: int, found: int) -> str:
@@ -181,22 +191,22 @@ class ArrayAdapter(ABC):
         return board, board.cycles[-1] + 1 if board.cycles else 0
 
     def vectors(self, board: Scoreboard) -> np.ndarray:
-        """The received words as int64 [n, cols]."""
+        """Returns the words that a scoreboard received, as int64 [n, cols]."""
         if not board.received:
             return np.zeros((0, self.cols), np.int64)
         return unpack(board.received, self.cols, self.psum_width)
 
     def limit(self, longest: int) -> int:
-        """Cycles without a psum after which a run is given up."""
+        """Returns the number of cycles without a psum after which a run is given up."""
         return self.patience * (self.rows * self.cols + longest + self.latency)
 
     async def _blamed(self, playing: Awaitable) -> None:
-        """Await it; whatever it raises becomes a BenchError."""
+        """Await `playing`; whatever it raises becomes a BenchError."""
         with _blaming(type(self)):
             await playing
 
     async def _watch(self, board: Scoreboard, player: Task, limit: int) -> None:
-        """Hand every psum vector to the scoreboard, until after the last; BenchError as `run`."""
+        """Hand every psum vector to the scoreboard until the last; raises BenchError as `run`."""
         edge = RisingEdge(self.clock)
         waiting = [deque() for _ in range(self.cols)]  # values of columns that came before others'
         cycle = last = 0
@@ -237,10 +247,10 @@ class ArrayAdapter(ABC):
             cycle += 1
 
     def _word(self, vector: Any, waiting: list[deque]) -> tuple[int, list[int]] | None:
-        """A psum vector as one integer, column 0 in the lowest bits, and the columns with X or Z.
+        """Returns a psum vector as one integer, column 0 lowest, and the columns with X or Z.
 
-        None while a column's value is still to come. Raises BenchError for a vector of another size
-        than the array's.
+        Returns None while a column's value is still to come. Raises BenchError for a vector of
+        another size than the array's.
         """
         width, bits = self.psum_width, self.cols * self.psum_width
         if not isinstance(vector, list):
@@ -276,7 +286,7 @@ class ArrayAdapter(ABC):
 
 
 def _known(value: Any, *, signed: bool = False) -> int | str:
-    """As an integer, or UNKNOWN if a bit is X or Z."""
+    """Returns the value as an integer, or UNKNOWN if a bit is X or Z."""
     try:
         return value.to_signed() if signed else int(value)
     except ValueError:
@@ -284,17 +294,20 @@ def _known(value: Any, *, signed: bool = False) -> int | str:
 
 
 def connect(path: Path, dut: HierarchyObject) -> ArrayAdapter:
-    """The adapter of file `path` on the running simulation; BenchError if it cannot be made."""
+    """Returns the adapter of file `path` on the running simulation.
+
+    Raises BenchError if the adapter's constructor fails, and InputError as `adapter_class` does.
+    """
     chosen = adapter_class(path)
     with _blaming(chosen):
         return chosen(dut)
 
 
 def adapter_class(path: Path = OWN) -> type[ArrayAdapter]:
-    """The one adapter that file `path` defines; its SOURCES are absolute paths afterwards.
+    """Returns the one adapter that file `path` defines; its SOURCES are absolute paths afterwards.
 
-    Raises InputError if the file is missing, does not load, or holds none, several, or one that
-    lacks a method or attribute, or names sources that are not there.
+    Raises InputError if the file is missing, does not load, holds no adapter or several, or if the
+    adapter lacks a method or attribute, or names sources that are not there.
     """
     path = new_path(path.absolute())
     if not path.is_file():
@@ -341,7 +354,7 @@ def adapter_class(path: Path = OWN) -> type[ArrayAdapter]:
 
 @contextmanager
 def _blaming(adapter: type[ArrayAdapter], *passed: type[Exception]) -> Iterator[None]:
-    """Turn what an adapter raises into a BenchError that names its file and line; not `passed`."""
+    """Turn errors of an adapter into a BenchError with file and line, except those in `passed`."""
     try:
         yield
     except (BenchError, InputError, SimTimeoutError, *passed):
@@ -355,5 +368,5 @@ def _blaming(adapter: type[ArrayAdapter], *passed: type[Exception]) -> Iterator[
 
 
 def _one_line(error: BaseException) -> str:
-    """Its type and the first line of its message."""
+    """Returns the type of an error and the first line of its message."""
     return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}".removesuffix(": ")

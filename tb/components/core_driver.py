@@ -37,7 +37,7 @@ STREAMS = ("act", "weight", "threshold")
 
 
 class CoreBench:
-    """`core` with clock, AXI4-Lite master, three stream sources and a sink."""
+    """The core with its clock, an AXI4-Lite master, three stream sources and a sink."""
 
     def __init__(self, dut: HierarchyObject):
         self.dut = dut
@@ -70,7 +70,7 @@ class CoreBench:
         cover_points.watch(cover_points.core, dut)
 
     async def reset(self, duration: int = 2) -> None:
-        """Some cycles of reset; what the streams had still to send is dropped."""
+        """Hold reset for `duration` cycles; what the streams had still to send is dropped."""
         for source in self.sources.values():
             source.clear()
         self.dut.rst_i.value = 1
@@ -80,13 +80,13 @@ class CoreBench:
         self.sink.clear()
 
     def disturb(self, rng: np.random.Generator) -> None:
-        """From now on each of the nine AXI channels pauses at random, some often, some rarely."""
+        """Make each of the nine AXI channels pause at random from now on, often or rarely."""
         for channel in self.channels:
             pauses = itertools.cycle((rng.random(997) < rng.choice((0.1, 0.5, 0.8))).tolist())
             channel.set_pause_generator(pauses)
 
     async def block_now_and_then(self, rng: np.random.Generator) -> None:
-        """For ever: the sink takes nothing for long, then all that comes for a while."""
+        """Let the sink take nothing for a while, then all that comes, and so on for ever."""
         self.sink.clear_pause_generator()
         while True:
             for pause in (True, False):
@@ -94,7 +94,7 @@ class CoreBench:
                 await ClockCycles(self.dut.clk_i, int(rng.integers(1, 150)))
 
     def calm(self) -> None:
-        """No pauses any more."""
+        """End all pauses."""
         for channel in self.channels:
             channel.clear_pause_generator()
             channel.pause = False
@@ -105,13 +105,13 @@ class CoreBench:
         return (await self.registers.write(register.address, word)).resp
 
     async def read(self, register: Register) -> dict[str, int]:
-        """The fields of a register."""
+        """Returns the fields of a register by name."""
         answer = await self.registers.read(register.address, 4)
         assert answer.resp == AxiResp.OKAY
         return register.unpack(int.from_bytes(answer.data, "little"))
 
     async def configure(self, layer: Layer, **keep: int) -> None:
-        """Write the layer's registers; keep_acts=1, … keep packets for the layer after it."""
+        """Write the registers of `layer`; keep_acts=1, … keep packets for the layer after it."""
         self.configured = layer
         inputs, outputs = layer.tiles(self.core)
         await self.write(registers.MAP, height=layer.height, width=layer.width)
@@ -130,7 +130,10 @@ class CoreBench:
         self.sources[stream].send_nowait(AxiStreamFrame(data))
 
     def load(self, codes=None, weights=None, thresholds=None) -> None:
-        """Queue the packets of a layer: [N, C_in, H, W], [C_out, C_in, k, k], [C_out, 16]."""
+        """Queue the packets of a layer: codes, weights and thresholds, those that are given.
+
+        codes: [N, C_in, H, W]; weights: [C_out, C_in, k, k]; thresholds: [C_out, 16].
+        """
         if codes is not None:
             self.send("act", act_vectors(np.asarray(codes), self.core))
         if weights is not None:
@@ -139,13 +142,16 @@ class CoreBench:
             self.send("threshold", threshold_vectors(np.asarray(thresholds), self.core))
 
     async def loaded(self) -> None:
-        """Wait until all that was queued has been taken."""
+        """Wait until every queued beat has been taken."""
         for source in self.sources.values():
             await source.wait()
         await ClockCycles(self.dut.clk_i, 3)
 
     async def start(self) -> AxiResp:
-        """Write CONTROL.start. Afterwards the interrupt is the new layer's."""
+        """Write CONTROL.start; returns the response.
+
+        From now on an interrupt is of the new layer.
+        """
         self.monitor.layer = self.configured
         answer = await self.write(registers.CONTROL, start=1)
         await ClockCycles(self.dut.clk_i, 2)
@@ -157,10 +163,10 @@ class CoreBench:
             await RisingEdge(self.dut.interrupt_o)
 
     async def finish(self, layer: Layer, expected: np.ndarray | None = None) -> np.ndarray:
-        """Wait for the end of a layer; its results, int64 [N, C_out, H', W'].
+        """Wait for the end of a layer; returns its results, int64 [N, C_out, H', W'].
 
-        Raises BenchError if the core reports an error, or sends too little or too much; where that
-        begins, it says by what was `expected`.
+        Raises BenchError if the core reports an error, or sends too little or too much. With
+        `expected`, of the same shape, the message says where that begins.
         """
         await self.interrupt()
         self.ended = get_sim_time("ns")
@@ -172,7 +178,10 @@ class CoreBench:
     def received(
         self, layer: Layer, more: bool = False, expected: np.ndarray | None = None
     ) -> np.ndarray:
-        """The packet that has come, as `finish` returns and refuses it; `more` may follow."""
+        """Returns the results in the packet that has come; raises BenchError as `finish` does.
+
+        With `more`, another packet may follow. `expected` is used as in `finish`.
+        """
         if self.sink.empty():
             raise BenchError(f"missing output: the core is done, but no packet came, {layer}")
         data = bytes(self.sink.recv_nowait(compact=True).tdata)
@@ -188,24 +197,24 @@ class CoreBench:
         return await self.finish(layer)
 
     async def idle(self) -> Error:
-        """Wait until no layer runs or waits; the error code."""
+        """Wait until no layer runs or waits; returns the error code."""
         while (status := await self.read(registers.STATUS))["busy"]:
             pass
         return Error(status["error"])
 
     async def cycles(self) -> int:
-        """The register CYCLES."""
+        """Returns the value of the register CYCLES."""
         return (await self.read(registers.CYCLES))["count"]
 
     async def quiet(self, cycles: int = 60) -> None:
-        """Raise BenchError if anything leaves the core within so many cycles."""
+        """Raise BenchError if a result leaves the core within `cycles` cycles."""
         await ClockCycles(self.dut.clk_i, cycles)
         if not self.sink.empty() or self.sink.active:
-            raise BenchError("extra output: nothing is running")
+            raise BenchError("extra output: a result came, but no layer runs")
 
 
 async def started(dut) -> CoreBench:
-    """The bench after reset, the accumulator cleared."""
+    """Returns the bench of the core after reset, when the accumulator is cleared."""
     bench = CoreBench(dut)
     await bench.reset()
     await ClockCycles(dut.clk_i, bench.core.pixels + 5)
@@ -213,7 +222,11 @@ async def started(dut) -> CoreBench:
 
 
 async def check_layer(bench: CoreBench, layer: Layer, data) -> np.ndarray:
-    """Load, run and compare a layer, nothing stalling it; its cycles are those of the model."""
+    """Load, run and compare a layer without stalls; returns its results, int64 [N, C_out, H', W'].
+
+    `data` are codes, weights and thresholds (or None). The cycles must be those of the model.
+    Raises BenchError for a difference, an error of the core, or an empty comparison.
+    """
     expected = reference(layer, *data)
     if not expected.size:
         raise BenchError(EMPTY)

@@ -1,4 +1,4 @@
-"""Checks AXI on the outputs of the core, cycle by cycle, while a bench runs."""
+"""Checks the AXI protocol on the outputs of the core, in every cycle, while a bench runs."""
 
 import math
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ STALLABLE = {
 
 
 class CoreMonitor:
-    """Watches the protocol of the channels that the core drives, and that something leaves it."""
+    """Checks the protocol of the channels that the core drives, and that the core does not hang."""
 
     def __init__(self, dut: HierarchyObject, core: Core):
         self.dut = dut
@@ -33,9 +33,9 @@ class CoreMonitor:
         cocotb.start_soon(self.hang())
 
     async def hold_while_stalled(self, prefix: str, payload: tuple[str, ...]) -> None:
-        """For ever: BenchError if valid falls, or its payload changes, while ready is low (AXI).
+        """Check for ever that valid and its payload stay while ready is low, as AXI demands.
 
-        And for X or Z in what is valid.
+        Raises BenchError if they change, or if valid, ready or a valid payload holds X or Z.
         """
         clock, reset = RisingEdge(self.dut.clk_i), self.dut.rst_i
         valid, ready, *data = (
@@ -60,7 +60,7 @@ class CoreMonitor:
             beat = 0 if taken and seen[-1] else beat + taken
 
     async def hang(self) -> None:
-        """For ever: BenchError if nothing leaves the core for longer than any layer takes."""
+        """Raise BenchError when nothing has left the core for longer than any layer takes."""
         tiles = self.core.weight_words // self.core.cols
         longest = 5000 + 3 * self.core.pixels * tiles
         idle = 0  # quarters of that
@@ -71,7 +71,7 @@ class CoreMonitor:
         raise BenchError(f"the core hangs: nothing has left it for {longest:,} cycles")
 
     def unknown(self, prefix: str, beat: int, handles: Sequence[ValueObjectBase]) -> str:
-        """Where X or Z is: the first of `handles` that holds one; of a result, whose it is."""
+        """Returns which of `handles` holds X or Z; for a result, also its pixel and channel."""
         handle = next(handle for handle in handles if not handle.value.is_resolvable)
         words = f"X or Z on {handle._name}"
         if handle._name != "m_axis_tdata" or self.layer is None:

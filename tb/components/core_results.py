@@ -1,4 +1,4 @@
-"""Decodes what the core sends."""
+"""Decodes the packets of results that the core sends."""
 
 import numpy as np
 
@@ -12,8 +12,8 @@ from tb.sim.errors import BenchError
 def decode(data: bytes, layer: Layer, core: Core, expected: np.ndarray | None = None) -> np.ndarray:
     """Returns the results in a packet of the core, int64 [N, C_out, H', W'].
 
-    Raises BenchError if the packet is too short or too long for the layer; the message says where
-    that begins, by what was `expected`, of the same shape.
+    Raises BenchError if the packet is too short or too long for the layer. With `expected`, of the
+    same shape, the message says where the packet begins to differ.
     """
     width = 4 if layer.mode == Mode.CODES else core.sum_width
     size = core.cols * width // 8
@@ -35,7 +35,7 @@ def decode(data: bytes, layer: Layer, core: Core, expected: np.ndarray | None = 
 
 
 def _first_wrong_beat(vectors: np.ndarray, needed: int, expected: np.ndarray, core: Core) -> int:
-    """Returns the first beat that is not as expected, or else the number of those that came."""
+    """Returns the first beat that differs from `expected`, or the number of beats if none does."""
     wanted = result_vectors(expected, core)
     same = min(len(vectors), needed)
     real = result_vectors(np.ones_like(expected), core) == 1  # channels that exist

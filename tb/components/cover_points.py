@@ -1,6 +1,6 @@
-"""Functional coverage with cocotb-coverage: what happened on the DUT's signals, not what was meant.
+"""Counts functional coverage from what happened on the DUT's signals, not from what was intended.
 
-A bench calls `watch` once; the monitor then looks at every cycle after the clock has fallen, when
+A bench calls `watch` once. The monitor then looks at every cycle after the clock has fallen, when
 inputs and outputs are settled. Nothing is watched unless coverage is measured (tb/coverage).
 """
 
@@ -54,7 +54,10 @@ NEXT = 16
 
 
 def point(name: str, bins: list) -> Callable[..., None]:
-    """A cover point with these bins. Called with a value, in several parts if a bin has several."""
+    """Returns a function that counts its arguments in a cover point with these bins.
+
+    Where a bin is a tuple, the function takes its parts as arguments.
+    """
     cover = CoverPoint(name, bins=bins)(lambda *_: None)
     seen = set()
 
@@ -67,7 +70,7 @@ def point(name: str, bins: list) -> Callable[..., None]:
 
 
 def watch(monitor: Callable[[HierarchyObject], Callable[[], None]], dut: HierarchyObject) -> None:
-    """Start a monitor of this module, `monitor(dut)`, if coverage is measured."""
+    """Start the monitor of a module, `monitor(dut)`, if coverage is measured."""
     if os.environ.get(COVERAGE):
         cocotb.start_soon(_watch(dut, monitor(dut)))
 
@@ -84,7 +87,7 @@ async def _watch(dut: HierarchyObject, cycle: Callable[[], None]) -> None:
 
 
 def pe(dut: HierarchyObject) -> Callable[[], None]:
-    """Every weight with every activation."""
+    """Returns a monitor that counts every weight with every activation."""
     sample = point("pe.weight_activation", list(itertools.product(WEIGHTS, ACTS)))
     loaded = known = False
 
@@ -99,7 +102,7 @@ def pe(dut: HierarchyObject) -> Callable[[], None]:
 
 
 def array(dut: HierarchyObject) -> Callable[[], None]:
-    """Every pair of extremes at the four corners, for activations that are valid there."""
+    """Returns a monitor of pairs of extremes at the four corners, for activations valid there."""
     extremes = itertools.product((WEIGHTS[0], WEIGHTS[-1]), (ACTS[0], ACTS[-1]))
     bins = [(corner, *pair) for pair in extremes for corner in CORNERS]
     sample = point("array.corners", bins)
@@ -120,7 +123,7 @@ def array(dut: HierarchyObject) -> Callable[[], None]:
 
 
 def core_state(dut: HierarchyObject) -> str:
-    """Which of STATES the core is in; to be asked when the clock falls."""
+    """Returns which of STATES the core is in; it is right after the clock has fallen."""
     control, walker = dut.control, dut.address_generator
     if not int(control.state.value):
         return "idle" if control.settled.value else "settle"
@@ -134,14 +137,14 @@ def core_state(dut: HierarchyObject) -> str:
 
 
 def bank_state(dut: HierarchyObject, stream: str) -> str:
-    """Which of BANKS a stream's memory is in."""
+    """Returns which of BANKS a stream's memory is in."""
     control = getattr(dut, f"{stream}_control")
     full = int(control.full.value).bit_count()
     return BANKS[full + 1] if full else "filling" if int(control.beats.value) else "empty"
 
 
 def pending(dut: HierarchyObject) -> dict[str, bool]:
-    """The other things that a reset can meet, and whether they are there."""
+    """Returns the other things that a reset can meet, and whether they are there."""
     return {
         "accumulator cleared": bool(dut.accumulator.clearing.value),
         "result pending": bool(dut.m_axis_tvalid.value),
@@ -151,7 +154,7 @@ def pending(dut: HierarchyObject) -> dict[str, bool]:
 
 
 def core(dut: HierarchyObject) -> Callable[[], None]:
-    """Layers, stalls, resets, and layers back to back."""
+    """Returns a monitor that counts layers, stalls, resets, and layers back to back."""
     layers = point("core.kernel_stride_padding", LAYERS)
     stalls = point("core.stalls", STALLS)
     resets = point("core.resets", RESETS)

@@ -1,4 +1,4 @@
-"""Our array under test: the driver of `systolic_array`, and the adapter that connects it."""
+"""Drives `systolic_array`, our array under test, and connects it to the checks by an adapter."""
 
 from collections.abc import Sequence
 
@@ -16,7 +16,7 @@ from tb.sim.waves import trace_array
 
 
 class ArrayDriver:
-    """Plays a stimulus onto the input buses, one packed integer a bus and cycle."""
+    """Plays a stimulus onto the input buses, one packed integer for each bus and cycle."""
 
     def __init__(self, dut: HierarchyObject, weight_width: int, act_width: int):
         self.dut = dut
@@ -32,7 +32,7 @@ class ArrayDriver:
         await RisingEdge(self.dut.clk_i)
 
     def idle(self) -> None:
-        """No weight and no activation in this cycle."""
+        """Offer no weight and no activation in this cycle."""
         self.dut.weight_valid_i.value = 0
         self.dut.act_valid_i.value = 0
         self.dut.act_swap_i.value = 0
@@ -61,7 +61,7 @@ class ArrayDriver:
 
 
 class ArrayBench(ArrayAdapter):
-    """`systolic_array`: the next tile's weights travel in while the present one computes."""
+    """The adapter of `systolic_array`, which loads the next tile while one computes."""
 
     TOPLEVEL = "systolic_array"
     SOURCES = sorted(RTL.glob("*.v"))
@@ -81,15 +81,15 @@ class ArrayBench(ArrayAdapter):
         await self.driver.reset()
 
     async def play(self, weights: np.ndarray, activations: Sequence[np.ndarray]) -> None:
-        """The densest legal sequence."""
+        """Play the tiles in the fewest cycles that the contract allows."""
         await self.driver.play(schedule(weights, activations))
 
     def trace(self, save: GTKWSave) -> None:
-        """By row and column."""
+        """Show the signals by row and column."""
         trace_array(save, self.rows, self.cols)
 
     def psums(self) -> LogicArray | None:
-        """All columns, where valid is high."""
+        """Returns all columns where valid is high, else None; ValueError if valid is X or Z."""
         valid = self.dut.psum_valid_o.value
         try:
             return self.dut.psum_o.value if int(valid) else None

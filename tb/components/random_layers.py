@@ -1,4 +1,4 @@
-"""Random layers for the core with their data, and what the core must send for any layer."""
+"""Draws random layers for the core and their data, and says what the core must send for a layer."""
 
 from dataclasses import replace
 
@@ -13,7 +13,11 @@ from pymodel.reference.convolution import integer_convolution
 
 
 def reference(layer: Layer, codes, weights, table=None) -> np.ndarray:
-    """What the core must send, int64 [N, C_out, H', W'], from PyTorch's convolution."""
+    """Returns what the core must send, int64 [N, C_out, H', W'], by PyTorch's convolution.
+
+    codes: [N, C_in, H, W]; weights: [C_out, C_in, k, k]; table: thresholds [C_out, 16], for mode
+    CODES.
+    """
     sums = integer_convolution(
         torch.as_tensor(codes), torch.as_tensor(weights), layer.stride, layer.padding
     )
@@ -25,7 +29,7 @@ def reference(layer: Layer, codes, weights, table=None) -> np.ndarray:
 
 
 def random_layer(rng: np.random.Generator, core: Core) -> Layer:
-    """Any layer that the core takes, mostly small."""
+    """Returns a random layer that the core takes, mostly a small one."""
     while True:
         kernel = int(rng.choice([1, 2, 3, 3, 3, 4, 5, 6, 7]))
         height, width = (int(n) for n in rng.integers(1, rng.choice([3, 6, 12]) + 1, 2))
@@ -45,7 +49,10 @@ def random_layer(rng: np.random.Generator, core: Core) -> Layer:
 
 
 def random_data(layer: Layer, rng: np.random.Generator) -> list[np.ndarray | None]:
-    """Codes, weights and, for mode CODES, thresholds; many of them extremes."""
+    """Returns random codes, weights and, for mode CODES, thresholds (else None); many are extremes.
+
+    Their shapes are [N, C_in, H, W], [C_out, C_in, k, k] and [C_out, 16].
+    """
 
     def biased(shape, low, high):
         values = rng.integers(low, high + 1, shape)

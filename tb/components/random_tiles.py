@@ -1,4 +1,4 @@
-"""Random numbers and random tiles for the benches, and the comparison of every psum of them."""
+"""Draws random tiles for the benches of arrays, and compares every psum of them."""
 
 from collections.abc import Awaitable, Sequence
 
@@ -9,12 +9,12 @@ from tb.components.adapter import ArrayAdapter
 
 
 def random_generator() -> np.random.Generator:
-    """Random numbers from the seed that cocotb prints and $COCOTB_RANDOM_SEED sets."""
+    """Returns a generator with the seed that cocotb prints and $COCOTB_RANDOM_SEED sets."""
     return np.random.default_rng(cocotb.RANDOM_SEED)
 
 
 def extremes(array: ArrayAdapter) -> tuple[int, int, int]:
-    """Largest activation, smallest and largest weight."""
+    """Returns the largest activation, the smallest weight and the largest weight of an array."""
     return (
         2**array.act_width - 1,
         -(2 ** (array.weight_width - 1)),
@@ -28,9 +28,11 @@ def random_tiles(
     lengths: Sequence[int],
     bounds: tuple[int, int, int] | None = None,
 ) -> tuple[np.ndarray, list[np.ndarray]]:
-    """A tile of random weights, and as many random activations as it says, for each length.
+    """Returns a random tile, and as many random activation vectors, for each of `lengths`.
 
-    `bounds` are by default the array's extremes.
+    The result is the weights, int [tiles, rows, cols], and for each tile int [length, rows].
+    `bounds` are the largest activation, the smallest and the largest weight, by default the array's
+    extremes.
     """
     act_max, low, high = bounds or extremes(array)
     weights = rng.integers(low, high + 1, (len(lengths), array.rows, array.cols))
@@ -40,7 +42,11 @@ def random_tiles(
 async def check_tiles(
     array: ArrayAdapter, playing: Awaitable, weights: np.ndarray, activations: Sequence[np.ndarray]
 ) -> int:
-    """Await `playing` and compare every psum with NumPy's product; the cycles it took."""
+    """Await `playing` and compare every psum with NumPy's product; returns the cycles that it took.
+
+    weights: [tiles, rows, cols]; activations: for each tile [pixels, rows]. Raises BenchError if a
+    psum differs, is missing or is too much.
+    """
     expected = np.concatenate([a @ w for a, w in zip(activations, weights, strict=True)])
     at = [(t, p) for t, tile in enumerate(activations) for p in range(len(tile))]
     board, cycles = await array.run(

@@ -1,4 +1,4 @@
-"""When each weight and activation vector enters the array, by the contract in rtl/README.md."""
+"""Says when each weight and activation vector enters the array; the contract is rtl/README.md."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Stimulus:
-    """What the array's inputs hold in each of T cycles."""
+    """The values at the array's inputs in each of T cycles."""
 
     weight_valid: np.ndarray  # bool [T]
     weight_col: np.ndarray  # int [T]
@@ -27,14 +27,15 @@ def schedule(
     gaps: np.random.Generator | None = None,
     bits: tuple[int, int] = (4, 4),
 ) -> Stimulus:
-    """The densest legal sequence of tiles; with `gaps`, random idle cycles everywhere.
+    """Returns the shortest sequence of tiles that the contract allows; `gaps` adds idle cycles.
 
-    weights: [tiles, ROWS, COLS]; activations: per tile [pixels, ROWS], at least one pixel.
-    A tile of fewer than COLS pixels makes the next one wait for its weights. With `gaps`, buses
-    hold random bits (of `bits` = weight and activation width) while their valid is low.
+    weights: [tiles, ROWS, COLS]; activations: for each tile [pixels, ROWS], at least one pixel.
+    After a tile of fewer than COLS pixels, the next one waits for its weights. With the random
+    generator `gaps`, idle cycles come anywhere, and buses hold random bits (of `bits` = weight and
+    activation width) while their valid is low.
     """
     tiles, rows, cols = weights.shape
-    swap_cycle = 0  # of the tile before; from here on the shadow weights may change
+    swap_cycle = 0  # of the tile before; from this cycle on the shadow weights may change
     weights_end, acts_end = 0, 0  # first free cycle of each bus
     weight_cycles, act_cycles = [], []
     for tile in range(tiles):
@@ -65,14 +66,14 @@ def schedule(
 
 
 def _idle(gaps: np.random.Generator | None, count: int) -> np.ndarray | int:
-    """Idle cycles before each of `count` vectors, summed up: often none, sometimes a few."""
+    """Returns the idle cycles before each of `count` vectors, summed up; often there are none."""
     if gaps is None:
         return 0
     return np.cumsum(gaps.integers(1, 4, count) * (gaps.random(count) < 0.3))
 
 
 def _bus(gaps, length: int, rows: int, width: int, selectors: int) -> tuple[np.ndarray, np.ndarray]:
-    """A selector [T] (weight column, or swap) and data [T, ROWS]: zeros, or with `gaps` random."""
+    """Returns a selector [T] (weight column, or swap) and data [T, ROWS]: zeros, or random bits."""
     if gaps is None:
         return np.zeros(length, np.int64), np.zeros((length, rows), np.int64)
     return gaps.integers(0, selectors, length), gaps.integers(0, 2**width, (length, rows))

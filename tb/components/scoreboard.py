@@ -1,4 +1,4 @@
-"""Compares what came with what was expected, in order, and fails on everything else too."""
+"""Compares outputs with what was expected, in order, and fails for missing and extra ones too."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,10 +13,11 @@ EMPTY = "empty comparison: nothing was expected, so nothing was checked"
 
 
 class Scoreboard:
-    """Checks words of one output bus, one after another, against a list.
+    """Compares the words of one output bus, one after another, with a list.
 
-    `place(index)` names what the word at `index` is ("image 3, kernel position (0, 1), pixel 7");
-    `difference(index, expected, got)` says how they differ ("channel 5: expected -12, got 13").
+    `place(index)` names the word at `index` ("image 3, kernel position (0, 1), pixel 7");
+    `difference(index, expected, got)` says how two words differ ("channel 5: expected -12, got
+    13").
     """
 
     def __init__(
@@ -29,15 +30,15 @@ class Scoreboard:
         self.place = place
         self.difference = difference
         self.received: list[int] = []
-        self.cycles: list[int] = []  # in which they came
+        self.cycles: list[int] = []  # the cycle of each received word
         self.unknown: dict[int, list[int]] = {}  # word → columns with X or Z
         self.mismatches = 0
         self.first_mismatch = ""
 
     def receive(self, cycle: int, word: int, unknown: Sequence[int] = ()) -> None:
-        """Take the next word; in columns `unknown` it had X or Z, and 0 stands for them.
+        """Take the next word; the columns `unknown` had X or Z, and hold 0 in the word instead.
 
-        Raises BenchError if no more were expected.
+        Raises BenchError if no more words were expected.
         """
         index = len(self.received)
         if index == len(self.expected):
@@ -59,11 +60,11 @@ class Scoreboard:
             )
 
     def fail(self, reason: str) -> NoReturn:
-        """Raise BenchError at once: for the first mismatch if there was one, else for `reason`."""
+        """Raise BenchError at once: with the first mismatch if there was one, else `reason`."""
         raise BenchError(self.first_mismatch or reason)
 
     def finish(self) -> None:
-        """Raise BenchError for the first mismatch, a missing output, or an empty comparison."""
+        """Raise BenchError if a word differed or is missing, or if nothing was expected."""
         if not self.expected:
             raise BenchError(EMPTY)
         if self.mismatches:
@@ -79,7 +80,7 @@ class Scoreboard:
 
 @dataclass(frozen=True)
 class Difference:
-    """Where two sets of maps [N, C_out, H', W'] first differ, in the order of the core's beats."""
+    """The place where two sets of maps [N, C_out, H', W'] differ first, in the order of beats."""
 
     image: int
     channel: int
@@ -87,10 +88,10 @@ class Difference:
     x: int
     expected: int
     got: int
-    differing: int  # how many do
+    differing: int  # number of values that differ
 
     def describe(self, core: Core, first_image: int = 0) -> str:
-        """One line; images count from `first_image`."""
+        """Returns the place and both values in one line; images count from `first_image`."""
         return (
             f"output tile {self.channel // core.cols}, image {first_image + self.image}, "
             f"pixel ({self.y}, {self.x}), channel {self.channel}: expected {self.expected}, "
@@ -99,18 +100,24 @@ class Difference:
 
 
 def beat_at(beat: int, images: int, size: tuple[int, int]) -> tuple[int, int, int, int]:
-    """Output tile, image, y and x of a beat among those of `images` maps of `size` pixels."""
+    """Returns output tile, image, y and x of a beat of results.
+
+    There are `images` maps of `size` pixels (height, width) for each output tile.
+    """
     return tuple(map(int, np.unravel_index(beat, (beat + 1, images, *size))))
 
 
 def beat_words(beat: int, layer: Layer) -> str:
-    """The same of a layer, in words."""
+    """Returns output tile, image and pixel of a beat of `layer`, in words."""
     tile, image, y, x = beat_at(beat, layer.images, layer.output_size)
     return f"output tile {tile}, image {image}, pixel ({y}, {x})"
 
 
 def first_difference(expected: np.ndarray, got: np.ndarray, core: Core) -> Difference | None:
-    """None if the two are equal."""
+    """Returns the first place where the two differ, or None if they are equal.
+
+    expected, got: int [N, C_out, H', W'].
+    """
     differ = np.argwhere(result_vectors((expected != got).astype(np.int8), core))
     if not len(differ):
         return None
@@ -121,7 +128,10 @@ def first_difference(expected: np.ndarray, got: np.ndarray, core: Core) -> Diffe
 
 
 def compare(expected: np.ndarray, got: np.ndarray, layer: Layer, core: Core) -> None:
-    """Raise BenchError with the first difference; both [N, C_out, H', W']."""
+    """Raise BenchError with the first difference, or if there is nothing to compare.
+
+    expected, got: int [N, C_out, H', W'].
+    """
     if not expected.size:
         raise BenchError(EMPTY)
     if place := first_difference(expected, got, core):

@@ -1,4 +1,4 @@
-"""Tiles on an array: what goes in, what must come out, and the record of what did."""
+"""Runs tiles on an array: what goes in, what must come out, and the record of what came out."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,39 +18,43 @@ from tb.sim.errors import BenchError
 
 @dataclass(frozen=True)
 class TileRun:
-    """All tiles of the first image, then all of the second, …; psum vectors are numbered so."""
+    """Tiles of a layer and the psums that must come out: all of image 0, then all of image 1, ….
+
+    The psum vectors are numbered in this order.
+    """
 
     tiles: Tiles
     expected: np.ndarray  # int64 [images, tiles, output pixels, COLS]
 
     @property
     def images(self) -> int:
-        """How many."""
+        """Number of images."""
         return len(self.expected)
 
     def at(self, index: int) -> tuple[int, Tile, int, int]:
-        """Image, tile, and output pixel (y, x) of the psum vector at `index`."""
+        """Returns image, tile, and output pixel (y, x) of the psum vector at `index`."""
         image, number, pixel = np.unravel_index(index, self.expected.shape[:3])
         y, x = divmod(int(pixel), self.tiles.output_size[1])
         return int(image), self.tiles.tiles[number], y, x
 
     def tile_words(self, tile: Tile) -> str:
-        """Which tile it is; groups only where there are several."""
+        """Returns which tile it is, in words; groups are named only where there are several."""
         words = f"kernel position ({tile.ky}, {tile.kx})"
         if any(t.input_group or t.output_group for t in self.tiles.tiles):
             words += f", input group {tile.input_group}, output group {tile.output_group}"
         return words
 
     def place(self, index: int) -> str:
-        """The psum vector at `index` in words."""
+        """Returns the place of the psum vector at `index`, in words."""
         image, tile, y, x = self.at(index)
         return f"image {image}, {self.tile_words(tile)}, pixel ({y}, {x})"
 
     async def on(self, array: ArrayAdapter) -> tuple[Scoreboard, int]:
-        """Run it; the scoreboard, which the caller has still to finish, and the cycles it took.
+        """Run the tiles on `array`; returns the scoreboard and the number of cycles.
 
-        Raises InputError if the array is too narrow for it, BenchError as `ArrayAdapter.run` and if
-        there is nothing to run.
+        The caller has still to call the scoreboard's `finish`. Raises InputError if the array is
+        too narrow for the run, BenchError if there is nothing to run, and the errors of
+        `ArrayAdapter.run`.
         """
         if not self.expected.size:
             raise BenchError(EMPTY)
@@ -69,7 +73,7 @@ class TileRun:
 
 
 def tile_run(layer: LayerData, rows: int, cols: int) -> TileRun:
-    """The tiles of `layer`, and their psums by PyTorch's convolution."""
+    """Returns the tiles of `layer` for an array of rows × cols, and their psums by PyTorch."""
     codes, weights = layer.activation_codes, layer.weight_codes
     tiles = cut(codes.numpy(), weights.numpy(), layer.stride, layer.padding, rows, cols)
     expected = [
@@ -81,7 +85,7 @@ def tile_run(layer: LayerData, rows: int, cols: int) -> TileRun:
 
 @dataclass(frozen=True)
 class Record:
-    """A run and what came out of it, which may be too little."""
+    """A run and the psums that came out of it, which may be too few."""
 
     run: TileRun
     received: np.ndarray  # int64 [n, COLS]
@@ -91,22 +95,25 @@ class Record:
     clock: tuple[int, int]  # time of the edge that ends cycle 0, and period, in simulator steps
 
     def wrong(self) -> np.ndarray:
-        """Which of the received psums are: bool [n, COLS]."""
+        """Returns which of the received psums are wrong, bool [n, COLS]."""
         expected = self.run.expected.reshape(-1, self.received.shape[1])[: len(self.received)]
         return (self.received != expected) | self.unknown
 
     def time(self, cycle: int) -> int:
-        """When what left in `cycle` was read, in simulator steps."""
+        """Returns when the psums of `cycle` were read, in simulator steps."""
         start, period = self.clock
         return start + cycle * period
 
     def before_edge(self, cycle: int) -> int:
-        """When what leaves in `cycle` stands on the outputs: half a period before it is read."""
+        """Returns the time at which the psums of `cycle` stand on the outputs, in simulator steps.
+
+        It is half a period before they are read.
+        """
         return self.time(cycle) - self.clock[1] // 2
 
     @classmethod
     def of(cls, run: TileRun, array: ArrayAdapter, board: Scoreboard) -> "Record":
-        """What `board` received from `array`."""
+        """Returns the record of what `board` received from `array`."""
         widths = array.act_width, array.weight_width, array.psum_width
         unknown = np.zeros((len(board.received), array.cols), bool)
         for index, columns in board.unknown.items():
@@ -121,7 +128,7 @@ class Record:
         )
 
     def save(self, path: Path) -> None:
-        """Write it, whole or not at all."""
+        """Write the record to `path`, whole or not at all."""
         tiles = self.run.tiles
         with replacing(path) as temporary, temporary.open("wb") as file:
             np.savez_compressed(
@@ -140,7 +147,7 @@ class Record:
 
     @classmethod
     def load(cls, path: Path) -> "Record":
-        """Read what `save` wrote; InputError if there is nothing."""
+        """Returns the record that `save` wrote; raises InputError if there is no such file."""
         if not path.exists():
             raise InputError(f"{path}: not found, expected the record of a run")
         with np.load(path, allow_pickle=False) as file:
@@ -161,7 +168,7 @@ class Record:
 
 
 def compare_recovered(layer: LayerData, sums: torch.Tensor) -> None:
-    """Raise BenchError if what `layer` makes of its integer sums is not what was captured."""
+    """Raise BenchError if the outputs recovered from integer `sums` are not the captured ones."""
     error, steps = layer.error(sums)
     if error < MAX_ABS_ERROR and steps < MAX_ERROR_STEPS:
         return

@@ -64,17 +64,17 @@ KINDS = ("line", "branch", "toggle")
 
 
 def label(run: Run) -> str:
-    """Returns a run's name, without what could not stand in a file's name."""
+    """Returns a run's name, without what must not stand in the name of a file."""
     return f"{run.bench.rpartition('test_')[2].removeprefix('tb.run.')}-{run}"
 
 
 def build(run: Run) -> str:
-    """Returns what is compiled for a run; runs with the same share it."""
+    """Returns a text that names the build of a run; runs with the same text share a build."""
     return f"{run.toplevel} {dict(run.parameters)}"
 
 
 def size(run: Run) -> int:
-    """Returns the number of PEs of a run's array, 0 for a module that holds none."""
+    """Returns the number of PEs of a run's array, or 0 for a module that holds no array."""
     if run.toplevel not in ARRAYS:
         return 0
     return run.parameters.get("ROWS", 8) * run.parameters.get("COLS", 8)
@@ -94,7 +94,7 @@ def identity(run: Run) -> dict[str, Any]:
 
 
 class Point(NamedTuple):
-    """A place that counts how often it was reached, in whatever instance and parametrisation."""
+    """A place that counts how often it was reached, in any instance and with any parameters."""
 
     kind: str
     module: str
@@ -105,14 +105,14 @@ class Point(NamedTuple):
 
 @dataclass
 class Coverage:
-    """What all runs reached together."""
+    """All that the runs reached together."""
 
     hits: Counter[Point] = field(default_factory=Counter)
     bins: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
-    excluded: dict[Point, str] = field(default_factory=dict)  # why
+    excluded: dict[Point, str] = field(default_factory=dict)  # the reason
 
     def of(self, kind: str, module: str | None = None) -> list[Point]:
-        """The points that count, of all modules or one."""
+        """Returns the points of a kind that are not excluded, of one module or of all."""
         return [
             p
             for p in self.hits
@@ -120,12 +120,12 @@ class Coverage:
         ]
 
     def percent(self, kind: str, module: str | None = None) -> float | None:
-        """Of these the share that was reached; None if there are none."""
+        """Returns the percentage of the points of `of` that were reached; None if it has none."""
         points = self.of(kind, module)
         return share(sum(self.hits[p] > 0 for p in points), len(points)) if points else None
 
     def functional(self, name: str | None = None) -> float:
-        """Of the bins, all or of a cover point."""
+        """Returns the percentage of bins that were hit, of one cover point or of all."""
         hits = [
             n for point, bins in self.bins.items() if name in (None, point) for n in bins.values()
         ]
@@ -133,18 +133,18 @@ class Coverage:
 
 
 def share(part: int, whole: int) -> float:
-    """In percent, rounded down: nothing is 100 % that is not."""
+    """Returns part / whole in percent, rounded down, so that only a whole is 100 %."""
     return math.floor(10000 * part / whole) / 100
 
 
 def main() -> int:
     parser = CommandParser("tb.coverage", __doc__)
     parser.add_argument(
-        "--only", nargs="+", metavar="BENCH", default=[], help="of tb/test_BENCH.py"
+        "--only", nargs="+", metavar="BENCH", default=[], help="run these tb/test_BENCH.py alone"
     )
-    parser.add_argument("--fresh", action="store_true", help="forget the runs that are there")
+    parser.add_argument("--fresh", action="store_true", help="measure again what was kept")
     parser.add_argument(
-        "--exclusions", type=Path, default=EXCLUSIONS, help="points that need not be reached, TOML"
+        "--exclusions", type=Path, default=EXCLUSIONS, help="TOML file of points left out"
     )
     arguments = parser.parse_args()
     check_simulator(SIMULATOR)
@@ -208,9 +208,9 @@ def suite(only: Sequence[str] = ()) -> list[Run]:
 
 
 def run_all(runs: Sequence[Run], arguments: argparse.Namespace) -> list[Path]:
-    """Measure each run, as many at a time as there are cores; the folders of what they reached.
+    """Measure each run, as many at a time as there are cores; returns the folders of results.
 
-    What a run gave is kept and used again. BenchError if a test fails.
+    The result of a run is kept and used again. Raises BenchError if a test fails.
     """
     stems = {STORE.path(identity(run), label(run)): run for run in runs}
     missing = [stem for stem in stems if arguments.fresh or not stem.exists()]
@@ -244,7 +244,7 @@ def run_all(runs: Sequence[Run], arguments: argparse.Namespace) -> list[Path]:
 
 
 def prepare_worker(verbose: bool) -> None:
-    """Ctrl-C ends its simulation, or nothing; cocotb and the compilers are silent."""
+    """Ignore Ctrl-C, which the worker's simulation gets too; silence cocotb and the compilers."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if not verbose:
         logging.getLogger().addHandler(logging.NullHandler())
@@ -253,7 +253,10 @@ def prepare_worker(verbose: bool) -> None:
 
 
 def measure(runs: Sequence[tuple[Path, Run]]) -> int:
-    """Runs of one build, one after another; how many. BenchError with the bench's name."""
+    """Run the runs of one build, one after another; returns their number.
+
+    Raises BenchError, with the run's name, if a test fails.
+    """
     for place, run in runs:
         with temporary_folder(label(run), place.parent) as folder:
             with patch.dict(os.environ, {COVERAGE: str(folder / "reached")}):
@@ -270,7 +273,7 @@ def measure(runs: Sequence[tuple[Path, Run]]) -> int:
 
 
 def merge(stems: Iterable[Path]) -> Coverage:
-    """What these runs reached together."""
+    """Returns what the runs in these folders reached together."""
     coverage = Coverage()
     for stem in stems:
         coverage.hits.update(read_points((stem / "reached.dat").read_text()))
@@ -319,7 +322,7 @@ def read_points(text: str) -> Counter[Point]:
 
 
 def numbers(text: str) -> Iterator[int]:
-    """Of lines.
+    """Yields the line numbers that a text of Verilator names.
 
     >>> list(numbers("3,5-7"))
     [3, 5, 6, 7]
@@ -342,7 +345,7 @@ class Exclusion(NamedTuple):
 
 
 def read_exclusions(path: Path) -> list[Exclusion]:
-    """The file of exclusions; InputError if it is damaged."""
+    """Returns the exclusions in file `path`; raises InputError if it is damaged."""
     try:
         tables = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -350,7 +353,7 @@ def read_exclusions(path: Path) -> list[Exclusion]:
     exclusions = []
     for kind, entries in tables.items():
         if kind not in KINDS or not isinstance(entries, list):
-            raise InputError(f"{path}: '{kind}', expected tables [[{']], [['.join(KINDS)}]]")
+            raise InputError(f"{path}: table '{kind}', expected [[{']], [['.join(KINDS)}]]")
         for entry in entries:
             if not _is_exclusion(entry):
                 raise InputError(
@@ -373,10 +376,11 @@ def _is_exclusion(entry: object) -> bool:
 
 
 def exclude(coverage: Coverage, exclusions: Sequence[Exclusion]) -> None:
-    """Take the excluded points out. InputError if one does not exist, or was reached after all.
+    """Take the excluded points out of `coverage`.
 
-    A toggle's point is a signal's bit, and it was reached if it went both ways; the point of a line
-    or branch is its source, with "else: " and the like before that of a branch.
+    The point of a toggle is a bit of a signal, which is reached if it went both ways. The point of
+    a line or branch is its source, with "else: " and the like before that of a branch. Raises
+    InputError if a point does not exist, or was reached after all.
     """
     known = defaultdict(list)
     for point in coverage.hits:
@@ -397,7 +401,7 @@ def exclude(coverage: Coverage, exclusions: Sequence[Exclusion]) -> None:
 
 
 def names_of(point: Point) -> list[str]:
-    """What an exclusion may call a point."""
+    """Returns the names that an exclusion may give to a point."""
     if point.kind == "toggle":
         return [point.what.rpartition(":")[0]]
     text = source_lines(point.module)[point.line - 1].strip()
@@ -405,7 +409,7 @@ def names_of(point: Point) -> list[str]:
 
 
 def expanded(text: str) -> Iterator[str]:
-    """Names with ranges, one by one.
+    """Yields the names that a name with ranges stands for, one by one.
 
     >>> list(expanded("g[1:0].a[3]"))
     ['g[0].a[3]', 'g[1].a[3]']
@@ -419,7 +423,7 @@ def expanded(text: str) -> Iterator[str]:
 
 
 def source_lines(module: str) -> list[str]:
-    """Of a module's file."""
+    """Returns the lines of a module's Verilog source."""
     return (RTL / f"{module}.v").read_text().splitlines()
 
 
@@ -427,7 +431,7 @@ def source_lines(module: str) -> list[str]:
 
 
 def summary(coverage: Coverage, modules: Sequence[str], exclusions: Sequence[Exclusion]) -> dict:
-    """What coverage.json holds."""
+    """Returns the contents of coverage.json."""
     rows = []
     for module in modules:
         row = {"module": module}
@@ -469,7 +473,7 @@ def summary(coverage: Coverage, modules: Sequence[str], exclusions: Sequence[Exc
 
 
 def holes(coverage: Coverage) -> Iterator[dict]:
-    """What was not reached and is not excluded, in the order of the sources."""
+    """Yields what was neither reached nor excluded, in the order of the sources."""
     missing = [p for p, n in coverage.hits.items() if not n and p not in coverage.excluded]
     for point in sorted(missing, key=lambda p: (KINDS.index(p.kind), *p[1:])):
         where = f"rtl/{point.module}.v:{point.line}"
@@ -483,7 +487,7 @@ def holes(coverage: Coverage) -> Iterator[dict]:
 
 
 def result_table(result: dict, most: int = 20) -> str:
-    """The tables, with the first holes of each kind."""
+    """Returns the tables as text, with the first holes of each kind."""
 
     def cell(value: float | None) -> str:
         return "" if value is None else f"{value:.2f}"
@@ -526,7 +530,7 @@ def result_table(result: dict, most: int = 20) -> str:
 
 
 def write_page(path: Path, coverage: Coverage, result: dict) -> None:
-    """The report: tables, holes, exclusions, and each source with its counts."""
+    """Write the report as HTML: tables, holes, exclusions, and each source with its counts."""
     sources = []
     for row in result["modules"]:
         module = row["module"]

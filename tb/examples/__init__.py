@@ -1,1 +1,1 @@
-"""Arrays that somebody else might have written, each with its adapter."""
+"""Holds arrays that somebody else might have written, each with its adapter."""

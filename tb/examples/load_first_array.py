@@ -10,7 +10,7 @@ from tb.components.packing import pack
 
 
 class LoadFirstArray(ArrayAdapter):
-    """One weight a PE, so a tile's weights enter when the tile before has left."""
+    """Each PE holds one weight, so a tile's weights enter when the tile before has left."""
 
     TOPLEVEL = "load_first_array"
     SOURCES = ("../../rtl/load_first_array.v", "../../rtl/load_first_pe.v", "../../rtl/skew.v")

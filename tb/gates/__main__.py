@@ -1,4 +1,4 @@
-"""The commands of this room: python -m tb.gates netlist --help."""
+"""Starts the commands of this room; python -m tb.gates netlist --help describes one of them."""
 
 from pymodel.support.command import run_room
 from pymodel.support.fresh import forget_compiled

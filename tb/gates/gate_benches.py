@@ -4,9 +4,9 @@ python -m tb.gates netlist                         # build/results/netlist.json
 python -m tb.gates netlist --only load_first --workers 1 --fresh
 
 Yosys flattens each design and maps it to gates of one and two inputs, multiplexers and flip-flops;
-memories stay as they are. Around the gates goes a wrapper with the RTL's name, parameters and
-ports, so that a bench cannot tell one from the other. What passed is kept, for as long as nothing
-changes that it follows from.
+memories stay as they are. A wrapper around the gates has the RTL's name, parameters and ports, so
+that a bench cannot tell one from the other. An outcome without failures is kept, for as long as
+nothing changes that it follows from.
 """
 
 import importlib.metadata
@@ -55,7 +55,7 @@ INSIDE = {"core": {"array": ("act_valid_i",)}}
 
 @dataclass(frozen=True)
 class Design:
-    """What is synthesised."""
+    """A build of a module that is synthesised, and the benches that run on it."""
 
     top: str
     size: str
@@ -79,22 +79,22 @@ DESIGNS = tuple(
 class Netlist:
     """A design as gates."""
 
-    folder: Path  # with gates.v, and <top>.v, the wrapper
-    gates: int  # of all kinds, flip-flops included, memories not
+    folder: Path  # holds gates.v, and the wrapper <top>.v
+    gates: int  # number of gates of all kinds, with flip-flops, without memories
 
     @property
     def sources(self) -> list[Path]:
-        """For `run_bench`."""
+        """The Verilog files of the netlist, for `run_bench`."""
         return sorted(self.folder.glob("*.v"))
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """Of one bench on one netlist."""
+    """The outcome of one bench on one netlist."""
 
     tests: int  # cocotb tests that ran
     failed: int
-    psums: int  # of the trained layer
+    psums: int  # number of psums of the trained layer that were checked
     seconds: float
     message: str = ""  # of the first failure
 
@@ -102,10 +102,12 @@ class Outcome:
 def main() -> int:
     parser = CommandParser("tb.gates netlist", __doc__)
     parser.add_argument("--rtl", type=Path, default=RTL, help="folder of the Verilog sources")
-    parser.add_argument("--only", default="", help="designs whose name holds this text")
-    parser.add_argument("--workers", type=int, default=os.cpu_count(), help="processes")
-    parser.add_argument("--fresh", action="store_true", help="run again what was kept")
-    parser.add_argument("--results", type=Path, default=RESULTS / "netlist.json", help="JSON file")
+    parser.add_argument("--only", default="", help="run designs with this text in their name")
+    parser.add_argument("--workers", type=int, default=os.cpu_count(), help="number of processes")
+    parser.add_argument("--fresh", action="store_true", help="run again what passed before")
+    parser.add_argument(
+        "--results", type=Path, default=RESULTS / "netlist.json", help="JSON file to write"
+    )
     arguments = parser.parse_args()
     check_simulator(SIMULATOR)
     check_sources(arguments.rtl)
@@ -136,7 +138,10 @@ def main() -> int:
 def run_all(
     designs: list[Design], rtl: Path, workers: int, fresh: bool
 ) -> tuple[dict[str, Netlist], dict[tuple[str, str], Outcome]]:
-    """Each design as a netlist; each of its benches on that. In `workers` processes."""
+    """Synthesise each design and run its benches on the gates, in `workers` processes.
+
+    Returns the netlists by design, and the outcomes by design and bench.
+    """
     netlists, found = {}, {}
     total = sum(1 + len(design.benches) for design in designs)
     with (
@@ -167,7 +172,7 @@ def run_all(
 
 
 def synthesise(design: Design, rtl: Path = RTL) -> Netlist:
-    """The netlist, which is made once for its sources. InputError if Yosys refuses them."""
+    """Returns the netlist of a design, made once; raises InputError if Yosys refuses the RTL."""
     top = design.top
     passes = [
         f"synth -flatten -top {top} -run coarse:fine",  # all but the gates; memories are kept
@@ -207,7 +212,7 @@ def synthesise(design: Design, rtl: Path = RTL) -> Netlist:
 
 
 def wrapper(top: str, rtl: Path = RTL) -> str:
-    """Verilog: module `top` with the parameters and ports of the RTL, and the gates in it."""
+    """Returns a Verilog module `top` with the parameters and ports of the RTL, around the gates."""
     text = (rtl / f"{top}.v").read_text()
     head, end, _ = text.partition("\n);\n")
     ports = re.findall(r"^ +(?:input|output) +wire\b.*?(\w+),?$", head, re.MULTILINE)
@@ -240,9 +245,9 @@ def identity_of(design: Design, netlist: Netlist, bench: str, only: str = "") ->
 def run(
     design: Design, netlist: Netlist, bench: str, *, only: str = "", fresh: bool = False
 ) -> Outcome:
-    """Run a bench on a netlist, or of the bench the tests that regular expression `only` matches.
+    """Run a bench on a netlist; `only` is a regular expression that chooses some of its tests.
 
-    An outcome without failures is kept.
+    An outcome without failures is kept, and returned again unless `fresh`.
     """
     if not logging.getLogger().handlers and os.environ.get("COCOTB_LOG_LEVEL") != "DEBUG":
         logging.getLogger().addHandler(logging.NullHandler())  # several benches at once
@@ -288,7 +293,7 @@ def run(
 
 
 def summary(netlists: Mapping[str, Netlist], outcomes: Mapping[tuple[str, str], Outcome]) -> dict:
-    """For scripts."""
+    """Returns the contents of the results file (JSON)."""
     rows = outcomes.values()
     return {
         "simulator": SIMULATOR,
@@ -308,7 +313,7 @@ def result_table(
     netlists: Mapping[str, Netlist],
     outcomes: Mapping[tuple[str, str], Outcome],
 ) -> str:
-    """The closing table."""
+    """Returns the closing table as text."""
     rows = []
     for design in designs:
         for bench in design.benches:
@@ -332,13 +337,13 @@ def result_table(
 
 
 def _prepare_worker() -> None:
-    """Ctrl-C, which Yosys and simulations get too, ends a worker, and without a word."""
+    """Let Ctrl-C, which Yosys and simulations get too, end a worker silently."""
     signal.signal(signal.SIGINT, lambda *_: sys.exit(INTERRUPTED))
     warnings.simplefilter("ignore", RuntimeWarning)  # cocotb-test's, about what it leaves undone
 
 
 def _work(function: Callable[..., Any], *given: Any, **named: Any) -> Any:
-    """In a worker: call it. Interrupted, the worker takes no more work."""
+    """Call a function in a worker; Ctrl-C ends the worker, so that it takes no more work."""
     try:
         return function(*given, **named)
     except (KeyboardInterrupt, SystemExit):
@@ -346,7 +351,7 @@ def _work(function: Callable[..., Any], *given: Any, **named: Any) -> Any:
 
 
 def _count(results: Path) -> tuple[int, int]:
-    """Tests that ran, and those that failed, by cocotb's results file."""
+    """Returns the number of tests that ran, and of those that failed, by cocotb's results file."""
     if not results.exists():
         return 0, 0
     cases = [c for c in ElementTree.parse(results).iter("testcase") if c.find("skipped") is None]

@@ -55,7 +55,7 @@ def main() -> int:
 
 
 def place_and_route(rtl: Path) -> int:
-    """Print the clock of each seed; 1 if the worst misses the target."""
+    """Print the clock of each seed; returns 1 if the worst misses the target, else 0."""
     synthesise(rtl, "core_pins")
     tell(f"Placing and routing with {len(SEEDS)} seeds (some minutes each)")
     with ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -75,7 +75,7 @@ def place_and_route(rtl: Path) -> int:
 def check(rtl: Path) -> None:
     """Raise InputError for a latch, a net with two drivers, or a combinational loop.
 
-    Also for a register with another clock than clk_i itself, or with its falling edge.
+    It is also raised for a register that is not clocked by the rising edge of clk_i itself.
     """
     clocks = "t:$dff %ci1:+[CLK] w:* %i"
     yosys(
@@ -89,7 +89,10 @@ def check(rtl: Path) -> None:
 
 
 def synthesise(rtl: Path, top: str) -> dict[str, int]:
-    """Map `core` (or `core_pins`, the core between shift registers) to ECP5 cells; how many."""
+    """Map `core`, or `core_pins` (the core between shift registers), to ECP5 cells.
+
+    Returns the number of cells of each kind. Raises InputError with Yosys' first error.
+    """
     output, statistics = (BUILD / f"{top}{suffix}" for suffix in (".json", "-cells.json"))
     yosys(
         rtl,
@@ -106,7 +109,7 @@ def synthesise(rtl: Path, top: str) -> dict[str, int]:
 
 
 def yosys(rtl: Path, top: str, passes: list[str], parameters: dict[str, int] | None = None) -> None:
-    """Read and check the sources, then run `passes`. Raises InputError with the first error."""
+    """Read and check the sources, then run `passes`; raises InputError with the first error."""
     sources = [*check_sources(rtl), *([ROOT / PINS] if top == "core_pins" else [])]
     given = "".join(f" -chparam {name} {value}" for name, value in (parameters or {}).items())
     script = [
@@ -124,7 +127,7 @@ def yosys(rtl: Path, top: str, passes: list[str], parameters: dict[str, int] | N
 
 
 def route(seed: int) -> float:
-    """Place and route with this seed; MHz."""
+    """Place and route with this seed; returns the clock that is reached, in MHz."""
     report = BUILD / f"pnr-{seed}.json"
     report.unlink(missing_ok=True)
     done = tool(
@@ -156,7 +159,7 @@ def tool(name: str, *arguments: str) -> subprocess.CompletedProcess:
 
 
 def first_error(done: subprocess.CompletedProcess) -> str:
-    """The line that says what went wrong."""
+    """Returns the line of a program's output that says what went wrong."""
     lines = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
     # `check -assert` counts its warnings, which come first and say more.
     wrong = [line for line in lines if "Warning: " in line or "ERROR" in line]

@@ -15,7 +15,7 @@ doctest.register_optionflag("NUMBER")  # pytest's: floats need only agree in the
 
 
 def updated(text: str) -> str:
-    """`text`, with what its `>>>` examples print now. Raises what an example raises."""
+    """Returns `text` with what its `>>>` examples print now; raises what an example raises."""
     examples = doctest.DocTestParser().get_examples(text)
     names: dict = {}
     outputs = []

@@ -21,11 +21,11 @@ NOTEBOOK = ROOT / "docs" / "squeezed_layer.ipynb"
 
 
 class CellError(Exception):
-    """A cell that did not run to its end. The message is one line with the cell's number."""
+    """A cell did not run to its end. The message is one line with the cell's number."""
 
 
 def jupyter() -> tuple[ModuleType, ModuleType]:
-    """Returns nbclient and nbformat; InputError with what to install if they are not there."""
+    """Returns nbclient and nbformat; raises InputError with what to install if one is missing."""
     try:
         import ipykernel  # noqa: F401, the process that runs the cells
         import nbclient
@@ -39,7 +39,10 @@ def jupyter() -> tuple[ModuleType, ModuleType]:
 
 
 def read(path: Path) -> Any:
-    """The notebook in file `path`, an nbformat.NotebookNode; InputError if it holds none."""
+    """Returns the notebook in file `path`, an nbformat.NotebookNode.
+
+    Raises InputError if the file cannot be read or is no valid notebook.
+    """
     _, nbformat = jupyter()
     try:
         notebook = nbformat.read(path, as_version=nbformat.NO_CONVERT)
@@ -55,8 +58,8 @@ def read(path: Path) -> Any:
 def execute(notebook: Any, folder: Path) -> None:
     """Run all code cells of `notebook` in a new Python process whose working directory is `folder`.
 
-    Their outputs replace those in `notebook`. Raises CellError for the first cell that raises, or
-    in which the process ends; code cells are numbered from 1.
+    Their outputs replace those in `notebook`. Raises CellError for the first cell that raises an
+    exception or ends the process; code cells are numbered from 1.
     """
     nbclient, _ = jupyter()
     number = 0
@@ -89,7 +92,7 @@ def execute(notebook: Any, folder: Path) -> None:
 
 
 def shrink_pictures(notebook: Any) -> None:
-    """Replace each PNG in the outputs by one of 256 colours, which takes a third of the place."""
+    """Replace each PNG in the outputs by one of 256 colours, which takes a third of the bytes."""
     for cell in notebook.cells:
         for output in cell.get("outputs", []):
             if png := output.get("data", {}).get("image/png"):

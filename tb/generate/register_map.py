@@ -2,7 +2,7 @@
 
 python -m tb.generate registers
 
-These are rtl/REGISTERS.md, rtl/core_registers.h and pymodel/hardware/registers.py.
+The files are rtl/REGISTERS.md, rtl/core_registers.h and pymodel/hardware/registers.py.
 """
 
 import subprocess
@@ -32,14 +32,14 @@ from pymodel.hardware.register_fields import Field, Register
 
 
 def compile_map() -> AddrmapNode:
-    """The register map of rtl/core.rdl."""
+    """Returns the register map of rtl/core.rdl."""
     compiler = RDLCompiler()
     compiler.compile_file(str(ROOT / SOURCE))
     return compiler.elaborate().top
 
 
 def python_constants(top: AddrmapNode) -> str:
-    """pymodel/hardware/registers.py."""
+    """Returns the text of pymodel/hardware/registers.py."""
     registers = list(top.registers())
     parts = [HEAD]
     for node, field in encoded_fields(top):
@@ -64,7 +64,7 @@ def python_constants(top: AddrmapNode) -> str:
 
 
 def encoded_fields(top: AddrmapNode) -> Iterator[tuple[RegNode, FieldNode]]:
-    """The fields whose values have names."""
+    """Yields the fields whose values have names, each with its register."""
     for node in top.registers():
         for field in node.fields():
             if field.get_property("encode"):
@@ -72,7 +72,7 @@ def encoded_fields(top: AddrmapNode) -> Iterator[tuple[RegNode, FieldNode]]:
 
 
 def c_values(top: AddrmapNode) -> str:
-    """The named values as C macros, which PeakRDL's header lacks."""
+    """Returns C macros for the named values of fields, which PeakRDL's header lacks."""
     lines = []
     for node, field in encoded_fields(top):
         lines.append(f"\n// values - core::{node.inst_name}::{field.inst_name}\n")

@@ -53,7 +53,10 @@ NEEDED: dict[str, dict[str, Callable[[dict], bool]]] = {
 
 
 def rows(results: Path) -> list[Row]:
-    """The table's lines. InputError if a result is missing, or says that something is wrong."""
+    """Returns the lines of the table.
+
+    Raises InputError if a result is missing, is not whole, or says that something is wrong.
+    """
     checks = {check.name: check for check in CHECKS}
     found = read_all(results)
     for name in NAMES:
@@ -77,7 +80,7 @@ def rows(results: Path) -> list[Row]:
 
 
 def updated(text: str, lines: list[Row]) -> str:
-    """`text` with this table between the two markers. InputError without them."""
+    """Returns `text` with this table between the two markers; raises InputError without them."""
     before, begin, rest = text.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not begin or not end:

@@ -1,1 +1,1 @@
-"""The fast Verilog host of the core, and what talks to it."""
+"""Holds the fast Verilog host of the core, and the programs that talk to it."""

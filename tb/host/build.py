@@ -1,4 +1,4 @@
-"""Compiles the core in its host for speed."""
+"""Compiles the core in its Verilog host for speed."""
 
 import os
 from pathlib import Path
@@ -14,7 +14,7 @@ from tb.sim.sources import RTL, check_sources
 
 
 class _Private(cocotb_test.Verilator):
-    """cocotb-test's, but public to cocotb is only what a control file names."""
+    """cocotb-test's Verilator, but cocotb sees only the signals that a control file names."""
 
     def build_command(self) -> list[list[str]]:
         commands = super().build_command()
@@ -28,10 +28,10 @@ OPTIMISED_MAKE = ["CFG_CXXFLAGS_PCH_I=-include", "OPT_FAST=-O3", "-j2"]
 
 
 def prepare_host(simulator: str, module: str | None = None, rtl: Path = RTL) -> Simulation:
-    """The core in its host (core_host.v), compiled for speed: driven by cocotb `module`, or alone.
+    """Returns the core in its host (core_host.v), compiled for speed.
 
-    Alone is a bare Verilog bench on Icarus, a bare loop in C++ on Verilator. InputError if the
-    sources do not compile.
+    The cocotb `module` drives it. Without a module, a bare Verilog bench drives it on Icarus, and a
+    bare loop in C++ on Verilator. Raises InputError if the sources do not compile.
     """
     check_simulator(simulator, tested=True)
     host = ROOT / "tb" / "host" / "core_host.v"
@@ -58,7 +58,7 @@ def prepare_host(simulator: str, module: str | None = None, rtl: Path = RTL) -> 
 def _host_commands(
     simulator: str, module: str | None, sources: list[Path], build: Path
 ) -> tuple[list[list[str]], dict[str, str]]:
-    """Commands that compile into `build`, the one that runs, and their environment."""
+    """Returns the commands that compile into `build`, the one that runs, and their environment."""
     if simulator == "verilator" and not module:
         verilate = [
             "perl",

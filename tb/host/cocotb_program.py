@@ -1,7 +1,8 @@
-"""Runs layers through the core, inside the simulator: the cocotb bench of `tb.run.sweep.simulate`.
+"""Runs layers through the core in its host: the cocotb bench that `tb.host.simulate` starts.
 
-Python is awake three times a layer: to load, to start, and at the end. In between the simulator
-works alone. `tb.run.sweep.simulate` says what lies in the working folder.
+Python is awake three times in each layer: to load, to start, and at the end. In between the
+simulator works alone. `tb.host.simulate.write_layers` writes the input files into the working
+folder.
 """
 
 import json
@@ -20,7 +21,7 @@ from tb.sim.errors import BenchError
 
 @cocotb.test()
 async def program(dut):
-    """All layers, codes handed from each to the next."""
+    """Run all layers; the codes of each are the input of the next one."""
     folder = Path()
     arrays = np.load("program.npz", allow_pickle=False)
     codes, counts = arrays["codes"], []

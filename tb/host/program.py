@@ -1,7 +1,7 @@
-"""Programs of layers for the core in its Verilog host (core_host.v), and the results they give.
+"""Writes programs of layers for the core in its host (core_host.v), and reads their results.
 
-Python writes files, the host plays them, Python reads a file: nothing but the simulator works while
-the core does. Nothing here imports PyTorch, so that a simulation starts quickly.
+Python writes files, the host plays them, and Python reads a file: only the simulator works while
+the core does. This module does not import PyTorch, so that a simulation starts quickly.
 """
 
 import itertools
@@ -34,26 +34,26 @@ RESULT_BYTES = 28  # of a beat in results.bin: 24 of data, and a word that marks
 
 
 class Job(NamedTuple):
-    """A layer that fits into the core, and which part of a larger one it computes."""
+    """A layer that fits into the core, and the part of a larger layer that it computes."""
 
-    batch: int  # which of the batches whose weights are sent anew
+    batch: int  # number of its batch; each batch sends the weights anew
     images: slice  # of all images
     channels: slice  # output channels
     layer: Layer
 
 
 class Status(NamedTuple):
-    """What the host counted."""
+    """The numbers that the host counted."""
 
     jobs: int
-    beats: int  # of results
+    beats: int  # number of beats of results
     cycles: int  # from the first start to the last result
     counted: int  # sum of the jobs' own counts
     stalls: int
 
 
 def jobs_of(layer: Layer, batches: int = 1) -> list[Job]:
-    """All jobs of `batches` batches of `layer`, one after another."""
+    """Returns the jobs of `layer` for `batches` batches, one after another."""
     return [
         Job(
             batch,
@@ -73,10 +73,11 @@ def write_program(
     weights: np.ndarray,
     table: np.ndarray | None = None,
 ) -> dict[str, int]:
-    """The host's input files; returns the beats of each stream, results included.
+    """Write the host's input files; returns the number of beats of each stream, results included.
 
     codes: [N, C_in, H, W]; weights: [C_out, C_in, k, k]; table: thresholds [C_out, 16], for mode
-    CODES. A packet that the next job shares is sent once. ValueError if it is more than fits.
+    CODES. A packet that the next job shares is sent once. Raises ValueError if the host's memories
+    are too small.
     """
     packets: dict[str, list[np.ndarray]] = {name: [] for name in MAX_BEATS}
     commands = []
@@ -106,9 +107,10 @@ def write_program(
 
 
 def read_results(folder: Path, jobs: Sequence[Job]) -> tuple[np.ndarray, Status]:
-    """What came: sums or codes, int32 [N, C_out, H', W'], and the counts.
+    """Returns sums or codes, int32 [N, C_out, H', W'], and the host's counts.
 
-    BenchError if the core hung, set an error, or sent X, too much, too little or other packets.
+    Raises BenchError if the core hung, set an error, or sent X or Z, too much, too little or wrong
+    packets.
     """
     numbers = map(int, (folder / "status.txt").read_text().split())
     *counts, error, unknown, unknown_beat, unknown_bit, hang = numbers
@@ -130,7 +132,7 @@ def read_results(folder: Path, jobs: Sequence[Job]) -> tuple[np.ndarray, Status]
         same = min(len(found), len(ends))
         wrong = int(np.append(found[:same] != ends[:same], True).argmax())  # packet
         if wrong == len(jobs):
-            words = "what is after the last job is too much"
+            words = "the last of them came after the last job"
         else:
             came = np.diff(found, prepend=0)[wrong] if wrong < len(found) else 0
             words = f"{came} came in the packet of job {wrong + 1}{_words(jobs, wrong)}"
@@ -153,7 +155,7 @@ def read_results(folder: Path, jobs: Sequence[Job]) -> tuple[np.ndarray, Status]
 
 
 def _words(jobs: Sequence[Job], number: int) -> str:
-    """Which part of the layer a job is, in words."""
+    """Returns which part of the layer a job computes, in words."""
     images, channels = jobs[number].images, jobs[number].channels
     return (
         f" (images {images.start} to {images.stop - 1}, output channels {channels.start} to "
@@ -162,7 +164,7 @@ def _words(jobs: Sequence[Job], number: int) -> str:
 
 
 def _beat_words(jobs: Sequence[Job], ends: np.ndarray, beat: int, bit: int) -> str:
-    """Which pixel and channel a bit of a result is of, in words."""
+    """Returns the pixel and channel of a bit of a result, in words."""
     number = int(np.searchsorted(ends, beat, side="right"))
     if number == len(jobs):
         return "after the last one that was expected"
@@ -175,24 +177,25 @@ def _beat_words(jobs: Sequence[Job], ends: np.ndarray, beat: int, bit: int) -> s
 
 
 def _weights(job: Job) -> tuple[int, slice]:
-    """What makes two jobs use the same weights and thresholds."""
+    """Returns a key that is the same for two jobs with the same weights and thresholds."""
     return job.batch, job.channels
 
 
 def _result_beats(layer: Layer) -> int:
+    """Returns the number of beats of a layer's results."""
     height, width = layer.output_size
     return layer.tiles(CORE)[1] * layer.images * height * width
 
 
 def _packet(vectors: np.ndarray, width: int) -> np.ndarray:
-    """The beats of a packet as the host reads them: uint8 [n, bytes], last, then data."""
+    """Returns a packet's beats as the host reads them, uint8 [n, bytes]: last, then data."""
     beats = np.pad(octets(vectors, width)[:, ::-1], ((0, 0), (1, 0)))
     beats[-1, 0] = 1
     return beats
 
 
 def _settings(layer: Layer, keep_acts: bool, keep_weights: bool) -> tuple[int, ...]:
-    """The layer's registers."""
+    """Returns the words of the layer's five registers."""
     inputs, outputs = layer.tiles(CORE)
     return (
         registers.MAP.pack(height=layer.height, width=layer.width),

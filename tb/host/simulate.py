@@ -1,4 +1,4 @@
-"""Runs layers through the core in its host, without an eye on them."""
+"""Runs layers through the core in its host, which looks at nothing but the results."""
 
 import json
 from pathlib import Path
@@ -23,11 +23,13 @@ def simulate(
     tables: list[np.ndarray | None],
     rtl: Path = RTL,
 ) -> tuple[list[np.ndarray], list[dict]]:
-    """Layers one after another through the core; what each gave, and its counts.
+    """Run layers one after another through the core; returns the results and counts of each.
 
-    `layers`: the fields of `pymodel.hardware.core.Layer` that do not follow from `codes`, and
-    `pools`, how many 2 × 2 max pools come before the next layer. codes: [N, C, H, W], the first
-    layer's input.
+    `layers` holds the fields of `pymodel.hardware.core.Layer` that do not follow from `codes`, and
+    `pools`, the number of 2 × 2 max pools before the next layer. codes: [N, C, H, W], the first
+    layer's input; weights: [C_out, C_in, k, k] for each layer; tables: thresholds [C_out, 16] or
+    None for each layer. The results are int32 [N, C_out, H', W'].
+
     Raises BenchError, which has the results so far as `results`.
     """
     simulation = prepare_host(simulator, PROGRAM, rtl)
@@ -60,7 +62,7 @@ def write_layers(
     weights: list[np.ndarray],
     tables: list[np.ndarray | None],
 ) -> None:
-    """What `tb.host.cocotb_program` reads; arguments as of `simulate`."""
+    """Write the files that `tb.host.cocotb_program` reads; arguments are those of `simulate`."""
     arrays = {f"weights.{number}": array for number, array in enumerate(weights)}
     arrays |= {f"thresholds.{n}": table for n, table in enumerate(tables) if table is not None}
     np.savez(folder / "program.npz", codes=codes, **arrays)

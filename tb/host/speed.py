@@ -1,7 +1,8 @@
-"""How fast the cocotb-driven core is against the same core without cocotb, in one run.
+"""Measures the speed of the core driven by cocotb against the same core without cocotb, in one run.
 
-Under Verilator without cocotb is a bare C++ loop (core_host.cpp), under Icarus a bare Verilog
-bench (core_host_clocked with +alone): same RTL, same host, same optimisation, stimulus preloaded.
+Without cocotb, a bare C++ loop (core_host.cpp) drives the core on Verilator, and a bare Verilog
+bench (core_host_clocked with +alone) on Icarus. RTL, host, optimisation and the preloaded stimulus
+are the same.
 """
 
 import time
@@ -28,9 +29,10 @@ LEAST_RATIO = 0.8
 
 
 def measure_speed(simulator: str, images: int = IMAGES) -> dict:
-    """Cycles a second with cocotb and alone, and their ratio; both give the same sums.
+    """Returns the cycles per second with cocotb and without, and their ratio.
 
-    On Icarus the two run side by side, on Verilator one after the other, in turn.
+    On Icarus the two run side by side, on Verilator one after the other, in turn. Raises BenchError
+    if they do not give the same sums.
     """
     rng = np.random.default_rng(1)
     layer = replace(SQUEEZED, images=images)
@@ -49,7 +51,7 @@ def measure_speed(simulator: str, images: int = IMAGES) -> dict:
         sums += [run.result()[1] for run in runs]
         cycles = runs[1].result()[2]
     if not all(np.array_equal(sums[0], other) for other in sums[1:]):
-        raise BenchError(f"{simulator}: with cocotb other sums than alone")
+        raise BenchError(f"{simulator}: the sums with cocotb are not those without it")
     cocotb, bare = (median(column) for column in zip(*rates, strict=True))
     return {
         "simulator": simulator,
@@ -61,7 +63,10 @@ def measure_speed(simulator: str, images: int = IMAGES) -> dict:
 
 
 def run_cocotb(simulator: str, codes: np.ndarray, weights: np.ndarray) -> tuple[float, np.ndarray]:
-    """Cycles a second from the start to the last result, and the sums."""
+    """Returns the cycles per second from the start to the last result, and the sums.
+
+    codes: [N, C_in, H, W]; weights: [C_out, C_in, 3, 3].
+    """
     settings = {"out_channels": len(weights), "kernel": 3, "stride": 1, "padding": 1, "mode": 0}
     results, counts = simulate(simulator, [settings | {"pools": 0}], codes, [weights], [None])
     return counts[0]["cycles"] / counts[0]["seconds"], results[0]
@@ -70,7 +75,7 @@ def run_cocotb(simulator: str, codes: np.ndarray, weights: np.ndarray) -> tuple[
 def run_alone(
     simulation: Simulation, layer: Layer, codes: np.ndarray, weights: np.ndarray
 ) -> tuple[float, np.ndarray, int]:
-    """The same, and the cycles."""
+    """Run the layer without cocotb; returns cycles per second, sums, and the number of cycles."""
     jobs = jobs_of(layer)
     with temporary_folder("speed") as folder:
         write_program(folder, jobs, codes, weights)
@@ -80,9 +85,9 @@ def run_alone(
 
 
 def play(simulation: Simulation, folder: Path) -> float:
-    """Run a host without cocotb in `folder`; seconds from "go" to "done".
+    """Run a host without cocotb in `folder`; returns the seconds from "go" to "done".
 
-    BenchError if it ends before.
+    Raises BenchError if the simulation ends earlier.
     """
     times = {}
     simulation.run(folder, lambda line: times.setdefault(line.strip(), time.perf_counter()))
@@ -92,7 +97,7 @@ def play(simulation: Simulation, folder: Path) -> float:
 
 
 def speed_report(rows: list[dict]) -> str:
-    """The table."""
+    """Returns the table of speeds as text."""
     lines = [
         [
             row["simulator"],

@@ -1,1 +1,1 @@
-"""Pages and tables from results, and the recording that the page shows."""
+"""Makes pages and tables from results, and the recording that the page shows."""

@@ -1,6 +1,6 @@
-"""The charts of the report (tb/report/page.py), as plotly figures without colours of their own.
+"""Draws the charts of the report (tb/report/page.py), as plotly figures without colours.
 
-Colours come from one of two templates, light or dark, which the page puts on all charts at once.
+Colours come from one of two templates, light or dark, which the page applies to all charts at once.
 """
 
 import html
@@ -19,7 +19,7 @@ MOST_POINTS = 4000  # of a curve
 
 
 class Palette(NamedTuple):
-    """Colours of a theme."""
+    """The colours of a theme."""
 
     text: str
     muted: str
@@ -50,7 +50,7 @@ PALETTES = {
 
 
 def template(palette: Palette) -> go.layout.Template:
-    """What all charts have in common."""
+    """Returns the settings that all charts have in common, in the colours of a theme."""
     axis = {
         "gridcolor": palette.grid,
         "linecolor": palette.muted,
@@ -88,7 +88,7 @@ def template(palette: Palette) -> go.layout.Template:
 
 
 def training(log: Sequence[dict]) -> dict[str, go.Figure]:
-    """Loss and accuracy by epoch."""
+    """Returns the charts of loss and of accuracy by epoch."""
     epochs = [row["epoch"] for row in log]
     loss = go.Figure(go.Scatter(x=epochs, y=[row["train_loss"] for row in log], name="training"))
     loss.update_yaxes(title="cross-entropy, training", rangemode="tozero")
@@ -107,7 +107,7 @@ def training(log: Sequence[dict]) -> dict[str, go.Figure]:
 
 
 def limit(figure: go.Figure, x: float, words: str, side: str = "right") -> None:
-    """A vertical line with its name at the top."""
+    """Draw a vertical line with its name at the top."""
     figure.add_shape(type="line", x0=x, x1=x, y0=0, y1=1, yref="paper")
     figure.add_annotation(
         x=x,
@@ -120,7 +120,7 @@ def limit(figure: go.Figure, x: float, words: str, side: str = "right") -> None:
 
 
 def utilisation(leaving: np.ndarray, total: int, rows: int, cols: int) -> go.Figure:
-    """Share of the PEs that multiply, by cycle.
+    """Returns the chart of the share of PEs that multiply, by cycle.
 
     leaving: cycles in which a psum vector left the array, int [n]; total: cycles of the run.
     """
@@ -140,7 +140,7 @@ def utilisation(leaving: np.ndarray, total: int, rows: int, cols: int) -> go.Fig
 
 
 def busy_pes(leaving: np.ndarray, total: int, rows: int, cols: int) -> np.ndarray:
-    """How many PEs multiply in each cycle, int [total].
+    """Returns the number of PEs that multiply in each cycle, int [total].
 
     The vector that leaves in cycle t entered ROWS + COLS − 1 cycles before, and row r, column c
     multiplied it r + c cycles after that.
@@ -151,7 +151,10 @@ def busy_pes(leaving: np.ndarray, total: int, rows: int, cols: int) -> np.ndarra
 
 
 def psums(values: np.ndarray, lowest: int, highest: int) -> go.Figure:
-    """How often each psum of a tile occurs, within the range that ROWS products can reach."""
+    """Returns the chart of how often each psum of a tile occurs, within the range that is possible.
+
+    The range is what ROWS products can reach.
+    """
     found, times = np.unique(values, return_counts=True)
     figure = go.Figure(go.Bar(x=found, y=times, width=1, marker_line_width=0))
     figure.update_layout(height=260, showlegend=False, bargap=0)
@@ -163,7 +166,7 @@ def psums(values: np.ndarray, lowest: int, highest: int) -> go.Figure:
 
 
 def bits(values: np.ndarray) -> np.ndarray:
-    """The fewest bits that hold each value in two's complement.
+    """Returns the fewest bits that hold each value in two's complement.
 
     >>> bits(np.array([0, -1, 1, -128, 128])).tolist()
     [1, 1, 2, 8, 9]
@@ -173,7 +176,7 @@ def bits(values: np.ndarray) -> np.ndarray:
 
 
 def widths(tile: np.ndarray, sums: np.ndarray, psum_width: int, sum_width: int) -> go.Figure:
-    """How many bits psums and sums need, against the registers that hold them."""
+    """Returns the chart of the bits that psums and sums need, against their registers' widths."""
     figure = go.Figure()
     for values, name in ((tile, "psums of a tile"), (sums, "sums over all tiles")):
         needed, times = np.unique(bits(values), return_counts=True)
@@ -188,9 +191,10 @@ def widths(tile: np.ndarray, sums: np.ndarray, psum_width: int, sum_width: int) 
 
 
 def errors(difference: np.ndarray, steps: np.ndarray) -> dict[str, go.Figure]:
-    """How far the recovered outputs are from the captured ones, where they are not equal.
+    """Returns the charts of how far recovered outputs are from captured ones, where they differ.
 
-    In the units of the next layer's input, and in steps of the integer sum; each with its limit.
+    One has the units of the next layer's input, the other steps of the integer sum; each shows its
+    limit.
     """
     figures = {}
     for name, values, most, unit in (
@@ -226,7 +230,10 @@ def errors(difference: np.ndarray, steps: np.ndarray) -> dict[str, go.Figure]:
 
 
 def layer_cycles(rows: Sequence[dict]) -> go.Figure:
-    """Cycles of each run of `core.json`, the limit of its taps, and the dense limit."""
+    """Returns the chart of the cycles of each run of `core.json`, with two limits.
+
+    The limits are that of its taps and that of a dense layer.
+    """
     names = [f"{html.escape(row['layer'])} × {row['batch']:g}" for row in rows]
     cycles = [row["cycles"] for row in rows]
     figure = go.Figure(
@@ -267,9 +274,10 @@ def layer_cycles(rows: Sequence[dict]) -> go.Figure:
 def maps(
     names: Sequence[str], columns: int, title: str, low: float, high: float, rows: str, cols: str
 ) -> go.Figure:
-    """A heatmap for each of `names`, still empty, all on one colour scale from `low` to `high`.
+    """Returns a heatmap for each of `names`, still empty, all on one colour scale.
 
-    `rows` and `cols` say what their sides are; the page fills in the values.
+    The scale goes from `low` to `high`. `rows` and `cols` say what the sides are. The page fills in
+    the values.
     """
     lines = -(-len(names) // columns)
     figure = make_subplots(

@@ -1,4 +1,4 @@
-"""Reads what the commands have written to build/results: whole, or not yet there."""
+"""Reads the results that the commands have written to build/results, where they are there."""
 
 import csv
 import json
@@ -16,7 +16,7 @@ from pymodel.support.files import ROOT
 
 
 class Kind(NamedTuple):
-    """What a value must be."""
+    """A kind of value: a test of it, and its name in words."""
 
     words: str
     accepts: Callable[[Any], bool]
@@ -47,10 +47,10 @@ LOG_COLUMNS = {
 
 @dataclass(frozen=True)
 class Check:
-    """A command's results file, and what it says in one line."""
+    """The results file of a command, and how one line sums it up."""
 
     name: str  # of the file, without .json
-    target: str  # of make, which writes it
+    target: str  # of make, which writes the file
     what: str
     keys: Mapping[str, Kind]  # that are needed; a list of such objects if `several`
     summary: Callable[[Any], str]
@@ -58,7 +58,10 @@ class Check:
     several: bool = False
 
     def read(self, folder: Path) -> Any | None:
-        """What the file holds, None without a file; InputError if it is damaged or another one."""
+        """Returns the contents of the results file, or None without a file.
+
+        Raises InputError if the file is damaged, or is not what the command writes.
+        """
         path = folder / f"{self.name}.json"
         if not path.exists():
             return None
@@ -95,22 +98,22 @@ class Row(NamedTuple):
     result: str
     state: str  # "right", "wrong", "measured" or "missing"
     command: str
-    written: str  # when, or nothing
+    written: str  # time of the result, or nothing
 
 
 def brief(value: Any) -> str:
-    """A value in at most 40 characters of one line."""
+    """Returns a value as one line of at most 40 characters."""
     text = ascii(value)
     return text if len(text) <= 40 else text[:37] + "..."
 
 
 def shown(path: Path) -> str:
-    """A path as the user sees it from here."""
+    """Returns a path relative to the working directory."""
     return os.path.relpath(path)
 
 
 def count(value: float | list) -> int:
-    """Of a number that was counted, or of a list."""
+    """Returns a number that was counted, or the length of a list."""
     return len(value) if isinstance(value, list) else int(value)
 
 
@@ -134,7 +137,7 @@ def _restricted(result: dict) -> str:
 
 
 def _over_seeds(result: dict) -> Counter:
-    """What all seeds' runs counted among the netlist mutants."""
+    """Returns the counts of the netlist mutants, summed over all seeds."""
     return sum((Counter(counts) for counts in result["seeds"].values()), Counter())
 
 
@@ -310,7 +313,7 @@ CHECKS = (
 
 
 def read_all(folder: Path) -> dict[str, Any]:
-    """Name → what the file holds, of those that are there. InputError for the first bad one."""
+    """Returns the contents of all results files that exist, by name; InputError for a bad one."""
     found = {check.name: check.read(folder) for check in CHECKS}
     return {name: value for name, value in found.items() if value is not None}
 
@@ -334,14 +337,14 @@ def table(folder: Path, results: Mapping[str, Any]) -> list[Row]:
 
 
 def minute(time: datetime) -> str:
-    """As the page writes a time, which is in UTC."""
+    """Returns a time as the page writes it, in UTC."""
     return time.strftime("%Y-%m-%d %H:%M UTC")
 
 
 def read_log(path: Path) -> list[dict[str, float]]:
-    """The log of a training, a dictionary an epoch; [] without a file.
+    """Returns the log of a training, a dictionary for each epoch, or [] without a file.
 
-    InputError if it is damaged or another file.
+    Raises InputError if the file is damaged or no such log.
     """
     if not path.exists():
         return []

@@ -1,4 +1,4 @@
-"""Runs a layer on the array and writes a page to look at, one HTML file that needs no network.
+"""Runs a layer on the array and writes a report of it, one HTML file that needs no network.
 
 python -m tb.report                            # 16 images, image 0 recorded cycle by cycle
 python -m tb.report --images 4 --image 2 --sim verilator
@@ -53,7 +53,7 @@ MOST_MAPS = 8  # of a layer's channels, as pictures
 
 @dataclass(frozen=True)
 class LayerRun:
-    """The layer on the array: what PyTorch says, what came out, and its closing figures."""
+    """A run of the layer on the array: its data, what came out, and its closing figures."""
 
     data: LayerData
     images: ImageSet
@@ -64,11 +64,11 @@ class LayerRun:
 
 def main() -> int:
     parser = CommandParser("tb.report", __doc__)
-    parser.add_argument("--sim", default="icarus", help="icarus or verilator")
-    parser.add_argument("--images", default="16", help="how many of the shipped images, 1 to 100")
-    parser.add_argument("--image", default="0", help="the one that is recorded, from 0")
-    parser.add_argument("--layer", default=DEFAULT_LAYER, help="a quantised convolution")
-    parser.add_argument("--model", type=Path, default=SHIPPED, help="checkpoint")
+    parser.add_argument("--sim", default="icarus", help="simulator: icarus or verilator")
+    parser.add_argument("--images", default="16", help="number of shipped images, 1 to 100")
+    parser.add_argument("--image", default="0", help="number of the recorded image, from 0")
+    parser.add_argument("--layer", default=DEFAULT_LAYER, help="name of a quantised convolution")
+    parser.add_argument("--model", type=Path, default=SHIPPED, help="checkpoint of the network")
     parser.add_argument(
         "--results", type=Path, default=RESULTS, help="folder of the other commands' results"
     )
@@ -151,7 +151,7 @@ def main() -> int:
 
 
 def run_layer(job: LayerJob) -> LayerRun:
-    """Run the job of `make`; BenchError if anything differs from PyTorch."""
+    """Run the job of `make`; raises BenchError if anything differs from PyTorch."""
     dut = adapter_class(Path(job.dut))
     run_bench(
         "tb.run.layer_bench",
@@ -171,7 +171,7 @@ def run_layer(job: LayerJob) -> LayerRun:
 
 
 def predicted_cycles(model: VGG16) -> list[dict]:
-    """What `make bench` measures, by the closed form of pymodel/hardware; a row a layer."""
+    """Returns the rows of `make bench`, one for each layer, as pymodel/hardware predicts them."""
     network = IntegerNetwork(model)
     rows = []
     for stage, codes in zip(network.stages, captured(network, 1), strict=True):
@@ -192,13 +192,13 @@ def predicted_cycles(model: VGG16) -> list[dict]:
 
 
 def psum_range(run: LayerRun) -> tuple[int, int]:
-    """The least and the largest psum of a tile that codes can make."""
+    """Returns the smallest and the largest psum of a tile that activation codes can make."""
     largest = run.result["rows"] * MAX_ACTIVATION
     return largest * MIN_WEIGHT, largest * (-MIN_WEIGHT - 1)
 
 
 def psum_figures(run: LayerRun) -> dict[str, int]:
-    """What the page says about psums, beside its charts."""
+    """Returns the figures about psums that the page shows beside its charts."""
     lowest, highest = psum_range(run)
     found, sums = run.record.received, run.sums.numpy()
     return {
@@ -216,7 +216,7 @@ def psum_figures(run: LayerRun) -> dict[str, int]:
 
 
 def figures(run: LayerRun, log: list[dict], core_cycles: list[dict]) -> dict:
-    """Name → plotly figure."""
+    """Returns the plotly figures of the page by name."""
     data, received = run.data, run.record.received
     difference, steps = (values.numpy().ravel() for values in data.difference(run.sums))
     made = charts.training(log) if log else {}
@@ -258,7 +258,10 @@ def figures(run: LayerRun, log: list[dict], core_cycles: list[dict]) -> dict:
 
 
 def pictures(run: LayerRun) -> dict:
-    """Values of the heatmaps: `weights` [k · k], and for each image its `input` and `output`."""
+    """Returns the values of the heatmaps.
+
+    `weights` are [k · k], and each image has its `input` and `output`.
+    """
     data = run.data
     weights = data.weight_codes[:MOST_MAPS, :MOST_MAPS].permute(2, 3, 1, 0).flatten(0, 1)
     recovered = data.recover(run.sums)[:, :MOST_MAPS]
@@ -284,14 +287,14 @@ def pictures(run: LayerRun) -> dict:
 
 
 def png(image: Tensor) -> str:
-    """A uint8 image [3, H, W] as a data URI."""
+    """Returns a uint8 image [3, H, W] as a data URI."""
     file = io.BytesIO()
     Image.fromarray(image.permute(1, 2, 0).numpy()).save(file, "PNG")
     return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
 
 
 def captions(recording: Recording) -> Iterator[dict[str, str]]:
-    """What happens in each cycle, in words, from the recorded ports and swap tokens alone."""
+    """Yields what happens in each cycle, in words, by the recorded ports and swap tokens alone."""
     control, pixels, tiles = recording.control, recording.pixels, recording.tiles
 
     def of_pixel(number: int) -> str:
@@ -332,7 +335,7 @@ def captions(recording: Recording) -> Iterator[dict[str, str]]:
 
 
 def extent(recording: Recording) -> str:
-    """How much of its image was recorded."""
+    """Returns how much of its image was recorded, in words."""
     tiles, pixels = f"{len(recording.tiles)} tiles", f"{recording.pixels} pixels"
     if len(recording.tiles) < recording.of_tiles:
         tiles = f"the first {len(recording.tiles)} of {recording.of_tiles:,} tiles"
@@ -342,7 +345,7 @@ def extent(recording: Recording) -> str:
 
 
 def position(tile: Tile, tiles: list[Tile]) -> str:
-    """A tile's place in its layer."""
+    """Returns a tile's place in its layer, in words."""
     words = f"kernel position ({tile.ky}, {tile.kx})"
     if any(other.input_group or other.output_group for other in tiles):
         words += f", input group {tile.input_group}, output group {tile.output_group}"
@@ -350,7 +353,7 @@ def position(tile: Tile, tiles: list[Tile]) -> str:
 
 
 def layer_words(run: LayerRun) -> dict[str, str]:
-    """The layer's name and shape, and what its outputs are compared with."""
+    """Returns the layer's name and shape, and what its outputs are compared with, in words."""
     weights = run.data.weight_codes
     height, width = run.data.activation_codes.shape[2:]
     inputs, outputs = run.data.activation_codes.shape[1], run.data.reference.shape[1]
@@ -365,12 +368,12 @@ def layer_words(run: LayerRun) -> dict[str, str]:
 
 
 def channels(count: int) -> str:
-    """Which of a map's channels are shown."""
+    """Returns which of a map's channels are shown, in words."""
     return f"all {count} channels" if count <= MOST_MAPS else f"{MOST_MAPS} of {count} channels"
 
 
 def accuracies(own: float, results: dict) -> list[dict]:
-    """Each accuracy that is known, and where from: the checkpoint's `own`, then the commands'."""
+    """Returns each accuracy that is known and its source: first the checkpoint's, `own`."""
     rows = [
         {
             "what": "network, fake-quantised",
@@ -398,7 +401,7 @@ def accuracies(own: float, results: dict) -> list[dict]:
 
 
 def own_row(run: LayerRun, written: str) -> Row:
-    """The verification table's first row: the run that this page shows."""
+    """Returns the first row of the verification table: the run that this page shows."""
     result = run.result
     return Row(
         "The layer of this page on the array, every psum",
@@ -411,7 +414,7 @@ def own_row(run: LayerRun, written: str) -> Row:
 
 
 def render(**values: object) -> str:
-    """The page."""
+    """Returns the page as HTML."""
     environment = Environment(
         autoescape=True,
         loader=FileSystemLoader(TEMPLATES),
@@ -425,7 +428,7 @@ def render(**values: object) -> str:
 
 
 def report(run: LayerRun, recording: Recording | None, verification: list[Row], size: int) -> str:
-    """The closing table."""
+    """Returns the closing table as text."""
     missing = [row.command for row in verification if row.state == "missing"]
     rows = [
         ["simulator", run.result["simulator"]],

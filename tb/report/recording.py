@@ -30,7 +30,7 @@ BUSES = ("act_i", "psum_o")
 
 @dataclass(frozen=True)
 class Recording:
-    """T cycles of an array of ROWS × COLS; None stands for a value that holds an X.
+    """The record of T cycles of an array of ROWS × COLS; None stands for a value with an X.
 
     All values are those at the end of their cycle, just before the clock edge. Cycle 0 is the first
     one of the stimulus.
@@ -39,10 +39,10 @@ class Recording:
     rows: int
     cols: int
     psum_width: int  # bits
-    image: int  # of the shipped ones
-    of_tiles: int  # that the layer has
+    image: int  # its number among the shipped images
+    of_tiles: int  # number of tiles that the layer has
     pixels: int  # activation vectors of a tile
-    of_pixels: int  # of the output map
+    of_pixels: int  # number of pixels of the output map
     width: int  # of the output map, in pixels
     tiles: list[Tile]
     pe: dict[str, list[list[int | None]]]  # each of PE_SIGNALS: [T][ROWS · COLS], row by row
@@ -71,7 +71,7 @@ class Recorder:
         }
 
     async def watch(self) -> None:
-        """Until cancelled."""
+        """Sample every cycle until the task is cancelled."""
         array, dut = self.array, self.array.dut
         edge = RisingEdge(array.clock)
         while True:
@@ -85,12 +85,12 @@ class Recorder:
 
 
 def processing_element(dut: HierarchyObject, row: int, col: int) -> HierarchyObject:
-    """One PE of `systolic_array`."""
+    """Returns one PE of `systolic_array`."""
     return dut.g_row[row].g_col[col].pe
 
 
 def number(handle: ValueObjectBase, signed: bool) -> int | None:
-    """The value of a signal; None if it holds an X."""
+    """Returns the value of a signal, or None if it holds an X."""
     try:
         value = int(handle.value)
     except ValueError:
@@ -99,7 +99,7 @@ def number(handle: ValueObjectBase, signed: bool) -> int | None:
 
 
 def vector(handle: ValueObjectBase, lanes: int, width: int, signed: bool) -> list[int | None]:
-    """The lanes of a bus, lane 0 in the lowest bits; None for all if one holds an X."""
+    """Returns the lanes of a bus, lane 0 in the lowest bits; all are None if one holds an X."""
     value = number(handle, False)
     if value is None:
         return [None] * lanes
@@ -108,7 +108,7 @@ def vector(handle: ValueObjectBase, lanes: int, width: int, signed: bool) -> lis
 
 
 def part(run: TileRun, image: int, cols: int) -> TileRun:
-    """One image, and of it the first tiles, or of a large one the first pixels."""
+    """Returns the run of one image; of a large image it has only the first tiles or pixels."""
     pixels = min(run.expected.shape[2], MOST_CYCLES)
     count = max(1, MOST_CYCLES // max(pixels, cols))
     chosen = (slice(image, image + 1), slice(count), slice(pixels))
@@ -123,7 +123,7 @@ def part(run: TileRun, image: int, cols: int) -> TileRun:
 
 @cocotb.test()
 async def record_every_pe(dut):
-    """The psums of the recorded run are PyTorch's, too."""
+    """Record an image; the psums of this run must be PyTorch's, too."""
     job = LayerJob(**json.loads(os.environ[SETTINGS]))
     image = int(os.environ[IMAGE])
     torch.set_num_threads(1)
@@ -165,7 +165,7 @@ async def record_every_pe(dut):
 
 
 def record(job: LayerJob, image: int) -> Recording:
-    """Simulate `image` of the job and read what was recorded; BenchError if a psum is wrong."""
+    """Simulate `image` of the job; returns the recording. Raises BenchError if a psum is wrong."""
     run_bench(
         "tb.report.recording",
         ArrayBench.TOPLEVEL,

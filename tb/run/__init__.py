@@ -1,1 +1,1 @@
-"""A trained network or a folder of files on the RTL: the commands that a user starts."""
+"""Runs a trained network, or a folder of files, on the RTL: the commands that a user starts."""

@@ -23,7 +23,7 @@ BUILDS = Store("sim")
 
 @dataclass(frozen=True)
 class Simulation:
-    """Commands of a simulation, to be run in any folder."""
+    """The commands of a compiled simulation; they can be run in any folder."""
 
     commands: list[list[str]]
     environment: dict[str, str]
@@ -36,7 +36,11 @@ class Simulation:
         limit: float | None = None,
         **variables: str,
     ) -> None:
-        """Run it in `folder`; `heard` and `limit` as of `execute`, and its BenchError."""
+        """Run the simulation in `folder`, each command to its end.
+
+        `plusargs` are added to the last command, `variables` to its environment. `heard`, `limit`
+        and the errors are those of `tb.sim.process.succeed`.
+        """
         *before, last = self.commands
         for command in (*before, [*last, *plusargs]):
             succeed(command, folder, self.environment | variables, heard, limit)
@@ -54,10 +58,11 @@ def compiled(
     heard: Callable[[str], None],
     message: str = "",
 ) -> Simulation:
-    """Compile, unless just that is there; `message` says so.
+    """Returns a compiled simulation; unless it is kept already, it is compiled, and `message` told.
 
-    The build is named by a hash of the commands and of all files that they read, and is renamed to
-    that when it is whole. Raises BenchError if a command fails, InputError if a file changes.
+    The build is named by a hash of the commands and of all files that they read. It gets this name
+    when it is whole. `heard` takes each line that a compiler says. Raises BenchError if a command
+    fails, and InputError if a file changes while it is compiled.
     """
     with temporary_folder(label, BUILDS.folder) as folder:
         files = with_included(sources)
@@ -88,7 +93,10 @@ def compiled(
 
 
 def prepared(commands: Commands, folder: Path) -> tuple[list[list[str]], dict[str, str]]:
-    """`commands(folder)`; cocotb-test leaves its own signal handlers, where it may set any."""
+    """Returns `commands(folder)`, and restores the signal handlers that cocotb-test replaces.
+
+    Only the main thread may set signal handlers, so they are restored only there.
+    """
     numbers = (signal.SIGINT, signal.SIGTERM)
     handlers = {number: signal.getsignal(number) for number in numbers}
     try:
@@ -104,9 +112,9 @@ def prepared(commands: Commands, folder: Path) -> tuple[list[list[str]], dict[st
 
 
 def check_program(path: Path) -> None:
-    """Raise InputError unless what iverilog wrote is whole; it ignores a full disk.
+    """Raise InputError unless the program that iverilog wrote is whole; it ignores a full disk.
 
-    A list of files, which says how many there are, is the last that it writes.
+    The last thing in such a program is a list of files, which begins with their number.
     """
     last = re.search(rb'^:file_names (\d+);\n((?:    ".*";\n)*)\Z', path.read_bytes(), re.MULTILINE)
     if not last or last[2].count(b"\n") != int(last[1]):

@@ -1,4 +1,4 @@
-"""Runs a compiler or a simulator to its end: no hang, no crash, no orphan goes unseen."""
+"""Runs a compiler or a simulator to its end, and notices every hang, crash and orphan."""
 
 import ctypes
 import functools
@@ -25,7 +25,10 @@ class SilentError(BenchError):
 
 
 def silence_limit() -> float:
-    """$SIM_TIMEOUT, by default TIMEOUT; InputError if it is no number of seconds above 0."""
+    """Returns $SIM_TIMEOUT, in seconds, by default TIMEOUT.
+
+    Raises InputError if it is no number of seconds above 0.
+    """
     text = os.environ.get("SIM_TIMEOUT", "") or str(TIMEOUT)
     if not re.fullmatch(r"\d{1,9}(\.\d{1,9})?", text, re.ASCII) or not float(text):
         raise InputError(f"SIM_TIMEOUT is {text!r}, expected seconds, above 0")
@@ -39,7 +42,7 @@ def succeed(
     heard: Callable[[str], None],
     limit: float | None = None,
 ) -> None:
-    """As `execute`; BenchError also if it ends with an error."""
+    """Run a command as `execute` does; raises BenchError also if its exit code is not 0."""
     if code := execute(command, folder, environment, heard, limit):
         raise BenchError(f"Process {command[0]} terminated with error {code}")
 
@@ -51,11 +54,12 @@ def execute(
     heard: Callable[[str], None],
     limit: float | None = None,
 ) -> int:
-    """Run a command in `folder`, each line it says to `heard`; its exit code.
+    """Run a command in `folder`, pass each line of its output to `heard`, and return its exit code.
 
-    BenchError if it dies by a signal, SilentError if it says nothing for `limit` seconds, by
-    default `silence_limit()`; what `heard` raises stops it. It ends with this process, however that
-    ends (Linux).
+    Raises BenchError if a signal ends the command, SilentError if it says nothing for `limit`
+    seconds (by default `silence_limit()`), and InputError if it does not start. An exception from
+    `heard` stops the command. The command ends with this process, however this process ends (on
+    Linux).
     """
     limit, name = limit or silence_limit(), Path(command[0]).name
     try:
@@ -97,7 +101,7 @@ def execute(
 
 
 def _lines(pipe, limit: float) -> Iterator[str]:
-    """Of a process, as they come; TimeoutError if none comes for `limit` seconds."""
+    """Yields the output lines of a process; TimeoutError if none comes for `limit` seconds."""
     rest = b""
     with selectors.DefaultSelector() as ready:
         ready.register(pipe, selectors.EVENT_READ)
@@ -113,7 +117,7 @@ def _lines(pipe, limit: float) -> Iterator[str]:
 
 
 def _end_with(parent: int) -> None:
-    """In a new process: be killed when `parent` is, which may have happened already."""
+    """Have this new process killed when `parent` ends, which may have happened already."""
     if hasattr(_LIBC, "prctl"):
         _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent:

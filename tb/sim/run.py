@@ -1,7 +1,8 @@
 """Builds and runs cocotb benches on Icarus or Verilator.
 
-A build appears when it is whole, under the hash of all that it follows from; every run has a folder
-of its own. So runs may go on side by side or be killed. cocotb-test knows the simulators' commands.
+A build appears when it is whole, under the hash of all that it follows from, and every run has a
+folder of its own. So several runs may go on side by side, and any of them may be killed.
+cocotb-test knows the simulators' commands.
 """
 
 import logging
@@ -54,13 +55,16 @@ def run_bench(
     """Run the cocotb tests of `module` ("tb.test_pe") on the Verilog module `toplevel`.
 
     `sources` are Verilog files, by default all of `rtl/`; `settings` are environment variables for
-    the bench. The usual cocotb variables work. What is compiled is kept for the next run. It runs
-    in `folder`, where `RESULTS_XML` and, with `waves` (by default $WAVES), the waveform
-    `toplevel`.fst are afterwards; by default in a temporary one, and the waveform goes to
-    build/waves, named by bench, `variant`, simulator and parameters. Sources find what they include
-    in their folders; 1 ns / 1 ps is the timescale of those that have none. Raises BenchError with
-    the first failure, if a test or all did not run, with what the compiler said, or if the
-    simulator crashed or hung; InputError if that was the failure.
+    the bench. The usual cocotb variables work. The compiled simulation is kept for the next run.
+
+    The simulation runs in `folder`, by default a temporary one. Afterwards `folder` holds
+    `RESULTS_XML` and, with `waves` (by default $WAVES), the waveform `toplevel`.fst. Without
+    `folder`, the waveform goes to build/waves, named by bench, `variant`, simulator and parameters.
+    Sources find what they include in their folders; sources without a timescale get 1 ns / 1 ps.
+
+    Raises BenchError with the first failure: a test failed, not all tests ran, a source did not
+    compile (the message says what the compiler said), or the simulator crashed or hung. Raises
+    InputError if the simulator or the sources are missing, or if a test raised one.
     """
     waves = os.environ.get("WAVES", "") not in ("", "0") if waves is None else waves
     check_simulator(simulator, waves)
@@ -75,7 +79,7 @@ def run_bench(
         arguments["compile_args"] = ["--x-initial", "unique", "--x-assign", "unique", "-Wno-fatal"]
         # The package was configured without g++'s flag for its precompiled header.
         arguments["make_args"] = ["CFG_CXXFLAGS_PCH_I=-include", "-j2"]
-        own_seed = int(seed) % 2**31 or 1  # of 31 bits; 0 would mean one of its own choice
+        own_seed = int(seed) % 2**31 or 1  # of 31 bits; with 0 Verilator would choose one itself
         arguments["plus_args"] = ["+verilator+rand+reset+2", f"+verilator+seed+{own_seed}"]
         if waves:
             arguments["plus_args"] += ["--trace", "--trace-file", f"{toplevel}.fst"]
@@ -125,9 +129,10 @@ def run_bench(
 
 
 def runtime_arguments() -> list[str]:
-    """For make: Verilator's run-time library, compiled once for all builds with coverage.
+    """Returns arguments for make by which builds with coverage share Verilator's run-time library.
 
-    It is four fifths of what a small module takes to compile.
+    To compile this library takes four fifths of the time that a small module takes. Raises
+    InputError if it does not compile.
     """
     identity = {
         "verilator": str(VERILATOR_ROOT),
@@ -165,10 +170,11 @@ def runtime_arguments() -> list[str]:
 def prepare_bench(
     module: str, toplevel: str, sources: list[Path], parameters: dict[str, int], label: str
 ) -> Simulation:
-    """The cocotb tests of `module` on `toplevel`, compiled for Icarus, for many runs.
+    """Returns the cocotb tests of `module` on `toplevel`, compiled for Icarus, for many runs.
 
-    Other tests of `toplevel` run with it, too: $COCOTB_TEST_MODULES says which. Its build is kept
-    under `label` and a hash. InputError with what the compiler said. Not for several threads.
+    Tests of `toplevel` in other modules run with it too, chosen by $COCOTB_TEST_MODULES. The build
+    is kept under `label` and a hash. Raises InputError with what the compiler said if a source does
+    not compile. Several threads must not call this function at once.
     """
     said = []
     with environment("icarus"):
@@ -187,6 +193,8 @@ def _bench_commands(
     parameters: dict[str, int],
     **options,
 ) -> "Commands":
+    """Returns the commands by which cocotb-test compiles and runs the tests of `module`."""
+
     def commands(build: Path) -> tuple[list[list[str]], dict[str, str]]:
         kind = getattr(cocotb_test, simulator.capitalize())
         runner = kind(

@@ -1,4 +1,4 @@
-"""Which simulators there are, and what each needs of its surroundings."""
+"""Says which simulators there are, and what each needs of its surroundings."""
 
 import functools
 import importlib.metadata
@@ -26,7 +26,7 @@ INSTALL = {"icarus": "apt-get install iverilog", "verilator": "apt-get install g
 def check_simulator(simulator: str, waves: bool = False, *, tested: bool = False) -> None:
     """Raise InputError if `simulator`, or what it needs for waveforms, is unknown or missing.
 
-    Where `tested`, only those count that this project is tested with.
+    If `tested`, only the simulators that this project is tested with are accepted.
     """
     if simulator in UNTESTED and not tested:
         if shutil.which(UNTESTED[simulator]) is None:
@@ -58,7 +58,10 @@ def check_simulator(simulator: str, waves: bool = False, *, tested: bool = False
 
 @functools.cache
 def simulator_version(simulator: str) -> str:
-    """Of the simulator and of what drives it."""
+    """Returns the versions of the simulator and of cocotb, as text.
+
+    Raises InputError if `iverilog -V` names no version.
+    """
     if simulator == "verilator":
         version = importlib.metadata.version("verilator")
     elif simulator in UNTESTED:
@@ -74,7 +77,7 @@ def simulator_version(simulator: str) -> str:
 
 
 def random_seed() -> str:
-    """$COCOTB_RANDOM_SEED, by default 1; InputError if it is no whole number."""
+    """Returns $COCOTB_RANDOM_SEED, by default "1"; raises InputError if it is no whole number."""
     seed = os.environ.get("COCOTB_RANDOM_SEED", "1")
     if not seed.isdecimal():
         raise InputError(f"COCOTB_RANDOM_SEED is '{seed}', expected a whole number")
@@ -82,13 +85,16 @@ def random_seed() -> str:
 
 
 def _fails(*command: str, text: str = "") -> bool:
-    """Whether a quiet command ends with an error."""
+    """Returns whether a command ends with an error; its output is dropped."""
     return subprocess.run(command, input=text, text=True, capture_output=True).returncode != 0
 
 
 @contextmanager
 def environment(simulator: str, **variables: str) -> Iterator[None]:
-    """Environment of a run. Not `extra_env`: cocotb-test lets the outer environment override it."""
+    """Set the environment variables of a run, and restore the old ones afterwards.
+
+    This is not done by cocotb-test's `extra_env`, because the outer environment overrides that.
+    """
     before = dict(os.environ)
     for decided in ("SIM", "WAVES"):  # by arguments
         os.environ.pop(decided, None)

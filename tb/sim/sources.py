@@ -1,4 +1,4 @@
-"""The Verilog sources of a run: those of a folder, what they include, and a hash of both."""
+"""Finds the Verilog sources of a run and what they include, and puts faults into copies of them."""
 
 import os
 import re
@@ -16,7 +16,7 @@ TOKEN = re.compile(rf'{COMMENT}|"[^"\n]*"|[\w$]+|{OPERATOR}', re.DOTALL)
 
 
 def check_sources(rtl: Path) -> list[Path]:
-    """The Verilog sources in folder `rtl`; InputError if there are none."""
+    """Returns the Verilog sources in folder `rtl`, sorted; raises InputError if there are none."""
     sources = sorted(rtl.glob("*.v"))
     if not sources:
         raise InputError(f"{rtl}: holds no Verilog sources (*.v)")
@@ -33,23 +33,24 @@ def verilog_files(rtl: Path) -> list[Path]:
 
 
 def rtl_digest(rtl: Path = RTL) -> str:
-    """Returns the hash of a folder's Verilog, headers too: a result about it counts for no other.
+    """Returns the hash of the Verilog in a folder, headers included.
 
-    Of sources with the same names and contents it is the same in every folder.
+    Sources with the same names and contents have the same hash in every folder. A result about the
+    RTL counts for the RTL with the same hash alone.
     """
     files = verilog_files(rtl)
     return digest(*(part for file in files for part in (file.name, file.read_bytes())))[:16]
 
 
 def with_included(sources: list[Path]) -> list[Path]:
-    """The sources, what they include from their folders, and what lies there as if to be included.
+    """Returns the sources, the files that they include, and all headers beside them.
 
-    The latter for names that a macro gives.
+    All headers count, because the name of an included file may come from a macro.
     """
     folders = include_folders(sources)
     headers = [header for folder in folders for header in sorted(folder.glob("*.*vh"))]
     files = list(dict.fromkeys(map(Path, (*sources, *headers))))
-    for file in files:  # which grows
+    for file in files:  # the list grows meanwhile
         for name in re.findall(rb'`include\s+"([^"\n]+)"', file.read_bytes()):
             for folder in (file.parent, *folders):
                 included = folder / os.fsdecode(name)
@@ -59,12 +60,12 @@ def with_included(sources: list[Path]) -> list[Path]:
 
 
 def change_times(files: list[Path]) -> dict[Path, int]:
-    """When each changed: a time that, other than that of its contents, cannot be set."""
+    """Returns when each file was changed last, in ns, by the one time that a program cannot set."""
     return {file: file.stat().st_ctime_ns for file in files}
 
 
 def include_folders(sources: list[Path]) -> list[Path]:
-    """Where they lie."""
+    """Returns the folders of the sources, sorted."""
     return sorted({source.parent for source in sources})
 
 
@@ -75,9 +76,9 @@ def tokens(verilog: str) -> list[re.Match]:
 
 
 def find_once(text: str, old: str, where: str) -> slice:
-    """Returns where the tokens of `old` stand in the Verilog `text`, however either is spaced.
+    """Returns where the tokens of `old` stand in the Verilog `text`; their spacing does not count.
 
-    Raises InputError, with `where` as the text's name, unless that is exactly one place.
+    Raises InputError, with `where` as the text's name, unless there is exactly one such place.
     """
     found, wanted = tokens(text), [token[0] for token in tokens(old)]
     source = [token[0] for token in found]
@@ -89,12 +90,12 @@ def find_once(text: str, old: str, where: str) -> slice:
     ]
     if len(starts) != 1:
         what = " ".join(old.split())
-        raise InputError(f"{where}: '{what}' {len(starts)} times, expected once")
+        raise InputError(f"{where}: '{what}' occurs {len(starts)} times, expected once")
     return slice(found[starts[0]].start(), found[starts[0] + count - 1].end())
 
 
 def replace_once(text: str, old: str, new: str, where: str) -> str:
-    """Returns the Verilog `text` with `new` for `old`; raises InputError as `find_once`."""
+    """Returns the Verilog `text` with `new` for `old`; raises InputError as `find_once` does."""
     place = find_once(text, old, where)
     return text[: place.start] + new + text[place.stop :]
 
@@ -102,7 +103,8 @@ def replace_once(text: str, old: str, new: str, where: str) -> str:
 def faulty_rtl(folder: Path, source: str, *replacements: tuple[str, str]) -> Path:
     """Copies `rtl/` into `folder`, with each (old, new) replaced in one source; returns its path.
 
-    Raises InputError as `replace_once`, when the source has changed so that a fault finds no place.
+    Raises InputError as `replace_once` does, if the source has changed so that a fault finds no
+    place.
     """
     rtl = folder / "rtl"
     shutil.copytree(RTL, rtl, dirs_exist_ok=True)

@@ -43,7 +43,7 @@ def files_digest(files: Iterable[Path]) -> str:
 
 @functools.cache
 def imported(module: str) -> frozenset[Path]:
-    """Returns the sources of ours that a module ("tb.test_pe") follows from.
+    """Returns the Python sources of this project that a module ("tb.test_pe") follows from.
 
     These are its own, those of all modules that it imports, directly or through others, and the
     `__init__.py` of every package on the way.
@@ -68,11 +68,11 @@ def imported(module: str) -> frozenset[Path]:
 
 
 def code_files(*modules: str, without: Sequence[str] = ()) -> frozenset[Path]:
-    """Returns the files of ours that a result of these modules follows from.
+    """Returns the files of this project that a result of these modules follows from.
 
-    Beside the sources that they import this is every other file in the same folders that a program
-    reads: Verilog, C++, control files, tables. `without` names modules that are lists, of which the
-    one entry that a result follows from is in its identity.
+    Beside the Python sources that they import, these are all other files in the same folders that a
+    program reads: Verilog, C++, control files, tables. `without` names modules that are lists; the
+    one entry that a result follows from is part of its identity instead.
     """
     sources = frozenset().union(*map(imported, modules))
     beside = {
@@ -85,17 +85,17 @@ def code_files(*modules: str, without: Sequence[str] = ()) -> frozenset[Path]:
 
 
 def code(*modules: str, without: Sequence[str] = ()) -> str:
-    """Returns the hash of our code that a result of these modules follows from; see `code_files`.
+    """Returns the hash of the code that a result of these modules follows from; see `code_files`.
 
-    It is that of the files as they are now, which a process may have loaded before.
+    It is the hash of the files as they are now, although the process may have loaded them earlier.
     """
     return files_digest(code_files(*modules, without=without))
 
 
 class Store:
-    """Results of one kind, in a folder of `build/kept`: JSON values, arrays, or whole folders.
+    """Keeps results of one kind in a folder of `build/kept`: JSON values, arrays, or whole folders.
 
-    A result appears under its name when it is whole; a damaged one is as good as none.
+    A result appears under its name when it is whole. A damaged result counts as missing.
     """
 
     def __init__(self, kind: str, root: Path = KEPT):
@@ -107,7 +107,7 @@ class Store:
         return self.folder / (f"{label[:120]}-{key}" if label else key)
 
     def load(self, identity: Identity) -> Any | None:
-        """Returns a kept JSON value; None if there is none, or it is damaged."""
+        """Returns a kept JSON value, or None if there is none or it is damaged."""
         try:
             kept = json.loads(self.path(identity).with_suffix(".json").read_text(encoding="utf-8"))
             return kept["value"] if kept["identity"] == json.loads(_text(identity)) else None
@@ -119,7 +119,7 @@ class Store:
         write_json(self.path(identity).with_suffix(".json"), {"identity": identity, "value": value})
 
     def load_arrays(self, identity: Identity) -> dict[str, np.ndarray] | None:
-        """Returns kept arrays; None if there are none, or they are damaged."""
+        """Returns kept arrays by name, or None if there are none or they are damaged."""
         try:
             with np.load(self.path(identity).with_suffix(".npz"), allow_pickle=False) as kept:
                 arrays = dict(kept)
@@ -134,7 +134,7 @@ class Store:
             np.savez(file, identity=np.array(_text(identity)), **arrays)
 
     def make(self, identity: Identity, label: str, write: Callable[[Path], None]) -> Path:
-        """Returns a kept folder; if there is none, `write(folder)` fills one."""
+        """Returns a kept folder; if there is none yet, `write(folder)` fills a new one first."""
         place = self.path(identity, label)
         if not place.exists():
             with temporary_folder(label[:120], self.folder) as temporary:
@@ -143,11 +143,14 @@ class Store:
         return place
 
     def adopt(self, folder: Path, place: Path) -> None:
-        """Renames a whole folder to `place`, unless another process was faster."""
+        """Renames a whole folder to `place`, unless another process has made `place` before.
+
+        Raises OSError if the folder cannot be renamed.
+        """
         with suppress(OSError):
             folder.rename(place)
         if not place.exists():
-            folder.rename(place)  # which says why it cannot be
+            folder.rename(place)  # raises the reason why the folder cannot be renamed
 
 
 def _text(identity: Identity) -> str:

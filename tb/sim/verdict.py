@@ -1,4 +1,4 @@
-"""Reads the results file of a cocotb run: a pass is that all planned tests ran and passed."""
+"""Reads the results file of a cocotb run: the run passes if all planned tests ran and passed."""
 
 import importlib
 import os
@@ -12,9 +12,10 @@ from pymodel.support.errors import InputError
 
 
 def first_failure(results: Path, module: str) -> str | None:
-    """What went wrong, by cocotb's results file; None if the tests of `module` ran and passed.
+    """Returns what cocotb's results file says went wrong; None if the tests of `module` passed.
 
-    That is all that $COCOTB_TEST_FILTER leaves, at least one. Raises InputError if a test did.
+    All tests that $COCOTB_TEST_FILTER leaves are planned. At least one must run, and each must have
+    a result. Raises InputError if a test raised one.
     """
     if not results.exists():
         return "the simulation ended without results"
@@ -43,7 +44,7 @@ def first_failure(results: Path, module: str) -> str | None:
 
 
 def planned_tests(module: str) -> set[str]:
-    """Full names of the cocotb tests of `module` that $COCOTB_TEST_FILTER leaves."""
+    """Returns the full names of the cocotb tests of `module` that $COCOTB_TEST_FILTER leaves."""
     tests = []
     for value in vars(importlib.import_module(module)).values():
         if isinstance(value, Test):

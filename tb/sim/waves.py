@@ -1,12 +1,13 @@
-"""Waveforms: `make WAVES=1` writes that of the main job, `make waves` opens it in a viewer.
+"""Writes the files by which a viewer shows a waveform, and opens the viewer (make waves).
 
 python -m tb.sim                              # make waves: Surfer if it is installed, else GTKWave
 python -m tb.sim mismatch                     # make waves WAVE=mismatch
 python -m tb.sim --viewer gtkwave             # make waves WAVEFORM_VIEWER=gtkwave, or make gtkwave
 
-Beside a waveform lie a save file for GTKWave (.gtkw) and a command file for Surfer (.sucl), which
-show the same signals. The command file follows Surfer's documentation; it is untested, since nobody
-has opened one in Surfer yet. There, values have the default number format, and groups are dividers.
+`make WAVES=1` writes the waveform of the main job. Beside a waveform lie a save file for GTKWave
+(.gtkw) and a command file for Surfer (.sucl), which show the same signals. The command file follows
+Surfer's documentation; it is untested, since nobody has opened one in Surfer yet. In Surfer, values
+have the default number format, and groups are dividers.
 """
 
 import io
@@ -36,9 +37,9 @@ SAVE_FILES = {"surfer": ".sucl", "gtkwave": ".gtkw"}  # per viewer, the preferre
 
 @dataclass(frozen=True)
 class Watch:
-    """A waveform of a run of an array: the array's adapter writes the viewers' files."""
+    """The request for a waveform of a run; the array's adapter writes the viewers' files for it."""
 
-    waveform: str  # where it will be; the viewers' files go beside it
+    waveform: str  # its future path; the viewers' files go beside it
     stop: int = 0  # cycle after which the simulation ends, if not 0
     marker: int = -1  # time that the viewer marks, in the simulator's time steps, −1 for none
 
@@ -48,7 +49,7 @@ class Watch:
 
     @classmethod
     def of_this_run(cls) -> "Watch | None":
-        """Returns the watch that the simulator was started with, or None."""
+        """Returns the watch that this simulation was started with, or None if there is none."""
         text = os.environ.get(SETTINGS)
         return cls(**json.loads(text)) if text else None
 
@@ -69,26 +70,29 @@ class Watch:
 
 
 class SaveFile(GTKWSave):
-    """GTKWave's save file; to `surfer` go the commands by which Surfer shows the same signals."""
+    """Writes GTKWave's save file, and to `surfer` the commands that show the same signals there."""
 
     def __init__(self, gtkwave: TextIO, surfer: TextIO):
         super().__init__(gtkwave)
         self.surfer = surfer
 
     def trace(self, name: str, *args, **options) -> None:
-        """Add a signal. Its range of bits is part of the name for GTKWave, and not for Surfer."""
+        """Add a signal.
+
+        Its range of bits is part of the name for GTKWave, and is left out for Surfer.
+        """
         super().trace(name, *args, **options)
         bare = re.sub(r"\[\d+:\d+\]$", "", name)
         print(f"variable_add {bare}", file=self.surfer)
 
     def begin_group(self, name: str, *args, **options) -> None:
-        """Begin a group. For Surfer it is a divider, whose name is one word."""
+        """Begin a group. For Surfer it is a divider, whose name has no blanks."""
         super().begin_group(name, *args, **options)
         print(f"divider_add {name.replace(' ', '_')}", file=self.surfer)
 
 
 def time_ns(cycle: int) -> int:
-    """Returns when `cycle` of the main job begins, in ns; two cycles of reset come first."""
+    """Returns the time at which `cycle` of the main job begins, in ns; two cycles are of reset."""
     return (2 + cycle) * CLOCK_PERIOD_NS
 
 
@@ -106,7 +110,7 @@ def trace_top(save: GTKWSave, dut: HierarchyObject, clock: str) -> None:
 
 
 def trace_array(save: GTKWSave, rows: int = 8, cols: int = 8) -> None:
-    """Add the signals of systolic_array in groups: ports, then what the PE of each place holds."""
+    """Add the signals of systolic_array in groups: the ports, then the signals of each PE."""
     top = "systolic_array"
     widths = {"act": 4, "weight": 4, "psum": 16}
     save.treeopen(f"{top}.")
@@ -156,7 +160,7 @@ def main() -> int:
         default="layer",
         help="layer (make WAVES=1 writes it), mismatch (a failing make), or core (a failing sweep)",
     )
-    parser.add_argument("--viewer", help="surfer or gtkwave; default: the first that is installed")
+    parser.add_argument("--viewer", help="surfer or gtkwave; default: the first one installed")
     arguments = parser.parse_args()
     waveform = WAVES / f"{arguments.wave}.fst"
     if not waveform.exists():
@@ -185,7 +189,7 @@ def installed_viewer(chosen: str | None) -> str:
 
 
 def viewer_command(viewer: str, waveform: Path) -> list[str]:
-    """Returns the command line that opens a waveform, with the viewer's file if that is there."""
+    """Returns the command line that opens a waveform, with the viewer's file if there is one."""
     save = waveform.with_suffix(SAVE_FILES[viewer])
     # Short, since GTKWave has them in its title
     names = [os.path.relpath(path, ROOT) for path in (waveform, save)]

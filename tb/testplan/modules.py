@@ -1,4 +1,4 @@
-"""The one table of the RTL modules: how each is tested, mutated, proven and synthesised.
+"""Holds the one table of the RTL modules: how each is tested, mutated, proven and synthesised.
 
 A module's bench is tb/test_<module>.py, its properties are tb/formal/properties/<module>.sv, and
 its named faults are in tb/mutation/named_faults.py. The table says with which parameters.
@@ -57,7 +57,7 @@ LOAD_FIRST_SETTINGS = {ADAPTER_FILE: str(LOAD_FIRST)}
 
 @dataclass(frozen=True, eq=False)
 class Bench:
-    """The cocotb tests of a Python module, with what they are told by environment variables."""
+    """The cocotb tests of a Python module, and the environment variables that they read."""
 
     module: str  # such as "tb.test_pe"
     settings: Mapping[str, str] = field(default_factory=dict)
@@ -74,7 +74,7 @@ class Run:
     variant: str = ""  # what tells it from other runs with these parameters
     long: bool = False  # left to make verify
     measured: bool = True  # its coverage counts
-    simulators: tuple[str, ...] = ()  # those that it is for; (): all
+    simulators: tuple[str, ...] = ()  # the simulators that it runs on; (): all
 
     def __str__(self) -> str:
         """Returns a name for a test or a file."""
@@ -82,7 +82,7 @@ class Run:
         return "-".join(filter(None, (self.variant, *values))) or "default"
 
     def on(self, simulator: str, **options: Any) -> None:
-        """Run it; `options` and errors as of `tb.sim.run.run_bench`."""
+        """Run the bench on a simulator; `options` and errors are as in `tb.sim.run.run_bench`."""
         run_bench(
             self.bench,
             self.toplevel,
@@ -106,7 +106,7 @@ class GateRuns:
 
 @dataclass(frozen=True)
 class Module:
-    """A module of rtl/."""
+    """A module of rtl/, and all that is run on it."""
 
     name: str
     runs: tuple[Run, ...]
@@ -120,7 +120,7 @@ class Module:
 
     @property
     def benches(self) -> tuple[Bench, ...]:
-        """The benches that must find the faults put into the module: its own by default."""
+        """The benches that must find the faults in the module; by default its own bench alone."""
         return self.mutated_benches or (Bench(f"tb.test_{self.name}"),)
 
 
@@ -141,7 +141,7 @@ def runs(
 
 
 def _core_runs() -> tuple[Run, ...]:
-    """The random layers and states of a small core are in make test, those of others are long."""
+    """Returns the runs of the core; of the large builds, most are left to make verify."""
     found = []
     for name, core in CORES.items():
         found += runs("core", [core.parameters()], long=name not in ("8x8", "4x4"))

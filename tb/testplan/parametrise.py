@@ -1,4 +1,4 @@
-"""Hands the runs of the table to pytest."""
+"""Gives the runs of the table to pytest."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The scoreboard fails on each kind of wrong output, and says where."""
+"""The scoreboard fails on each kind of wrong output and names its place; packing can be undone."""
 
 import numpy as np
 import pytest

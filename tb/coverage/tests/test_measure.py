@@ -1,4 +1,4 @@
-"""Coverage finds holes, unites runs rightly, and refuses exclusions that are wrong."""
+"""Coverage finds holes, merges runs rightly, and refuses exclusions that are wrong."""
 
 import json
 import re
@@ -26,7 +26,7 @@ from tb.testplan.modules import runs_of
 
 @pytest.fixture
 def small(monkeypatch, tmp_path):
-    """The command measures one small module with one set of parameters, into `tmp_path`."""
+    """Makes the command measure one small module with one set of parameters, into `tmp_path`."""
     run, *_ = (r for r in runs_of("tb.test_pe") if r.parameters["PSUM_WIDTH"] == 16)
     monkeypatch.setattr(measure, "suite", lambda only: [run])
     monkeypatch.setattr(measure, "BUILD", tmp_path)
@@ -35,7 +35,7 @@ def small(monkeypatch, tmp_path):
 
 
 def test_the_whole_way(command, small, monkeypatch):
-    """A bench reaches all of its module; one test of it does not, and the hole is shown."""
+    """A bench reaches all of its module; a single test of it does not, and the holes are shown."""
     code, out, err = command(main, "--only", "pe")
     assert code == 0, out + err
     page = (small / "part" / "index.html").read_text()
@@ -60,7 +60,7 @@ def test_the_whole_way(command, small, monkeypatch):
 
 
 def test_a_failing_bench_is_no_coverage(command, small, monkeypatch):
-    """Nothing is measured by tests that fail, or by none."""
+    """Tests that fail measure nothing, and so does a run without tests."""
     monkeypatch.setenv("COCOTB_TEST_FILTER", "no_such_test")
     code, out, _ = command(main, "--only", "pe")
     assert code == 1
@@ -69,7 +69,7 @@ def test_a_failing_bench_is_no_coverage(command, small, monkeypatch):
 
 
 def entry(hits: int, line: int, what: str, lines: str = "", kind: str = "branch") -> str:
-    """A line of Verilator's file, as of one parametrisation of rtl/pe.v."""
+    """Returns a line of Verilator's file, as if from one parametrisation of rtl/pe.v."""
     return (
         f"C '\1f\2/here/rtl/pe.v\1l\2{line}\1n\0029\1t\2{kind}\1page\2v_{kind}/pe__W{hits}"
         f"\1o\2{what}\1S\2{lines}\1h\2pe' {hits}\n"
@@ -77,7 +77,7 @@ def entry(hits: int, line: int, what: str, lines: str = "", kind: str = "branch"
 
 
 def test_runs_are_united(tmp_path):
-    """A point that one run or instance reached is reached; a line only with all its blocks."""
+    """A point counts if one run or instance reached it; a line counts only with all its blocks."""
     first = entry(5, 51, "block", "51-53") + entry(0, 52, "if", "52") + entry(5, 52, "else")
     second = entry(3, 51, "block", "51-53") + entry(3, 52, "if", "52") + entry(0, 52, "else")
     toggle = (
@@ -112,7 +112,10 @@ def test_runs_are_united(tmp_path):
 
 
 def united() -> Coverage:
-    """A bit that moves, one that does not, one that moves once; a branch never taken."""
+    """Returns coverage of four points: three bits and a branch.
+
+    One bit moves both ways, one does not move, and one moves once; the branch is never taken.
+    """
     found = Coverage()
     for bit, up, down in ((0, 1, 1), (1, 0, 0), (2, 0, 1)):
         for way, hits in (("0->1", up), ("1->0", down)):
@@ -122,7 +125,7 @@ def united() -> Coverage:
 
 
 def test_exclusions_take_points_out():
-    """Bits by a range, a branch by its source; what is excluded is no hole and no point."""
+    """Bits are excluded by a range, a branch by its source; what is excluded does not count."""
     found = united()
     assert found.percent("toggle") == 50
     exclude(
@@ -148,7 +151,7 @@ def test_exclusions_take_points_out():
     ],
 )
 def test_a_wrong_exclusion_is_refused(exclusion, words):
-    """What was reached, and what does not exist."""
+    """A point that was reached is refused, and so is one that does not exist."""
     with pytest.raises(InputError, match=words):
         exclude(united(), [Exclusion(*exclusion, "because")])
 
@@ -157,7 +160,7 @@ def test_a_wrong_exclusion_is_refused(exclusion, words):
     ("text", "words"),
     [
         ("[[toggle]\n", "expected exclusions"),
-        ("[[toggles]]\n", "'toggles', expected tables [[line]], [[branch]], [[toggle]]"),
+        ("[[toggles]]\n", "table 'toggles', expected [[line]], [[branch]], [[toggle]]"),
         ("[[line]]\nmodule = 'pe'\npoints = ['a']\n", "and reason"),
         ("[[line]]\nmodule = 'pe'\npoints = ['a']\nreason = ' '\n", "and reason"),
         ("[[line]]\nmodule = 'pe'\npoints = [3]\nreason = 'a'\n", "a list of texts"),
@@ -172,7 +175,7 @@ def test_bad_input_is_one_line(text, words, refused, tmp_path):
 
 
 def test_every_module_and_cover_point_is_in_the_suite():
-    """A module without runs, or a cover point that nobody watches, would not be missed."""
+    """Otherwise nobody would notice a module without runs or a cover point that nobody watches."""
     runs = measure.suite()
     toplevels = {run.toplevel for run in runs}
     assert {path.stem for path in measure.check_sources(measure.RTL)} <= toplevels

@@ -1,6 +1,6 @@
 """Arrays and core as gates pass their own benches, and gates that are wrong do not.
 
-Here a part of it; `make netlist` runs all.
+These tests run a part of the benches; `make netlist` runs all.
 """
 
 import json
@@ -22,7 +22,7 @@ SOME = r"\.(largest_sums_are_exact|kept_packets_serve_again)$"  # of the core's 
 
 @pytest.fixture
 def make(command, tmp_path):
-    """Run the command; exit code, output, results."""
+    """Returns a function that runs the command; it returns exit code, output and results."""
 
     def make(*arguments):
         results = tmp_path / "netlist.json"
@@ -33,7 +33,10 @@ def make(command, tmp_path):
 
 
 def changed(made: Netlist, folder, gate: str, old: str, new: str) -> Netlist:
-    """A copy in which one of the gates that `gate` matches, drawn by the seed, is another one."""
+    """Returns a copy of a netlist in which one gate that `gate` matches is another gate.
+
+    The seed draws the gate.
+    """
     shutil.copytree(made.folder, folder / "gates")
     path = folder / "gates" / "gates.v"
     text = path.read_text()
@@ -44,7 +47,7 @@ def changed(made: Netlist, folder, gate: str, old: str, new: str) -> Netlist:
 
 
 def test_an_array_and_one_gate_of_it_changed(tmp_path):
-    """The bench that the RTL passes, on gates; with an OR for any of the ANDs it fails."""
+    """The gates pass the bench that the RTL passes; with an OR instead of any AND they fail."""
     made = synthesise(ARRAY)
     assert made.gates > 2000
     bench = "tb.test_systolic_array"
@@ -58,7 +61,10 @@ def test_an_array_and_one_gate_of_it_changed(tmp_path):
 
 
 def test_the_core_and_one_gate_of_it_changed(tmp_path):
-    """Memories as they are, all else gates; an OR for one of the ANDs that clear the sums."""
+    """The core as gates, with memories as they are, passes; one changed gate makes it fail.
+
+    The changed gate is one of the ANDs that clear the sums.
+    """
     made = synthesise(CORE)
     assert made.gates > 15_000
     text = (made.folder / "gates.v").read_text()
@@ -74,7 +80,7 @@ def test_the_core_and_one_gate_of_it_changed(tmp_path):
 
 
 def test_the_command(make, tmp_path):
-    """Its results; what passed is kept; faulty RTL makes a netlist that fails."""
+    """The command writes its results and keeps what passed; faulty RTL makes gates that fail."""
     some = ("--only", "2x3", "--workers", 1)
     code, out, result = make(*some, "--fresh")
     assert code == 0, out
@@ -93,7 +99,7 @@ def test_the_command(make, tmp_path):
 
 
 def test_a_wrapper_has_the_parameters_and_ports_of_the_rtl():
-    """And connects each of them."""
+    """The wrapper also connects each of the ports to the gates."""
     for top in {design.top for design in DESIGNS}:
         text = wrapper(top)
         ports = re.findall(r"^ +(?:in|out)put .*?(\w+),?$", text, re.MULTILINE)

@@ -1,4 +1,4 @@
-"""Synthesis refuses latches and nets with two drivers; the PEs' multiplier multiplies."""
+"""Synthesis refuses what is no synchronous hardware, and the multiplier of the PEs multiplies."""
 
 import shutil
 
@@ -35,7 +35,7 @@ def test_what_is_not_hardware_is_refused(file, code, message, tmp_path):
 
 @pytest.mark.parametrize(("act", "weight"), [(4, 4), (2, 8), (5, 3)])
 def test_the_multiplier_of_lookup_tables_multiplies(act, weight):
-    """Proven equal to `*` for all operands, inside the PE."""
+    """Yosys proves it equal to `*` for all operands, inside the PE."""
     script = (
         "read_verilog rtl/pe.v; "
         f"chparam -set ACT_WIDTH {act} -set WEIGHT_WIDTH {weight} pe; hierarchy -top pe; proc; "
@@ -49,7 +49,7 @@ def test_the_multiplier_of_lookup_tables_multiplies(act, weight):
 
 
 def test_bad_input_is_one_line(refused, tmp_path):
-    """A folder without sources, and sources that do not parse."""
+    """A folder without sources is refused, and so are sources that do not parse."""
     refused(main, "--rtl", tmp_path, words=["no Verilog sources"])
     (tmp_path / "core.v").write_text("module core (input wire clk_i;\nendmodule\n")
     refused(main, "--rtl", tmp_path, words=["core.v", "syntax error"])

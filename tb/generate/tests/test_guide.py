@@ -1,4 +1,4 @@
-"""docs/guide.md: its outputs can be written anew, and a waveform shows what it says, when it says.
+"""The outputs in docs/guide.md can be written anew, and a waveform shows what the guide says.
 
 pytest itself runs the guide's examples and compares their outputs (pyproject.toml).
 """
@@ -39,7 +39,7 @@ RIGHT = EXAMPLES.format(six="\n6", two="\n2", nothing="", words="\na\nb")
 
 
 def test_outputs_are_written_anew():
-    """Missing, wrong, too many and too few lines; all else stays as it is."""
+    """Missing, wrong, extra and too few lines are replaced; all else stays as it is."""
     assert guide.updated(EXAMPLES.format(six="", two="\n3", nothing="\n5", words="\na")) == RIGHT
     assert guide.updated(RIGHT) == RIGHT
 
@@ -59,7 +59,7 @@ def test_guide_is_replaced_as_a_whole(command, monkeypatch, tmp_path):
 
 
 def test_waveform_shows_what_the_guide_says(command, tmp_path):
-    """Every product, every psum at the south edge and every output of image 0: trace and time."""
+    """The waveform has every product, every psum and every output of image 0 at its time."""
     vcd = tmp_path / "array.vcd"
     dump = f'initial begin $dumpfile("{vcd}"); $dumpvars(0, systolic_array); end\nendmodule'
     rtl = faulty_rtl(tmp_path, "systolic_array.v", ("endmodule", dump))
@@ -91,9 +91,10 @@ def test_waveform_shows_what_the_guide_says(command, tmp_path):
 
 
 def traces(vcd: Path) -> Callable[[str, int], int]:
-    """What a trace of the GTKWave save file, by its name there, shows throughout a cycle.
+    """Returns a function: the value that a trace of the GTKWave save file shows throughout a cycle.
 
-    Bits as an unsigned number. The returned function fails where the value changes in the cycle.
+    It takes the trace's name in that file and the cycle, and returns the bits as an unsigned
+    number. It fails where the value changes in the cycle.
     """
     scopes: list[str] = []
     codes: dict[str, str] = {}

@@ -30,13 +30,13 @@ def code_cells(notebook: nbformat.NotebookNode) -> list:
 
 
 def printed(notebook: nbformat.NotebookNode) -> str:
-    """All that the cells print to standard output."""
+    """Returns all that the cells print to standard output."""
     outputs = [output for cell in code_cells(notebook) for output in cell.outputs]
     return "\n".join(output.text for output in outputs if output.get("name") == "stdout")
 
 
 def unresolved(source: str) -> Iterator[str]:
-    """The imports of a cell that lead nowhere."""
+    """Yields the imports of a cell that lead nowhere."""
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
             found = [(alias.name, None) for alias in node.names]
@@ -55,7 +55,7 @@ def unresolved(source: str) -> Iterator[str]:
 
 
 def wrong_text(notebook: nbformat.NotebookNode) -> Iterator[str]:
-    """What is wrong with the cells before they run."""
+    """Yields what is wrong with the cells before they run."""
     promised = re.findall(r"^(\d+\. .+)$", notebook.cells[0].source, re.MULTILINE)
     words = [cell.source for cell in notebook.cells if cell.cell_type == "markdown"]
     headings = re.findall(r"^## (\d+\. .+)$", "\n".join(words), re.MULTILINE)
@@ -72,7 +72,7 @@ def wrong_text(notebook: nbformat.NotebookNode) -> Iterator[str]:
 
 
 def wrong_outputs(notebook: nbformat.NotebookNode) -> Iterator[str]:
-    """What is wrong with what the cells gave."""
+    """Yields what is wrong with the outputs of the cells."""
     cells = code_cells(notebook)
     counts = [cell.execution_count for cell in cells]
     if counts != list(range(1, len(cells) + 1)):
@@ -92,7 +92,7 @@ def wrong_outputs(notebook: nbformat.NotebookNode) -> Iterator[str]:
 
 
 def wrong(notebook: nbformat.NotebookNode) -> list[str]:
-    """All that is wrong with a notebook that was run; nothing if it is right."""
+    """Returns all that is wrong with a notebook that was run; the list is empty if it is right."""
     found = [*wrong_text(notebook), *wrong_outputs(notebook)]
     if (size := len(nbformat.writes(notebook).encode())) >= MOST_BYTES:
         found.append(f"size: {size:,} bytes, expected below {MOST_BYTES:,}")
@@ -179,7 +179,7 @@ def test_each_fault_is_found(shipped_notebook, fault, complaint):
 
 @pytest.fixture
 def small_notebook(monkeypatch, tmp_path):
-    """Puts a notebook of some code cells in the place of ours; its path."""
+    """Returns a function that puts a notebook of some code cells in the place of ours."""
     path = tmp_path / "small.ipynb"
     monkeypatch.setattr(command_of_notebook, "ROOT", tmp_path)
     monkeypatch.setattr(command_of_notebook, "NOTEBOOK", path)
@@ -210,7 +210,7 @@ def test_command_writes_the_outputs(command, small_notebook):
     ],
 )
 def test_failing_cell_is_one_line(command, small_notebook, source, reason):
-    """And the file is as it was."""
+    """The file stays as it was."""
     path = small_notebook("x = 1", source, "x = 2")
     before = path.read_bytes()
     code, out, _ = command(command_of_notebook.main)

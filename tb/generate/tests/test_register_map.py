@@ -1,4 +1,4 @@
-"""What is generated from the register map is what is in the repository."""
+"""The files in the repository are those that are generated from the register map."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The README's verification table: from results, whole, and nothing that is not right."""
+"""The README's verification table is written from results, and refuses wrong or partial ones."""
 
 import json
 
@@ -44,7 +44,7 @@ RESULTS = {
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """Results, and a README to write."""
+    """Returns a folder with results, and puts a README to write in the place of ours."""
     for name, values in RESULTS.items():
         (tmp_path / f"{name}.json").write_text(json.dumps(values))
     (tmp_path / "README.md").write_text(f"before\n{BEGIN}old\n{END}after\n")
@@ -105,7 +105,7 @@ def test_a_missing_result_is_refused(name, folder, refused):
     ],
 )
 def test_what_is_wrong_or_not_whole_is_refused(name, key, value, words, folder, refused):
-    """The table shows no figure of a run that failed, was a part, or is of other RTL."""
+    """The table shows no figure of a run that failed, was only a part, or is of other RTL."""
     (folder / f"{name}.json").write_text(json.dumps(RESULTS[name] | {key: value}))
     before = (folder / "README.md").read_text()
     refused(verification_table.main, words=("make", words))

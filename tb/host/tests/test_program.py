@@ -1,4 +1,4 @@
-"""The fast host sees what the observing bench sees, and its reader accepts nothing else."""
+"""The fast host and the observing bench see the same, and the host's reader refuses all else."""
 
 import json
 import os
@@ -32,7 +32,7 @@ LAYERS = (
 
 @cocotb.test()
 async def observed_psums(dut):
-    """The psums that leave the array, in every cycle looked for, while a layer runs."""
+    """Write down the psums that leave the array in every cycle while a layer runs."""
     folder = Path(os.environ[DATA])
     arrays = np.load(folder / "data.npz", allow_pickle=False)
     settings = json.loads((folder / "layer.json").read_text())
@@ -46,7 +46,7 @@ async def observed_psums(dut):
 
 
 async def watch(dut, psums: list[bytes]) -> None:
-    """For ever: the array's psums, as core_host.v writes them."""
+    """Add the array's psums to the list for ever, in the format that core_host.v writes."""
     while True:
         await ReadOnly()
         if int(dut.psum_valid.value):
@@ -55,7 +55,7 @@ async def watch(dut, psums: list[bytes]) -> None:
 
 
 def saved(folder: Path, layer: Layer, seed: int):
-    """Random data of a layer, in `folder` too."""
+    """Returns random data of a layer, and saves the data in `folder`."""
     codes, weights, table = random_data(layer, np.random.default_rng(seed))
     tables = {} if table is None else {"table": table}
     np.savez(folder / "data.npz", codes=codes, weights=weights, **tables)
@@ -65,7 +65,7 @@ def saved(folder: Path, layer: Layer, seed: int):
 
 @pytest.mark.parametrize("layer", LAYERS, ids=str)
 def test_both_benches_see_the_same_psums(layer, tmp_path):
-    """The fully observing bench and the fast one, psum for psum, in the same order."""
+    """The fully observing bench and the fast one agree psum for psum, in the same order."""
     codes, weights, table = saved(tmp_path, layer, 1)
     run_bench(
         "tb.host.tests.test_program",
@@ -89,7 +89,7 @@ def test_both_benches_see_the_same_psums(layer, tmp_path):
 
 @pytest.mark.parametrize("simulator", ["icarus", "verilator"])
 def test_layers_one_after_another(simulator):
-    """Codes handed on, pooled between, the last one's sums: NumPy-free truth from PyTorch."""
+    """Codes are handed on and pooled between layers; the last sums are those of PyTorch."""
     first = Layer(8, 8, 8, 16, images=2, mode=Mode.CODES)
     second = Layer(4, 4, 16, 8, kernel=1, padding=0, images=2)
     rng = np.random.default_rng(2)
@@ -109,7 +109,7 @@ def test_layers_one_after_another(simulator):
 
 @pytest.fixture(scope="module")
 def good_run(tmp_path_factory):
-    """A folder with the results of two jobs, and the jobs."""
+    """Returns a folder with the results of two jobs, and the jobs."""
     folder = tmp_path_factory.mktemp("host")
     layer = Layer(4, 4, 8, 8, images=100)
     jobs = jobs_of(layer)
@@ -136,7 +136,7 @@ def good_run(tmp_path_factory):
     ids=["last dropped", "after the end", "duplicated", "dropped", "nothing", "out of its packet"],
 )
 def test_other_beats_fail(good_run, damage, words, tmp_path):
-    """A result lost, sent twice, or in the wrong packet."""
+    """A result is lost, sent twice, or in the wrong packet."""
     folder, jobs = good_run
     beats = np.fromfile(folder / "results.bin", np.uint8).reshape(-1, RESULT_BYTES)
     damage(beats).tofile(tmp_path / "results.bin")
@@ -146,7 +146,7 @@ def test_other_beats_fail(good_run, damage, words, tmp_path):
 
 
 def test_a_refused_job_fails(tmp_path):
-    """The core's error code is named."""
+    """The message names the core's error code."""
     layer = Layer(4, 4, 8, 8)
     jobs = jobs_of(layer)
     codes, weights, _ = random_data(layer, np.random.default_rng(4))
@@ -157,7 +157,7 @@ def test_a_refused_job_fails(tmp_path):
 
 
 def test_a_hang_fails(tmp_path):
-    """No weights, no results: the host gives up, and says in which job."""
+    """Without weights there are no results: the host gives up, and says in which job."""
     layer = Layer(4, 4, 8, 8)
     jobs = jobs_of(layer)
     codes, weights, _ = random_data(layer, np.random.default_rng(5))
@@ -199,7 +199,7 @@ LATE = """
     ids=["X", "a beat after the end"],
 )
 def test_a_faulty_core_fails(source, faults, words, tmp_path):
-    """What only the host can see."""
+    """A fault of the core that only the host can see is reported."""
     rtl = faulty_rtl(tmp_path, source, *faults)
     layer = Layer(4, 4, 8, 8)
     jobs = jobs_of(layer)
@@ -220,5 +220,5 @@ def test_too_much_for_the_host(tmp_path):
 
 
 def test_the_host_is_made_for_the_default_core():
-    """core_host.v and core_pins.v connect 32, 192 and 24 bits."""
+    """core_host.v and core_pins.v connect ports of 32, 192 and 24 bits."""
     assert (CORE.rows, CORE.cols, CORE.sum_width) == (8, 8, 24)

@@ -1,4 +1,4 @@
-"""The report: what it records is the layer, and a browser shows what was recorded."""
+"""The report records the layer rightly, and a browser shows what was recorded."""
 
 import json
 import os
@@ -50,9 +50,9 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 @pytest.fixture(scope="module")
 def page_file(tmp_path_factory, worker_id) -> Path:
-    """One page for all tests, whichever process of pytest -n they run in.
+    """Returns one page for all tests, whichever process of pytest -n they run in.
 
-    Beside it foreign.html, of the second array.
+    Beside it lies foreign.html, the page of the second array.
     """
     base = tmp_path_factory.getbasetemp()
     folder = (base if worker_id == "master" else base.parent) / "report"
@@ -95,7 +95,7 @@ def page_file(tmp_path_factory, worker_id) -> Path:
 
 @pytest.fixture(scope="module")
 def data(page_file) -> dict:
-    """What the page holds for its script."""
+    """Returns the data that the page holds for its script."""
     (text,) = re.findall(
         r'<script type="application/json" id="data">(.*?)</script>',
         page_file.read_text(),
@@ -106,7 +106,7 @@ def data(page_file) -> dict:
 
 @pytest.fixture(scope="module")
 def recorded(data) -> dict[str, np.ndarray]:
-    """The PEs' signals, float [T, ROWS, COLS]; NaN for X."""
+    """Returns the PEs' signals, float [T, ROWS, COLS]; NaN stands for X."""
     return {
         name: np.array(data["recording"]["pe"][name], float).reshape(-1, 8, 8)
         for name in PE_SIGNALS
@@ -115,7 +115,7 @@ def recorded(data) -> dict[str, np.ndarray]:
 
 @pytest.fixture(scope="module")
 def browser(page_file, tmp_path_factory):
-    """A headless browser that can open our files; without one the tests are skipped.
+    """Returns a headless browser that can open our files; without one the tests are skipped.
 
     It starts after the page was made: beside its event loop no simulation can be started.
     """
@@ -140,7 +140,7 @@ def browser(page_file, tmp_path_factory):
 
 @pytest.fixture
 def opened(browser: Browser, page_file):
-    """Open the page; it must not complain, and load nothing but itself."""
+    """Returns a function that opens the page, which must not complain or load anything else."""
     contexts = []
 
     def open_page(width: int = 1200, height: int = 900, file: Path = page_file, **settings) -> Page:
@@ -164,22 +164,22 @@ def opened(browser: Browser, page_file):
 
 
 def at(page: Page) -> int:
-    """The cycle that is shown."""
+    """Returns the cycle that is shown."""
     return int(re.match(r"Cycle (\d+)", page.inner_text("#now-cycle"))[1])
 
 
 def cells(page: Page, part: str) -> list[str]:
-    """The texts of all PEs, row by row."""
+    """Returns the texts of all PEs, row by row."""
     return page.locator(f".pe .{part}").all_inner_texts()
 
 
 def texts(values: np.ndarray) -> list[str]:
-    """How the page writes numbers: a true minus, x for unknown."""
+    """Returns numbers as the page writes them: with a true minus, and x for unknown."""
     return ["x" if np.isnan(v) else str(int(v)).replace("-", "−") for v in values.ravel()]
 
 
 def test_recording_is_of_the_layer(recorded, data, shipped, images):
-    """Weights in use are the tiles', and what left is PyTorch's, in its order."""
+    """The weights in use are the tiles', and the psums that left are PyTorch's, in its order."""
     chosen = images.first(IMAGES).images[IMAGE:]
     run = tile_run(layer_data(capture(shipped, chosen)), 8, 8)
     recording = data["recording"]
@@ -206,7 +206,7 @@ def test_recording_moves_as_the_array_does(recorded):
 
 
 def test_charts_are_drawn_in_both_themes_and_nothing_is_too_wide(opened, data):
-    """In the colours that the browser asks for, also when it changes its mind."""
+    """The charts have the colours that the browser asks for, also when it asks for others."""
     page = opened(color_scheme="dark")
     drawn = page.evaluate(
         "[...document.querySelectorAll('[data-chart]')].filter((c) => c.querySelector('.main-svg'))"
@@ -224,7 +224,7 @@ def test_charts_are_drawn_in_both_themes_and_nothing_is_too_wide(opened, data):
 
 
 def font_colours(page: Page) -> set[str]:
-    """Of all charts."""
+    """Returns the font colours of all charts."""
     return set(
         page.evaluate(
             "[...document.querySelectorAll('[data-chart]')].map((c) => c._fullLayout.font.color)"
@@ -233,7 +233,7 @@ def font_colours(page: Page) -> set[str]:
 
 
 def test_array_shows_what_was_recorded(opened, recorded, data):
-    """At the start with its unknown values, in the first swap, in the middle, at the end."""
+    """The array is right at the start, with unknown values, in a swap, halfway, and at the end."""
     page = opened()
     last = len(recorded["act_i"]) - 1
     assert page.get_attribute("#cycle", "max") == str(last)
@@ -259,7 +259,7 @@ def test_array_shows_what_was_recorded(opened, recorded, data):
 
 
 def test_array_by_keyboard(opened, recorded):
-    """From nowhere while the array is in view, and from its controls; not from the top."""
+    """Keys work while the array is in view and from its controls, but not at the page's top."""
     page = opened()
     last = len(recorded["act_i"]) - 1
     page.locator("#grid").scroll_into_view_if_needed()
@@ -301,7 +301,7 @@ def test_array_by_keyboard(opened, recorded):
 
 
 def test_array_plays(opened, recorded):
-    """Space plays and pauses; so does the button; it stops at the end. Values slide as they go."""
+    """Space and the button play and pause; the array stops at the end. Values slide as they go."""
     page = opened()
     page.clock.install(time=0)
     page.clock.pause_at(1)  # from here on the page's clock goes only as far as it is told to
@@ -335,7 +335,7 @@ def test_motion_is_reduced_where_that_is_asked_for(opened):
 
 
 def test_buttons_of_the_charts(opened):
-    """The theme's, by keyboard, and the ranges of the utilisation."""
+    """The theme's button works, by keyboard too, and so do the ranges of the utilisation."""
     page = opened(color_scheme="light")
     background = "getComputedStyle(document.body).backgroundColor"
     light = page.evaluate(background)
@@ -387,7 +387,7 @@ def test_pictures_are_the_layers(data, shipped, images):
 
 
 def test_results_in_the_page(opened):
-    """Right and wrong, the command of what is missing, and texts from files as texts."""
+    """The page shows right, wrong and missing results, and texts from files as plain text."""
     page = opened()
     wrong = page.inner_text("tr.wrong")
     assert "3 of 80 sums differ" in wrong
@@ -401,12 +401,12 @@ def test_results_in_the_page(opened):
 
 
 def test_utilisation_counts_multiplying_pes():
-    """Two vectors, one after the other, through 2 × 3 PEs: 1, 3, 4, 3, 1 of them at work."""
+    """Two vectors go through 2 × 3 PEs one after the other: 1, 3, 4, 3, 1 PEs are at work."""
     assert busy_pes(np.array([4, 5]), 7, 2, 3).tolist() == [1, 3, 4, 3, 1, 0, 0]
 
 
 def test_without_results_cycles_are_predicted(shipped):
-    """The closed form, for the layers and batches of make bench."""
+    """The closed form gives them, for the layers and batches of make bench."""
     rows = report_page.predicted_cycles(shipped)
     assert len(rows) == 12
     (squeezed,) = [row for row in rows if row["layer"] == "features.27"]
@@ -418,7 +418,7 @@ DAMAGED = ("", '{"images": 1', "[" * 10**5, "\xff\n", "null", "[]", "{}", "[3]",
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.name)
 def test_damaged_results(tmp_path, check):
-    """One line that names the file."""
+    """The error is one line that names the file."""
     for text in DAMAGED:
         (tmp_path / f"{check.name}.json").write_bytes(text.encode("latin-1"))
         with pytest.raises(InputError) as error:
@@ -428,7 +428,7 @@ def test_damaged_results(tmp_path, check):
 
 
 def test_damaged_results_stop_the_command(refused, tmp_path):
-    """Before anything is run; the page of before stays."""
+    """The command stops before anything is run, and an older page stays."""
     (tmp_path / "synth.json").write_text("{")
     page = tmp_path / "report.html"
     page.write_text("before")
@@ -504,7 +504,7 @@ def test_a_folder_is_no_page(refused, tmp_path):
 
 
 def test_a_failing_run_leaves_no_page(command, monkeypatch, tmp_path):
-    """Not even the one of before, which would be of another run."""
+    """An older page is removed too, since it would be of another run."""
 
     def fail(job):
         raise BenchError("mismatch: image 0")
@@ -519,7 +519,7 @@ def test_a_failing_run_leaves_no_page(command, monkeypatch, tmp_path):
 
 
 def test_checks_know_their_commands(tmp_path):
-    """Each file that the Makefile's targets write is one that the table reads, whole."""
+    """Each file that the Makefile's targets write is one that the table reads in full."""
     rows = table(tmp_path, read_all(tmp_path))
     assert {row.state for row in rows} == {"missing"}
     assert {"make layer", "make bench", "make accuracy", "make evaluate"} <= {
@@ -560,7 +560,7 @@ def test_shipped_log():
 
 
 def test_the_page_of_another_array(opened, page_file):
-    """All but the array cycle by cycle, which needs our PEs; the page's own controls work."""
+    """The page lacks only the array cycle by cycle, which needs our PEs; its controls work."""
     page = opened(file=page_file.with_name("foreign.html"))
     assert page.locator("#array").count() == 0
     assert "load_first_array, 8 × 8" in page.inner_text("header")

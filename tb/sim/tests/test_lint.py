@@ -1,4 +1,4 @@
-"""Lint, and what every tool makes of the RTL: ruff, Verilator, Icarus, Yosys."""
+"""Ruff, Verilator, Icarus and Yosys read the Python and the RTL, and none of them complains."""
 
 import itertools
 import os
@@ -119,7 +119,7 @@ def test_wrong_parameters_stop_at_elaboration(top, parameters, words):
 
 
 def test_yosys_synthesises_and_stops_at_wrong_parameters():
-    """One test for both: the first call of Yosys on a machine compiles it, for about a minute."""
+    """One test does both, since the first call of Yosys on a machine compiles it for a minute."""
     for top, parameters in itertools.product(ARRAY_TOPS, ARRAYS):
         right = yosys(top, parameters, "proc" if parameters else "synth")
         assert right.returncode == 0, right.stderr

@@ -30,7 +30,7 @@ FLAGS = {"systolic_array": ["--flag", "array"], "core": []}
 
 @pytest.fixture
 def project(tmp_path):
-    """A folder with the RTL and its descriptions, and nothing else of this project."""
+    """Returns a folder with the RTL and its descriptions, and nothing else of this project."""
     shutil.copytree(ROOT / "rtl", tmp_path / "rtl")
     for name in (FUSESOC, BENDER):
         shutil.copy(ROOT / name, tmp_path)
@@ -38,7 +38,7 @@ def project(tmp_path):
 
 
 def listed(project: Path) -> dict[tuple[str, str], list[str]]:
-    """The sources in the project's descriptions: (description, top module) → files."""
+    """Returns the sources in the project's descriptions: (description, top module) → files."""
     found = {}
     for top in TOPS:
         lines = (project / f"rtl/{top}.f").read_text().splitlines()
@@ -54,7 +54,7 @@ def listed(project: Path) -> dict[tuple[str, str], list[str]]:
 
 
 def wrong(project: Path) -> set[str]:
-    """The descriptions that lack a file, or hold one too many or twice."""
+    """Returns the descriptions that lack a file, hold one too many, or hold one twice."""
     needed = {
         top: sorted(f"rtl/{module}.v" for module in {top} | inside(top, project / "rtl"))
         for top in TOPS
@@ -63,7 +63,7 @@ def wrong(project: Path) -> set[str]:
 
 
 def compile_list(project: Path, compiler: str, top: str) -> subprocess.CompletedProcess:
-    """Compile the file list of module `top`."""
+    """Compile the file list of module `top` with Icarus or Verilator."""
     folder, command = COMPILERS[compiler]
     with environment(compiler):
         return subprocess.run(
@@ -72,7 +72,7 @@ def compile_list(project: Path, compiler: str, top: str) -> subprocess.Completed
 
 
 def fusesoc(project: Path, target: str, top: str) -> subprocess.CompletedProcess:
-    """Run a target of FuseSoC's description; `top` chooses between core and array."""
+    """Run a target of FuseSoC's description; `top` chooses the core or the array."""
     command = [Path(sys.executable).parent / "fusesoc", "--cores-root", "."]
     command += ["run", "--build", "--target", target, *FLAGS[top], "systolic_cosim"]
     with environment("verilator", HOME=str(project), XDG_CONFIG_HOME=str(project)):
@@ -80,7 +80,7 @@ def fusesoc(project: Path, target: str, top: str) -> subprocess.CompletedProcess
 
 
 def without(path: Path, name: str) -> None:
-    """Take the line of a source out of a description."""
+    """Remove the line of a source from a description."""
     lines = path.read_text().splitlines(keepends=True)
     kept = [line for line in lines if not line.rstrip().endswith(name)]
     assert len(kept) == len(lines) - 1

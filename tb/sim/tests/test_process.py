@@ -1,4 +1,4 @@
-"""A process that hangs, crashes or cannot start is one line; it never outlives who started it."""
+"""A process that hangs, crashes or cannot start gives one line, and never outlives its parent."""
 
 import os
 import selectors
@@ -22,7 +22,7 @@ def run(script: str, heard=print) -> int:
 
 
 def test_lines_and_exit_code():
-    """As they come, of both outputs; the last one without its end, too."""
+    """The lines of both outputs come in order, also the last one without a line end."""
     lines = []
     assert run("echo one; echo two >&2; printf three; exit 3", lines.append) == 3
     assert lines == ["one", "two", "three"]
@@ -39,7 +39,7 @@ def test_lines_and_exit_code():
     ],
 )
 def test_a_crash(script, name):
-    """Of itself, or of what a shell script ran."""
+    """The process itself crashes, or a process that a shell script started."""
     with pytest.raises(BenchError, match=f"^sh crashed: it died by {name}$"):
         run(script)
 
@@ -50,7 +50,7 @@ def test_a_crash(script, name):
     ids=["at once", "its child", "after closing its output"],
 )
 def test_a_hang(script, monkeypatch):
-    """It is stopped, however long that takes: it would never end."""
+    """A process that would never end is stopped; the test does not look at how long that takes."""
     monkeypatch.setenv("SIM_TIMEOUT", "0.3")
     with pytest.raises(
         BenchError, match=r"sh was stopped: it had said nothing for 0.3 s; .*SIM_TI"
@@ -59,7 +59,7 @@ def test_a_hang(script, monkeypatch):
 
 
 def test_what_is_stopped_takes_its_children_with_it():
-    """What `heard` raises stops it, as silence does."""
+    """An exception from `heard` stops the process and its children, as silence does."""
     children = []
 
     def heard(line):
@@ -72,11 +72,11 @@ def test_what_is_stopped_takes_its_children_with_it():
 
 
 def test_each_line_gives_the_whole_limit_anew(monkeypatch):
-    """So work that says a line now and then is no hang, however long it takes."""
+    """Work that says a line now and then is no hang, however long it takes."""
     limits = []
 
     class Patient(selectors.DefaultSelector):
-        """Waits without a limit, and notes which one it was to have."""
+        """Waits without a limit, and notes the limit that it was given."""
 
         def select(self, timeout=None):
             limits.append(timeout)
@@ -103,7 +103,7 @@ def test_what_does_not_start(tmp_path):
 
 
 def test_it_dies_with_who_started_it():
-    """Killed, which leaves no time to clean up."""
+    """The parent is killed, so that it has no time to clean up."""
     code = "from tb.sim.process import *; import os; from pathlib import Path; "
     code += "execute(['sh', '-c', 'echo $$; sleep 1000'], Path(), dict(os.environ), "
     code += "lambda line: print(line, flush=True))"

@@ -17,14 +17,14 @@ PER_MODULE = {"rtl", "tb", "tb/formal/properties"}
 
 
 def tracked() -> list[Path]:
-    """The files of this repository, relative to its root."""
+    """Returns the files of this repository, relative to its root."""
     said = subprocess.check_output(["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT)
     return [Path(name) for name in said.decode().splitlines() if (ROOT / name).exists()]
 
 
 @pytest.fixture
 def copy(tmp_path):
-    """A copy of the Python sources and of the rules."""
+    """Returns a folder with a copy of the Python sources and of the rules."""
     for name in tracked():
         if (name.parts[0] in TOP and name.suffix == ".py") or name.name == "pyproject.toml":
             (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
@@ -33,7 +33,7 @@ def copy(tmp_path):
 
 
 def order(folder: Path) -> tuple[int, str]:
-    """What import-linter says of the sources in `folder`: exit code and output."""
+    """Returns what import-linter says of the sources in `folder`: exit code and output."""
     program = Path(sys.executable).with_name("lint-imports")
     done = subprocess.run([program, "--no-cache"], cwd=folder, capture_output=True, text=True)
     return done.returncode, done.stdout
@@ -61,7 +61,7 @@ def test_an_import_the_other_way_is_found(copy, file, line, broken):
 
 
 def imports_of_tests(root: Path) -> list[str]:
-    """The shipping sources below `root` that import a test, a line each."""
+    """Returns a line for each shipping source below `root` that imports a test."""
     found = []
     for top in TOP:
         for path in (root / top).rglob("*.py"):
@@ -82,7 +82,7 @@ def imports_of_tests(root: Path) -> list[str]:
 
 
 def test_nothing_that_ships_imports_a_test(copy):
-    """And that is found if something does."""
+    """An import of a test by a shipping source is also found in a copy where it is planted."""
     assert imports_of_tests(ROOT) == []
     (copy / "tb" / "run" / "layer.py").write_text("from tb.test_pe import PE\n")
     (copy / "pymodel" / "vgg.py").write_text("import pymodel.tests\n")
@@ -90,7 +90,7 @@ def test_nothing_that_ships_imports_a_test(copy):
 
 
 def overfull(files: list[Path]) -> list[str]:
-    """The folders that hold more than they may, or what does not belong there, a line each."""
+    """Returns a line for each folder with too many files, or a file that does not belong there."""
     found = []
     folders = {file.parent for file in files if len(file.parts) > 1}
     for folder in sorted(folders - {Path(name) for name in PER_MODULE}):
@@ -124,7 +124,7 @@ def test_rooms_are_small_and_tb_holds_benches_alone():
 
 
 def test_every_room_has_a_sentence():
-    """Its `__init__.py` says what is true of every file in it; folders of tests have none."""
+    """The `__init__.py` of each room has a sentence about the room; folders of tests have none."""
     for file in tracked():
         if file.name == "__init__.py" and "tests" not in file.parts:
             text = ast.get_docstring(ast.parse((ROOT / file).read_text())) or ""

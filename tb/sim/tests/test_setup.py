@@ -28,7 +28,7 @@ SOURCES = {  # how each of pip's variables says where packages come from
 
 
 def wheel(folder: Path, name: str, version: str, source: str = "") -> Path:
-    """Write the wheel of a package that is one module; returns its path."""
+    """Write the wheel of a package that consists of one module; returns its path."""
     path = folder / f"{name}-{version}-py3-none-any.whl"
     about = f"{name}-{version}.dist-info"
     with zipfile.ZipFile(path, "w") as file:
@@ -45,7 +45,10 @@ def wheel(folder: Path, name: str, version: str, source: str = "") -> Path:
 
 @pytest.fixture
 def set_up(tmp_path):
-    """Run setup.sh on a list of two packages, of which one has a build of its own as torch has."""
+    """Returns a function that runs setup.sh on a list of two packages.
+
+    One of the two packages has a build of its own, as torch has.
+    """
     wheels, empty = tmp_path / "wheels", tmp_path / "empty"
     for folder in (wheels, empty):
         folder.mkdir()
@@ -88,7 +91,7 @@ def set_up(tmp_path):
 
 
 def installed(checkout: Path) -> set[str]:
-    """The packages in the environment of a checkout, with their versions."""
+    """Returns the packages in the environment of a checkout, with their versions."""
     return {path.stem for path in checkout.glob(".venv/lib/python*/site-packages/*.dist-info")}
 
 
@@ -118,7 +121,7 @@ def test_what_is_installed_is_said_once(set_up):
 
 
 def test_a_constraint_of_the_users_counts(set_up, tmp_path):
-    """It asks for another version than the pinned one: nothing is installed."""
+    """The user's constraint asks for another version than the pinned one: nothing is installed."""
     constraint = tmp_path / "constraint.txt"
     constraint.write_text("needed==2.0\n")
     result = set_up(**SOURCES["a folder"], PIP_CONSTRAINT=str(constraint))

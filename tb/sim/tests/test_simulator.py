@@ -20,7 +20,7 @@ BENCH, TOP = "tb.test_delay", "delay"
 
 @pytest.fixture(autouse=True)
 def _own_builds(monkeypatch, tmp_path):
-    """So that each test starts without one."""
+    """Gives each test an empty folder of builds."""
     monkeypatch.setattr(BUILDS, "folder", tmp_path / "sim")
     simulator_version.cache_clear()
     yield
@@ -29,7 +29,7 @@ def _own_builds(monkeypatch, tmp_path):
 
 @pytest.fixture
 def delay(tmp_path):
-    """Run the bench of delay.v on a copy of it; with `fault`, on a wrong one."""
+    """Returns a function that runs the bench of delay.v on a copy; with `fault`, on a wrong one."""
     rtl = tmp_path / "rtl"
     rtl.mkdir()
     source = shutil.copy(RTL / "delay.v", rtl)
@@ -43,7 +43,7 @@ def delay(tmp_path):
 
 @pytest.fixture
 def fake(monkeypatch, tmp_path):
-    """Put a script in the place of a program; $REAL is the program."""
+    """Returns a function that puts a script in the place of a program; $REAL is the program."""
     folder = tmp_path / "bin"
     folder.mkdir()
 
@@ -78,7 +78,7 @@ def test_a_dead_simulator_is_no_pass(delay, fake, script, words):
 
 
 def test_a_simulator_that_hangs_is_no_pass(delay, fake, monkeypatch):
-    """The build is there before, so that the limit holds for the simulator alone."""
+    """The build is made first, so that the limit holds for the simulator alone."""
     delay()
     monkeypatch.setenv("SIM_TIMEOUT", "1")
     fake("vvp", "exec sleep 1000")
@@ -121,7 +121,7 @@ def test_what_is_built_is_used_again(delay, fake):
 
 
 def test_an_edit_is_built_even_within_its_time_stamp(delay):
-    """Of a source, and of what it includes, whatever that is called."""
+    """A source is edited, and a file that it includes, whatever that file is called."""
     text = delay.source.read_text()
     lines = [line for line in text.splitlines(True) if "<=" in line]
     assert lines
@@ -140,7 +140,7 @@ def test_an_edit_is_built_even_within_its_time_stamp(delay):
 
 
 def test_an_edit_while_it_is_compiled_is_seen(delay, fake):
-    """The build would be of the new text, under the name of the old one."""
+    """Otherwise a build of the new text would be kept under the name of the old text."""
     fake("iverilog", f'[ "$1" = -V ] || touch {delay.source}; exec "$REAL" "$@"')
     with pytest.raises(InputError, match=r"delay.v: changed while it was compiled; run again"):
         delay()
@@ -148,7 +148,7 @@ def test_an_edit_while_it_is_compiled_is_seen(delay, fake):
 
 
 def test_two_builds_at_once(delay, monkeypatch):
-    """The second finds the first's in the way, and takes it."""
+    """The second run finds the build of the first one already there, and uses it."""
     right = build.check_program
 
     def meanwhile(program):
@@ -169,7 +169,7 @@ def test_a_run_leaves_what_it_has_in_its_folder(delay, tmp_path):
 
 
 def test_a_test_without_a_result_is_no_pass(tmp_path, monkeypatch):
-    """Each that was planned must be there, of those that the filter leaves."""
+    """Every planned test that the filter leaves must have a result."""
     planned = sorted(planned_tests("tb.test_pe"))
     assert len(planned) > 2
     cases = [

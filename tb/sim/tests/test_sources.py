@@ -1,4 +1,4 @@
-"""Where a fault is put into a Verilog source: by tokens, in exactly one place."""
+"""A fault is put into a Verilog source by its tokens, in exactly one place."""
 
 import re
 
@@ -22,7 +22,7 @@ SOURCE = """\
     ["sum <= sum + part", "sum<=sum+part", " sum\n<=\tsum +part ", "sum <= sum // + 1\n + part"],
 )
 def test_spacing_does_not_matter(old):
-    """And comments count as blanks."""
+    """Comments count as blanks, too."""
     place = find_once(SOURCE, old, "sum.v")
     assert SOURCE[place] == "sum   <= sum+part"
     assert "else if (en) 1;  /*" in replace_once(SOURCE, old, "1", "sum.v")
@@ -33,14 +33,16 @@ def test_spacing_does_not_matter(old):
     [("sum <=", 2), ("summ", 0), ("um <= 0", 0), ("sum < = 0", 0), ("4'd1", 0), ("", 0)],
 )
 def test_one_place_must_match(old, count):
-    """Whole tokens: neither a part of a name, nor an operator with a blank in it."""
-    message = f"sum.v: '{old}' {count} times, expected once"
+    """Whole tokens must match: no part of a name matches, and no operator with a blank in it."""
+    message = f"sum.v: '{old}' occurs {count} times, expected once"
     with pytest.raises(InputError, match=re.escape(message)):
         find_once(SOURCE, old, "sum.v")
 
 
 def test_a_fault_without_a_place_is_refused(tmp_path):
-    with pytest.raises(InputError, match=r"rtl/pe\.v: 'no such text' 0 times, expected once"):
+    with pytest.raises(
+        InputError, match=r"rtl/pe\.v: 'no such text' occurs 0 times, expected once"
+    ):
         faulty_rtl(tmp_path, "pe.v", ("no  such text", ""))
 
 

@@ -1,4 +1,4 @@
-"""What is kept is found by all that it follows from, whole or not at all."""
+"""A kept result is found by all that it follows from, and it is whole or missing."""
 
 import subprocess
 import sys
@@ -37,7 +37,7 @@ def test_values_and_arrays_are_kept_by_their_identity(kept):
 
 @pytest.mark.parametrize("damage", [b"", b"{", b'{"identity": {"a": 2}, "value": 1}', b"PK"])
 def test_a_damaged_result_is_as_good_as_none(kept, damage):
-    """Also one that is of another identity."""
+    """A result of another identity in its place counts as damaged, too."""
     kept.save({"a": 1}, 1)
     kept.save_arrays({"a": 1}, {"n": np.arange(3)})
     for path in kept.folder.iterdir():
@@ -47,7 +47,7 @@ def test_a_damaged_result_is_as_good_as_none(kept, damage):
 
 
 def test_a_folder_is_made_once_and_whole(kept):
-    """A failure leaves nothing behind."""
+    """A failure leaves no folder behind."""
     calls = []
 
     def write(folder: Path) -> None:
@@ -110,7 +110,7 @@ KINDS = {
 
 
 def loaded(modules: list[str]) -> set[Path]:
-    """The files of ours that Python itself loads for these modules, in a process of their own."""
+    """Returns the files of this project that a new Python process loads for these modules."""
     program = (
         "import importlib, sys\n"
         "for name in sys.argv[1:]: importlib.import_module(name)\n"
@@ -128,7 +128,7 @@ def loaded(modules: list[str]) -> set[Path]:
 def test_a_change_in_any_module_that_a_result_follows_from_changes_its_key(
     kind, monkeypatch, tmp_path
 ):
-    """Each file that Python loads for it, in a copy of the project; and only those count."""
+    """Each file that Python loads is changed in a copy of the project; no other file counts."""
     identity, modules, lists = KINDS[kind]
     files = loaded(modules) - {ROOT / f"{name.replace('.', '/')}.py" for name in lists}
     assert len(files) > 8
@@ -145,17 +145,17 @@ def test_a_change_in_any_module_that_a_result_follows_from_changes_its_key(
 
 
 def test_what_is_read_beside_the_code_counts():
-    """Verilog that our own code reads, such as the host of the core."""
+    """Verilog that Python code reads counts, such as the host of the core."""
     assert {file.name for file in code_files("tb.run.network")} >= {"core_host.v", "core_host.vlt"}
 
 
 def test_packages_on_the_way_are_sources():
-    """`tb/__init__.py` is run before any module of `tb`."""
+    """`tb/__init__.py` counts, because it is run before any module of `tb`."""
     assert ROOT / "tb" / "__init__.py" in imported("tb.components.packing")
 
 
 def test_a_header_counts_for_results_about_the_rtl(tmp_path):
-    """As a Verilog source does."""
+    """A Verilog header changes the key as a Verilog source does."""
     rtl = faulty_rtl(tmp_path, "pe.v")
     before = sweep.rtl_digest(rtl)
     (rtl / "more.vh").write_text("`define MORE 1\n")

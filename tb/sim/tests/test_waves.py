@@ -1,4 +1,4 @@
-"""Every signal that a save file names exists in the array, and each viewer is called rightly."""
+"""Every signal that a save file names exists in the array, and each viewer gets the right files."""
 
 import io
 import re
@@ -25,7 +25,7 @@ SIGNALS = {"systolic_array": 7 + 8 + 8 + 64 * 7, "load_first_array": 9 + 4}
 
 @cocotb.test()
 async def every_signal_exists(dut):
-    """Walk the hierarchy to each name in the save file."""
+    """Each name in the save file leads to a signal in the hierarchy."""
     top = dut._name
     file = io.StringIO()
     if top == "systolic_array":
@@ -67,7 +67,7 @@ def test_main_job_keeps_the_waveform_of_a_failing_run_too(command, monkeypatch, 
 
 
 def test_another_arrays_waveform(command, monkeypatch, tmp_path):
-    """Copied, and its save file names the signals of that array's top module."""
+    """The waveform is copied, and its save file names the signals of that array's top module."""
     monkeypatch.setattr(layer, "WAVEFORM", tmp_path / "w.fst")
     monkeypatch.setattr(waves, "WAVEFORM", tmp_path / "w.fst")
     dut = ROOT / "tb" / "examples" / "dot_engine.py"
@@ -85,7 +85,7 @@ def test_another_arrays_waveform(command, monkeypatch, tmp_path):
 
 
 def added(commands: str) -> list[str]:
-    """The signals that a command file has Surfer show; every command takes one word."""
+    """Returns the signals that a command file has Surfer show; every command takes one word."""
     found = re.fullmatch(
         r"(?:(?:variable_add (\S+)|divider_add [^\s#;]+|cursor_set \d+)\n)+", commands
     )
@@ -94,7 +94,7 @@ def added(commands: str) -> list[str]:
 
 
 def signals(path: Path) -> set[str]:
-    """The names of all signals in an FST file, without their ranges of bits."""
+    """Returns the names of all signals in an FST file, without their ranges of bits."""
     reader = lib.fstReaderOpen(str(path).encode())
     _, found = get_scopes_signals2(reader)
     lib.fstReaderClose(reader)
@@ -121,7 +121,7 @@ def test_both_files_show_the_same_in_the_same_groups(tmp_path):
 
 @pytest.fixture
 def viewers(monkeypatch, tmp_path):
-    """Install viewers that only write down how they were called; a waveform is there."""
+    """Returns a function that installs viewers which note their arguments; a waveform is there."""
     (tmp_path / "waves").mkdir()
     (tmp_path / "bin").mkdir()
     for name in ("mismatch.fst", "mismatch.gtkw", "mismatch.sucl"):

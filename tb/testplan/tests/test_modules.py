@@ -1,4 +1,4 @@
-"""The table has all modules, and says of each what the rooms then do."""
+"""The table names every RTL module, and holds what mutation, proofs and gates need of it."""
 
 import dataclasses
 import importlib
@@ -20,7 +20,7 @@ NAMES = [source.stem for source in check_sources(RTL)]
 
 
 def missing(table: tuple[modules.Module, ...]) -> list[str]:
-    """What a table lacks of what this repository holds, a line each."""
+    """Returns a line for each thing in this repository that a table lacks."""
     found = [f"{name}: not in the table" for name in NAMES if name not in {m.name for m in table}]
     proofs = {(proof.module, proof.variant) for proof in PROOFS}
     faulty = {fault.module for fault in FAULTS}
@@ -60,7 +60,7 @@ def test_a_hole_in_the_table_is_found(fault):
 
 
 def test_every_bench_of_the_table_has_cocotb_tests_and_runs_in_pytest():
-    """A bench that no pytest function asks for would be run by nobody."""
+    """A bench that no pytest function asks for would never be run."""
     asked = set()
     for path in (ROOT / "tb").glob("test_*.py"):
         asked |= set(re.findall(r'@each_run\("([\w.]+)"\)', path.read_text()))
@@ -73,7 +73,7 @@ def test_every_bench_of_the_table_has_cocotb_tests_and_runs_in_pytest():
 
 
 def test_long_runs_are_marked_for_make_verify(monkeypatch):
-    """And a run for one simulator is not started on another."""
+    """A run for one simulator is not started on another one, either."""
     short, long = Run("tb.b", "m", {"A": 1}), Run("tb.b", "m", {"A": 2}, long=True)
     other = Run("tb.b", "m", {"A": 3}, simulators=("another",))
     monkeypatch.setattr(modules, "TABLE", (modules.Module("m", (short, long, other), ({},)),))
