@@ -1,5 +1,8 @@
 """Gives the runs of the table to pytest."""
 
+from collections.abc import Callable, Iterable
+from typing import Any
+
 import pytest
 
 from tb.testplan.modules import SIMULATORS, Run, runs_of
@@ -30,3 +33,14 @@ def name(run: Run) -> str:
     """Returns a run's name, with the module where a bench has several."""
     several = len({other.toplevel for other in runs_of(run.bench)}) > 1
     return f"{run.toplevel}-{run}" if several else str(run)
+
+
+def first_few(values: Iterable[Any], count: int, named: Callable[[Any], str] = str) -> list[Any]:
+    """Returns values for `pytest.mark.parametrize`: after the first `count` they are long.
+
+    `named` gives the name of a value's test.
+    """
+    return [
+        pytest.param(value, id=named(value), marks=[pytest.mark.verify] if n >= count else [])
+        for n, value in enumerate(values)
+    ]

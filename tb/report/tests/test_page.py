@@ -205,6 +205,7 @@ def test_recording_moves_as_the_array_does(recorded):
     assert np.abs(psum[known:]).max() > 20
 
 
+@pytest.mark.verify
 def test_charts_are_drawn_in_both_themes_and_nothing_is_too_wide(opened, data):
     """The charts have the colours that the browser asks for, also when it asks for others."""
     page = opened(color_scheme="dark")
@@ -232,6 +233,7 @@ def font_colours(page: Page) -> set[str]:
     )
 
 
+@pytest.mark.verify
 def test_array_shows_what_was_recorded(opened, recorded, data):
     """The array is right at the start, with unknown values, in a swap, halfway, and at the end."""
     page = opened()
@@ -258,6 +260,7 @@ def test_array_shows_what_was_recorded(opened, recorded, data):
     assert "activations of tile 0, pixel (0, 3) enter" in page.inner_text("#now-west")
 
 
+@pytest.mark.verify
 def test_array_by_keyboard(opened, recorded):
     """Keys work while the array is in view and from its controls, but not at the page's top."""
     page = opened()
@@ -300,6 +303,7 @@ def test_array_by_keyboard(opened, recorded):
     assert at(page) == 26
 
 
+@pytest.mark.verify
 def test_array_plays(opened, recorded):
     """Space and the button play and pause; the array stops at the end. Values slide as they go."""
     page = opened()
@@ -326,6 +330,7 @@ def test_array_plays(opened, recorded):
     assert page.evaluate(MOTION).startswith("east")
 
 
+@pytest.mark.verify
 def test_motion_is_reduced_where_that_is_asked_for(opened):
     page = opened(reduced_motion="reduce")
     page.fill("#cycle", "30")
@@ -334,6 +339,7 @@ def test_motion_is_reduced_where_that_is_asked_for(opened):
     assert page.input_value("#speed") == "1"
 
 
+@pytest.mark.verify
 def test_buttons_of_the_charts(opened):
     """The theme's button works, by keyboard too, and so do the ranges of the utilisation."""
     page = opened(color_scheme="light")
@@ -356,6 +362,7 @@ def test_buttons_of_the_charts(opened):
     assert page.evaluate(shown) == whole
 
 
+@pytest.mark.verify
 def test_images_by_keyboard(opened, data):
     """The chosen image's maps are in the heatmaps; the recorded one comes first."""
     page = opened()
@@ -386,6 +393,7 @@ def test_pictures_are_the_layers(data, shipped, images):
     assert torch.equal(weights.permute(3, 2, 0, 1), layer.weight_codes.long())
 
 
+@pytest.mark.verify
 def test_results_in_the_page(opened):
     """The page shows right, wrong and missing results, and texts from files as plain text."""
     page = opened()
@@ -559,6 +567,7 @@ def test_shipped_log():
     assert log[-1]["test_accuracy_1000"] == pytest.approx(0.953)
 
 
+@pytest.mark.verify
 def test_the_page_of_another_array(opened, page_file):
     """The page lacks only the array cycle by cycle, which needs our PEs; its controls work."""
     page = opened(file=page_file.with_name("foreign.html"))

@@ -91,6 +91,7 @@ def test_all_codes_of_four_bits_are_among_them(exported):
     assert (codes.min(), codes.max()) == (-8, 7)
 
 
+@pytest.mark.verify
 @pytest.mark.parametrize("factory", EXAMPLES)
 def test_examples_learn_and_are_the_same_each_time(factory):
     """What is exported is a trained network: weights and scales are not those of the start."""

@@ -204,7 +204,10 @@ def shards_run(folder: Path) -> list[int]:
     return sorted(map(int, (folder / "log").read_text().split()))
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGKILL, -9)])
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [(signal.SIGINT, 130), pytest.param(signal.SIGKILL, -9, marks=pytest.mark.verify)],
+)
 def test_a_sweep_that_was_stopped_goes_on(number, code, start, tmp_path):
     """Ctrl-C, or its scheduler and workers killed: finished shards are not run again."""
     stopped = start("local", most=2)
@@ -274,6 +277,7 @@ def scheduler(tmp_path):
         process.wait()
 
 
+@pytest.mark.verify
 def test_the_scheduler_is_killed_and_started_again(scheduler, start, tmp_path):
     """One line, exit code 2; the same command with the next scheduler does the rest."""
     address, host, worker = scheduler()
@@ -303,7 +307,13 @@ simulate("icarus", [settings], codes, [weights], [None])
 """
 
 
-@pytest.mark.parametrize("sign", ["program.npz", "jobs.bin"], ids=["at once", "in the middle"])
+@pytest.mark.parametrize(
+    "sign",
+    [
+        pytest.param("program.npz", id="at once"),
+        pytest.param("jobs.bin", id="in the middle", marks=pytest.mark.verify),
+    ],
+)
 def test_a_killed_workers_simulator_dies_with_it(sign):
     """It would go on for minutes, for nobody.
 
