@@ -10,6 +10,7 @@ that state is saved after it (after short epochs, twice a minute). So a run that
 resumed ends in the same weights as one that was not.
 """
 
+import argparse
 import csv
 import json
 import os
@@ -18,7 +19,7 @@ import sys
 import tempfile
 import time
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -97,14 +98,14 @@ def setup(device: str, *, compiled: bool = True):
 
 
 def build(recipe: Recipe) -> nn.Module:
-    """The untrained network of a recipe, on the CPU."""
+    """Returns the untrained network of a recipe, on the CPU."""
     if recipe.architecture == "airbench":
         return Airbench()
     return VGG16(recipe.bits, squeezed=recipe.architecture == "vgg16-squeezed")
 
 
 def place_model(model: nn.Module, place: Place) -> nn.Module:
-    """`model` on the device of `place` and in the memory format that its convolutions prefer."""
+    """Moves `model` to the device of `place`, in the memory format that convolutions prefer."""
     for module in model.modules():
         if isinstance(module, Quantiser):
             module.compiled = place.compiled
@@ -132,25 +133,10 @@ def train(
     state. Raises InputError if the state to resume from is missing, damaged, or of another recipe,
     teacher, seed or number of processes; or if, without `resume`, a run is there already.
     """
-    torch.manual_seed(seed)
-    model = build(recipe)
-    if isinstance(model, Airbench):
-        model.whiten(normalise(train_set.images[:WHITENING_IMAGES]))
-    place_model(model, place)
-    set_quantising(model, False)
+    model = initial_model(recipe, train_set, seed, place)
     optimisers = make_optimisers(model, recipe, place)
-
-    identity = {
-        "recipe": json.dumps(recipe.as_dict()),
-        "seed": str(seed),
-        "processes": str(place.world),
-    }
-    if teacher is not None:
-        identity["teacher"] = tensor_digest(
-            {n: t.cpu() for n, t in teacher.state_dict().items()}, {}
-        )
-    state = run / "state.safetensors"
-    log = run / "log.csv"
+    state, log = state_of(run), run / "log.csv"
+    identity = run_identity(recipe, seed, place, teacher)
     rows = []
     if resume:
         rows = restore(state, model, optimisers, identity)
@@ -161,55 +147,119 @@ def train(
 
     steps = len(train_set) // recipe.batch_size
     pool = Pool(train_set, place.device)
-    costs = [recipe.size(e) ** 2 / 32**2 * steps for e in range(recipe.epochs)]
-    bar = tqdm(
+    phase, step = None, None
+    saved = time.monotonic()
+    with progress_bar(recipe, steps, len(rows), place) as bar:
+        for epoch in range(len(rows), recipe.epochs):
+            began = time.monotonic()
+            prepare_scales(model, recipe, pool, epoch)
+            if recipe.recycles(epoch):
+                recycle_dead_channels(model, pool, seed, place)
+                phase = None  # a new Step: all processes go on from the weights of the first
+            if phase != Phase.of(recipe, epoch):
+                phase = Phase.of(recipe, epoch)
+                wrapped = DistributedDataParallel(model) if place.world > 1 else model
+                teaching = teacher if phase.taught else None
+                step = Step(wrapped, optimisers, pool, recipe, place, phase.size, teaching)
+            bar.set_description(f"epoch {epoch + 1}/{recipe.epochs}")
+            loss, correct = run_epoch(step, epoch, steps, seed, bar)
+            if place.rank == 0:
+                progress = accuracy(model, judged.first(PROGRESS_IMAGES))
+                lr = float(optimisers[0].param_groups[0]["lr"])
+                seconds = time.monotonic() - began
+                row = (epoch + 1, phase.size, int(phase.quantised), lr, loss, correct, progress)
+                rows.append(dict(zip(CSV_COLUMNS, (*row, seconds), strict=True)))
+                refuse_diverged(rows)
+                if epoch + 1 == recipe.epochs or time.monotonic() - saved >= SAVE_SECONDS:
+                    save_state(state, model, optimisers, rows, identity)
+                    saved = time.monotonic()
+                write_log(log, rows)
+                tell_epoch(rows[-1])
+    return model.to(memory_format=torch.contiguous_format).eval(), rows
+
+
+@dataclass(frozen=True)
+class Phase:
+    """What a Step is built for; epochs one after another share it for as long as it stays."""
+
+    size: int  # pixels along the edge of an image
+    quantised: bool
+    taught: bool
+
+    @classmethod
+    def of(cls, recipe: Recipe, epoch: int) -> "Phase":
+        """Returns the phase of an epoch, which counts from 0."""
+        return cls(recipe.size(epoch), recipe.quantised(epoch), recipe.taught(epoch))
+
+
+def initial_model(recipe: Recipe, train_set: ImageSet, seed: int, place: Place) -> nn.Module:
+    """Returns the network with which a run from `seed` begins, placed, its quantisers off."""
+    torch.manual_seed(seed)
+    model = build(recipe)
+    if isinstance(model, Airbench):
+        model.whiten(normalise(train_set.images[:WHITENING_IMAGES]))
+    place_model(model, place)
+    set_quantising(model, False)
+    return model
+
+
+def run_identity(
+    recipe: Recipe, seed: int, place: Place, teacher: nn.Module | None
+) -> dict[str, str]:
+    """Returns what the state of a run must be of, so that the run may go on from that state."""
+    identity = {
+        "recipe": json.dumps(recipe.as_dict()),
+        "seed": str(seed),
+        "processes": str(place.world),
+    }
+    if teacher is not None:
+        identity["teacher"] = tensor_digest(
+            {n: t.cpu() for n, t in teacher.state_dict().items()}, {}
+        )
+    return identity
+
+
+def progress_bar(recipe: Recipe, steps: int, done: int, place: Place) -> tqdm:
+    """Returns the bar of a run of `steps` an epoch, `done` of its epochs behind it.
+
+    A step on small images counts as the part of a step on whole ones that its pixels are.
+    """
+    costs = [recipe.size(epoch) ** 2 / 32**2 * steps for epoch in range(recipe.epochs)]
+    return tqdm(
         total=sum(costs),
-        initial=sum(costs[: len(rows)]),
+        initial=sum(costs[:done]),
         unit="step",
         disable=True if place.rank or quiet() else None,
         bar_format="{l_bar}{bar}| {elapsed}, about {remaining} left",
     )
-    phase, step = None, None
-    saved = time.monotonic()
-    for epoch in range(len(rows), recipe.epochs):
-        began = time.monotonic()
-        quantised = recipe.quantised(epoch)
-        if quantised and not recipe.quantised(epoch - 1):
-            initialise_scales(model, normalise(pool.images[:CALIBRATION_IMAGES]))
-        set_quantising(model, quantised)
-        if recipe.recycles(epoch):
-            dead = recycle(model, pool.images[:CALIBRATION_IMAGES], seed)
-            phase = None  # a new Step: all processes go on from the weights of the first
-            if dead and place.rank == 0:
-                with tqdm.external_write_mode():
-                    tell(f"dead channels of features.27 start anew: {', '.join(map(str, dead))}")
-        size, taught = recipe.size(epoch), recipe.taught(epoch)
-        if phase != (phase := (size, quantised, taught)):
-            wrapped = DistributedDataParallel(model) if place.world > 1 else model
-            teaching = teacher if taught else None
-            step = Step(wrapped, optimisers, pool, recipe, place, size, teaching)
-        bar.set_description(f"epoch {epoch + 1}/{recipe.epochs}")
-        loss, correct = run_epoch(step, epoch, steps, seed, bar)
-        if place.rank == 0:
-            progress = accuracy(model, judged.first(PROGRESS_IMAGES))
-            lr = float(optimisers[0].param_groups[0]["lr"])
-            seconds = time.monotonic() - began
-            row = (epoch + 1, size, int(quantised), lr, loss, correct, progress)
-            rows.append(dict(zip(CSV_COLUMNS, (*row, seconds), strict=True)))
-            refuse_diverged(rows)
-            if epoch + 1 == recipe.epochs or time.monotonic() - saved >= SAVE_SECONDS:
-                save_state(state, model, optimisers, rows, identity)
-                saved = time.monotonic()
-            write_log(log, rows)
-            with tqdm.external_write_mode():
-                tell(
-                    f"epoch {epoch + 1:3}  {size} px  "
-                    f"{'4-bit' if quantised else 'float'}  lr {lr:.4f}  loss {loss:.3f}  "
-                    f"train {correct:.2%}  test[:1000] {progress:.2%}  {seconds:.0f} s"
-                )
-            sys.stdout.flush()
-    bar.close()
-    return model.to(memory_format=torch.contiguous_format).eval(), rows
+
+
+def prepare_scales(model: nn.Module, recipe: Recipe, pool: Pool, epoch: int) -> None:
+    """Turns the quantisers on or off for an epoch; initialises their scales before the first."""
+    quantised = recipe.quantised(epoch)
+    if quantised and not recipe.quantised(epoch - 1):
+        initialise_scales(model, normalise(pool.images[:CALIBRATION_IMAGES]))
+    set_quantising(model, quantised)
+
+
+def recycle_dead_channels(model: nn.Module, pool: Pool, seed: int, place: Place) -> None:
+    """Lets the dead channels of the squeezed layer start anew, and says which."""
+    dead = recycle(model, pool.images[:CALIBRATION_IMAGES], seed)
+    if dead and place.rank == 0:
+        with tqdm.external_write_mode():
+            tell(f"dead channels of features.27 start anew: {', '.join(map(str, dead))}")
+
+
+def tell_epoch(row: dict) -> None:
+    """Prints a line of the log above the bar."""
+    with tqdm.external_write_mode():
+        tell(
+            f"epoch {row['epoch']:3}  {row['size']} px  "
+            f"{'4-bit' if row['quantised'] else 'float'}  lr {row['lr']:.4f}  "
+            f"loss {row['train_loss']:.3f}  train {row['train_accuracy']:.2%}  "
+            f"test[:1000] {row['test_accuracy_1000']:.2%}  {row['seconds']:.0f} s"
+        )
+    sys.stdout.flush()
 
 
 def taught_by(
@@ -224,19 +274,17 @@ def taught_by(
     held_out: bool,
     resume: bool,
 ) -> tuple[nn.Module, float]:
-    """The teacher, placed, and the seconds of its training.
+    """Returns the teacher, placed, and the seconds of its training.
 
-    It is that of file `given`, or is trained by `recipe` in `folder` and read from the file that it
-    is saved in, so that a pupil that goes on later has the same.
+    The teacher is that of file `given`, or is trained by `recipe` in `folder` and read from the
+    file that it is saved in, so that a pupil that goes on later has the same.
     """
     path = given or folder / "teacher.safetensors"
     if not given and not (resume and path.exists()):
         if place.rank == 0:
             tell(f"First the teacher, {recipe.architecture}:")
-        state = folder / "state.safetensors"
-        model, rows = train(
-            train_set, judged, recipe, folder, seed, place, resume=resume and state.exists()
-        )
+        resume = resume and state_of(folder).exists()
+        model, rows = train(train_set, judged, recipe, folder, seed, place, resume=resume)
         if place.rank == 0:
             share = accuracy(model, judged)
             seconds = sum(row["seconds"] for row in rows)
@@ -266,7 +314,10 @@ def refuse_diverged(rows: list[dict]) -> None:
 
 
 def run_epoch(step: Step, epoch: int, steps: int, seed: int, bar: tqdm) -> tuple[float, float]:
-    """One pass over the training set; mean cross-entropy and accuracy of this process's share."""
+    """Trains for one pass over the training set.
+
+    Returns mean cross-entropy and accuracy (0..1) of this process's share of the images.
+    """
     step.model.train()
     recipe, place, pool = step.recipe, step.place, step.pool
     count = len(pool.images)
@@ -290,7 +341,7 @@ def run_epoch(step: Step, epoch: int, steps: int, seed: int, bar: tqdm) -> tuple
 
 
 def save_state(path: Path, model, optimisers, rows: list[dict], identity: dict[str, str]) -> None:
-    """Weights, momentum and the log so far; all that the next epoch depends on."""
+    """Writes weights, momentum and the log so far: all that the next epoch depends on."""
     tensors = {f"model.{n}": t for n, t in model.state_dict().items()}
     momentum = {p: s for o in optimisers for p, s in o.state.items()}
     for name, parameter in model.named_parameters():
@@ -301,7 +352,7 @@ def save_state(path: Path, model, optimisers, rows: list[dict], identity: dict[s
 
 
 def restore(path: Path, model, optimisers, identity: dict[str, str]) -> list[dict]:
-    """Load what `save_state` saved; the log's rows. InputError if it is of another run."""
+    """Loads what `save_state` saved; returns the rows of the log. InputError if of another run."""
     tensors, metadata = read_sealed(path)
     for key, value in identity.items():
         if metadata.get(key) != value:
@@ -319,7 +370,7 @@ def restore(path: Path, model, optimisers, identity: dict[str, str]) -> list[dic
 
 
 def write_log(path: Path, rows: list[dict]) -> None:
-    """A line per epoch."""
+    """Writes a line per epoch."""
     with replacing(path) as temporary, temporary.open("w", newline="") as file:
         writer = csv.DictWriter(file, CSV_COLUMNS)
         writer.writeheader()
@@ -327,6 +378,43 @@ def write_log(path: Path, rows: list[dict]) -> None:
 
 
 def main() -> int:
+    arguments = parse_arguments()
+    recipe = chosen_recipe(arguments)
+    check_arguments(arguments, recipe)
+    train_set, judged = image_sets(arguments)
+    with setup(arguments.device) as place:
+        check_writable(arguments)
+        try:
+            teacher, teacher_seconds = teacher_for(arguments, recipe, train_set, judged, place)
+            model, rows = train(
+                train_set,
+                judged,
+                recipe,
+                arguments.run,
+                arguments.seed,
+                place,
+                resume=arguments.resume and state_of(arguments.run).exists(),
+                teacher=teacher,
+            )
+        except DivergedError as reason:
+            return conclude(f"FAILED: {reason}", passed=False)
+        except KeyboardInterrupt:
+            if can_resume(arguments):
+                print("The finished epochs are kept; go on with --resume.", file=sys.stderr)
+            raise
+        if place.rank == 0:
+            model = model.cpu()  # where a checkpoint is loaded
+            share = accuracy(model, judged)
+            if shippable(arguments):
+                metadata = checkpoint_metadata(share, arguments.seed, recipe, place)
+                save_checkpoint(model, output_of(arguments), metadata)
+            seconds = sum(row["seconds"] for row in rows)
+            report_result(run_result(arguments, recipe, share, seconds, teacher_seconds), arguments)
+    return 0
+
+
+def parse_arguments() -> argparse.Namespace:
+    """Returns the options of the command line."""
     parser = CommandParser("training.train", __doc__)
     parser.add_argument(
         "--data", help="folder that holds cifar-10-batches-py; default $CIFAR10_ROOT"
@@ -366,111 +454,134 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
     parser.add_argument("--resume", action="store_true", help="go on from the last epoch in RUN")
-    arguments = parser.parse_args()
-    recipe = chosen_recipe(arguments)
-    trial = arguments.hold_out or arguments.settings
-    shippable = arguments.network == "squeezed-4bit" and not trial
-    if arguments.output and not shippable:
-        raise InputError("--output: only squeezed-4bit without --hold-out and --set is saved")
-    output = arguments.output or arguments.run / "vgg16_w4a4.safetensors"
+    return parser.parse_args()
 
-    state = arguments.run / "state.safetensors"
-    taught = arguments.run / "teacher"
-    if arguments.resume and not state.exists() and not (taught / state.name).exists():
-        raise InputError(f"{state}: not found; there is nothing to resume")
+
+def shippable(arguments: argparse.Namespace) -> bool:
+    """Whether the run ends in a checkpoint: one of the whole training set by a preset as it is."""
+    trial = arguments.hold_out or arguments.settings
+    return arguments.network == "squeezed-4bit" and not trial
+
+
+def output_of(arguments: argparse.Namespace) -> Path:
+    """Returns the file of the checkpoint."""
+    return arguments.output or arguments.run / "vgg16_w4a4.safetensors"
+
+
+def state_of(run: Path) -> Path:
+    """Returns the file of the state after the last epoch of the run in a folder."""
+    return run / "state.safetensors"
+
+
+def teacher_folder(arguments: argparse.Namespace) -> Path:
+    """Returns the folder of the run that trains the teacher."""
+    return arguments.run / "teacher"
+
+
+def can_resume(arguments: argparse.Namespace) -> bool:
+    """Whether an epoch of the run or of its teacher is finished."""
+    return state_of(arguments.run).exists() or state_of(teacher_folder(arguments)).exists()
+
+
+def check_arguments(arguments: argparse.Namespace, recipe: Recipe) -> None:
+    """InputError for the first option that does not fit the others or lacks its file."""
+    if arguments.output and not shippable(arguments):
+        raise InputError("--output: only squeezed-4bit without --hold-out and --set is saved")
+    if arguments.resume and not can_resume(arguments):
+        raise InputError(f"{state_of(arguments.run)}: not found; there is nothing to resume")
     if arguments.teacher:
         if not recipe.distil:
             raise InputError("--teacher: the recipe learns from none, its distil is 0")
         load_teacher(arguments.teacher, held_out=arguments.hold_out)  # now, not after the data
     if not 0 <= arguments.seed < 2**31:
         raise InputError(f"--seed is {arguments.seed}, expected 0 to {2**31 - 1}")
+
+
+def image_sets(arguments: argparse.Namespace) -> tuple[ImageSet, ImageSet]:
+    """Returns the images to train with, and those that judge: held-out ones, or the test set."""
     train_set = load_cifar10(arguments.data, train=True)
     if arguments.hold_out:
-        train_set, judged = hold_out(train_set)
-    else:
-        judged = load_cifar10(arguments.data, train=False)
-    with setup(arguments.device) as place:
-        for folder in (arguments.run, output.parent):
-            try:  # now, rather than after hours
-                folder.mkdir(parents=True, exist_ok=True)
-                tempfile.TemporaryFile(dir=folder).close()
-            except OSError as error:
-                raise InputError(f"{folder}: cannot be written to ({error.strerror})") from None
-        if output.is_dir():
-            raise InputError(f"{output}: is a folder, expected a file name for the checkpoint")
+        return hold_out(train_set)
+    return train_set, load_cifar10(arguments.data, train=False)
+
+
+def check_writable(arguments: argparse.Namespace) -> None:
+    """Makes the folders; InputError, now rather than after hours, if nothing can be written."""
+    output = output_of(arguments)
+    for folder in (arguments.run, output.parent):
         try:
-            teacher, teacher_seconds = None, 0.0
-            if teaching := teacher_of(recipe):
-                teacher, teacher_seconds = taught_by(
-                    arguments.teacher,
-                    taught,
-                    train_set,
-                    judged,
-                    teaching,
-                    arguments.seed,
-                    place,
-                    held_out=arguments.hold_out,
-                    resume=arguments.resume,
-                )
-            model, rows = train(
-                train_set,
-                judged,
-                recipe,
-                arguments.run,
-                arguments.seed,
-                place,
-                resume=arguments.resume and state.exists(),
-                teacher=teacher,
-            )
-        except DivergedError as reason:
-            return conclude(f"FAILED: {reason}", passed=False)
-        except KeyboardInterrupt:
-            if state.exists() or (taught / state.name).exists():
-                print("The finished epochs are kept; go on with --resume.", file=sys.stderr)
-            raise
-        if place.rank == 0:
-            # As a checkpoint is loaded: on the CPU.
-            model = model.cpu()
-            share = accuracy(model, judged)
-            if shippable:
-                save_checkpoint(
-                    model, output, checkpoint_metadata(share, arguments.seed, recipe, place)
-                )
-            result = {
-                "accuracy": share,
-                "images": "held out" if arguments.hold_out else "test",
-                "preset": arguments.preset,
-                "network": arguments.network,
-                "epochs": recipe.epochs,
-                "settings": arguments.settings,
-                "seed": arguments.seed,
-                "seconds": sum(row["seconds"] for row in rows),
-                "teacher_seconds": teacher_seconds,
-                "checkpoint": os.path.relpath(output) if shippable else None,
-            }
-            write_json(RESULTS_FILE, result)
-            write_json(arguments.run / "result.json", result)
-            images = "held-out" if arguments.hold_out else "test"
-            tell(
-                tabulate(
-                    [
-                        [f"{images} accuracy", f"{share:.2%}"],
-                        ["preset", arguments.preset],
-                        ["network", arguments.network],
-                        ["epochs", recipe.epochs],
-                        ["seed", arguments.seed],
-                        ["checkpoint", result["checkpoint"] or "none"],
-                    ],
-                    tablefmt="simple",
-                    disable_numparse=True,
-                )
-            )
-            conclude(f"Results: {os.path.relpath(RESULTS_FILE)}")
-    return 0
+            folder.mkdir(parents=True, exist_ok=True)
+            tempfile.TemporaryFile(dir=folder).close()
+        except OSError as error:
+            raise InputError(f"{folder}: cannot be written to ({error.strerror})") from None
+    if output.is_dir():
+        raise InputError(f"{output}: is a folder, expected a file name for the checkpoint")
 
 
-def chosen_recipe(arguments) -> Recipe:
-    """The recipe that the options name; InputError for one that is unknown or cannot work."""
+def teacher_for(
+    arguments: argparse.Namespace,
+    recipe: Recipe,
+    train_set: ImageSet,
+    judged: ImageSet,
+    place: Place,
+) -> tuple[nn.Module | None, float]:
+    """Returns the recipe's teacher and the seconds of its training; None and 0 if it has none."""
+    if not (teaching := teacher_of(recipe)):
+        return None, 0.0
+    return taught_by(
+        arguments.teacher,
+        teacher_folder(arguments),
+        train_set,
+        judged,
+        teaching,
+        arguments.seed,
+        place,
+        held_out=arguments.hold_out,
+        resume=arguments.resume,
+    )
+
+
+def run_result(
+    arguments: argparse.Namespace,
+    recipe: Recipe,
+    share: float,
+    seconds: float,
+    teacher_seconds: float,
+) -> dict:
+    """Returns the JSON results of a run that classifies `share` of the judging images right."""
+    return {
+        "accuracy": share,
+        "images": "held out" if arguments.hold_out else "test",
+        "preset": arguments.preset,
+        "network": arguments.network,
+        "epochs": recipe.epochs,
+        "settings": arguments.settings,
+        "seed": arguments.seed,
+        "seconds": seconds,
+        "teacher_seconds": teacher_seconds,
+        "checkpoint": os.path.relpath(output_of(arguments)) if shippable(arguments) else None,
+    }
+
+
+def report_result(result: dict, arguments: argparse.Namespace) -> None:
+    """Writes the results, in the run's folder too, and prints them as a table."""
+    write_json(RESULTS_FILE, result)
+    write_json(arguments.run / "result.json", result)
+    images = "held-out" if arguments.hold_out else "test"
+    rows = [
+        [f"{images} accuracy", f"{result['accuracy']:.2%}"],
+        ["preset", result["preset"]],
+        ["network", result["network"]],
+        ["epochs", result["epochs"]],
+        ["seed", result["seed"]],
+        ["checkpoint", result["checkpoint"] or "none"],
+    ]
+    tell(tabulate(rows, tablefmt="simple", disable_numparse=True))
+    conclude(f"Results: {os.path.relpath(RESULTS_FILE)}")
+
+
+def chosen_recipe(arguments: argparse.Namespace) -> Recipe:
+    """Returns the recipe that the options name; InputError if it is unknown or cannot work."""
     if arguments.network not in NETWORKS:
         raise InputError(f"--network is '{arguments.network}', expected {', '.join(NETWORKS)}")
     if arguments.preset not in PRESETS:
@@ -485,7 +596,7 @@ def chosen_recipe(arguments) -> Recipe:
 
 
 def checkpoint_metadata(share: float, seed: int, recipe: Recipe, place: Place) -> dict[str, str]:
-    """What a checkpoint says of its training."""
+    """Returns what a checkpoint says of its training."""
     program = "python" if place.world == 1 else f"torchrun --nproc-per-node {place.world}"
     words = shlex.join(a for a in sys.argv[1:] if a != "--resume")
     return {
