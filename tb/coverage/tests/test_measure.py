@@ -10,16 +10,12 @@ import pytest
 from pymodel.support.errors import InputError
 from tb.components import cover_points
 from tb.coverage import measure
-from tb.coverage.measure import (
-    Coverage,
-    Exclusion,
-    Point,
-    exclude,
-    main,
-    merge,
-    result_table,
-    summary,
-)
+from tb.coverage import runs as coverage_runs
+from tb.coverage.exclusions import Exclusion, exclude
+from tb.coverage.measure import main
+from tb.coverage.points import KINDS, Coverage, Point, merge
+from tb.coverage.tables import result_table, summary
+from tb.sim.sources import RTL, check_sources
 from tb.sim.store import Store
 from tb.testplan.modules import runs_of
 
@@ -30,7 +26,7 @@ def small(monkeypatch, tmp_path):
     run, *_ = (r for r in runs_of("tb.test_pe") if r.parameters["PSUM_WIDTH"] == 16)
     monkeypatch.setattr(measure, "suite", lambda only: [run])
     monkeypatch.setattr(measure, "BUILD", tmp_path)
-    monkeypatch.setattr(measure, "STORE", Store("data", tmp_path))
+    monkeypatch.setattr(coverage_runs, "STORE", Store("data", tmp_path))
     return tmp_path
 
 
@@ -100,7 +96,7 @@ def test_runs_are_united(tmp_path):
     assert alone.percent("branch") == 50
     assert alone.percent("toggle") == 0
     both = merge([tmp_path / "a", tmp_path / "b"])
-    assert [both.percent(kind) for kind in measure.KINDS] == [100, 100, 100]
+    assert [both.percent(kind) for kind in KINDS] == [100, 100, 100]
     assert both.bins["p.q"] == Counter({"2": 5, "1": 0})
     assert both.functional() == 50
     assert {point.module for point in both.hits} == {"pe"}
@@ -176,10 +172,10 @@ def test_bad_input_is_one_line(text, words, refused, tmp_path):
 
 def test_every_module_and_cover_point_is_in_the_suite():
     """Otherwise nobody would notice a module without runs or a cover point that nobody watches."""
-    runs = measure.suite()
+    runs = coverage_runs.suite()
     toplevels = {run.toplevel for run in runs}
-    assert {path.stem for path in measure.check_sources(measure.RTL)} <= toplevels
-    assert len({measure.label(run) for run in runs}) == len(runs), "two runs of one name"
+    assert {path.stem for path in check_sources(RTL)} <= toplevels
+    assert len({coverage_runs.label(run) for run in runs}) == len(runs), "two runs of one name"
     text = Path(cover_points.__file__).read_text()
     assert all(f'point("{name}"' in text for name in measure.FUNCTIONAL)
     assert text.count(' point("') == len(measure.FUNCTIONAL)

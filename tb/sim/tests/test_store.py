@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from pymodel.support.files import ROOT
-from tb.coverage import measure
+from tb.coverage import runs
 from tb.formal import prove
 from tb.gates import gate_benches
 from tb.mutation import campaign, drawn_mutants
@@ -78,7 +78,7 @@ def _verdict() -> dict:
 
 
 def _coverage() -> dict:
-    return measure.identity(Run("tb.test_core_random", "core", {}))
+    return runs.identity(Run("tb.test_core_random", "core", {}))
 
 
 def _gates() -> dict:
