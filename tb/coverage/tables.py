@@ -7,10 +7,12 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader
 from tabulate import tabulate
 
-from pymodel.support.files import replacing
+from pymodel.support.files import ROOT, replacing
 from tb.coverage.exclusions import Exclusion, source_lines
 from tb.coverage.points import DATA, KINDS, MEMORIES, Coverage
 
+# The page has the style of the report.
+TEMPLATES = [Path(__file__).parent / "templates", ROOT / "tb" / "report" / "templates"]
 GOALS = {"line": 100, "branch": 100, "toggle": 99, "functional": 100}  # percent
 
 
@@ -132,7 +134,7 @@ def write_page(path: Path, coverage: Coverage, result: dict) -> None:
         ]
         sources.append({"module": module, "lines": lines})
     environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent / "templates"),
+        loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,
