@@ -7,6 +7,7 @@ systolic_array.v
 delay.v
 ram.v
 bank_control.v
+stream_bank.v
 banked_ram.v
 tap_range.v
 geometry.v

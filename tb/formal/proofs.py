@@ -298,6 +298,52 @@ BANK_CONTROL = Proof(
         ),
     ),
 )
+STREAM_BANK = Proof(
+    "stream_bank",
+    2,
+    16,
+    (
+        ProofMutant(
+            "length_fits",
+            "the length goes on counting",
+            "(beats > LIMIT) ? beats : beats + 1'b1",
+            "beats + 1'b1",
+            "bank_control",
+        ),
+        ProofMutant(
+            "written_a_cycle_later",
+            "beats beyond the bank are written",
+            "write_o <= write;",
+            "write_o <= tvalid_i && tready_o;",
+        ),
+        ProofMutant(
+            "beat_to_its_word",
+            "the first beat's data stays",
+            "write_data_o <= tdata_i;",
+            "if (write_address == 0) write_data_o <= tdata_i;",
+        ),
+        ProofMutant(
+            "one_bank",
+            "the last beat goes to the other bank",
+            "write_bank_o <= write_bank;",
+            "write_bank_o <= write_bank ^ tlast_i;",
+        ),
+        ProofMutant(
+            "told_bank",
+            "the banks change places",
+            "write_bank_o <= write_bank;",
+            "write_bank_o <= !write_bank;",
+        ),
+        ProofMutant(
+            "never_overwrites",
+            "the oldest packet's bank is written",
+            "write_bank_o <= write_bank;",
+            "write_bank_o <= bank_o;",
+        ),
+    ),
+    bind=("bank_control",),
+    see={"seen_beats": "bank_control.beats"},
+)
 REGISTERS = Proof(
     "registers",
     2,
@@ -836,6 +882,7 @@ PROOFS = (
     ACCUMULATOR,
     OUTPUT_STAGE,
     BANK_CONTROL,
+    STREAM_BANK,
     REGISTERS,
     CONTROL,
     SHORT_CONTROL,

@@ -279,6 +279,12 @@ FAULTS = (
         "fits = beats <= LIMIT;",
     ),
     Fault(
+        "beats that a bank has no place for are written",
+        "stream_bank",
+        "write_o <= write;",
+        "write_o <= tvalid_i && tready_o;",
+    ),
+    Fault(
         "the second bank one word too early",
         "banked_ram",
         "write_bank_i ? write_address + SECOND",
@@ -403,8 +409,8 @@ FAULTS = (
     Fault(
         "the array is fed activations of the cycle before",
         "core",
-        ".act_i (act_3),",
-        ".act_i (act_2),",
+        "delay #(.WIDTH(ROWS * 4), .CYCLES(2)) act_delay",
+        "delay #(.WIDTH(ROWS * 4), .CYCLES(1)) act_delay",
     ),
     Fault(
         "the accumulator takes a neighbouring pixel's psums",
