@@ -1,6 +1,7 @@
 // The sources of module core; names are relative to this file, as in the lists of taxi and Ibex.
 //   -F, which Verilator and most other simulators have: verilator -F rtl/core.f
 //   -f, from this folder: iverilog -f core.f
++incdir+.
 pe.v
 skew.v
 systolic_array.v

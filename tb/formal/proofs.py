@@ -380,7 +380,10 @@ REGISTERS = Proof(
             "1'b1",
         ),
         ProofMutant(
-            "refuses_writes", "OUTPUT is refused", "write_word <= OUTPUT", "write_word < OUTPUT"
+            "refuses_writes",
+            "OUTPUT is refused",
+            "write_word <= `CORE_REGISTER_OUTPUT",
+            "write_word < `CORE_REGISTER_OUTPUT",
         ),
         ProofMutant(
             "refuses_reads", "nothing is refused", "read_refused <= 1'b1", "read_refused <= 1'b0"
@@ -412,7 +415,7 @@ REGISTERS = Proof(
             "tells_changes",
             "a change of the images is not told",
             "write && write_layer;",
-            "write && write_layer && write_word != IMAGES;",
+            "write && write_layer && write_word != `CORE_REGISTER_IMAGES;",
         ),
     ),
 )
@@ -722,19 +725,24 @@ CONTROL = Proof(
         ProofMutant(
             "starts_when_asked",
             "a layer with an error starts",
-            "start_i && error_i == 0",
+            "start_i && error_i == `CORE_ERROR_NONE",
             "start_i",
         ),
         ProofMutant("done_until_next", "a clear is ignored", "clear_i || accept", "accept"),
-        ProofMutant("start_while_busy", "it says nothing", "START_WHILE_BUSY;", "error_o;"),
+        ProofMutant(
+            "start_while_busy", "it says nothing", "`CORE_ERROR_START_WHILE_BUSY;", "error_o;"
+        ),
         ProofMutant(
             "error_is_told",
             "another error is told",
             "error_o <= error_i",
-            "error_o <= START_WHILE_BUSY",
+            "error_o <= `CORE_ERROR_START_WHILE_BUSY",
         ),
         ProofMutant(
-            "dropped_is_told", "nothing is told", "error_o <= PACKET_LENGTH", "error_o <= 4'd0"
+            "dropped_is_told",
+            "nothing is told",
+            "error_o <= `CORE_ERROR_PACKET_LENGTH",
+            "error_o <= 4'd0",
         ),
         ProofMutant(
             "cycles_count",

@@ -396,8 +396,8 @@ FAULTS = (
     Fault(
         "done stays when a layer is started",
         "control",
-        "done_o <= 1'b0; error_o <= 4'd0; end if (start_i &&",
-        "error_o <= 4'd0; end if (start_i &&",
+        "done_o <= 1'b0; error_o <= `CORE_ERROR_NONE; end if (start_i &&",
+        "error_o <= `CORE_ERROR_NONE; end if (start_i &&",
     ),
     Fault(
         "a start is taken while a layer runs",
