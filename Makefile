@@ -149,7 +149,7 @@ generate: setup registers ## Write all files that follow from others (the verifi
 	@$(PY) -m tb.generate notebook
 	@$(PY) -m tb.generate verification
 
-registers: setup ## Write what follows from rtl/core.rdl: documentation, C header, Python constants
+registers: setup ## Write what follows from rtl/core.rdl: documentation, C and Verilog headers, Python constants
 	@$(PY) -m tb.generate registers $(ARGS)
 
 setup: ## Install what is missing; the others call it

@@ -2,6 +2,8 @@
 `timescale 1ns / 1ps
 `default_nettype none
 
+`include "core_registers.vh"
+
 // Starts a layer or says why not, and ends it: the core's state, counters and error code.
 module control #(
   // Bits of the two counters; the registers have 32
@@ -44,9 +46,6 @@ module control #(
   output reg  [COUNTER_WIDTH-1:0] stalls_o
 );
 
-  localparam [3:0] PACKET_LENGTH = 4'd11;
-  localparam [3:0] START_WHILE_BUSY = 4'd12;
-
   localparam [1:0] IDLE = 2'd0;
   localparam [1:0] WAIT = 2'd1;
   localparam [1:0] RUN = 2'd2;
@@ -65,7 +64,7 @@ module control #(
   wire idle = state == IDLE;
   // A start whose write was taken in the last cycle of a layer comes when nothing is settled yet.
   wire can_start = idle && settled;
-  wire accept = can_start && start_i && error_i == 0;
+  wire accept = can_start && start_i && error_i == `CORE_ERROR_NONE;
 
   assign hold_o    = idle && !settled;
   assign load_o    = idle;
@@ -96,12 +95,12 @@ module control #(
 
     if (clear_i || accept) begin
       done_o  <= 1'b0;
-      error_o <= 4'd0;
+      error_o <= `CORE_ERROR_NONE;
     end
-    if (start_i && !can_start)              error_o <= START_WHILE_BUSY;
-    else if (start_i && error_i != 0)       error_o <= error_i;
-    if (drop_o)                             error_o <= PACKET_LENGTH;
-    if (finish_o)                           done_o <= 1'b1;
+    if (start_i && !can_start)                       error_o <= `CORE_ERROR_START_WHILE_BUSY;
+    else if (start_i && error_i != `CORE_ERROR_NONE) error_o <= error_i;
+    if (drop_o)                                      error_o <= `CORE_ERROR_PACKET_LENGTH;
+    if (finish_o)                                    done_o <= 1'b1;
 
     // The cycle of the write that starts counts, and so does the one in which start_i is seen.
     if (accept) begin

@@ -2,8 +2,9 @@
 `timescale 1ns / 1ps
 `default_nettype none
 
-// Convolution core: a host writes a layer's registers, streams its codes, starts it, and reads sums or
-// the next layer's codes from the output stream. REGISTERS.md and rtl/README.md are its contract.
+// Convolution core: a host writes a layer's registers, streams its codes, starts it, and reads sums
+// or the next layer's codes from the output stream. REGISTERS.md and rtl/README.md are its
+// contract.
 //
 // AXI ports keep the standard's names, so that tools recognise the interfaces.
 module core #(
@@ -13,7 +14,8 @@ module core #(
   parameter COLS = 8,
   // Bits of a sum, of an output lane, and of a threshold
   parameter SUM_WIDTH = 24,
-  // What one bank holds (there are two, one fills while the other is used): pixels of ROWS activations,
+  // What one bank holds (there are two, one fills while the other is used): pixels of ROWS
+  // activations,
   parameter ACT_WORDS = 8192,
   // columns of ROWS weights, a multiple of COLS,
   parameter WEIGHT_WORDS = 8192,
@@ -87,13 +89,15 @@ module core #(
 
   // A module that does not exist stops every tool at elaboration, and its name says why.
   generate
-    if (ROWS < 2 || ROWS > 254 || COLS < 4 || COLS > 254 || ROWS % 2 != 0 || COLS % 2 != 0) begin : g_check_array
+    if (ROWS < 2 || ROWS > 254 || COLS < 4 || COLS > 254 ||
+        ROWS % 2 != 0 || COLS % 2 != 0) begin : g_check_array
       ERROR_ROWS_must_be_2_to_254_and_COLS_4_to_254_both_even error ();
     end
     if (SUM_WIDTH <= PSUM_WIDTH || SUM_WIDTH > 32 || SUM_WIDTH % 8 != 0) begin : g_check_sum
       ERROR_SUM_WIDTH_must_be_16_24_or_32_and_wider_than_a_psum error ();
     end
-    if (ACT_WORDS < 2 || WEIGHT_WORDS < 2 * COLS || WEIGHT_WORDS % COLS != 0 || PIXELS < 2) begin : g_check_words
+    if (ACT_WORDS < 2 || WEIGHT_WORDS < 2 * COLS || WEIGHT_WORDS % COLS != 0 ||
+        PIXELS < 2) begin : g_check_words
       ERROR_memories_need_2_words_and_WEIGHT_WORDS_a_multiple_of_COLS error ();
     end
     if (ACT_WORDS > 32768 || WEIGHT_WORDS > 32768 || PIXELS > 32768) begin : g_check_addresses
@@ -182,20 +186,20 @@ module core #(
     .keep_thresholds_o(set_keep_thresholds)
   );
 
-  wire                                   load;
-  wire [                            3:0] layer_error;
-  wire [                            7:0] height;
-  wire [                            7:0] width;
-  wire [                            8:0] out_height;
-  wire [                            8:0] out_width;
-  wire [                            2:0] kernel;
-  wire                                   stride2;
-  wire [                            1:0] padding;
-  wire [                            6:0] row_taps;
-  wire [                            6:0] col_taps;
-  wire [                            7:0] input_tiles;
-  wire [                            7:0] output_tiles;
-  wire [                            1:0] mode;
+  wire        load;
+  wire [ 3:0] layer_error;
+  wire [ 7:0] height;
+  wire [ 7:0] width;
+  wire [ 8:0] out_height;
+  wire [ 8:0] out_width;
+  wire [ 2:0] kernel;
+  wire        stride2;
+  wire [ 1:0] padding;
+  wire [ 6:0] row_taps;
+  wire [ 6:0] col_taps;
+  wire [ 7:0] input_tiles;
+  wire [ 7:0] output_tiles;
+  wire [ 1:0] mode;
   wire [15:0] images;
   wire [15:0] map_pixels;
   wire [15:0] tile_pixels;
@@ -268,7 +272,8 @@ module core #(
   // Codes are the mode that needs thresholds.
   wire needs_thresholds = mode[1];
 
-  // What this cycle's packets are; a cycle old when control uses it, which it does not right after a reset.
+  // What this cycle's packets are; a cycle old when control uses it, which it does not right after
+  // a reset.
   reg acts_wrong;
   reg weights_wrong;
   reg thresholds_wrong;
@@ -326,58 +331,67 @@ module core #(
     end
   end
 
-  wire                    act_write;
-  wire                    act_write_bank;
-  wire [      ACT_AW-1:0] act_write_address;
-  wire                    act_bank;
-  wire                    weight_write;
-  wire                    weight_write_bank;
-  wire [   WEIGHT_AW-1:0] weight_write_address;
-  wire                    weight_bank;
-  wire                    threshold_write;
-  wire                    threshold_write_bank;
-  wire [THRESHOLD_AW-1:0] threshold_write_address;
-  wire                    threshold_bank;
+  wire                      act_write;
+  wire                      act_write_bank;
+  wire [        ACT_AW-1:0] act_write_address;
+  wire [        ROWS*4-1:0] act_write_data;
+  wire                      act_bank;
+  wire                      weight_write;
+  wire                      weight_write_bank;
+  wire [     WEIGHT_AW-1:0] weight_write_address;
+  wire [        ROWS*4-1:0] weight_write_data;
+  wire                      weight_bank;
+  wire                      threshold_write;
+  wire                      threshold_write_bank;
+  wire [  THRESHOLD_AW-1:0] threshold_write_address;
+  wire [COLS*SUM_WIDTH-1:0] threshold_write_data;
+  wire                      threshold_bank;
 
-  bank_control #(.WORDS(ACT_WORDS)) act_control (
+  stream_bank #(.WIDTH(ROWS * 4), .WORDS(ACT_WORDS)) act_stream (
     .clk_i          (clk_i),
     .rst_i          (rst_i),
+    .tdata_i        (s_axis_act_tdata),
     .tvalid_i       (s_axis_act_tvalid),
     .tready_o       (s_axis_act_tready),
     .tlast_i        (s_axis_act_tlast),
     .write_o        (act_write),
     .write_bank_o   (act_write_bank),
     .write_address_o(act_write_address),
+    .write_data_o   (act_write_data),
     .full_o         (acts_full),
     .bank_o         (act_bank),
     .length_o       (acts_length),
     .release_i      ((finish && !keep_acts) || (drop && acts_wrong))
   );
 
-  bank_control #(.WORDS(WEIGHT_WORDS)) weight_control (
+  stream_bank #(.WIDTH(ROWS * 4), .WORDS(WEIGHT_WORDS)) weight_stream (
     .clk_i          (clk_i),
     .rst_i          (rst_i),
+    .tdata_i        (s_axis_weight_tdata),
     .tvalid_i       (s_axis_weight_tvalid),
     .tready_o       (s_axis_weight_tready),
     .tlast_i        (s_axis_weight_tlast),
     .write_o        (weight_write),
     .write_bank_o   (weight_write_bank),
     .write_address_o(weight_write_address),
+    .write_data_o   (weight_write_data),
     .full_o         (weights_full),
     .bank_o         (weight_bank),
     .length_o       (weights_length),
     .release_i      ((finish && !keep_weights) || (drop && weights_wrong))
   );
 
-  bank_control #(.WORDS(THRESHOLD_WORDS)) threshold_control (
+  stream_bank #(.WIDTH(COLS * SUM_WIDTH), .WORDS(THRESHOLD_WORDS)) threshold_stream (
     .clk_i          (clk_i),
     .rst_i          (rst_i),
+    .tdata_i        (s_axis_threshold_tdata),
     .tvalid_i       (s_axis_threshold_tvalid),
     .tready_o       (s_axis_threshold_tready),
     .tlast_i        (s_axis_threshold_tlast),
     .write_o        (threshold_write),
     .write_bank_o   (threshold_write_bank),
     .write_address_o(threshold_write_address),
+    .write_data_o   (threshold_write_data),
     .full_o         (thresholds_full),
     .bank_o         (threshold_bank),
     .length_o       (thresholds_length),
@@ -385,47 +399,18 @@ module core #(
                      (drop && thresholds_wrong))
   );
 
-  // The memories are written a cycle later, from registers. A packet is read later than that.
-  reg                      act_write_q;
-  reg                      act_write_bank_q;
-  reg  [       ACT_AW-1:0] act_write_address_q;
-  reg  [       ROWS*4-1:0] act_write_data_q;
-  reg                      weight_write_q;
-  reg                      weight_write_bank_q;
-  reg  [    WEIGHT_AW-1:0] weight_write_address_q;
-  reg  [       ROWS*4-1:0] weight_write_data_q;
-  reg                      threshold_write_q;
-  reg                      threshold_write_bank_q;
-  reg  [ THRESHOLD_AW-1:0] threshold_write_address_q;
-  reg  [COLS*SUM_WIDTH-1:0] threshold_write_data_q;
-
-  always @(posedge clk_i) begin
-    act_write_q               <= act_write;
-    act_write_bank_q          <= act_write_bank;
-    act_write_address_q       <= act_write_address;
-    act_write_data_q          <= s_axis_act_tdata;
-    weight_write_q            <= weight_write;
-    weight_write_bank_q       <= weight_write_bank;
-    weight_write_address_q    <= weight_write_address;
-    weight_write_data_q       <= s_axis_weight_tdata;
-    threshold_write_q         <= threshold_write;
-    threshold_write_bank_q    <= threshold_write_bank;
-    threshold_write_address_q <= threshold_write_address;
-    threshold_write_data_q    <= s_axis_threshold_tdata;
-  end
-
   // Which tile, which weights, which activations
 
-  wire                 take;
-  wire                 tile_valid;
+  wire        take;
+  wire        tile_valid;
   wire [15:0] tile_weight_address;
   wire [15:0] tile_act_address;
   wire [ 9:0] tile_pixel;
-  wire [          8:0] tile_rows;
-  wire [          8:0] tile_cols;
-  wire [          1:0] tile_rows_outside;
-  wire [          1:0] tile_cols_outside;
-  wire                 tile_final;
+  wire [ 8:0] tile_rows;
+  wire [ 8:0] tile_cols;
+  wire [ 1:0] tile_rows_outside;
+  wire [ 1:0] tile_cols_outside;
+  wire        tile_final;
 
   sequencer #(.COLS(COLS)) sequencer (
     .clk_i           (clk_i),
@@ -460,13 +445,13 @@ module core #(
   wire                    walker_ready;
   wire                    column_valid;
   wire [$clog2(COLS)-1:0] column;
-  wire [15:0] column_address;
+  wire [            15:0] column_address;
   wire                    pixel_valid;
   wire                    act_swap;
   wire                    pixel_inside;
   wire                    pixel_final;
-  wire [15:0] act_address;
-  wire [15:0] pixel;
+  wire [            15:0] act_address;
+  wire [            15:0] pixel;
   wire                    reservable;
   wire                    reserve;
 
@@ -527,10 +512,10 @@ module core #(
 
   banked_ram #(.WIDTH(ROWS * 4), .WORDS(ACT_WORDS)) act_ram (
     .clk_i          (clk_i),
-    .write_i        (act_write_q),
-    .write_bank_i   (act_write_bank_q),
-    .write_address_i(act_write_address_q),
-    .write_data_i   (act_write_data_q),
+    .write_i        (act_write),
+    .write_bank_i   (act_write_bank),
+    .write_address_i(act_write_address),
+    .write_data_i   (act_write_data),
     .read_bank_i    (act_bank),
     .read_address_i (act_address[ACT_AW-1:0]),
     .read_data_o    (act_word)
@@ -538,42 +523,49 @@ module core #(
 
   banked_ram #(.WIDTH(ROWS * 4), .WORDS(WEIGHT_WORDS)) weight_ram (
     .clk_i          (clk_i),
-    .write_i        (weight_write_q),
-    .write_bank_i   (weight_write_bank_q),
-    .write_address_i(weight_write_address_q),
-    .write_data_i   (weight_write_data_q),
+    .write_i        (weight_write),
+    .write_bank_i   (weight_write_bank),
+    .write_address_i(weight_write_address),
+    .write_data_i   (weight_write_data),
     .read_bank_i    (weight_bank),
     .read_address_i (column_address[WEIGHT_AW-1:0]),
     .read_data_o    (weight_word)
   );
 
-  reg  [             3:1] act_valid_q;
-  reg  [             3:1] act_swap_q;
-  reg  [      ROWS*4-1:0] act_2;
-  reg  [      ROWS*4-1:0] act_3;
-  reg  [             3:1] column_valid_q;
-  reg  [$clog2(COLS)-1:0] column_1;
-  reg  [$clog2(COLS)-1:0] column_2;
-  reg  [$clog2(COLS)-1:0] column_3;
-  reg  [      ROWS*4-1:0] weight_2;
-  reg  [      ROWS*4-1:0] weight_3;
+  wire                    array_act_valid;
+  wire                    array_act_swap;
+  wire [      ROWS*4-1:0] array_act;
+  wire                    array_weight_valid;
+  wire [$clog2(COLS)-1:0] array_weight_col;
+  wire [      ROWS*4-1:0] array_weight;
 
-  always @(posedge clk_i) begin
-    // Activations on their way at a reset do no harm: their pixels are forgotten below, so that the
-    // accumulator adds them nowhere.
-    act_valid_q    <= {act_valid_q[2:1], pixel_valid && pixel_inside};
-    act_swap_q     <= {act_swap_q[2:1], act_swap};
-    act_2          <= act_word;
-    act_3          <= act_2;
-    // After the last tile the loader has nothing to load. Columns on their way at a reset do no harm:
-    // all of them are loaded again before a swap.
-    column_valid_q <= {column_valid_q[2:1], column_valid && tile_valid};
-    column_1       <= column;
-    column_2       <= column_1;
-    column_3       <= column_2;
-    weight_2       <= weight_word;
-    weight_3       <= weight_2;
-  end
+  // Activations on their way at a reset do no harm: their pixels are forgotten below, so that the
+  // accumulator adds them nowhere.
+  delay #(.WIDTH(2), .CYCLES(3)) act_control_delay (
+    .clk_i (clk_i),
+    .data_i({pixel_valid && pixel_inside, act_swap}),
+    .data_o({array_act_valid, array_act_swap})
+  );
+
+  delay #(.WIDTH(ROWS * 4), .CYCLES(2)) act_delay (
+    .clk_i (clk_i),
+    .data_i(act_word),
+    .data_o(array_act)
+  );
+
+  // After the last tile the loader has nothing to load. Columns on their way at a reset do no harm:
+  // all of them are loaded again before a swap.
+  delay #(.WIDTH(1 + $clog2(COLS)), .CYCLES(3)) weight_control_delay (
+    .clk_i (clk_i),
+    .data_i({column_valid && tile_valid, column}),
+    .data_o({array_weight_valid, array_weight_col})
+  );
+
+  delay #(.WIDTH(ROWS * 4), .CYCLES(2)) weight_delay (
+    .clk_i (clk_i),
+    .data_i(weight_word),
+    .data_o(array_weight)
+  );
 
   // Addresses have 16 bits until they meet their memory.
   wire unused = &{1'b0, act_address[15:ACT_AW], column_address[15:WEIGHT_AW],
@@ -593,18 +585,19 @@ module core #(
   ) array (
     .clk_i         (clk_i),
     .rst_i         (rst_i),
-    .weight_valid_i(column_valid_q[3]),
-    .weight_col_i  (column_3),
-    .weight_i      (weight_3),
-    .act_valid_i   (act_valid_q[3]),
-    .act_swap_i    (act_swap_q[3]),
-    .act_i         (act_3),
+    .weight_valid_i(array_weight_valid),
+    .weight_col_i  (array_weight_col),
+    .weight_i      (array_weight),
+    .act_valid_i   (array_act_valid),
+    .act_swap_i    (array_act_swap),
+    .act_i         (array_act),
     .psum_valid_o  (psum_valid),
     .psum_o        (psum)
   );
 
-  // The accumulator wants to know the pixel two cycles before its psums come. A pixel that is finished by
-  // a tap that does not reach it has no activation, and so no psums.
+  // The accumulator wants to know the pixel two cycles before its psums come. A pixel that is
+  // finished by a tap that does not reach it has no activation, and so no psums. A reset forgets all
+  // pixels on their way; delay.v has no reset and would not forget them.
   reg  [ LATENCY-2:1] pixel_valid_q;
   wire [PIXEL_AW-1:0] psum_pixel;
   wire                psum_final;
@@ -654,10 +647,10 @@ module core #(
     .mode_i           (mode),
     .output_tiles_i   (output_tiles),
     .out_tile_pixels_i(out_tile_pixels),
-    .write_i          (threshold_write_q),
-    .write_bank_i     (threshold_write_bank_q),
-    .write_address_i  (threshold_write_address_q),
-    .write_data_i     (threshold_write_data_q),
+    .write_i          (threshold_write),
+    .write_bank_i     (threshold_write_bank),
+    .write_address_i  (threshold_write_address),
+    .write_data_i     (threshold_write_data),
     .read_bank_i      (threshold_bank),
     .sum_valid_i      (sum_valid),
     .sum_i            (sum),

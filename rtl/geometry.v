@@ -2,6 +2,8 @@
 `timescale 1ns / 1ps
 `default_nettype none
 
+`include "core_registers.vh"
+
 // What a layer's registers mean: sizes derived from them, and whether the core can run it.
 //
 // The outputs follow the registers four cycles later while load_i is high and hold while it is low,
@@ -64,19 +66,6 @@ module geometry #(
   output reg  [15:0] threshold_words_o
 );
 
-  localparam [3:0] SIZE = 4'd1;
-  localparam [3:0] KERNEL = 4'd2;
-  localparam [3:0] STRIDE = 4'd3;
-  localparam [3:0] PADDING = 4'd4;
-  localparam [3:0] MODE = 4'd5;
-  localparam [3:0] OVERFLOW = 4'd6;
-  localparam [3:0] WEIGHT_MEMORY = 4'd7;
-  localparam [3:0] ACT_MEMORY = 4'd8;
-  localparam [3:0] ACCUMULATOR = 4'd9;
-  localparam [3:0] THRESHOLD_MEMORY = 4'd10;
-
-  localparam [1:0] CODES = 2'd2;
-
   // A sum of n psums is at least −n · ROWS · 15 · 8; the outermost two values stay free, so that a
   // threshold can be one that no sum reaches.
   localparam [31:0] MAX_PSUMS = ((1 << (SUM_WIDTH - 1)) - 2) / (ROWS * 15 * 8);
@@ -102,7 +91,7 @@ module geometry #(
   // What a map must have for the kernel to fit
   wire [2:0] least = (kernel_i[2:0] > {padding_i[1:0], 1'b0}) ? kernel_i[2:0] - {padding_i[1:0], 1'b0} : 3'd0;
 
-  reg  [ 2:0] error_1;
+  reg  [ 3:0] error_1;
   reg  [ 8:0] out_height_1;
   reg  [ 8:0] out_width_1;
   reg  [15:0] map_pixels_1;
@@ -116,19 +105,19 @@ module geometry #(
 
     if (height_i - 1'b1 > 16'd254 || width_i - 1'b1 > 16'd254 || input_tiles_i - 1'b1 > 16'd254 ||
         output_tiles_i - 1'b1 > 16'd254 || images_i - 1'b1 > 32'd65534 || kernel_i == 0) begin
-      error_1 <= SIZE[2:0];
+      error_1 <= `CORE_ERROR_SIZE;
     end else if (kernel_i > 8'd7) begin
-      error_1 <= KERNEL[2:0];
+      error_1 <= `CORE_ERROR_KERNEL;
     end else if (stride_i - 1'b1 > 8'd1) begin
-      error_1 <= STRIDE[2:0];
+      error_1 <= `CORE_ERROR_STRIDE;
     end else if (padding_i > 8'd3 || padding_i >= kernel_i) begin
-      error_1 <= PADDING[2:0];
+      error_1 <= `CORE_ERROR_PADDING;
     end else if (height_i[7:0] < {5'd0, least} || width_i[7:0] < {5'd0, least}) begin
-      error_1 <= KERNEL[2:0];
-    end else if (mode_i > CODES) begin
-      error_1 <= MODE[2:0];
+      error_1 <= `CORE_ERROR_KERNEL;
+    end else if (mode_i > `CORE_MODE_CODES) begin
+      error_1 <= `CORE_ERROR_MODE;
     end else begin
-      error_1 <= 3'd0;
+      error_1 <= `CORE_ERROR_NONE;
     end
   end
 
@@ -197,20 +186,20 @@ module geometry #(
   // 4: held while a layer runs
   always @(posedge clk_i) begin
     if (load_i) begin
-      if (error_1 != 0) begin
-        error_o <= {1'b0, error_1};
+      if (error_1 != `CORE_ERROR_NONE) begin
+        error_o <= error_1;
       end else if ({18'd0, psums_2} > MAX_PSUMS) begin
-        error_o <= OVERFLOW;
+        error_o <= `CORE_ERROR_OVERFLOW;
       end else if (too_many_weights || {16'd0, weight_words} > WEIGHT_LIMIT) begin
-        error_o <= WEIGHT_MEMORY;
+        error_o <= `CORE_ERROR_WEIGHT_MEMORY;
       end else if (too_many_acts || {16'd0, act_words} > ACT_LIMIT) begin
-        error_o <= ACT_MEMORY;
+        error_o <= `CORE_ERROR_ACT_MEMORY;
       end else if (too_many_out_pixels || {16'd0, out_tile_pixels} > PIXEL_LIMIT) begin
-        error_o <= ACCUMULATOR;
-      end else if (mode_i == CODES && {24'd0, output_tiles_i[7:0]} > TILE_LIMIT) begin
-        error_o <= THRESHOLD_MEMORY;
+        error_o <= `CORE_ERROR_ACCUMULATOR;
+      end else if (mode_i == `CORE_MODE_CODES && {24'd0, output_tiles_i[7:0]} > TILE_LIMIT) begin
+        error_o <= `CORE_ERROR_THRESHOLD_MEMORY;
       end else begin
-        error_o <= 4'd0;
+        error_o <= `CORE_ERROR_NONE;
       end
 
       height_o          <= height_i[7:0];

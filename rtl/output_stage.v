@@ -2,6 +2,8 @@
 `timescale 1ns / 1ps
 `default_nettype none
 
+`include "core_registers.vh"
+
 // Turns finished sums into what leaves the core: sums, sums after ReLU, or the next layer's codes.
 //
 // Every mode takes six cycles. A code is the number of thresholds, 0 to 15 and in ascending order, that
@@ -43,8 +45,6 @@ module output_stage #(
   output reg  [  COLS*SUM_WIDTH-1:0] data_o
 );
 
-  localparam [1:0] RELU = 2'd1;
-  localparam [1:0] CODES = 2'd2;
   localparam WIDTH = COLS * SUM_WIDTH;
   localparam TILE_WIDTH = $clog2(TILES);
 
@@ -96,8 +96,8 @@ module output_stage #(
   always @(posedge clk_i) begin
     {valid_o, valid} <= {valid, sum_valid_i} & {6{!rst_i}};
     {last_o, last}   <= {last, last_pixel && last_tile};
-    relu   <= mode_i == RELU;
-    codes  <= mode_i == CODES;
+    relu   <= mode_i == `CORE_MODE_RELU;
+    codes  <= mode_i == `CORE_MODE_CODES;
     tile_1 <= tile[TILE_WIDTH-1:0];
     tile_2 <= tile_1;
     tile_3 <= tile_2;

@@ -2,6 +2,8 @@
 `timescale 1ns / 1ps
 `default_nettype none
 
+`include "core_registers.vh"
+
 // The core's registers, an AXI4-Lite slave. core.rdl is their source; REGISTERS.md describes them.
 //
 // An access to an address without a register, and a write to one that can only be read, answers SLVERR.
@@ -65,26 +67,8 @@ module registers #(
   output wire        keep_thresholds_o
 );
 
-  localparam [31:0] VERSION_VALUE = 32'h0001_0000;
   localparam [1:0] OKAY = 2'b00;
   localparam [1:0] SLVERR = 2'b10;
-
-  localparam [4:0] VERSION = 5'h00;
-  localparam [4:0] ARRAY = 5'h01;
-  localparam [4:0] MEMORY_ACT = 5'h02;
-  localparam [4:0] MEMORY_WEIGHT = 5'h03;
-  localparam [4:0] MEMORY_THRESHOLD = 5'h04;
-  localparam [4:0] MEMORY_PIXEL = 5'h05;
-  localparam [4:0] SUM = 5'h06;
-  localparam [4:0] CONTROL = 5'h08;
-  localparam [4:0] STATUS = 5'h09;
-  localparam [4:0] CYCLES = 5'h0a;
-  localparam [4:0] STALLS = 5'h0b;
-  localparam [4:0] MAP = 5'h10;
-  localparam [4:0] KERNEL = 5'h11;
-  localparam [4:0] TILES = 5'h12;
-  localparam [4:0] IMAGES = 5'h13;
-  localparam [4:0] OUTPUT = 5'h14;
 
   reg  [31:0] map;
   reg  [23:0] kernel;
@@ -101,8 +85,8 @@ module registers #(
 
   // Address and data are taken together.
   wire [4:0] write_word = s_axil_awaddr[6:2];
-  wire       write_control = write_word == CONTROL;
-  wire       write_layer = write_word >= MAP && write_word <= OUTPUT;
+  wire       write_control = write_word == `CORE_REGISTER_CONTROL;
+  wire       write_layer = write_word >= `CORE_REGISTER_MAP && write_word <= `CORE_REGISTER_OUTPUT;
   wire       write = s_axil_awvalid && s_axil_wvalid && (!s_axil_bvalid || s_axil_bready) &&
                      !(write_control && hold_i);
 
@@ -138,12 +122,12 @@ module registers #(
       mode_keep <= 11'd0;
     end else if (write) begin
       case (write_word)
-        MAP:     map       <= (map & ~mask) | set;
-        KERNEL:  kernel    <= (kernel & ~mask[23:0]) | set[23:0];
-        TILES:   tiles     <= (tiles & ~mask) | set;
-        IMAGES:  images    <= (images & ~mask) | set;
-        OUTPUT:  mode_keep <= ((mode_keep & ~mask[10:0]) | set[10:0]) & 11'h703;
-        default: ;
+        `CORE_REGISTER_MAP:    map       <= (map & ~mask) | set;
+        `CORE_REGISTER_KERNEL: kernel    <= (kernel & ~mask[23:0]) | set[23:0];
+        `CORE_REGISTER_TILES:  tiles     <= (tiles & ~mask) | set;
+        `CORE_REGISTER_IMAGES: images    <= (images & ~mask) | set;
+        `CORE_REGISTER_OUTPUT: mode_keep <= ((mode_keep & ~mask[10:0]) | set[10:0]) & 11'h703;
+        default:               ;
       endcase
     end
   end
@@ -158,22 +142,22 @@ module registers #(
     if (read) begin
       read_refused <= 1'b0;
       case (s_axil_araddr[6:2])
-        VERSION:          s_axil_rdata <= VERSION_VALUE;
-        ARRAY:            s_axil_rdata <= {8'd4, 8'd4, COLS[7:0], ROWS[7:0]};
-        MEMORY_ACT:       s_axil_rdata <= ACT_WORDS;
-        MEMORY_WEIGHT:    s_axil_rdata <= WEIGHT_WORDS;
-        MEMORY_THRESHOLD: s_axil_rdata <= THRESHOLD_TILES;
-        MEMORY_PIXEL:     s_axil_rdata <= PIXELS;
-        SUM:              s_axil_rdata <= SUM_WIDTH;
-        CONTROL:          s_axil_rdata <= 32'd0;
-        STATUS:           s_axil_rdata <= {24'd0, error_i, 2'd0, done_i, busy_i};
-        CYCLES:           s_axil_rdata <= cycles_i;
-        STALLS:           s_axil_rdata <= stalls_i;
-        MAP:              s_axil_rdata <= map;
-        KERNEL:           s_axil_rdata <= {8'd0, kernel};
-        TILES:            s_axil_rdata <= tiles;
-        IMAGES:           s_axil_rdata <= images;
-        OUTPUT:           s_axil_rdata <= {21'd0, mode_keep};
+        `CORE_REGISTER_VERSION:          s_axil_rdata <= `CORE_VERSION;
+        `CORE_REGISTER_ARRAY:            s_axil_rdata <= {8'd4, 8'd4, COLS[7:0], ROWS[7:0]};
+        `CORE_REGISTER_MEMORY_ACT:       s_axil_rdata <= ACT_WORDS;
+        `CORE_REGISTER_MEMORY_WEIGHT:    s_axil_rdata <= WEIGHT_WORDS;
+        `CORE_REGISTER_MEMORY_THRESHOLD: s_axil_rdata <= THRESHOLD_TILES;
+        `CORE_REGISTER_MEMORY_PIXEL:     s_axil_rdata <= PIXELS;
+        `CORE_REGISTER_SUM:              s_axil_rdata <= SUM_WIDTH;
+        `CORE_REGISTER_CONTROL:          s_axil_rdata <= 32'd0;
+        `CORE_REGISTER_STATUS:           s_axil_rdata <= {24'd0, error_i, 2'd0, done_i, busy_i};
+        `CORE_REGISTER_CYCLES:           s_axil_rdata <= cycles_i;
+        `CORE_REGISTER_STALLS:           s_axil_rdata <= stalls_i;
+        `CORE_REGISTER_MAP:              s_axil_rdata <= map;
+        `CORE_REGISTER_KERNEL:           s_axil_rdata <= {8'd0, kernel};
+        `CORE_REGISTER_TILES:            s_axil_rdata <= tiles;
+        `CORE_REGISTER_IMAGES:           s_axil_rdata <= images;
+        `CORE_REGISTER_OUTPUT:           s_axil_rdata <= {21'd0, mode_keep};
         default: begin
           s_axil_rdata <= 32'd0;
           read_refused <= 1'b1;

@@ -5,6 +5,7 @@ random layers. So proofs that are right each for itself do also fit together.
 """
 
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -85,6 +86,8 @@ def run(folder: Path, rtl: Path = RTL) -> None:
     for module in sorted({"core"} | inside("core", rtl)):
         sources.append(folder / f"{module}.v")
         sources[-1].write_text(checked(module, rtl))
+    for header in rtl.glob("*.vh"):
+        shutil.copy(header, folder)
     run_bench(
         "tb.test_core_random",
         "core",

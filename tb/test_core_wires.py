@@ -91,22 +91,22 @@ async def packet_lengths(dut):
     rng = random_generator()
     await forced(rng, dut.geometry.mode_o, 2)  # which needs thresholds
     for stream in STREAMS:
-        await forced(rng, getattr(dut, f"{stream}_control").full_o, 0)
+        await forced(rng, getattr(dut, f"{stream}_stream").full_o, 0)
     for stream in STREAMS:
-        control = getattr(dut, f"{stream}_control")
+        bank = getattr(dut, f"{stream}_stream")
         words = getattr(dut.geometry, f"{stream}_words_o")
-        await forced(rng, control.full_o, 1)
+        await forced(rng, bank.full_o, 1)
         some = int(rng.integers(2**16))
         for length, flipped in itertools.product(
             (some, some ^ 0xFFFF), (0, *(1 << b for b in range(16)))
         ):
             await forced(rng, words, length)
-            await forced(rng, control.length_o, length ^ flipped)
+            await forced(rng, bank.length_o, length ^ flipped)
             for _ in range(2):
                 await RisingEdge(dut.clk_i)
             await Timer(1, unit="ps")
             assert int(dut.control.wrong_length_i.value) == (flipped != 0), (stream, flipped)
-        await forced(rng, control.full_o, 0)
+        await forced(rng, bank.full_o, 0)
 
 
 @each_run("tb.test_core_wires")

@@ -138,7 +138,7 @@ def core_state(dut: HierarchyObject) -> str:
 
 def bank_state(dut: HierarchyObject, stream: str) -> str:
     """Returns which of BANKS a stream's memory is in."""
-    control = getattr(dut, f"{stream}_control")
+    control = getattr(dut, f"{stream}_stream").bank_control
     full = int(control.full.value).bit_count()
     return BANKS[full + 1] if full else "filling" if int(control.beats.value) else "empty"
 

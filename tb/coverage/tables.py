@@ -134,10 +134,7 @@ def write_page(path: Path, coverage: Coverage, result: dict) -> None:
         ]
         sources.append({"module": module, "lines": lines})
     environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
+        loader=FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
     template = environment.get_template("coverage.html")
     with replacing(path) as temporary:

@@ -298,6 +298,52 @@ BANK_CONTROL = Proof(
         ),
     ),
 )
+STREAM_BANK = Proof(
+    "stream_bank",
+    2,
+    16,
+    (
+        ProofMutant(
+            "length_fits",
+            "the length goes on counting",
+            "(beats > LIMIT) ? beats : beats + 1'b1",
+            "beats + 1'b1",
+            "bank_control",
+        ),
+        ProofMutant(
+            "written_a_cycle_later",
+            "beats beyond the bank are written",
+            "write_o <= write;",
+            "write_o <= tvalid_i && tready_o;",
+        ),
+        ProofMutant(
+            "beat_to_its_word",
+            "the first beat's data stays",
+            "write_data_o <= tdata_i;",
+            "if (write_address == 0) write_data_o <= tdata_i;",
+        ),
+        ProofMutant(
+            "one_bank",
+            "the last beat goes to the other bank",
+            "write_bank_o <= write_bank;",
+            "write_bank_o <= write_bank ^ tlast_i;",
+        ),
+        ProofMutant(
+            "told_bank",
+            "the banks change places",
+            "write_bank_o <= write_bank;",
+            "write_bank_o <= !write_bank;",
+        ),
+        ProofMutant(
+            "never_overwrites",
+            "the oldest packet's bank is written",
+            "write_bank_o <= write_bank;",
+            "write_bank_o <= bank_o;",
+        ),
+    ),
+    bind=("bank_control",),
+    see={"seen_beats": "bank_control.beats"},
+)
 REGISTERS = Proof(
     "registers",
     2,
@@ -334,7 +380,10 @@ REGISTERS = Proof(
             "1'b1",
         ),
         ProofMutant(
-            "refuses_writes", "OUTPUT is refused", "write_word <= OUTPUT", "write_word < OUTPUT"
+            "refuses_writes",
+            "OUTPUT is refused",
+            "write_word <= `CORE_REGISTER_OUTPUT",
+            "write_word < `CORE_REGISTER_OUTPUT",
         ),
         ProofMutant(
             "refuses_reads", "nothing is refused", "read_refused <= 1'b1", "read_refused <= 1'b0"
@@ -366,7 +415,7 @@ REGISTERS = Proof(
             "tells_changes",
             "a change of the images is not told",
             "write && write_layer;",
-            "write && write_layer && write_word != IMAGES;",
+            "write && write_layer && write_word != `CORE_REGISTER_IMAGES;",
         ),
     ),
 )
@@ -676,19 +725,24 @@ CONTROL = Proof(
         ProofMutant(
             "starts_when_asked",
             "a layer with an error starts",
-            "start_i && error_i == 0",
+            "start_i && error_i == `CORE_ERROR_NONE",
             "start_i",
         ),
         ProofMutant("done_until_next", "a clear is ignored", "clear_i || accept", "accept"),
-        ProofMutant("start_while_busy", "it says nothing", "START_WHILE_BUSY;", "error_o;"),
+        ProofMutant(
+            "start_while_busy", "it says nothing", "`CORE_ERROR_START_WHILE_BUSY;", "error_o;"
+        ),
         ProofMutant(
             "error_is_told",
             "another error is told",
             "error_o <= error_i",
-            "error_o <= START_WHILE_BUSY",
+            "error_o <= `CORE_ERROR_START_WHILE_BUSY",
         ),
         ProofMutant(
-            "dropped_is_told", "nothing is told", "error_o <= PACKET_LENGTH", "error_o <= 4'd0"
+            "dropped_is_told",
+            "nothing is told",
+            "error_o <= `CORE_ERROR_PACKET_LENGTH",
+            "error_o <= 4'd0",
         ),
         ProofMutant(
             "cycles_count",
@@ -836,6 +890,7 @@ PROOFS = (
     ACCUMULATOR,
     OUTPUT_STAGE,
     BANK_CONTROL,
+    STREAM_BANK,
     REGISTERS,
     CONTROL,
     SHORT_CONTROL,

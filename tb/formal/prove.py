@@ -15,6 +15,7 @@ import shutil
 import subprocess
 import sys
 import threading
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import suppress
 from dataclasses import dataclass
@@ -303,12 +304,21 @@ def inside(module: str, rtl: Path = RTL) -> set[str]:
     return found.union(*(inside(name, rtl) for name in found))
 
 
+def headers(texts: Iterable[str], rtl: Path) -> dict[str, str]:
+    """Returns the headers that Verilog texts include, by name; InputError if one is missing."""
+    names = {name for text in texts for name in re.findall(r'`include "([^"\n]+)"', text)}
+    return {name: _read(rtl / name, "the header") for name in sorted(names)}
+
+
 def _source(module: str, rtl: Path) -> str:
-    path = rtl / f"{module}.v"
+    return _read(rtl / f"{module}.v", "the module's source")
+
+
+def _read(path: Path, what: str) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except OSError as error:
-        raise InputError(f"{path}: {error.strerror}, expected the module's source") from None
+        raise InputError(f"{path}: {error.strerror}, expected {what}") from None
 
 
 def _insert(source: str, text: str) -> str:
@@ -355,10 +365,11 @@ opt_clean -purge
 prep -top {proof.module}
 """
     depth = proof.k if mode == "prove" else proof.steps
-    files = "".join(f"\n[file {name}.sv]\n{text}" for name, text in texts.items())
+    files = {f"{name}.sv": text for name, text in texts.items()} | headers(texts.values(), rtl)
+    written = "".join(f"\n[file {name}]\n{text}" for name, text in files.items())
     return (
         f"[options]\nmode {mode}\ndepth {depth}\ntimeout {SECONDS}\n\n"
-        f"[engines]\nsmtbmc z3\n\n[script]\n{script}{files}"
+        f"[engines]\nsmtbmc z3\n\n[script]\n{script}{written}"
     )
 
 

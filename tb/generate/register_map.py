@@ -1,8 +1,9 @@
-"""Writes what follows from the register map: its documentation, a C header, Python constants.
+"""Writes what follows from the register map: documentation, headers, Python constants.
 
 python -m tb.generate registers
 
-The files are rtl/REGISTERS.md, rtl/core_registers.h and pymodel/hardware/registers.py.
+The files are rtl/REGISTERS.md, rtl/core_registers.h, rtl/core_registers.vh and
+pymodel/hardware/registers.py.
 """
 
 import subprocess
@@ -17,10 +18,11 @@ from pymodel.support.command import CommandParser, conclude
 from pymodel.support.files import ROOT, replacing
 
 SOURCE = "rtl/core.rdl"
-PYTHON, MARKDOWN, HEADER = (
+PYTHON, MARKDOWN, HEADER, VERILOG = (
     "pymodel/hardware/registers.py",
     "rtl/REGISTERS.md",
     "rtl/core_registers.h",
+    "rtl/core_registers.vh",
 )
 
 HEAD = f'''"""The core's registers. Generated from {SOURCE} by `make registers`: change that."""
@@ -81,8 +83,38 @@ def c_values(top: AddrmapNode) -> str:
     return "".join(lines)
 
 
+def verilog_header(top: AddrmapNode) -> str:
+    """rtl/core_registers.vh: the numbers that the RTL compares with or answers, as macros."""
+    registers = list(top.registers())
+    version = next(node for node in registers if node.inst_name == "VERSION")
+    reads = sum(field.get_property("reset") << field.low for field in version.fields())
+    width = max(node.absolute_address for node in registers).bit_length() - 2
+    lines = [
+        f"// The core's registers. Generated from {SOURCE} by `make registers`: change that.",
+        "`ifndef CORE_REGISTERS_VH",
+        "`define CORE_REGISTERS_VH",
+        "",
+        "// What VERSION reads as",
+        f"`define CORE_VERSION 32'h{reads:08x}",
+        "",
+        "// Registers: the address of each in words of four bytes",
+        *(
+            f"`define CORE_REGISTER_{node.inst_name} {width}'h{node.absolute_address // 4:02x}"
+            for node in registers
+        ),
+    ]
+    for node, field in encoded_fields(top):
+        prefix = f"CORE_{field.inst_name.upper()}"
+        lines += ["", f"// {node.inst_name}.{field.inst_name}"]
+        lines += [
+            f"`define {prefix}_{m.name} {field.width}'d{m.value}"
+            for m in field.get_property("encode")
+        ]
+    return "\n".join([*lines, "", "`endif", ""])
+
+
 def write(folder: Path) -> None:
-    """Write the three files into `folder`, under the names that they have in the project."""
+    """Write the four files into `folder`, under the names that they have in the project."""
     for exporter, name in (("markdown", MARKDOWN), ("c-header", HEADER)):
         with replacing(folder / name) as temporary:
             # Its own name stands in the header's include guard.
@@ -97,11 +129,12 @@ def write(folder: Path) -> None:
             temporary.write_text(text)
             output.unlink()
             output.parent.rmdir()
-    with replacing(folder / PYTHON) as temporary:
-        temporary.write_text(python_constants(compile_map()))
+    for name, text in ((PYTHON, python_constants), (VERILOG, verilog_header)):
+        with replacing(folder / name) as temporary:
+            temporary.write_text(text(compile_map()))
 
 
 def main() -> int:
     CommandParser("tb.generate registers", __doc__).parse_args()
     write(ROOT)
-    return conclude(f"Wrote {PYTHON}, {MARKDOWN}, {HEADER} from {SOURCE}")
+    return conclude(f"Wrote {PYTHON}, {MARKDOWN}, {HEADER}, {VERILOG} from {SOURCE}")

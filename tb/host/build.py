@@ -10,7 +10,7 @@ from pymodel.support.files import ROOT
 from tb.sim.build import Simulation, compiled
 from tb.sim.errors import BenchError
 from tb.sim.simulators import VERILATOR_ROOT, check_simulator, environment
-from tb.sim.sources import RTL, check_sources
+from tb.sim.sources import RTL, check_sources, include_folders
 
 
 class _Private(cocotb_test.Verilator):
@@ -71,6 +71,7 @@ def _host_commands(
             "core_host",
             "--no-timing",
             "-Wno-STMTDLY",
+            *(f"-I{folder}" for folder in include_folders(sources)),
             *OPTIMISED,
             *map(str, sources),
         ]
@@ -81,6 +82,7 @@ def _host_commands(
         "toplevel": "core_host_clocked",
         "sim_build": str(build),
         "verilog_sources": list(map(str, sources)),
+        "includes": list(map(str, include_folders(sources))),
         "python_search": [str(ROOT)],
     }
     if simulator == "icarus":

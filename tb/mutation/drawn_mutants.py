@@ -164,7 +164,7 @@ def read(target: Target) -> list[str]:
     values = [f"-set {name} {value}" for name, value in target.parameters.items()]
     return [
         f"read_verilog -lib {' '.join(others)}",
-        f"read_verilog -sv -formal {source.relative_to(ROOT)}",
+        f"read_verilog -sv -formal -I rtl {source.relative_to(ROOT)}",
         *([f"chparam {' '.join(values)} {target.module}"] if values else []),
         f"hierarchy -top {target.module}",
         "proc",

@@ -279,6 +279,12 @@ FAULTS = (
         "fits = beats <= LIMIT;",
     ),
     Fault(
+        "beats that a bank has no place for are written",
+        "stream_bank",
+        "write_o <= write;",
+        "write_o <= tvalid_i && tready_o;",
+    ),
+    Fault(
         "the second bank one word too early",
         "banked_ram",
         "write_bank_i ? write_address + SECOND",
@@ -390,8 +396,8 @@ FAULTS = (
     Fault(
         "done stays when a layer is started",
         "control",
-        "done_o <= 1'b0; error_o <= 4'd0; end if (start_i &&",
-        "error_o <= 4'd0; end if (start_i &&",
+        "done_o <= 1'b0; error_o <= `CORE_ERROR_NONE; end if (start_i &&",
+        "error_o <= `CORE_ERROR_NONE; end if (start_i &&",
     ),
     Fault(
         "a start is taken while a layer runs",
@@ -403,8 +409,8 @@ FAULTS = (
     Fault(
         "the array is fed activations of the cycle before",
         "core",
-        ".act_i (act_3),",
-        ".act_i (act_2),",
+        "delay #(.WIDTH(ROWS * 4), .CYCLES(2)) act_delay",
+        "delay #(.WIDTH(ROWS * 4), .CYCLES(1)) act_delay",
     ),
     Fault(
         "the accumulator takes a neighbouring pixel's psums",

@@ -264,6 +264,12 @@ TABLE = (
         proven={"": {"WORDS": 4}},
     ),
     Module(
+        "stream_bank",
+        runs("stream_bank", builds(("WIDTH", "WORDS"), (32, 16), (5, 10), (1, 2), (192, 1024))),
+        mutated=builds(("WIDTH", "WORDS"), (4, 5)),
+        proven={"": {"WIDTH": 4, "WORDS": 5}},
+    ),
+    Module(
         "accumulator",
         runs(
             "accumulator",

@@ -58,11 +58,11 @@
       // done is set by the last beat, and cleared by an accepted start or a clear, and by nothing else.
       done_until_next: assert (done_o == (!past_reset && ((past_runs && past_last_beat) || (past_done && !past_accept && !past_clear))));
       // A start while a layer runs leaves it running, and says so.
-      start_while_busy: assert (past_reset || !past_busy || !past_start || past_drop || (error_o == START_WHILE_BUSY && (busy_o || past_finish)));
+      start_while_busy: assert (past_reset || !past_busy || !past_start || past_drop || (error_o == `CORE_ERROR_START_WHILE_BUSY && (busy_o || past_finish)));
       // A layer with an error is not started, and its error is told.
       error_is_told: assert (past_reset || !past_start || !past_can_start || past_layer_error == 0 || (!busy_o && error_o == past_layer_error));
       // Packets of a wrong length are told when they are dropped.
-      dropped_is_told: assert (past_reset || !past_drop || error_o == PACKET_LENGTH);
+      dropped_is_told: assert (past_reset || !past_drop || error_o == `CORE_ERROR_PACKET_LENGTH);
       // CYCLES counts every cycle of a layer, from 2 in the first one after the start.
       cycles_count: assert (past_reset || cycles_o == (past_accept ? 2 : past_busy ? past_cycles + 1 : past_cycles));
       // STALLS counts the cycles of a layer that waits for packets, or for a place at the output.
@@ -72,6 +72,6 @@
       // A layer that waited is dropped.
       dropped: cover (past_drop && !past_accept);
       // A register is written while a layer runs, which starts again afterwards.
-      second_layer: cover (past_finish && done_o && past_done == 0 && error_o == START_WHILE_BUSY);
+      second_layer: cover (past_finish && done_o && past_done == 0 && error_o == `CORE_ERROR_START_WHILE_BUSY);
     end
   end

@@ -19,6 +19,6 @@
       // Thresholds come in 16 words for each output tile.
       thresholds_of_tiles: assert (threshold_words_o == 16 * output_tiles_o);
       // A layer in codes, with the largest kernel
-      largest_kernel: cover (mode_o == CODES && error_o == 0 && tile_weights_o == 49 * COLS);
+      largest_kernel: cover (mode_o == `CORE_MODE_CODES && error_o == 0 && tile_weights_o == 49 * COLS);
     end
   end

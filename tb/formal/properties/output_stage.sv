@@ -83,7 +83,7 @@
     // The layer and the bank are known from the cycle before the first sums, and stay.
     layer_stays: assume (!started || !in_layer || layer == past_layer);
     // A layer whose sums come has tiles and pixels; in mode CODES thresholds for all tiles.
-    layer_sizes: assume (!in_layer || output_tiles_i != 0 && (output_tiles_i <= TILES || mode_i != CODES) && out_tile_pixels_i != 0);
+    layer_sizes: assume (!in_layer || output_tiles_i != 0 && (output_tiles_i <= TILES || mode_i != `CORE_MODE_CODES) && out_tile_pixels_i != 0);
     // The last sums of two tiles are not in neighbouring cycles.
     tiles_apart: assume (!(past_sum && past_ends_tile && sum_valid_i && ends_tile));
     // There are none in the cycle after a reset.
@@ -109,13 +109,13 @@
       // Mode SUMS: the sum itself
       sums_stay: assert (!valid_o || mode_i != 0 || data_o == sum_6);
       // Mode RELU: the sum, or zero for a negative one
-      relu_is_maximum: assert (!valid_o || mode_i != RELU || data_o == (sum_6 < 0 ? 0 : sum_6));
+      relu_is_maximum: assert (!valid_o || mode_i != `CORE_MODE_RELU || data_o == (sum_6 < 0 ? 0 : sum_6));
       // Mode CODES: how many of the channel's thresholds the sum reaches, or its complement if the code falls
-      code_counts_thresholds: assert (!codes_known || mode_i != CODES || high_of != group || data_o == reached);
+      code_counts_thresholds: assert (!codes_known || mode_i != `CORE_MODE_CODES || high_of != group || data_o == reached);
       // last_o comes with the layer's last pixel, and with no other.
       last_with_the_last: assert (!valid_o || last_o == ends[6]);
       // The highest code that falls
-      falling: cover (codes_known && mode_i == CODES && written[0] && data_o == 4'd15 && high_of == group);
+      falling: cover (codes_known && mode_i == `CORE_MODE_CODES && written[0] && data_o == 4'd15 && high_of == group);
       // A second tile ends.
       second_tile: cover (valid_o && last_o && output_tiles_i == 2);
     end

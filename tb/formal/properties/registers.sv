@@ -16,11 +16,11 @@
   (* anyconst *) reg [4:0] chosen;
   reg [31:0] value;
   reg [31:0] value_then;
-  wire [31:0] bits = (chosen == KERNEL) ? 32'h00ff_ffff : (chosen == OUTPUT) ? 32'h0000_0703 : 32'hffff_ffff;
-  wire [31:0] port = (chosen == MAP) ? {width_o, height_o} :
-                     (chosen == KERNEL) ? {8'd0, padding_o, stride_o, kernel_o} :
-                     (chosen == TILES) ? {output_tiles_o, input_tiles_o} :
-                     (chosen == IMAGES) ? images_o :
+  wire [31:0] bits = (chosen == `CORE_REGISTER_KERNEL) ? 32'h00ff_ffff : (chosen == `CORE_REGISTER_OUTPUT) ? 32'h0000_0703 : 32'hffff_ffff;
+  wire [31:0] port = (chosen == `CORE_REGISTER_MAP) ? {width_o, height_o} :
+                     (chosen == `CORE_REGISTER_KERNEL) ? {8'd0, padding_o, stride_o, kernel_o} :
+                     (chosen == `CORE_REGISTER_TILES) ? {output_tiles_o, input_tiles_o} :
+                     (chosen == `CORE_REGISTER_IMAGES) ? images_o :
                      {21'd0, keep_thresholds_o, keep_weights_o, keep_acts_o, 6'd0, mode_o};
   integer b;
   always @(posedge clk_i) begin
@@ -46,20 +46,20 @@
     if (aw_taken) write_word_then <= s_axil_awaddr[6:2];
     if (ar_taken) {read_word_then, value_then} <= {s_axil_araddr[6:2], value};
     if (ar_taken) status_then <= {24'd0, error_i, 2'd0, done_i, busy_i};
-    start_then <= aw_taken && s_axil_awaddr[6:2] == CONTROL && s_axil_wstrb[0] && s_axil_wdata[0] && !rst_i;
-    clear_then <= aw_taken && s_axil_awaddr[6:2] == CONTROL && s_axil_wstrb[0] && s_axil_wdata[1] && !rst_i;
+    start_then <= aw_taken && s_axil_awaddr[6:2] == `CORE_REGISTER_CONTROL && s_axil_wstrb[0] && s_axil_wdata[0] && !rst_i;
+    clear_then <= aw_taken && s_axil_awaddr[6:2] == `CORE_REGISTER_CONTROL && s_axil_wstrb[0] && s_axil_wdata[1] && !rst_i;
     {b_stalled, bresp_then} <= {s_axil_bvalid && !s_axil_bready && !rst_i, s_axil_bresp};
     {r_stalled, r_then} <= {s_axil_rvalid && !s_axil_rready && !rst_i, s_axil_rresp, s_axil_rdata};
   end
-  wire can_write = write_word_then == CONTROL || (write_word_then >= MAP && write_word_then <= OUTPUT);
-  wire can_read = read_word_then <= SUM || (read_word_then >= CONTROL && read_word_then <= STALLS) ||
-                  (read_word_then >= MAP && read_word_then <= OUTPUT);
+  wire can_write = write_word_then == `CORE_REGISTER_CONTROL || (write_word_then >= `CORE_REGISTER_MAP && write_word_then <= `CORE_REGISTER_OUTPUT);
+  wire can_read = read_word_then <= `CORE_REGISTER_SUM || (read_word_then >= `CORE_REGISTER_CONTROL && read_word_then <= `CORE_REGISTER_STALLS) ||
+                  (read_word_then >= `CORE_REGISTER_MAP && read_word_then <= `CORE_REGISTER_OUTPUT);
 
   always @* begin
     // A run begins with a reset.
     reset_first: assume (started || rst_i);
     // Every register of the layer
-    any_register: assume (chosen >= MAP && chosen <= OUTPUT);
+    any_register: assume (chosen >= `CORE_REGISTER_MAP && chosen <= `CORE_REGISTER_OUTPUT);
     if (started) begin
       // The registers hold what the host wrote.
       lemma_value: assert (port == (value & bits) && (mode_keep & ~11'h703) == 0);
@@ -82,17 +82,17 @@
       // A register of the layer gives what was written last, byte by byte.
       reads_what_was_written: assert (!s_axil_rvalid || read_word_then != chosen || s_axil_rdata == (value_then & bits));
       // STATUS gives the state of the cycle in which the read was taken.
-      status_is_now: assert (!s_axil_rvalid || read_word_then != STATUS || s_axil_rdata == status_then);
+      status_is_now: assert (!s_axil_rvalid || read_word_then != `CORE_REGISTER_STATUS || s_axil_rdata == status_then);
       // The core sees what was written last.
       core_sees_it: assert (port == (value & bits));
       // A write to CONTROL waits while hold_i is high.
-      control_waits: assert (!hold_i || !aw_taken || s_axil_awaddr[6:2] != CONTROL);
+      control_waits: assert (!hold_i || !aw_taken || s_axil_awaddr[6:2] != `CORE_REGISTER_CONTROL);
       // A start is a pulse of one cycle after each write that sets it, and never comes otherwise.
       starts_once: assert (start_o == start_then);
       // So is a clear.
       clears_once: assert (clear_o == clear_then);
       // A change of the layer is told in the cycle of its write.
-      tells_changes: assert (change_o == (aw_taken && s_axil_awaddr[6:2] >= MAP && s_axil_awaddr[6:2] <= OUTPUT));
+      tells_changes: assert (change_o == (aw_taken && s_axil_awaddr[6:2] >= `CORE_REGISTER_MAP && s_axil_awaddr[6:2] <= `CORE_REGISTER_OUTPUT));
       // A write of one byte is read back.
       byte_read: cover (s_axil_rvalid && read_word_then == chosen && s_axil_rdata == 32'h0000_a500);
       // A write and its answer in every cycle

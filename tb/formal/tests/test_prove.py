@@ -122,3 +122,5 @@ def test_bad_input_is_one_line(refused, tmp_path):
     (tmp_path / "skew.v").write_text("module skew ();\nendmodule\n")
     refused(main, "skew", "--rtl", tmp_path, words=["mutant", "expected once"])
     refused(main, "pe", "--rtl", tmp_path, words=["pe.v", "expected the module's source"])
+    shutil.copy(RTL / "control.v", tmp_path)
+    refused(main, "control", "--rtl", tmp_path, words=["core_registers.vh", "expected the header"])

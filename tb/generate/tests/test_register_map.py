@@ -2,12 +2,12 @@
 
 import pytest
 
-from pymodel.hardware.registers import REGISTERS, STATUS, Error
+from pymodel.hardware.registers import REGISTERS, STATUS, VERSION, Error, Mode
 from pymodel.support.files import ROOT
-from tb.generate.register_map import HEADER, MARKDOWN, PYTHON, write
+from tb.generate.register_map import HEADER, MARKDOWN, PYTHON, VERILOG, write
 
 
-@pytest.mark.parametrize("name", [HEADER, MARKDOWN, PYTHON])
+@pytest.mark.parametrize("name", [HEADER, MARKDOWN, PYTHON, VERILOG])
 def test_generated_files_are_up_to_date(name, tmp_path):
     write(tmp_path)
     assert (tmp_path / name).read_text() == (ROOT / name).read_text(), "type: make registers"
@@ -23,6 +23,23 @@ def test_names_are_the_same_in_python_c_and_documentation():
             assert f"{prefix}_bw {width}\n" in header
     for error in Error:
         assert f"#define CORE__STATUS__ERROR__{error.name} {error.value}\n" in header
+
+
+def test_names_and_numbers_are_the_same_in_python_and_verilog():
+    lines = (ROOT / VERILOG).read_text().splitlines()
+    found = {words[1]: words[2] for words in map(str.split, lines) if len(words) == 3}
+    resets = (field.reset << field.low for field in VERSION.fields.values())
+    expected = {"CORE_VERSION": f"32'h{sum(resets):08x}"}
+    for name, register in REGISTERS.items():
+        expected[f"CORE_REGISTER_{name}"] = f"5'h{register.address // 4:02x}"
+    expected |= {f"CORE_ERROR_{error.name}": f"4'd{error.value}" for error in Error}
+    expected |= {f"CORE_MODE_{mode.name}": f"2'd{mode.value}" for mode in Mode}
+    assert found == expected
+
+
+def test_codes_are_the_only_mode_with_the_bit_by_which_the_core_knows_them():
+    assert "wire needs_thresholds = mode[1];" in (ROOT / "rtl/core.v").read_text()
+    assert [mode for mode in Mode if mode & 2] == [Mode.CODES]
 
 
 def test_fields_of_a_register_do_not_overlap():

@@ -1,0 +1,46 @@
+// The core's registers. Generated from rtl/core.rdl by `make registers`: change that.
+`ifndef CORE_REGISTERS_VH
+`define CORE_REGISTERS_VH
+
+// What VERSION reads as
+`define CORE_VERSION 32'h00010000
+
+// Registers: the address of each in words of four bytes
+`define CORE_REGISTER_VERSION 5'h00
+`define CORE_REGISTER_ARRAY 5'h01
+`define CORE_REGISTER_MEMORY_ACT 5'h02
+`define CORE_REGISTER_MEMORY_WEIGHT 5'h03
+`define CORE_REGISTER_MEMORY_THRESHOLD 5'h04
+`define CORE_REGISTER_MEMORY_PIXEL 5'h05
+`define CORE_REGISTER_SUM 5'h06
+`define CORE_REGISTER_CONTROL 5'h08
+`define CORE_REGISTER_STATUS 5'h09
+`define CORE_REGISTER_CYCLES 5'h0a
+`define CORE_REGISTER_STALLS 5'h0b
+`define CORE_REGISTER_MAP 5'h10
+`define CORE_REGISTER_KERNEL 5'h11
+`define CORE_REGISTER_TILES 5'h12
+`define CORE_REGISTER_IMAGES 5'h13
+`define CORE_REGISTER_OUTPUT 5'h14
+
+// STATUS.error
+`define CORE_ERROR_NONE 4'd0
+`define CORE_ERROR_SIZE 4'd1
+`define CORE_ERROR_KERNEL 4'd2
+`define CORE_ERROR_STRIDE 4'd3
+`define CORE_ERROR_PADDING 4'd4
+`define CORE_ERROR_MODE 4'd5
+`define CORE_ERROR_OVERFLOW 4'd6
+`define CORE_ERROR_WEIGHT_MEMORY 4'd7
+`define CORE_ERROR_ACT_MEMORY 4'd8
+`define CORE_ERROR_ACCUMULATOR 4'd9
+`define CORE_ERROR_THRESHOLD_MEMORY 4'd10
+`define CORE_ERROR_PACKET_LENGTH 4'd11
+`define CORE_ERROR_START_WHILE_BUSY 4'd12
+
+// OUTPUT.mode
+`define CORE_MODE_SUMS 2'd0
+`define CORE_MODE_RELU 2'd1
+`define CORE_MODE_CODES 2'd2
+
+`endif
