@@ -3,7 +3,6 @@
 A shard's result is kept under the hash of all that it follows from: checkpoint, images, layers,
 RTL, bench, simulator and its version. So a shard whose result is kept need not run again, whatever
 machine the result came from, and no stale result is ever used.
-
 """
 
 import argparse
@@ -122,7 +121,7 @@ def check_arguments(arguments: argparse.Namespace) -> None:
 
 @contextmanager
 def cluster(scheduler: str | None, workers: int) -> Iterator[Client]:
-    """Yields a Dask client of `scheduler` ("tcp://…"), or of `workers` processes on this machine."""
+    """Yields a Dask client of `scheduler` ("tcp://…"), or of `workers` local processes."""
     given = os.environ.get("PYTHONPATH")
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(ROOT), given)))  # for the workers
     for name in ("distributed", "distributed.client"):  # what it has to say comes as an exception
@@ -193,7 +192,6 @@ def spread(
 
     Each part comes as its first index in `inputs`, its result, and whether the result was kept from
     before. The result is kept under `fixed`, the part, its first index, and the name of `work`.
-
     """
 
     def shards() -> Iterator[Shard]:

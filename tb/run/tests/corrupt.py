@@ -3,7 +3,6 @@
 Only what the run uses is corrupted (data, drivers and monitors), and never a check. Each corruption
 also says in which words the run must name the place; the words follow from PyTorch and NumPy, not
 from the run.
-
 """
 
 import json
@@ -166,7 +165,7 @@ class CorruptArray(ArrayBench):
         return self.waiting.popleft() if self.waiting else None
 
     def passed_on(self, found: LogicArray, after: int) -> list[LogicArray]:
-        """Returns what the bench gets for a vector that is `after` vectors behind the faulty one."""
+        """Returns what the bench gets for the vector `after` vectors behind the faulty one."""
         if self.at < 0 or after not in (0, 1):
             return [found]
         if after == 1:

@@ -97,7 +97,7 @@ def test_all_codes_of_four_bits_are_among_them(exported):
 @pytest.mark.verify
 @pytest.mark.parametrize("factory", EXAMPLES)
 def test_examples_learn_and_are_the_same_each_time(factory):
-    """Two trainings of an example end in the same weights and scales, which are not the first ones."""
+    """Two trainings of an example give the same weights and scales, which are new ones."""
     first, losses = few_steps.train(factory, 2)
     second, same_losses = few_steps.train(factory, 2)
     assert losses == same_losses
