@@ -1,4 +1,4 @@
-"""The core on its AXI interfaces: shapes, stalls, kept packets, misuse and reset."""
+"""Tests the core on its AXI interfaces: shapes, stalls, kept packets, misuse and reset."""
 
 from collections import Counter
 from dataclasses import replace
@@ -23,7 +23,7 @@ from tb.testplan.parametrise import each_run
 
 @cocotb.test()
 async def shapes_that_networks_have(dut):
-    """Kernels of 1, 3, 5 and 7, stride 2, a fully connected layer, odd channels, over-padding."""
+    """The core runs kernels of 1 to 7, stride 2, a linear layer, odd channels and over-padding."""
     bench = await started(dut)
     rng = random_generator()
     rows, cols = bench.core.rows, bench.core.cols
@@ -47,7 +47,7 @@ async def shapes_that_networks_have(dut):
 
 @cocotb.test()
 async def only_taps_inside_the_map_are_streamed(dut):
-    """Also for layers padded by half their kernel or more, whose last tap misses some pixels."""
+    """Layers padded by half their kernel or more, whose last tap misses some pixels, do so too."""
     bench = await started(dut)
     rng = random_generator()
     rows, cols = bench.core.rows, bench.core.cols
@@ -66,7 +66,7 @@ async def only_taps_inside_the_map_are_streamed(dut):
 
 
 async def count_activations(dut, streamed: Counter) -> None:
-    """How many activation vectors enter the array."""
+    """Counts the activation vectors that enter the array."""
     while True:
         await ReadOnly()
         streamed["activations"] += int(dut.array.act_valid_i.value)
@@ -75,7 +75,7 @@ async def count_activations(dut, streamed: Counter) -> None:
 
 @cocotb.test()
 async def largest_sums_are_exact(dut):
-    """All activations 15 and all weights −8 or 7, over as many channels as there are words."""
+    """Activations of 15 and weights of −8 or 7 fill as many channels as the memories hold."""
     bench = await started(dut)
     core = bench.core
     tiles = min(core.weight_words // core.cols, core.act_words, 255)
@@ -89,9 +89,10 @@ async def largest_sums_are_exact(dut):
 
 @cocotb.test()
 async def next_batch_loads_while_one_runs(dut):
-    """Two batches of the squeezed shape, the second's packets and registers sent during the first.
+    """The second batch's packets and registers are sent while the first batch runs.
 
-    On the 8×8 core no more than 2 % are lost to what streaming the taps alone would take.
+    Both have the squeezed shape. On the 8×8 core the two batches take at most 2 % more cycles than
+    streaming the taps alone would take.
     """
     bench = await started(dut)
     core, rng = bench.core, random_generator()
@@ -118,7 +119,7 @@ async def next_batch_loads_while_one_runs(dut):
 
 @cocotb.test()
 async def kept_packets_serve_again(dut):
-    """Same activations with other weights, then other activations with the same weights."""
+    """The same activations run with other weights, then other activations with the same weights."""
     bench = await started(dut)
     rng = random_generator()
     layer = Layer(3, 3, bench.core.rows, bench.core.cols, mode=Mode.CODES)
@@ -141,7 +142,7 @@ async def kept_packets_serve_again(dut):
 
 @cocotb.test()
 async def slow_input_only_delays(dut):
-    """Started before its packets have come, a layer waits, and counts that as stalls."""
+    """A layer that is started before its packets have come waits, and counts that as stalls."""
     bench = await started(dut)
     layer = Layer(3, 3, bench.core.rows, bench.core.cols, mode=Mode.CODES)
     data = random_data(layer, random_generator())
@@ -158,9 +159,9 @@ async def slow_input_only_delays(dut):
 
 @cocotb.test()
 async def blocked_output_stalls_and_loses_nothing(dut):
-    """The sink takes nothing for long; the core waits with all its results.
+    """While the sink takes nothing for long, the core waits with all its results.
 
-    The FIFO fills in the middle of a tile, with its last pixel, and before its first.
+    The FIFO fills in the middle of a tile, with the tile's last pixel, and before the first.
     """
     bench = await started(dut)
     core, rng = bench.core, random_generator()
@@ -188,7 +189,7 @@ async def blocked_output_stalls_and_loses_nothing(dut):
 
 @cocotb.test()
 async def what_cannot_run_is_refused(dut):
-    """Each error code, nothing is started, and the packets are still there for a right layer."""
+    """Each error code is given, nothing starts, and the packets stay for a right layer."""
     bench = await started(dut)
     core = bench.core
     good = Layer(3, 3, core.rows, core.cols)
@@ -259,7 +260,7 @@ async def what_cannot_run_is_refused(dut):
 
 @cocotb.test()
 async def start_while_busy_is_refused(dut):
-    """The running layer goes on, and the error says so."""
+    """The running layer goes on, and the error code says that the start was refused."""
     bench = await started(dut)
     layer = Layer(4, 4, bench.core.rows, bench.core.cols)
     data = random_data(layer, random_generator())
@@ -277,7 +278,7 @@ async def start_while_busy_is_refused(dut):
 
 @cocotb.test()
 async def start_around_the_end_of_a_layer(dut):
-    """Written in any cycle around the last beat, a start is refused or runs; none hangs."""
+    """A start that is written in any cycle around the last beat is refused or runs; none hangs."""
     bench = await started(dut)
     layer = Layer(2, 2, bench.core.rows, bench.core.cols)
     rng, outcomes = random_generator(), set()
@@ -302,7 +303,7 @@ async def start_around_the_end_of_a_layer(dut):
 
 @cocotb.test()
 async def start_after_a_dropped_packet(dut):
-    """Two starts in neighbouring cycles, the first of which drops a packet: the next one stays."""
+    """Of two starts in neighbouring cycles the first drops a packet, and the next packet stays."""
     bench = await started(dut)
     layer = Layer(2, 2, bench.core.rows, bench.core.cols)
     codes, weights, _ = random_data(layer, random_generator())
@@ -324,7 +325,7 @@ async def start_after_a_dropped_packet(dut):
 
 @cocotb.test()
 async def registers_are_written_byte_by_byte(dut):
-    """A strobe is for its own byte."""
+    """Each strobe writes its own byte and no other."""
     bench = await started(dut)
     rng = random_generator()
     for register in (registers.MAP, registers.IMAGES):  # 32 bits that can be written
@@ -339,7 +340,7 @@ async def registers_are_written_byte_by_byte(dut):
 
 @cocotb.test()
 async def accesses_wait_for_answers_that_nobody_takes(dut):
-    """Three writes and three reads at once, whose answers have to wait: all are done, once."""
+    """Three writes and three reads at once, whose answers have to wait, are each done once."""
     bench = await started(dut)
     master = bench.registers
     some = (registers.MAP, registers.TILES, registers.IMAGES)
@@ -363,7 +364,7 @@ async def accesses_wait_for_answers_that_nobody_takes(dut):
 
 @cocotb.test()
 async def accesses_without_a_register_are_refused(dut):
-    """And a write to one that can only be read; the others are not."""
+    """Such accesses and writes to read-only registers are refused; other accesses are not."""
     bench = await started(dut)
     for address, resp in ((0x7C, AxiResp.SLVERR), (registers.MAP.address, AxiResp.OKAY)):
         assert (await bench.registers.read(address, 4)).resp == resp
@@ -374,7 +375,7 @@ async def accesses_without_a_register_are_refused(dut):
 
 @cocotb.test()
 async def packets_of_a_wrong_length_are_dropped(dut):
-    """One beat short, one too many, and longer than a bank; then the right ones do."""
+    """Packets one beat short, one too long, or longer than a bank are dropped; right ones run."""
     bench = await started(dut)
     core = bench.core
     layer = Layer(2, 2, core.rows, core.cols, mode=Mode.CODES)
@@ -412,7 +413,7 @@ async def packets_of_a_wrong_length_are_dropped(dut):
 
 @cocotb.test()
 async def the_longest_output(dut):
-    """A map of one column, then one of one row, as long as registers and memories allow."""
+    """A map of one column, then of one row, may be as long as registers and memories allow."""
     bench = await started(dut)
     rng = random_generator()
     core = bench.core
@@ -425,7 +426,7 @@ async def the_longest_output(dut):
 
 @cocotb.test()
 async def reset_leaves_a_clean_core(dut):
-    """Reset at random moments of loading, waiting and running; the next layer is right."""
+    """After a reset at a random moment of loading, waiting or running, the next layer is right."""
     bench = await started(dut)
     rng = random_generator()
     for _ in range(12):
@@ -446,7 +447,7 @@ async def reset_leaves_a_clean_core(dut):
 
 @cocotb.test()
 async def a_layer_right_after_reset(dut):
-    """Started before the accumulator is clear, it waits for that."""
+    """A layer that is started before the accumulator is clear waits for that."""
     bench = await started(dut)
     rng = random_generator()
     layer = Layer(2, 2, 2 * bench.core.rows, bench.core.cols, 1, padding=0)

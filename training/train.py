@@ -72,7 +72,7 @@ class DivergedError(Exception):
 
 @contextmanager
 def setup(device: str, *, compiled: bool = True):
-    """Choose the device (auto, cpu or cuda), and join the other processes under torchrun.
+    """Chooses the device (auto, cpu or cuda), and joins the other processes under torchrun.
 
     Raises InputError for a device that is unknown or not there.
     """
@@ -123,10 +123,10 @@ def train(
     resume: bool = False,
     teacher: nn.Module | None = None,
 ) -> tuple[nn.Module, list[dict]]:
-    """Train from `seed`, or from the state in folder `run` if `resume`; watch some of `judged`.
+    """Trains from `seed`, or from the state in folder `run` if `resume`; watches some of `judged`.
 
     Returns the model, in evaluation mode and the ordinary memory format, and the rows of the log.
-    `teacher`: in evaluation mode on the same device, if the recipe has a `distil`.
+    `teacher` is in evaluation mode on the same device; a recipe with a `distil` needs it.
 
     After each epoch, `run` holds `log.csv`, and `state.safetensors` of it or of one at most
     SAVE_SECONDS older. Raises DivergedError in the epoch that diverged, and does not save its
@@ -180,7 +180,7 @@ def train(
 
 @dataclass(frozen=True)
 class Phase:
-    """What a Step is built for; epochs one after another share it for as long as it stays."""
+    """The settings for which a Step is built; successive epochs of one phase share the Step."""
 
     size: int  # pixels along the edge of an image
     quantised: bool
@@ -220,9 +220,9 @@ def run_identity(
 
 
 def progress_bar(recipe: Recipe, steps: int, done: int, place: Place) -> tqdm:
-    """Returns the bar of a run of `steps` an epoch, `done` of its epochs behind it.
+    """Returns the bar of a run with `steps` steps in each epoch, after `done` epochs.
 
-    A step on small images counts as the part of a step on whole ones that its pixels are.
+    A step on small images counts as a part of a step on whole images: the part of the pixels.
     """
     costs = [recipe.size(epoch) ** 2 / 32**2 * steps for epoch in range(recipe.epochs)]
     return tqdm(
@@ -300,7 +300,7 @@ def taught_by(
 
 
 def refuse_diverged(rows: list[dict]) -> None:
-    """DivergedError if the last epoch of the log forgot what an earlier one knew."""
+    """Raises DivergedError if the last epoch of the log forgot what an earlier one knew."""
     *before, last = rows
     best = max(before, key=lambda row: row["train_accuracy"], default=last)
     if best["train_accuracy"] >= LEARNED and not (
@@ -352,7 +352,10 @@ def save_state(path: Path, model, optimisers, rows: list[dict], identity: dict[s
 
 
 def restore(path: Path, model, optimisers, identity: dict[str, str]) -> list[dict]:
-    """Loads what `save_state` saved; returns the rows of the log. InputError if of another run."""
+    """Loads what `save_state` saved; returns the rows of the log.
+
+    Raises InputError if the state belongs to another run.
+    """
     tensors, metadata = read_sealed(path)
     for key, value in identity.items():
         if metadata.get(key) != value:
@@ -370,7 +373,7 @@ def restore(path: Path, model, optimisers, identity: dict[str, str]) -> list[dic
 
 
 def write_log(path: Path, rows: list[dict]) -> None:
-    """Writes a line per epoch."""
+    """Writes the log as a CSV file, with a line for each epoch."""
     with replacing(path) as temporary, temporary.open("w", newline="") as file:
         writer = csv.DictWriter(file, CSV_COLUMNS)
         writer.writeheader()
@@ -428,7 +431,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument(
         "--preset", default="quick", help=f"recipe: {', '.join(PRESETS)}; default quick"
     )
-    parser.add_argument("--epochs", type=int, help="instead of the preset's")
+    parser.add_argument("--epochs", type=int, help="number of epochs; default: the preset's")
     parser.add_argument(
         "--set",
         action="append",
@@ -437,9 +440,7 @@ def parse_arguments() -> argparse.Namespace:
         dest="settings",
         help="another value of a hyperparameter of training/recipe.py, to try it",
     )
-    parser.add_argument(
-        "--network", default="squeezed-4bit", help=f"{', '.join(NETWORKS)}; the others to compare"
-    )
+    parser.add_argument("--network", default="squeezed-4bit", help=f"one of {', '.join(NETWORKS)}")
     parser.add_argument(
         "--teacher",
         type=Path,
@@ -451,14 +452,17 @@ def parse_arguments() -> argparse.Namespace:
         action="store_true",
         help="train without the last 5,000 training images, and judge by them, not by the test set",
     )
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=int, default=0, help="seed of the training; default 0")
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
     parser.add_argument("--resume", action="store_true", help="go on from the last epoch in RUN")
     return parser.parse_args()
 
 
 def shippable(arguments: argparse.Namespace) -> bool:
-    """Whether the run ends in a checkpoint: one of the whole training set by a preset as it is."""
+    """Returns whether the run ends in a checkpoint that may be shipped.
+
+    It must train squeezed-4bit on the whole training set, without --set.
+    """
     trial = arguments.hold_out or arguments.settings
     return arguments.network == "squeezed-4bit" and not trial
 
@@ -479,12 +483,12 @@ def teacher_folder(arguments: argparse.Namespace) -> Path:
 
 
 def can_resume(arguments: argparse.Namespace) -> bool:
-    """Whether an epoch of the run or of its teacher is finished."""
+    """Returns whether an epoch of the run or of its teacher is finished."""
     return state_of(arguments.run).exists() or state_of(teacher_folder(arguments)).exists()
 
 
 def check_arguments(arguments: argparse.Namespace, recipe: Recipe) -> None:
-    """InputError for the first option that does not fit the others or lacks its file."""
+    """Raises InputError for the first option that does not fit the others or lacks its file."""
     if arguments.output and not shippable(arguments):
         raise InputError("--output: only squeezed-4bit without --hold-out and --set is saved")
     if arguments.resume and not can_resume(arguments):
@@ -506,7 +510,7 @@ def image_sets(arguments: argparse.Namespace) -> tuple[ImageSet, ImageSet]:
 
 
 def check_writable(arguments: argparse.Namespace) -> None:
-    """Makes the folders; InputError, now rather than after hours, if nothing can be written."""
+    """Makes the folders; raises InputError, before hours of training, if they cannot be written."""
     output = output_of(arguments)
     for folder in (arguments.run, output.parent):
         try:

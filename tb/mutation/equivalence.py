@@ -1,20 +1,21 @@
-"""Whether a netlist mutant changes anything: a formal check of the mutant against the module.
+"""Proves that a netlist mutant changes nothing: a formal check of the mutant against the module.
 
-Both have the same registers. Some bits of these may differ, at first none. If, from any state in
-which the others are the same and for any inputs, all outputs are the same, and the others are the
-same again in the next state, the mutant is equivalent. If a register's bit is not, it is one that
-may differ, and so on; if an output is not, the mutant is different.
+Both have the same registers. Some bits of these may differ, at first none. The check starts from
+any state in which the other bits are the same, with any inputs. If then all outputs are the same,
+and the other bits are the same again in the next state, the mutant is equivalent. If a register's
+bit is not the same, it joins those that may differ, and the check is repeated; if an output is not
+the same, the mutant is different.
 
 What is not shown in this way may be shown over two cycles: if outputs and registers, but for bits
-that may differ, were the same in a cycle and the one before, they are in the next one. So it is
-with a bit that differs only after a restart, when nothing looks at it.
+that may differ, were the same in two cycles, they are the same in the next one. An example is a bit
+that differs only after a restart, when nothing looks at it.
 
-Modules inside are first boxes, from which the same comes as long as the same goes in; if that is
-not enough, they are taken in.
+The modules inside are boxes at first, from which the same comes as long as the same goes in. If
+that is not enough, the check takes their contents in.
 
-The inputs are those that the assumptions in tb/formal/properties allow; the states, those for which
-the properties and lemmas there hold, which `make formal` proves. They hold from the first reset on;
-what a module does before, from states that nobody knows, is for the benches, which start there.
+The inputs are those that the assumptions in tb/formal/properties allow. The states are those for
+which the properties and lemmas there hold, which `make formal` proves. They hold from the first
+reset on; what a module does before, from unknown states, is left to the benches, which start there.
 What is not shown at all counts as different, for instance when a solver gives up.
 """
 
@@ -40,7 +41,7 @@ POSSIBLE = "SAT solving finished - model found:"
 
 
 def equivalent(target: Target, mutants: Iterable[Mutant]) -> set[int]:
-    """The numbers of those among `mutants` of `target` that are proven to be equivalent."""
+    """Returns the numbers of those `mutants` of `target` that are proven to be equivalent."""
     rest = list(mutants)
     found: set[int] = set()
     for flat in (False, True) if inside(target.module) else (True,):
@@ -50,7 +51,11 @@ def equivalent(target: Target, mutants: Iterable[Mutant]) -> set[int]:
 
 
 def search(target: Target, mutants: list[Mutant], flat: bool) -> set[int]:
-    """Those that are proven with the modules inside, or with boxes instead."""
+    """Returns the numbers of the mutants that are proven to be equivalent.
+
+    The modules inside are taken in if `flat`, and are boxes otherwise. Raises InputError if the
+    assumptions contradict each other.
+    """
     BUILD.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".equivalence-", dir=BUILD) as name:
         folder = Path(name)
@@ -85,9 +90,9 @@ def search(target: Target, mutants: list[Mutant], flat: bool) -> set[int]:
 def write_netlists(
     target: Target, mutants: list[Mutant], folder: Path, flat: bool
 ) -> dict[str, dict]:
-    """Yosys' JSON of the module ("gold") and of each mutant (its number), registers cut out.
+    """Returns Yosys' JSON of the module (key "gold") and of each mutant (key: its number).
 
-    And the modules inside, too, unless `flat`.
+    The registers are cut out, and the modules inside too, unless `flat`.
     """
     at = folder.relative_to(ROOT)
     others = [
@@ -127,9 +132,10 @@ def write_netlists(
 
 
 def ask(netlists: dict[str, dict], differing: dict[int, set[str]], folder: Path) -> dict:
-    """For each mutant in `differing`: PROVEN, or what the solver says otherwise.
+    """Returns PROVEN, or what the solver says otherwise, for each mutant in `differing`.
 
-    And for "gold", whether the assumptions are "possible" together: if not, all would be proven.
+    The value for "gold" says whether the assumptions are "possible" together: if they are not, all
+    mutants would be proven.
     """
     at = folder.relative_to(ROOT)
     write(netlists["gold"], set(), folder / "gold.json", own=False)
@@ -152,7 +158,7 @@ def ask(netlists: dict[str, dict], differing: dict[int, set[str]], folder: Path)
 
 
 def registers(answer: str) -> set[str]:
-    """The register bits that differ in what the solver found; none if an output differs, too."""
+    """Returns the register bits that differ in the solver's answer; none if an output differs."""
     values: dict[str, dict[str, str]] = {}
     for side, name, value in re.findall(r"\\(gold|gate)_(\S+) +\S+ +\S+ +(\S+)", answer):
         values.setdefault(name, {})[side] = value
@@ -161,17 +167,17 @@ def registers(answer: str) -> set[str]:
 
 
 def whole(bits: set[str], module: dict) -> set[str]:
-    """All bits of these bits' registers."""
+    """Returns all bits of the registers to which `bits` belong."""
     names = {bit.rpartition("[")[0] for bit in bits}
     return {port for port in module["ports"] if port.rpartition("[")[0] in names}
 
 
 def over_two_cycles(gold: dict, gate: dict, may_differ: set[str], folder: Path) -> bool:
-    """Whether outputs and registers stay the same if they were for two cycles, and are for these.
+    """Returns whether outputs and registers stay the same if they were the same for two cycles.
 
-    But for the registers' bits `may_differ` ("next:…"), which are the same only at the beginning.
-    miter.sv has both questions. To each, the solver says whether anything satisfies the
-    assumptions, and whether the proof holds.
+    It must also hold that they are the same for these two cycles. The registers' bits `may_differ`
+    ("next:…") are the same only at the beginning. miter.sv has both questions. To each, the solver
+    says whether anything satisfies the assumptions, and whether the proof holds.
     """
     path = folder / "sides.json"
     modules = {"gold": grouped(gold, gold, may_differ), "gate": grouped(gate, gold, may_differ)}
@@ -198,10 +204,11 @@ def over_two_cycles(gold: dict, gate: dict, may_differ: set[str], folder: Path) 
 
 
 def grouped(module: dict, gold: dict, may_differ: set[str]) -> dict:
-    """A module with registers cut out, its ports joined to the few that miter.sv connects.
+    """Returns a module with registers cut out whose ports are joined to the few of miter.sv.
 
-    Their bits are in the order of the ports of `gold`. Each has one bit more, which means nothing:
-    Verilog has no vectors without bits.
+    The bits of these ports are in the order of the ports of `gold`. Each port that would have no
+    bit gets one that means nothing, and each output gets one anyway: Verilog has no vectors without
+    bits.
     """
     groups: dict[str, list] = {
         name: [] for name in ("inputs", "constants", "same_now", "other_now")
@@ -229,7 +236,7 @@ def grouped(module: dict, gold: dict, may_differ: set[str]) -> dict:
 
 
 def cut(module: dict) -> dict:
-    """A module of Yosys' JSON with its registers, and the memories inside, cut out.
+    """Returns a module of Yosys' JSON with its registers, and the memories inside, cut out.
 
     A bit that went into them leaves the module ("next:…", "into:…"), one that came out of them
     enters it. A constant of the properties ($anyconst) enters it too: it may be anything.
@@ -268,10 +275,11 @@ def cut(module: dict) -> dict:
 
 
 def _first_wins(cell: dict) -> None:
-    """Of several selected inputs of a $pmux the lowest comes out, as in the Verilog that was run.
+    """Turns a $pmux round, so that the lowest of several selected inputs comes out.
 
-    A mutant may select several, to which Yosys gives no meaning: its Verilog is a casez, in which
-    the lowest comes first, while to its solver the highest comes out. So it is turned round.
+    So it is in the Verilog that was run. A mutant may select several inputs, to which Yosys gives
+    no meaning: its Verilog is a casez, in which the lowest comes first, while in its solver the
+    highest comes out.
     """
     width, wires = len(cell["connections"]["Y"]), cell["connections"]
     words = [wires["B"][low : low + width] for low in range(0, len(wires["B"]), width)]
@@ -280,9 +288,9 @@ def _first_wins(cell: dict) -> None:
 
 
 def write(module: dict, may_differ: set[str], path: Path, *, own: bool) -> None:
-    """A module whose register bits `may_differ` are no longer compared.
+    """Writes a module whose register bits `may_differ` are no longer compared.
 
-    Each enters by two ports, of which the module uses its `own`, or the one for the other side.
+    Each of these bits enters by two ports. The module uses one of its own if `own`, else the other.
     """
     ports = {name: port for name, port in module["ports"].items() if name not in may_differ}
     unused = first_unused(module)
@@ -307,14 +315,14 @@ def first_unused(module: dict) -> int:
 
 
 def asserted(target: Target) -> set[str]:
-    """The labels of the asserts of its module."""
+    """Returns the labels of the asserts of the target's module."""
     if not (PROPERTIES / f"{target.module}.sv").exists():
         return set()
     return {s.label for s in statements(target.module) if s.kind == "assert"}
 
 
 def proofs(target: Target) -> list[Proof]:
-    """Those of its module with these very parameters."""
+    """Returns the proofs of the target's module with the target's very parameters."""
     values = parameters(target.module, target.parameters)
     return [
         proof
@@ -324,12 +332,15 @@ def proofs(target: Target) -> list[Proof]:
 
 
 def special(target: Target) -> set[str]:
-    """Assumptions that only some proofs need, for small sizes say: not what a user has to keep."""
+    """Returns the assumptions that only some proofs need, and that a user need not keep.
+
+    Such an assumption keeps sizes small, for instance.
+    """
     return {label for proof in proofs(target) for label in proof.without}
 
 
 def proven(target: Target) -> set[str]:
-    """The asserts that are proven, unbounded, without such an assumption."""
+    """Returns the asserts that are proven, unbounded, without a special assumption."""
     labels = set()
     for proof in proofs(target):
         if special(target) <= set(proof.without):

@@ -1,4 +1,4 @@
-"""The commands of this room: python -m tb.run layer --help."""
+"""Starts the commands of this room; python -m tb.run layer --help describes one of them."""
 
 from pymodel.support.command import run_room
 from pymodel.support.fresh import forget_compiled

@@ -1,10 +1,10 @@
-"""The accuracy of the chip: all test images through the squeezed layer in the RTL core.
+"""Measures the accuracy of the chip: the RTL core computes the squeezed layer of all test images.
 
 python -m tb.run accuracy --data FOLDER      # table, build/results/accuracy.json
 
-PyTorch computes the network up to the layer, the core the layer's sums, PyTorch the rest from
-these. Every sum is compared with the integer convolution, every prediction with that of the network
-whose squeezed layer is computed on integers in software.
+PyTorch computes the network up to the layer, the core computes the layer's sums, and PyTorch
+computes the rest from these sums. Every sum is compared with the integer convolution, and every
+prediction with that of the network whose squeezed layer is computed on integers in software.
 """
 
 import os
@@ -51,15 +51,21 @@ CODE = code("tb.run.accuracy", PROGRAM)  # of what this process has loaded
 def run_layer(
     inputs: np.ndarray, simulator: str, settings: dict[str, int], weights: np.ndarray, rtl: str
 ) -> dict[str, np.ndarray]:
-    """In a worker: the sums for input codes [n, C_in, H, W], int32 [n, C_out, H', W']."""
+    """Returns the sums that the core gives for a shard; runs in a worker.
+
+    `inputs` are the layer's input codes, int8 [n, C_in, H, W]; the sums are int32 [n, C_out, H',
+    W'].
+    """
     results, _ = simulate(simulator, [settings], inputs, [weights], [None], Path(rtl))
     return {"sums": results[0]}
 
 
 @torch.no_grad()
 def run_software(model: nn.Module, images: Tensor) -> tuple[Tensor, Tensor]:
-    """The squeezed layer's input codes, int8 [N, 8, 4, 4], and the classes predicted with its sums
-    computed on integers, int64 [N], for images uint8 [N, 3, 32, 32].
+    """Returns what the software gives for uint8 images [N, 3, 32, 32].
+
+    That is the input codes of the squeezed layer, int8 [N, 8, 4, 4], and the classes, int64 [N],
+    that the network predicts if this layer's sums are computed on integers.
     """
     integer = with_integer_layer(model)
     layer = integer.get_submodule(DEFAULT_LAYER)
@@ -77,7 +83,7 @@ def run_software(model: nn.Module, images: Tensor) -> tuple[Tensor, Tensor]:
 
 @torch.no_grad()
 def predict_from_sums(model: nn.Module, sums: Tensor) -> Tensor:
-    """Classes, int64 [N], from the squeezed layer's sums [N, 8, 4, 4]."""
+    """Returns the classes, int64 [N], that follow from the squeezed layer's sums [N, 8, 4, 4]."""
     layer = find_layer(model, DEFAULT_LAYER)
     after = model.features[int(DEFAULT_LAYER.rpartition(".")[2]) + 1 :]
     return torch.cat(
@@ -164,7 +170,7 @@ def main() -> int:
 
 
 def result_table(result: dict) -> str:
-    """The closing table."""
+    """Returns the closing table of a run's results (the keys of accuracy.json)."""
     rows = [
         ["simulator", result["simulator"]],
         ["test images", f"{result['images']:,}"],

@@ -1,6 +1,6 @@
-"""What every array must do, driven through its adapter alone.
+"""Checks what every array must do, driven through its adapter alone.
 
-Runs inside the simulator; `tb/run/check.py` starts it.
+This bench runs inside the simulator; `tb/run/check.py` starts it.
 """
 
 import os
@@ -19,15 +19,17 @@ from tb.sim.errors import BenchError
 
 
 async def started(dut) -> ArrayAdapter:
-    """The array, after reset."""
+    """Starts the clock, resets the array, and returns its adapter."""
     array = connect(Path(os.environ[ADAPTER_FILE]), dut)
     await array.start()
     return array
 
 
 def bounds(array: ArrayAdapter) -> tuple[int, int, int]:
-    """Largest activation, smallest and largest weight: the array's, or if psums of these do not
-    fit, those of 4-bit codes."""
+    """Returns the largest activation, the smallest weight and the largest weight to use.
+
+    They are those of the array, or those of 4-bit codes if psums of the array's own do not fit.
+    """
     act_max, low, high = extremes(array)
     if array.rows * act_max * -low > 2 ** (array.psum_width - 1):
         return min(15, act_max), max(-8, low), min(7, high)
@@ -35,7 +37,7 @@ def bounds(array: ArrayAdapter) -> tuple[int, int, int]:
 
 
 async def check(array: ArrayAdapter, weights, activations) -> None:
-    """Play tiles and compare every psum with NumPy's product."""
+    """Plays tiles, and compares every psum with NumPy's product."""
     expected = np.concatenate([a @ w for a, w in zip(activations, weights, strict=True)])
     array.check_fit(weights, activations, expected)
     await check_tiles(array, array.play(weights, activations), weights, activations)
@@ -43,7 +45,7 @@ async def check(array: ArrayAdapter, weights, activations) -> None:
 
 @cocotb.test()
 async def random_tiles_of_random_lengths(dut):
-    """Orientation, signs, lane order, and that no tile disturbs its neighbours."""
+    """Orientation, signs and lane order are right, and no tile disturbs its neighbours."""
     array = await started(dut)
     rng = random_generator()
     lengths = rng.integers(1, 3 * array.cols + 1, 8).tolist()
@@ -59,7 +61,7 @@ async def tiles_of_one_pixel(dut):
 
 @cocotb.test()
 async def extreme_psums_are_exact(dut):
-    """All rows at the largest product of either sign, tile by tile: −8 · 15 for 4-bit codes."""
+    """All rows have the largest product of either sign, tile by tile: −8 · 15 for 4-bit codes."""
     array = await started(dut)
     act_max, low, high = bounds(array)
     weights = np.empty((4, array.rows, array.cols), int)
@@ -72,7 +74,7 @@ async def extreme_psums_are_exact(dut):
 
 @cocotb.test()
 async def reset_in_the_middle_leaves_nothing_behind(dut):
-    """After a reset while tiles are under way, the next ones come out right and nothing else."""
+    """After a reset while tiles are under way, the next tiles come out right, and nothing else."""
     array = await started(dut)
     rng = random_generator()
     lengths = [2 * array.cols] * 3
@@ -106,7 +108,7 @@ async def what_is_wrong_is_found(dut):
 
 
 def third(change: Callable) -> Callable:
-    """What wraps `psums` so that the third thing that it finds is changed, and nothing else."""
+    """Returns a function that wraps `psums` so that the third vector it finds is changed."""
 
     def wrap(psums: Callable) -> Callable:
         count = 0
@@ -123,7 +125,7 @@ def third(change: Callable) -> Callable:
 
 
 def again(psums: Callable) -> Callable:
-    """What wraps `psums` so that the very last of eight vectors comes twice."""
+    """Returns `psums` wrapped so that the last of eight vectors comes twice."""
     count, last = 0, None
 
     def wrapped():
@@ -141,7 +143,7 @@ def again(psums: Callable) -> Callable:
 
 
 def flipped(vector: Any) -> Any:
-    """The same with the lowest bit of a column inverted."""
+    """Returns the vector with the lowest bit of one column inverted."""
     if not isinstance(vector, list):
         return int(vector) ^ 1
     column = next(c for c, value in enumerate(vector) if value is not None)
@@ -149,7 +151,7 @@ def flipped(vector: Any) -> Any:
 
 
 def unknown(vector: Any) -> Any:
-    """X in its place."""
+    """Returns a vector of the same shape that is X in every bit."""
     return ["X" for _ in vector] if isinstance(vector, list) else LogicArray("X" * len(vector))
 
 

@@ -1,4 +1,4 @@
-"""A bench on the array that records every psum: run in a folder, and once more after a mismatch."""
+"""Runs a bench that records every psum of the array, and repeats the run after a mismatch."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -62,9 +62,9 @@ class ArrayRun:
         return Record.load(path) if path.exists() else None
 
     def publish_record(self, folder: Path) -> None:
-        """Copies the record of a run in `folder` to beside the job's results.
+        """Copies the record of a run in `folder` to a file beside the job's results.
 
-        What an earlier run left on a mismatch goes: what is there afterwards is of this run.
+        What an earlier run left on a mismatch is removed: all files there belong to this run.
         """
         forget_mismatch()
         publish(self._job_in(folder).record, self.job.record)

@@ -37,7 +37,7 @@ def main() -> int:
     parser = CommandParser("tb.run bench", __doc__)
     parser.add_argument("--model", default=str(SHIPPED), help="checkpoint")
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder of the JSON files")
-    parser.add_argument("--only", choices=("cycles", "speed"), help="one of the two tables")
+    parser.add_argument("--only", choices=("cycles", "speed"), help="make one of the two tables")
     arguments = parser.parse_args()
     for simulator in ("verilator", "icarus"):
         check_simulator(simulator)
@@ -56,7 +56,10 @@ def main() -> int:
 
 
 def measure_cycles(model: torch.nn.Module, path: Path) -> list[str]:
-    """Every quantised layer on the core; the limits that were missed."""
+    """Runs every quantised layer on the core, writes the rows to `path`, and prints their table.
+
+    Returns a line for each limit that was missed. Raises BenchError for a wrong code or count.
+    """
     simulation = prepare_host("verilator")
     network = IntegerNetwork(model)
     stages = network.stages
@@ -80,7 +83,10 @@ def measure_cycles(model: torch.nn.Module, path: Path) -> list[str]:
 
 
 def measure_speeds(path: Path) -> list[str]:
-    """Each simulator with cocotb and without; the ratios that were missed."""
+    """Times each simulator with cocotb and without, writes `path`, and prints the table.
+
+    Returns a line for each ratio that was missed.
+    """
     tell("A million cycles with cocotb and without; on Icarus that takes minutes")
     rows = [measure_speed(name) for name in ("verilator", "icarus")]
     write_json(path, rows)
@@ -94,7 +100,7 @@ def measure_speeds(path: Path) -> list[str]:
 
 @torch.no_grad()
 def captured(network: IntegerNetwork, images: int) -> list[torch.Tensor]:
-    """Activation codes int8 [N, C_in, H, W] of every stage in the fake-quantised network."""
+    """Returns the codes, int8 [N, C_in, H, W], that each fake-quantised stage gets on images."""
     with input_codes(network) as codes:
         network.model(normalise(load_images().first(images).images))
     return codes
@@ -107,9 +113,11 @@ def measure(
     following: torch.Tensor | None,
     parts: int = 1,
 ) -> dict:
-    """Run a stage on its input codes as `parts` batches, each split into jobs that fit; one row.
+    """Runs a stage on its input codes as `parts` batches, each split into jobs that fit the core.
 
-    `following`: the codes that the next layer gets in the fake-quantised network, if there is one.
+    `codes` are int8 [N, C_in, H, W]. `following` are the codes that the next layer gets in the
+    fake-quantised network, None for the last layer. Returns the row of the table. Raises BenchError
+    if a result or the number of cycles is wrong.
     """
     if following is None:
         table, expected, compared, differing = None, stage.sums(codes), 0, 0
@@ -158,7 +166,7 @@ def measure(
 
 
 def misses(rows: list[dict]) -> list[str]:
-    """The limits that are not kept, a line each: those of the squeezed layer and of all others."""
+    """Returns a line for each limit that a layer misses; the squeezed layer has its own limits."""
     one, batch, two, *others = rows
     limits = [
         (one, one["cycles"] <= 136, "at most 136 cycles for one image"),
@@ -177,7 +185,7 @@ def misses(rows: list[dict]) -> list[str]:
 
 
 def result_table(rows: list[dict]) -> str:
-    """The table."""
+    """Returns the table of all layers and the legend of its columns."""
     columns = (
         "layer",
         "images",

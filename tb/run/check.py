@@ -21,7 +21,7 @@ BENCH = "tb.run.array_bench"
 
 
 def check(path: Path, simulator: str, folder: Path | None = None) -> None:
-    """Run the bench on the adapter in file `path`, in `folder`. BenchError if a test fails."""
+    """Runs the bench on the adapter in file `path`, in `folder`; BenchError if a test fails."""
     dut = adapter_class(path)
     run_bench(
         BENCH,
@@ -58,7 +58,7 @@ def main() -> int:
 
 
 def result_table(results: Path) -> str:
-    """A line for each test of the bench, from cocotb's results file."""
+    """Returns a line for each test of the bench, read from cocotb's results file."""
     rows = []
     for case in ElementTree.parse(results).iter("testcase"):
         wrong = case.find("failure") is not None or case.find("error") is not None

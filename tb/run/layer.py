@@ -33,7 +33,7 @@ DEFAULT_IMAGES = 16
 
 @dataclass(frozen=True)
 class LayerJob:
-    """What to run."""
+    """A run of a trained layer: which layer, on how many images, and where the results go."""
 
     simulator: str
     layer: str = DEFAULT_LAYER
@@ -43,16 +43,16 @@ class LayerJob:
     dut: str = str(OWN)
 
     def settings(self) -> dict[str, str]:
-        """Environment variables for the simulator."""
+        """Returns the environment variables that carry the job into the simulator."""
         return {SETTINGS: json.dumps(asdict(self))}
 
     @property
     def record(self) -> Path:
-        """Where the run leaves what came out, beside its results."""
+        """Returns the file of the run's record, which lies beside its results."""
         return Path(self.results).with_suffix(".npz")
 
     def read(self) -> LayerData:
-        """The layer on the images; InputError for a file or layer that will not do."""
+        """Returns the layer on its images; raises InputError if the file or the layer is unfit."""
         if is_layer_file(self.checkpoint):
             return load_layer(self.checkpoint, self.layer).first(self.images)
         model, _ = load_checkpoint(self.checkpoint)
@@ -60,7 +60,9 @@ class LayerJob:
 
 
 def choose_layer(path: str, name: str | None) -> tuple[str, int]:
-    """The layer's name, by default the usual or only one, and how many images there are for it.
+    """Returns the name of the layer to run, and the number of images that are there for it.
+
+    Without a `name` that is the layer that this project runs by default, or the only one of a file.
 
     Raises InputError for a checkpoint, a file of exported layers, or a layer that will not do.
     """
@@ -77,7 +79,7 @@ def choose_layer(path: str, name: str | None) -> tuple[str, int]:
 def main() -> int:
     parser = CommandParser("tb.run layer", __doc__)
     parser.add_argument("--sim", default="icarus", help="icarus or verilator")
-    parser.add_argument("--images", help=f"how many of those there are; default {DEFAULT_IMAGES}")
+    parser.add_argument("--images", help=f"number of images; default {DEFAULT_IMAGES}")
     parser.add_argument(
         "--layer", help=f"a quantised layer; default {DEFAULT_LAYER}, or the only one of a file"
     )
@@ -133,9 +135,9 @@ def main() -> int:
 
 
 def publish_waveform(waveform: Path) -> None:
-    """Copies a run's waveform to build/waves, if there is one; raises InputError if it is cut off.
+    """Copies a run's waveform to build/waves; raises InputError if it is cut off.
 
-    Without one, an earlier run's goes.
+    If the run has no waveform, the one that an earlier run left in build/waves is removed.
     """
     if waveform.exists():
         check_waveform(waveform)
@@ -170,7 +172,7 @@ def result_table(result: dict) -> str:
 
 
 def _shares(shares: list[float]) -> str:
-    """All of few, the smallest and the largest of many."""
+    """Returns shares in words: all of them if they are few, else the smallest and the largest."""
     if len(shares) > 8:
         return f"{min(shares):.0%} to {max(shares):.0%}"
     return " ".join(f"{share:.0%}" for share in shares)

@@ -1,6 +1,7 @@
-"""A trained layer on the array, every psum against PyTorch.
+"""Runs a trained layer on the array, and compares every psum with PyTorch.
 
-Runs inside the simulator. `tb/run/layer.py` starts it, checks its input, and prints what it found.
+This bench runs inside the simulator. `tb/run/layer.py` starts it, checks its input, and prints what
+it found.
 """
 
 import json
@@ -22,7 +23,7 @@ from tb.sim.errors import BenchError
 
 @cocotb.test()
 async def every_psum_matches_pytorch(dut):
-    """Each psum of each tile, each sum, and the next layer's input recovered from them."""
+    """Each psum of each tile and each sum is right, and so is the next layer's recovered input."""
     job = LayerJob(**json.loads(os.environ[SETTINGS]))
     array = connect(Path(job.dut), dut)
     torch.set_num_threads(1)

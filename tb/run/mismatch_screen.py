@@ -1,6 +1,6 @@
-"""One screen on a failed comparison: where it went wrong first, what came, and the likely cause.
+"""Shows on one screen where a comparison failed first, what came there, and the likely cause.
 
-It also cuts the waveform around that place, for `make gtkwave WAVE=mismatch`.
+The waveform around that place is cut out for `make gtkwave WAVE=mismatch`.
 """
 
 import os
@@ -27,7 +27,7 @@ MISMATCH = RESULTS / "mismatch.json"
 
 
 def forget_mismatch() -> None:
-    """Removes what an earlier run left, so that what is there afterwards is of this one."""
+    """Removes the files that an earlier run left on a mismatch."""
     for path in (MISMATCH, WAVEFORM, *map(WAVEFORM.with_suffix, SAVE_FILES.values())):
         path.unlink(missing_ok=True)
 
@@ -48,7 +48,7 @@ def show_mismatch(record: Record) -> int:
 
 
 def watch_around(record: Record, cycle: int) -> Watch:
-    """Returns the waveform to ask for when the run of `record` is repeated: up to after `cycle`."""
+    """Returns the waveform to ask for when the run of `record` is repeated, with `cycle` in it."""
     return Watch(str(WAVEFORM), cycle + CYCLES_AROUND + 1, record.before_edge(cycle))
 
 
@@ -64,7 +64,7 @@ def cut_around(record: Record, cycle: int, whole: Path) -> None:
 
 
 def screen(record: Record, found: Diagnosis) -> list[RenderableType]:
-    """What to print: maps of what was expected and what came, the suspects, and the hint."""
+    """Returns what is printed: maps of expected and received psums, the suspects, the hint."""
     image, tile, y, x = record.run.at(found.index)
     title = (
         f"First wrong psum: image {image}, {record.run.tile_words(tile)}, pixel ({y}, {x}), "
@@ -77,13 +77,13 @@ def screen(record: Record, found: Diagnosis) -> list[RenderableType]:
 
 
 def _channel(record: Record, found: Diagnosis) -> int:
-    """The output channel of the first wrong psum."""
+    """Returns the output channel of the first wrong psum."""
     _, tile, _, _ = record.run.at(found.index)
     return tile.output_group * record.received.shape[1] + found.column
 
 
 def hint(record: Record, found: Diagnosis) -> str:
-    """The likely cause in one sentence, or that there is none."""
+    """Returns one sentence that names the likely cause, or says that there is none."""
     if found.hint:
         how = f"explains {found.hint.explained:,} of {found.wrong:,} wrong psums"
         if found.hint.precision < LEAST_AGREEMENT:
@@ -95,7 +95,7 @@ def hint(record: Record, found: Diagnosis) -> str:
 
 
 def summary(record: Record, found: Diagnosis) -> dict:
-    """The same for scripts."""
+    """Returns what the screen says as a dictionary for scripts (the keys of mismatch.json)."""
     image, tile, y, x = record.run.at(found.index)
     return {
         "image": image,
@@ -124,7 +124,11 @@ def summary(record: Record, found: Diagnosis) -> dict:
 
 
 def _map(record: Record, found: Diagnosis, side: str) -> Table:
-    """Psum vectors down, columns across, around the first wrong psum; wrong ones are starred."""
+    """Returns a map of psums around the first wrong one: a row for each psum vector.
+
+    `side` says whether it shows the "expected" psums or those that were "got". Wrong ones have a
+    star.
+    """
     count, cols = record.received.shape
     columns = _around(found.column, cols)
     expected = record.run.expected.reshape(-1, cols)
@@ -155,7 +159,7 @@ def _map(record: Record, found: Diagnosis, side: str) -> Table:
 
 
 def _suspects(found: Diagnosis) -> Table:
-    """What the psum would be under each, and how much of the rest that would explain."""
+    """Returns the table of suspects: the psum that each predicts, and how many it explains."""
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
     table.add_column("suspect", min_width=34)
     table.add_column("psum there", justify="right")
@@ -170,6 +174,6 @@ def _suspects(found: Diagnosis) -> Table:
 
 
 def _around(place: int, count: int) -> range:
-    """Up to SHOWN neighbours of `place` among `count`."""
+    """Returns up to SHOWN indices from 0 to `count` − 1 around `place`."""
     start = min(max(0, place - SHOWN // 2), max(0, count - SHOWN))
     return range(start, min(count, start + SHOWN))

@@ -1,10 +1,11 @@
-"""Runs the whole network through the core: twelve convolutions, codes handed from each to the next.
+"""Runs the whole network on the core: twelve convolutions, each of which hands codes to the next.
 
 python -m tb.run network --images 100       # table, build/results/network.json
 
 The host does what is not a quantised convolution: the first convolution, max pools (on codes), and
-the classifier. Every code of every layer is compared with the integer network (pymodel/reference),
-and that, in software and on all test images at hand, with the fake-quantised one.
+the classifier. Every code of every layer is compared with the integer network (pymodel/reference).
+The integer network is compared in software, on all test images at hand, with the fake-quantised
+one.
 """
 
 import argparse
@@ -53,7 +54,7 @@ ACCURACY_TOLERANCE = 0.0005  # between the integer network and the fake-quantise
 
 
 def load_network(checkpoint: str) -> IntegerNetwork:
-    """The integer network of a checkpoint; a worker loads it once."""
+    """Returns the integer network of a checkpoint, which a worker loads only once."""
     try:
         return _load_network(checkpoint, digest(Path(checkpoint).read_bytes()))
     except OSError:
@@ -69,11 +70,12 @@ def _load_network(checkpoint: str, content: str) -> IntegerNetwork:
 def run_hardware(
     inputs: np.ndarray, simulator: str, checkpoint: str, rtl: str
 ) -> dict[str, np.ndarray]:
-    """In a worker: uint8 images [n, 3, 32, 32] through all layers on the core, every code checked.
+    """Runs uint8 images [n, 3, 32, 32] through all layers on the core; runs in a worker.
 
-    `report` is JSON: cycles, MACs, seconds (of the simulation, its start included); per layer how
-    much was checked and is wrong; the first wrong layer and `Difference`. Raises BenchError if the
-    simulation fails although nothing that came is wrong.
+    Every code is checked. Returns `predictions`, int64 [2, n], of the RTL and of the integer
+    network, and `report`, which is JSON: cycles, MACs, seconds (of the simulation with its start);
+    the numbers of checked and of wrong codes of each layer; the first wrong layer and its
+    `Difference`. Raises BenchError if the simulation fails although nothing that came is wrong.
     """
     network = load_network(checkpoint)
     codes = network.first_codes(torch.from_numpy(inputs))
@@ -118,7 +120,10 @@ def run_hardware(
 
 
 def run_software(inputs: np.ndarray, checkpoint: str) -> dict[str, np.ndarray]:
-    """In a worker: predictions of the integer and the fake-quantised network; the differences."""
+    """Compares the integer network with the fake-quantised one on images; runs in a worker.
+
+    Returns `predictions`, int64 [2, n], of the one and the other, and the `differences` of codes.
+    """
     integer, fake, differences = compare_with_fake_quantised(
         load_network(checkpoint), torch.from_numpy(inputs)
     )
@@ -127,7 +132,7 @@ def run_software(inputs: np.ndarray, checkpoint: str) -> dict[str, np.ndarray]:
 
 def main() -> int:
     parser = CommandParser("tb.run network", __doc__)
-    parser.add_argument("--images", default="100", help="how many test images, the first ones")
+    parser.add_argument("--images", default="100", help="number of test images")
     parser.add_argument("--results", type=Path, default=RESULTS / "network.json", help="JSON file")
     add_arguments(parser)
     arguments = parser.parse_args()
@@ -158,7 +163,10 @@ def main() -> int:
 def on_the_core(
     client: Client, arguments: argparse.Namespace, network: IntegerNetwork, images: ImageSet
 ) -> tuple[dict, dict[int, dict]]:
-    """Images through the core: what goes into the JSON, and the reports by first image."""
+    """Runs images through the core.
+
+    Returns what goes into the JSON, and the report of each shard by the number of its first image.
+    """
     checkpoint = str(Path(arguments.model).absolute())
     settings = {
         "simulator": arguments.sim,
@@ -193,7 +201,7 @@ def on_the_core(
 
 
 def in_software(client: Client, arguments: argparse.Namespace, test_set: ImageSet) -> dict:
-    """The integer network against the fake-quantised one: what goes into the JSON."""
+    """Compares the integer network with the fake-quantised one; returns what goes into the JSON."""
     checkpoint = str(Path(arguments.model).absolute())
     parts = spread(
         client,
@@ -224,7 +232,11 @@ def in_software(client: Client, arguments: argparse.Namespace, test_set: ImageSe
 def collect(
     title: str, parts, images: ImageSet
 ) -> tuple[np.ndarray, dict[int, dict[str, np.ndarray]], set[int]]:
-    """What `spread` yields: predictions [2, N], results by first image, which were kept before."""
+    """Collects the `parts` that `spread` yields.
+
+    Returns the predictions, int64 [2, N], the result of each part by the number of its first image,
+    and the numbers of those that were kept from before.
+    """
     predictions = np.full((2, len(images)), -1)
     results, kept, wrong = {}, set(), 0
     with tqdm(total=len(images), unit="image", desc=title, disable=quiet() or None) as bar:
@@ -247,7 +259,10 @@ def collect(
 def first_mismatch(
     network: IntegerNetwork, images: ImageSet, reports: dict[int, dict], rtl: Path
 ) -> str | None:
-    """Which layer is wrong first, where, and what full observation says; None if none is."""
+    """Returns in words which layer is wrong first, where, and what full observation says.
+
+    Returns None if no layer is wrong.
+    """
     for start, row in sorted(reports.items()):
         if not row["first"]:
             continue
@@ -268,7 +283,7 @@ def first_mismatch(
 
 
 def misses(result: dict) -> list[str]:
-    """What does not hold, a line each."""
+    """Returns a line for each requirement that the results miss."""
     off = abs(result["accuracy_integer"] - result["accuracy_fake_quantised"])
     far = result["farthest_from_an_edge"]
     return [
@@ -285,7 +300,7 @@ def misses(result: dict) -> list[str]:
 
 
 def result_table(result: dict) -> str:
-    """The closing table."""
+    """Returns the closing table of a run's results (the keys of network.json)."""
     rows = [
         ["simulator", result["simulator"]],
         ["images through the core", f"{result['images']:,}"],

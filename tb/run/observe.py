@@ -28,7 +28,7 @@ WAVEFORM = WAVES / "core.fst"
 
 @cocotb.test()
 async def batch(dut):
-    """The layer of the file that the environment names."""
+    """Runs the layer of the file that the environment names, and checks it."""
     torch.set_num_threads(1)
     arrays = np.load(os.environ[BATCH], allow_pickle=False)
     settings = json.loads(str(arrays["layer"]))
@@ -38,10 +38,11 @@ async def batch(dut):
 
 
 def explain(stage: Stage, codes: torch.Tensor, place: Difference, rtl: Path) -> str:
-    """Run what went wrong at `place` again; what is seen there, in one line.
+    """Runs what went wrong at `place` again, and returns in one line what is seen there.
 
-    First its image and output tile alone, which is quick; if that is right, the whole job. codes:
-    the input of the stage, [N, C_in, H, W], of the images that `place` counts.
+    The image and the output tile of `place` run alone first, which is quick; if they are right
+    there, the whole job runs. `codes`, [N, C_in, H, W], are the input of the stage for the images
+    that `place` counts.
     """
     settings = {name: value for name, value in stage.settings.items() if name != "pools"}
     images, in_channels, height, width = codes.shape
@@ -81,9 +82,9 @@ def observe(
     table: np.ndarray | None,
     rtl: Path = RTL,
 ) -> str | None:
-    """What the observing bench says about `layer` on Icarus, None if all is right there.
+    """Runs `layer` in `folder` on Icarus, and returns what the observing bench finds wrong.
 
-    The waveform is in `WAVEFORM` afterwards; it runs in `folder`.
+    Returns None if all is right there. The waveform is in `WAVEFORM` afterwards.
     """
     arrays = {"codes": codes, "weights": weights} | ({} if table is None else {"table": table})
     path = folder / "batch.npz"

@@ -31,29 +31,29 @@ SETTINGS = "SYSTOLIC_REPLAY_JOB"  # environment variable that carries a ReplayJo
 
 @dataclass(frozen=True)
 class ReplayJob:
-    """What to run."""
+    """A run of a folder of tile text files: on which map, and where the results go."""
 
     folder: str
     height: int | None = None  # of the map without padding, pixels; None: it is square
     results: str = str(RESULTS / "replay.json")  # beside which the simulation leaves its record
 
     def settings(self) -> dict[str, str]:
-        """Environment variables for the simulator."""
+        """Returns the environment variables that carry the job into the simulator."""
         return {SETTINGS: json.dumps(asdict(self))}
 
     @property
     def record(self) -> Path:
-        """Where the run leaves what came out, beside its results."""
+        """Returns the file of the run's record, which lies beside its results."""
         return Path(self.results).with_suffix(".npz")
 
     def read(self) -> TileText:
-        """The folder; InputError for one that will not do."""
+        """Returns what is in the folder; raises InputError for a folder that will not do."""
         return read_folder(Path(self.folder), self.height)
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """What the RTL gave against one file, and both against PyTorch."""
+    """The numbers of one file beside those of the RTL and those of PyTorch."""
 
     file: TextFile
     got: np.ndarray  # int64 [lines, 8], from the RTL
@@ -62,11 +62,14 @@ class Comparison:
 
     @property
     def differing(self) -> int:
-        """How many numbers of the file are not the RTL's."""
+        """Returns the number of values in the file that differ from those of the RTL."""
         return int((self.file.values != self.got).sum())
 
     def first_difference(self) -> str:
-        """Where it is, and who is right. There must be one."""
+        """Returns in words where the file and the RTL differ first, and which of them is right.
+
+        The two must differ somewhere.
+        """
         line, channel = map(int, np.argwhere(self.file.values != self.got)[0])
         at = line, channel
         expected, got, truth = self.file.values[at], self.got[at], self.truth[at]
@@ -85,7 +88,7 @@ class Comparison:
 
 
 def raster_run(folder: TileText) -> TileRun:
-    """Nine tiles that stream every pixel of the padded map, and their psums by PyTorch."""
+    """Returns nine tiles that stream every pixel of the padded map, with their psums by PyTorch."""
     _, *size = folder.activations.shape
     stream = folder.activations.reshape(LANES, -1).T
     tiles = Tiles(
@@ -103,7 +106,7 @@ def main() -> int:
     parser.add_argument("--dir", default="", help="folder of tile text files")
     parser.add_argument("--sim", default="icarus", help="icarus or verilator")
     parser.add_argument(
-        "--height", help="of the map without padding, in pixels; default: it is square"
+        "--height", help="height of the map without padding, in pixels; default: it is square"
     )
     parser.add_argument(
         "--results", type=Path, default=RESULTS / "replay.json", help="JSON to write"
@@ -150,7 +153,10 @@ def main() -> int:
 
 
 def check(folder: TileText, record: Record) -> tuple[dict, list[str]]:
-    """Compare a whole run with PyTorch and with the files: the results, and what is wrong."""
+    """Compares a whole run with PyTorch and with the files.
+
+    Returns the results (the keys of replay.json), and a line for each thing that is wrong.
+    """
     _, rows, columns = folder.activations.shape
     height, width = rows - 2, columns - 2
     truth = record.run.expected[0]
@@ -195,7 +201,11 @@ def check(folder: TileText, record: Record) -> tuple[dict, list[str]]:
 def _psum_comparison(
     file: TextFile, position: int, got: np.ndarray, truth: np.ndarray, columns: int
 ) -> Comparison:
-    """Of a file that starts with kernel position `position`, all psums, and the padded width."""
+    """Returns the comparison of a file of psums that starts with kernel position `position`.
+
+    `got` and `truth` are all psums, [9, padded pixels, 8]; `columns` is the width of the padded
+    map.
+    """
     pixels = got.shape[1]
     first = position * pixels
     rtl, pytorch = (
@@ -234,6 +244,6 @@ def result_table(result: dict) -> str:
 
 
 def _listed(names: list[str]) -> str:
-    """Names in a row, those of nine positions as one."""
+    """Returns the names in a row; those of the nine kernel positions become one name."""
     listed = (name.replace("kij0", "kij0..8") for name in names if not re.search("kij[1-8]", name))
     return ", ".join(listed)

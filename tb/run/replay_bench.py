@@ -1,6 +1,6 @@
-"""Tile text files on the array, every psum against PyTorch.
+"""Runs tile text files on the array, and compares every psum with PyTorch.
 
-Runs inside the simulator; `tb/run/replay.py` starts it.
+This bench runs inside the simulator; `tb/run/replay.py` starts it.
 """
 
 import json
@@ -16,7 +16,7 @@ from tb.run.replay import SETTINGS, ReplayJob, raster_run
 
 @cocotb.test()
 async def every_psum_matches_pytorch(dut):
-    """Each psum of each kernel position at each padded pixel."""
+    """Each psum of each kernel position is right at each padded pixel."""
     job = ReplayJob(**json.loads(os.environ[SETTINGS]))
     array = adapter_class(OWN)(dut)
     torch.set_num_threads(1)

@@ -1,9 +1,9 @@
-"""How the sweep of `make network` scales: one worker against two, and an estimate up to 1,000.
+"""Measures how the sweep of `make network` scales to two workers, and estimates it up to 1,000.
 
 python -m tb.run scaling           # table, build/results/scaling.json
 
 The estimate plays a sweep of all 10,000 test images with what was measured here: how long a shard
-takes, how long a worker needs to load the network, and what lies between two shards.
+takes, how long a worker needs to load the network, and how much time passes between two shards.
 """
 
 import heapq
@@ -35,19 +35,20 @@ LEAST_SPEEDUP = 1.8  # of two workers
 
 
 def nothing(inputs: np.ndarray) -> dict[str, np.ndarray]:
-    """In a worker: an empty shard."""
+    """Returns its input, as a shard without work; runs in a worker."""
     return {"nothing": inputs}
 
 
 def start_worker(checkpoint: str) -> None:
-    """In a worker: all that it does once."""
+    """Loads the network, which is all that a worker does once; runs in a worker."""
     load_network(checkpoint)
 
 
 def play(shards: int, workers: int, seconds: float, start: float, overhead: float) -> float:
-    """Seconds that a sweep takes: workers start at once, and get their shards from one scheduler.
+    """Returns the seconds that a sweep takes if all workers start at once and share one scheduler.
 
-    seconds: of a shard; start: of a worker; overhead: between two shards that the scheduler gives.
+    A shard takes `seconds`, a worker takes `start` to begin, and the scheduler takes `overhead`
+    from one shard that it gives to the next; all three are in seconds.
 
     >>> play(shards=4, workers=2, seconds=10, start=1, overhead=0)
     21
@@ -118,14 +119,14 @@ def main() -> int:
 
 
 def warm_up(client: Client, checkpoint: str) -> float:
-    """Let every worker load what it needs; seconds."""
+    """Lets every worker load what it needs, and returns the seconds that this takes."""
     began = time.monotonic()
     client.run(start_worker, checkpoint)
     return time.monotonic() - began
 
 
 def empty_shards(client: Client) -> float:
-    """Seconds that each of many shards without work takes."""
+    """Returns the seconds that each of many shards without work takes."""
     began = time.monotonic()
     with temporary_folder("scaling") as folder:
         inputs = np.arange(EMPTY_SHARDS)
@@ -135,7 +136,7 @@ def empty_shards(client: Client) -> float:
 
 
 def result_table(result: dict) -> str:
-    """Both tables."""
+    """Returns two tables: what was measured, and the estimate."""
     measured = [
         ["images", result["images"]],
         ["shards", result["shards"]],

@@ -1,8 +1,8 @@
-"""From a mismatch to its likely cause: what the psums would be under the usual suspects.
+"""Finds the likely cause of a mismatch: it computes the psums that each usual suspect would give.
 
 A suspect is a fault that people make (weights of the tile before, rows reversed, one cycle late, a
 sign dropped, bits cut off, …) in all PEs, one row, one column, or one PE. Each predicts every psum
-of a run. The one whose prediction is what came is the hint.
+of a run. The one whose prediction agrees with what came is the hint.
 """
 
 from collections.abc import Iterator
@@ -35,7 +35,7 @@ class Where(NamedTuple):
 
     @property
     def only_column(self) -> int | None:
-        """Returns the column in which it all is, None if in several."""
+        """Returns the column that holds all of this part, None if it reaches over several."""
         return None if self.eastward else self.column
 
     @property
@@ -95,14 +95,18 @@ class Suspect:
 
     @property
     def agreement(self) -> float:
-        """0 to 1: the harmonic mean of the two, or 0.9 of the first for what happens at times."""
+        """Returns how well the causes agree with what came, from 0 to 1.
+
+        That is the harmonic mean of recall and precision, or 0.9 of the recall if that is more and
+        the causes explain FEW psums at least: a fault may act at times only.
+        """
         both = 2 * self.recall * self.precision / (self.recall + self.precision)
         return max(both, 0.9 * self.recall) if self.explained >= FEW else both
 
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """Where a run first went wrong, and who is suspected."""
+    """Where a run first went wrong, and which causes are suspected."""
 
     index: int  # psum vector, in the order of the run
     column: int
@@ -115,13 +119,13 @@ class Diagnosis:
 
     @property
     def hint(self) -> Suspect | None:
-        """The likeliest cause, if it agrees well enough."""
+        """Returns the likeliest cause, None if no cause agrees well enough."""
         best = self.suspects[0] if self.suspects else None
         return best if best and best.agreement >= LEAST_AGREEMENT else None
 
 
 def diagnose(record: Record) -> Diagnosis | None:
-    """The first wrong psum of a run and its suspects; None if all that came is right."""
+    """Returns the first wrong psum of a run with its suspects, None if all that came is right."""
     cols = record.received.shape[1]
     count = len(record.received)
     expected = record.run.expected.reshape(-1, cols)[:count]
@@ -170,7 +174,7 @@ def diagnose(record: Record) -> Diagnosis | None:
 
 
 def _of_unknown(record: Record) -> str:
-    """Where X and Z are, and what that suggests."""
+    """Returns in words where X and Z are, and what that suggests; empty if there are none."""
     unknown = record.unknown
     if not unknown.any():
         return ""
@@ -198,7 +202,7 @@ def _of_unknown(record: Record) -> str:
 
 
 class _Evidence:
-    """What went in, as arrays over the psum vectors v of the window, rows r and columns c."""
+    """The inputs and psums of the window: arrays over psum vectors v, rows r and columns c."""
 
     def __init__(self, record: Record, window: slice, wrong: np.ndarray):
         tiles, expected = record.run.tiles, record.run.expected
@@ -236,7 +240,7 @@ class _Evidence:
         self.psum_later = _shifted(flat, -1)[window]
 
     def suspects(self) -> Iterator[tuple[Cause, np.ndarray]]:
-        """Causes and the psums [v, c] that would come; of similar ones the simplest first."""
+        """Yields each cause with the psums [v, c] that it gives, simple causes first."""
         for cause, psums in self._of_psums():
             yield cause.at(ALL_COLUMNS), psums
         products = list(self._of_products())
@@ -267,15 +271,15 @@ class _Evidence:
         yield from self._of_constant_weights()
 
     def _only(self, column: int, psums: np.ndarray) -> np.ndarray:
-        """`psums` in one column, the right ones elsewhere."""
+        """Returns psums [v, c]: those of `psums` in one column, the right ones elsewhere."""
         chosen = np.arange(self.psums.shape[1]) == column
         return np.where(chosen, psums, self.psums)
 
     def _passing(self, late: np.ndarray) -> np.ndarray:
-        """Weights [v, r, c] if the swap comes `late` [r, c] cycles late in our array.
+        """Returns the weights [v, r, c] in use if our array's swap is `late` [r, c] cycles late.
 
-        There the next tile's weights are under way already, the last column first, and pass
-        through the shadow registers of the columns before. So PE c takes one of those.
+        The next tile's weights are then under way already, the last column first, and pass through
+        the shadow registers of the columns before. So PE c takes one of those weights.
         """
         cols = late.shape[1]
         row, col = np.indices(late.shape)
@@ -285,7 +289,10 @@ class _Evidence:
         return np.where(self.pixel[:, None, None] < late, held, now)
 
     def _with_swap_late(self, late: int) -> np.ndarray:
-        """Products [v, r, c] if activations and swap come late: each with the weights it finds."""
+        """Returns the products [v, r, c] if activations and swap come `late` cycles late.
+
+        Each activation then meets the weights that are in use when it comes.
+        """
         weights = self._passing(np.full(self.weights.shape[1:], late))
         # Of the vectors before, in the tile before, the weights are those that this tile holds.
         acts = self.acts
@@ -294,7 +301,7 @@ class _Evidence:
         return acts[:, :, None] * weights
 
     def _of_constant_weights(self) -> Iterator[tuple[Cause, np.ndarray]]:
-        """The one set of weights that would give what came: a fit, so the last to be believed."""
+        """Yields the one set of weights that would give what came: a fit, so the last cause."""
         rows = self.weights.shape[1]
         weights = np.zeros(self.weights.shape[1:], np.int64)
         for column, known in enumerate(self.known.T):
@@ -310,7 +317,7 @@ class _Evidence:
             yield cause.at(Where(column=column)), self._only(column, psums)
 
     def _of_products(self) -> Iterator[tuple[Cause, np.ndarray]]:
-        """Faults in weights and activations: causes, products [v, r, c]."""
+        """Yields faults in weights and activations: each cause with its products [v, r, c]."""
         acts, weights = self.acts[:, :, None], self.weights
         act_width, weight_width = self.act_width, self.weight_width
         unsigned = (1 << weight_width) - 1
@@ -394,7 +401,7 @@ class _Evidence:
                 yield Cause("bit {} of weights stuck at {}", (bit, level)), with_weights(stuck)
 
     def _of_psums(self) -> Iterator[tuple[Cause, np.ndarray]]:
-        """Faults in psums: causes, psums [v, c]."""
+        """Yields faults in psums: each cause with its psums [v, c]."""
         psums = self.psums
         yield Cause("psums one cycle late"), self.psum_earlier
         yield Cause("psums one cycle early"), self.psum_later
@@ -422,7 +429,10 @@ class _Evidence:
                 yield Cause("bit {} of psums stuck at {}", (bit, level)), stuck
 
     def _mixed_columns(self) -> tuple[Cause, np.ndarray]:
-        """Each column with the weights, of those that the tile has, that agree best with it."""
+        """Returns the cause that columns have each other's weights, and the best fit per column.
+
+        The fit is the index [c] of the column whose psums agree best with what came.
+        """
         # [v, column of weights, column that came]
         same = (self.psums[:, :, None] == self.got[:, None, :]) & self.known[:, None, :]
         best = same.sum(0).argmax(0)
@@ -431,7 +441,7 @@ class _Evidence:
         return Cause(kind, tuple(best.tolist())), best
 
     def _of_partial_sums(self) -> Iterator[tuple[Cause, np.ndarray]]:
-        """The sum cut off on its way south, below one row."""
+        """Yields faults that lose or cut off the psum on its way south, below one row."""
         sums = self.products.cumsum(1)
         for row in range(sums.shape[1] - 1):
             partial = sums[:, row]
@@ -444,7 +454,7 @@ class _Evidence:
                 yield Cause(f"{cut}, unsigned", (row, kept)), rest + unsigned
 
     def _of_order(self) -> Iterator[tuple[Cause, np.ndarray]]:
-        """Whole vectors lost or repeated: later ones come in their neighbour's place."""
+        """Yields the loss and the repetition of a psum vector, which displace all later vectors."""
         differ = self.first_wrong
         position = np.arange(len(self.psums))[:, None]
         yield (
@@ -458,7 +468,7 @@ class _Evidence:
 
 
 def _shifted(values: np.ndarray, by: int) -> np.ndarray:
-    """values[v − by], zeros where there is none."""
+    """Returns the values shifted by `by` vectors: values[v − by], and zeros where there is none."""
     moved = np.roll(values, by, 0)
     if by > 0:
         moved[:by] = 0
@@ -468,11 +478,11 @@ def _shifted(values: np.ndarray, by: int) -> np.ndarray:
 
 
 def _stuck(values: np.ndarray, bit: int, level: int) -> np.ndarray:
-    """With one bit always 0 or 1."""
+    """Returns the values with one bit set to `level`, 0 or 1."""
     return (values & ~(1 << bit)) | level << bit
 
 
 def _wrapped(values: np.ndarray, bits: int) -> np.ndarray:
-    """The lowest `bits` bits, as two's complement."""
+    """Returns the lowest `bits` bits of the values, as two's complement."""
     half = 1 << bits - 1
     return ((values + half) & (1 << bits) - 1) - half

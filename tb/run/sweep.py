@@ -1,8 +1,8 @@
-"""Splits large simulations into shards, spreads them with Dask, and keeps what each gave.
+"""Splits large simulations into shards, spreads them with Dask, and keeps each shard's result.
 
 A shard's result is kept under the hash of all that it follows from: checkpoint, images, layers,
-RTL, bench, simulator and its version. So what is there need not be run again, in whatever order or
-on whatever machine it came about, and nothing stale is ever used.
+RTL, bench, simulator and its version. So a shard whose result is kept need not run again, whatever
+machine the result came from, and no stale result is ever used.
 """
 
 import argparse
@@ -50,14 +50,14 @@ QUIET = {
 
 @dataclass(frozen=True)
 class Shard:
-    """A part of a sweep: `work(**arguments)` gives arrays, which `identity` decides."""
+    """A part of a sweep: `work(**arguments)` gives arrays that depend on `identity` alone."""
 
     identity: dict[str, Any]  # JSON
     arguments: dict[str, Any] = field(repr=False)
 
 
 def software_identity(checkpoint: str, code: str) -> dict[str, str]:
-    """Returns what a result in software follows from, beside its inputs.
+    """Returns what a result in software follows from, apart from its inputs.
 
     `code` is `tb.sim.store.code` of the module that does the work and of PROGRAM, found when the
     command started.
@@ -71,14 +71,14 @@ def software_identity(checkpoint: str, code: str) -> dict[str, str]:
 
 
 def hardware_identity(simulator: str, rtl: Path) -> dict[str, str]:
-    """Returns what a result in simulation follows from besides."""
+    """Returns what a result in simulation follows from besides software: RTL and simulator."""
     return {"rtl": rtl_digest(rtl), "simulator": simulator_version(simulator)}
 
 
 def check_identity(shard: Shard, module: str) -> None:
-    """In a worker: InputError unless its files are those that the command had.
+    """Raises InputError unless the worker has the files that the command had; runs in a worker.
 
-    `module` is the name of the one that does the work.
+    `module` is the name of the module that does the work.
     """
     arguments, found = shard.arguments, {}
     if "code" in shard.identity:
@@ -96,7 +96,7 @@ def check_identity(shard: Shard, module: str) -> None:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Options that all sweeps share."""
+    """Adds the options that all sweeps share."""
     parser.add_argument("--sim", default="verilator", help="verilator or icarus")
     parser.add_argument("--model", default=str(SHIPPED), help="checkpoint")
     parser.add_argument("--data", help="folder of cifar-10-batches-py; default $CIFAR10_ROOT")
@@ -107,12 +107,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def seconds_or_kept(seconds: float | None, kept: int) -> str:
-    """For a table: how long a sweep took, unless some of it was kept from before."""
+    """Returns, for a table, a sweep's seconds, or the number of shards kept from before."""
     return f"{kept} shards kept from before" if seconds is None else f"{seconds:.1f}"
 
 
 def check_arguments(arguments: argparse.Namespace) -> None:
-    """InputError for the first that will not do."""
+    """Raises InputError for the first option that will not do."""
     check_simulator(arguments.sim, tested=True)
     check_sources(arguments.rtl)
     if arguments.workers < 1:
@@ -121,7 +121,7 @@ def check_arguments(arguments: argparse.Namespace) -> None:
 
 @contextmanager
 def cluster(scheduler: str | None, workers: int) -> Iterator[Client]:
-    """A Dask client: of `scheduler` ("tcp://…"), or of a local cluster of `workers` processes."""
+    """Yields a Dask client of `scheduler` ("tcp://…"), or of `workers` local processes."""
     given = os.environ.get("PYTHONPATH")
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(ROOT), given)))  # for the workers
     for name in ("distributed", "distributed.client"):  # what it has to say comes as an exception
@@ -149,7 +149,7 @@ def cluster(scheduler: str | None, workers: int) -> Iterator[Client]:
 
 
 class PeakMemory:
-    """Samples, while open, what this process and all that it started occupy; `mib` is the most.
+    """Samples, while open, the memory of this process and all that it started; `mib` is the peak.
 
     Shared pages count once (PSS). Workers of another machine's scheduler are not seen.
     """
@@ -188,10 +188,10 @@ def spread(
     fresh: bool = False,
     store: Store = STORE,
 ) -> Iterator[tuple[int, dict[str, np.ndarray], bool]]:
-    """`work(part, **arguments)` for all parts of `inputs`, of `size` each, as their results come.
+    """Runs `work(part, **arguments)` for all parts of `inputs`, `size` each; yields the results.
 
-    Yields where the part begins, its result, and whether that was kept from before. What decides
-    the result is `fixed`, the part, where it begins, and the name of `work`.
+    Each part comes as its first index in `inputs`, its result, and whether the result was kept from
+    before. The result is kept under `fixed`, the part, its first index, and the name of `work`.
     """
 
     def shards() -> Iterator[Shard]:
@@ -213,16 +213,16 @@ def run(
     fresh: bool = False,
     store: Store = STORE,
 ) -> Iterator[tuple[Shard, dict[str, np.ndarray], bool]]:
-    """Each shard with its result, in the order in which they come, and whether it was kept before.
+    """Runs shards; yields each one as it ends, its result, and whether that was kept before.
 
-    `shards` may be a generator: few more are taken than there are workers. `fresh` runs all.
-    Raises what `work` raises; InputError if the scheduler is lost.
+    `shards` may be a generator: few more are taken than there are workers. With `fresh` all shards
+    run. Raises what `work` raises; InputError if the scheduler is lost.
     """
     pending = as_completed(loop=client.loop)
     shards, known = iter(shards), {}
 
     def fill() -> Iterator[tuple[Shard, dict, bool]]:
-        """Give the workers that there are now enough to do; yield what is kept already."""
+        """Gives the present workers enough to do; yields the shards whose results are kept."""
         enough = max(2 * sum(client.nthreads().values()), LEAST_GIVEN)
         while len(known) < enough and (shard := next(shards, None)) is not None:
             if not fresh and (kept := store.load_arrays(shard.identity)) is not None:
@@ -254,7 +254,10 @@ def run(
 
 
 def _wait_for(shard: Shard, store: Store) -> dict[str, np.ndarray]:
-    """A result that a worker has just kept; a network's file system may need a moment."""
+    """Returns a result that a worker has just kept, once the file system shows it.
+
+    A network's file system may need a moment. Raises InputError if the result does not appear.
+    """
     for _ in range(60):
         if (result := store.load_arrays(shard.identity)) is not None:
             return result
@@ -268,7 +271,7 @@ def _wait_for(shard: Shard, store: Store) -> dict[str, np.ndarray]:
 def _run(
     work: Callable[..., dict[str, np.ndarray]], shard: Shard, store: Store, fresh: bool
 ) -> None:
-    """In a worker: work, and keep the result."""
+    """Does the work of a shard, and keeps the result; runs in a worker."""
     if not fresh and store.load_arrays(shard.identity) is not None:
         return
     try:

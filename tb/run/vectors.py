@@ -22,10 +22,12 @@ from pymodel.support.errors import InputError
 def main() -> int:
     parser = CommandParser("tb.run vectors", __doc__)
     parser.add_argument("--out", default="", help="folder to write to")
-    parser.add_argument("--layer", default=DEFAULT_LAYER, help="a quantised convolution, 8 to 8")
+    parser.add_argument("--layer", default=DEFAULT_LAYER, help="a convolution from 8 to 8 channels")
     parser.add_argument("--model", default=str(SHIPPED), help="checkpoint")
-    parser.add_argument("--image", default="0", help="which of the shipped images, from 0")
-    parser.add_argument("--no-header", action="store_true", help="data alone in the files")
+    parser.add_argument("--image", default="0", help="number of the shipped image, from 0")
+    parser.add_argument(
+        "--no-header", action="store_true", help="leave out the files' header lines"
+    )
     arguments = parser.parse_args()
 
     if not arguments.out:
@@ -54,9 +56,10 @@ def main() -> int:
 
 
 def write_layer(layer: LayerData, folder: Path, header: bool = True) -> list[str]:
-    """Write the layer's first image, or nothing; the files' names. psums and outputs by PyTorch.
+    """Writes the layer on its first image into `folder`; returns the names of the files.
 
-    Raises InputError for a layer that the format cannot hold.
+    PyTorch computes the psums and outputs. Raises InputError, with nothing written, for a layer
+    that the format cannot hold.
     """
     codes, weights = layer.activation_codes[0], layer.weight_codes
     shape, fitting = tuple(weights.shape), (LANES, LANES, 3, 3)

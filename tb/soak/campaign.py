@@ -1,10 +1,10 @@
-"""Faults around the bench: what is lost, half-written, or passes unearned when things go wrong.
+"""Tries faults around the bench, and counts what is lost, half-written or passes unearned.
 
 python -m tb.soak                                  # all faults; build/results/soak.json
-python -m tb.soak --only "killed" --only "stale"   # those whose names hold a word
+python -m tb.soak --only "killed" --only "stale"   # faults whose names hold a word
 COCOTB_RANDOM_SEED=7 python -m tb.soak             # other times, places and sizes
 
-Each try harms a copy of the checkout in a temporary folder, and then looks at what is left there.
+Each try harms a copy of the checkout in a temporary folder, and then looks at what is left in it.
 """
 
 import os
@@ -45,7 +45,7 @@ class Tally:
     harms: list[HarmError] = field(default_factory=list)
 
     def add(self, end: str | HarmError) -> None:
-        """Counts a try, or one that this machine does not allow."""
+        """Counts how a try ended, or that this machine does not allow it."""
         if isinstance(end, HarmError):
             self.harms.append(end)
         else:
@@ -68,7 +68,7 @@ class Tally:
 
 
 def soak(seed: str, names: Collection[str]) -> list[Tally]:
-    """Tries the faults of these names."""
+    """Tries the faults of these names; returns how their tries ended."""
     tries = [(kind, n) for kind in FAULTS if kind.name in names for n in range(kind.tries)]
     damaged = DAMAGED if CHECKPOINTS in names else 0
     tallies = {kind.name: Tally(kind.name) for kind, _ in tries}
@@ -147,7 +147,10 @@ def try_checkpoints(number: int, seed: str, folder: Path, count: Count) -> None:
 def main() -> int:
     parser = CommandParser("tb.soak", __doc__)
     parser.add_argument(
-        "--only", action="append", default=[], help="faults whose names hold this; repeatable"
+        "--only",
+        action="append",
+        default=[],
+        help="try only faults whose names hold this word; repeatable",
     )
     parser.add_argument("--results", type=Path, default=RESULTS / "soak.json", help="JSON file")
     arguments = parser.parse_args()
@@ -175,14 +178,16 @@ def main() -> int:
 
 
 def chosen(words: Sequence[str]) -> set[str]:
-    """Returns the names of the faults that hold one of `words`, of all without words.
+    """Returns the names of the faults that hold one of `words`, or all names if there are no words.
 
     Raises InputError for a word that no name holds.
     """
     names = [*(kind.name for kind in FAULTS), CHECKPOINTS]
     for word in words:
         if not any(word in name for name in names):
-            raise InputError(f"--only: no fault holds '{word}', expected of {', '.join(names)}")
+            raise InputError(
+                f"--only: no fault holds '{word}', expected a word of {', '.join(names)}"
+            )
     return {name for name in names if not words or any(word in name for word in words)}
 
 

@@ -1,4 +1,4 @@
-"""A copy of the checkout that may be harmed: runs its commands, and checks what they leave."""
+"""Runs commands in a copy of the checkout that may be harmed, and checks what they leave."""
 
 import contextlib
 import json
@@ -63,7 +63,7 @@ class Ended:
 
 
 class Checkout:
-    """A checkout in `folder`, whose commands are run and whose build folder is looked at."""
+    """A checkout in `folder`: it runs commands, and its build folder is checked afterwards."""
 
     def __init__(self, folder: Path):
         self.folder = folder
@@ -107,7 +107,7 @@ class Checkout:
         return process
 
     def end(self, process: subprocess.Popen) -> Ended:
-        """Waits for a command; HarmError if it hangs, or if processes of it outlive it."""
+        """Waits for a command; raises HarmError if it hangs or one of its processes outlives it."""
         try:
             output, _ = process.communicate(timeout=PATIENCE)
         except subprocess.TimeoutExpired:
@@ -128,14 +128,14 @@ class Checkout:
         return self.end(self.start("make", "--no-print-directory", *arguments, **variables))
 
     def good_run(self, images: int = 1) -> None:
-        """Runs the main job, which must pass with its own figures; HarmError if it does not."""
+        """Runs the main job; raises HarmError unless it passes with its own figures."""
         began, built = time.monotonic(), self.built()
         ended = self.make(f"IMAGES={images}")
         self.seconds[built] = time.monotonic() - began
         self.check_earned(ended, images)
 
     def check_earned(self, ended: Ended, images: int = 1) -> None:
-        """HarmError unless a run passed and the results that are there are those of `images`."""
+        """Raises HarmError unless a run passed and left results of `images` images."""
         if ended.code:
             raise HarmError("lost", f"a good run ends with {ended.code}: {ended.output[-700:]}")
         figures = self.figures()
@@ -149,7 +149,7 @@ class Checkout:
             )
 
     def figures(self) -> dict | None:
-        """Returns FIGURES of the last run, None if there is none; HarmError if they are damaged."""
+        """Returns FIGURES of the last run, None without one; HarmError if they are damaged."""
         path = self.results / "layer.json"
         if not path.exists():
             return None
@@ -160,7 +160,7 @@ class Checkout:
             raise HarmError("half-written", f"build/results/layer.json: {error!r}") from None
 
     def check_whole(self) -> None:
-        """HarmError unless each file that a run leaves for its user is whole."""
+        """Raises HarmError unless each file that a run leaves for its user is whole."""
         self.figures()
         for path in (*self.results.glob("*"), *(self.build / "waves").glob("*")):
             if path.name.startswith("."):
@@ -172,16 +172,16 @@ class Checkout:
                 raise HarmError("half-written", f"{where}: {error!r}") from None
 
     def check_no_leftovers(self) -> None:
-        """HarmError if a temporary file or folder is left."""
+        """Raises HarmError if a temporary file or folder is left."""
         if left := [path for path in self.build.rglob(".*") if ".tmp" in path.name]:
             raise HarmError("lost", f"left behind: {left[0].relative_to(self.folder)}")
 
     def built(self) -> bool:
-        """Whether the next run has nothing to compile."""
+        """Returns whether the next run has nothing to compile."""
         return (self.build / "kept" / "sim").exists()
 
     def forget_builds(self) -> None:
-        """Lets the next run compile."""
+        """Removes what was compiled, so that the next run compiles again."""
         shutil.rmtree(self.build / "kept" / "sim", ignore_errors=True)
 
 
@@ -238,7 +238,7 @@ def kill(process: subprocess.Popen, part: str, number: signal.Signals) -> None:
 
 
 def kill_all() -> None:
-    """Kills what is left of all commands that were started in any checkout."""
+    """Kills the rest of all commands that were started in any checkout."""
     for process in _started:
         for one in still_there(process.pid, 0):
             one.kill()

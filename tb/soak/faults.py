@@ -1,7 +1,7 @@
-"""The kinds of faults: each harms a copy of the checkout, and says how that ended.
+"""Provokes faults of each kind in a copy of the checkout, and says how each try ended.
 
-A function that provokes a fault takes the copy, what random numbers come from, and which of the
-tries of its kind it is. It returns in a few words how that ended, or raises HarmError.
+A function that provokes a fault takes the copy, a source of random numbers, and the number of the
+try among those of its kind. It returns in a few words how the try ended, or raises HarmError.
 """
 
 import contextlib
@@ -29,7 +29,7 @@ SKIPPED = "not tried"  # how a try ends that this machine does not allow
 
 
 def two_at_once(checkout: Checkout, rng: Random, number: int) -> str:
-    """Two runs, of 1 and of 2 images, in some of the tries with nothing compiled."""
+    """Starts runs of 1 and of 2 images at once, in some of the tries with nothing compiled."""
     if rng.random() < 0.5:
         checkout.forget_builds()
     waves = f"WAVES={rng.randrange(2)}"
@@ -42,7 +42,7 @@ def two_at_once(checkout: Checkout, rng: Random, number: int) -> str:
 
 
 def check_both(checkout: Checkout, ends: list[Ended]) -> None:
-    """HarmError unless each run said its own figures, and the results are whole and of one."""
+    """Raises HarmError unless each run told its own figures, and whole results of one are there."""
     for images, ended in enumerate(ends, 1):
         if ended.code:
             raise HarmError("lost", f"the run of {images} images: {ended.output[-700:]}")
@@ -56,7 +56,7 @@ def check_both(checkout: Checkout, ends: list[Ended]) -> None:
 
 
 def killed(checkout: Checkout, rng: Random, number: int) -> str:
-    """A run is killed at any time, all of it or a part."""
+    """Kills a run at a random time, all of it or one of its programs."""
     if rng.random() < 0.5:
         checkout.forget_builds()
     before = checkout.figures()
@@ -92,7 +92,7 @@ def check_after_kill(checkout: Checkout, before: dict | None) -> None:
 
 
 def write_fails(checkout: Checkout, rng: Random, number: int) -> str:
-    """Files may not be larger than so much, or the disk is full after so much."""
+    """Lets a run write no large files, or gives it a disk that is soon full."""
     if not checkout.figures():
         checkout.good_run()
     before = (checkout.results / "layer.json").read_bytes()
@@ -172,7 +172,7 @@ WRITERS = (
 
 
 def read_only(checkout: Checkout, rng: Random, number: int) -> str:
-    """No right to write: mounted read-only for root, by its permissions for others."""
+    """Takes the right to write away: by a read-only mount for root, by permissions for others."""
     command = shlex.split(WRITERS[number % len(WRITERS)])
     if rng.random() < 0.5:
         shutil.rmtree(checkout.build, ignore_errors=True)
@@ -198,7 +198,7 @@ def without_permissions(checkout: Checkout, command: list[str]) -> Ended:
 
 
 def check_refused_to_write(ended: Ended) -> None:
-    """HarmError unless a command failed with one line that says that it may not write."""
+    """Raises HarmError unless a command failed with one line that says that it may not write."""
     line = ended.refused()
     if not re.search("Read-only file system|Permission denied|cannot be written", line):
         raise HarmError("unclear", line)
@@ -230,7 +230,7 @@ EDITS = (
 
 
 def stale_build(checkout: Checkout, rng: Random, number: int) -> str:
-    """A file that was built and run is edited, also within its time stamp, and put right again."""
+    """Edits a file that was built and run, also within its time stamp, and puts it right again."""
     element = (checkout.folder / "rtl" / "load_first_pe.v").read_text()
     including = element.replace(SUM, '\n`include "sum.inc"\n')
     if including == element:
@@ -295,7 +295,7 @@ FAKES = (
 
 
 def fake_simulator(checkout: Checkout, rng: Random, number: int) -> str:
-    """A compiler or a simulator crashes, hangs, does nothing, or writes half of its results."""
+    """Lets a compiler or simulator crash, hang, do nothing, or write half of its results."""
     fake = FAKES[number % len(FAKES)]
     if fake.program == "iverilog":
         checkout.forget_builds()
@@ -327,7 +327,7 @@ def put_in_place(checkout: Checkout, program: str, script: Path) -> dict[str, st
 
 
 def damaged_checkpoint(path: Path, rng: Random, whole: bytes) -> str:
-    """A checkpoint has one to ten bytes flipped, or its end elsewhere; it must be refused."""
+    """Flips one to ten bytes of a checkpoint, or moves its end; the checkpoint must be refused."""
     how = rng.choice(["flipped", "flipped in the header", "cut short", "too long"])
     data = bytearray(whole)
     if how == "cut short":

@@ -1,10 +1,10 @@
-"""Runs all long checks, and keeps what passed for as long as nothing changes that it follows from.
+"""Runs all long checks, and keeps a pass until something changes on which it depends.
 
 python -m tb.verify                        # all parts; build/results/verify.json
 python -m tb.verify --only formal soak     # these parts
 python -m tb.verify --fresh                # also the parts that passed before
 
-Each part is a command that can be run alone, and most keep their own results besides: an
+Each part is a command that can be run alone. Most parts also keep their own results, so that an
 interrupted run goes on where it was.
 """
 
@@ -67,7 +67,9 @@ class Ended:
 def main() -> int:
     parser = CommandParser("tb.verify", __doc__)
     names = [part.name for part in PARTS]
-    parser.add_argument("--only", nargs="+", metavar="PART", help=f"of {', '.join(names)}")
+    parser.add_argument(
+        "--only", nargs="+", metavar="PART", help=f"run only some of {', '.join(names)}"
+    )
     parser.add_argument("--fresh", action="store_true", help="run again what passed before")
     parser.add_argument("--results", type=Path, default=RESULTS / "verify.json", help="JSON file")
     arguments = parser.parse_args()
@@ -80,7 +82,7 @@ def main() -> int:
 
 
 def run_all(parts: list[Part], fresh: bool) -> list[Ended]:
-    """Run each part, or take it from before if nothing has changed since it passed."""
+    """Runs each part, or takes the pass from before if nothing has changed since."""
     ended = []
     for number, part in enumerate(parts, 1):
         about = identity(part)
@@ -115,7 +117,7 @@ def identity(part: Part) -> dict:
 
 
 def run(part: Part) -> Ended:
-    """Run a part in the project's root; what it prints goes to the terminal, line by line."""
+    """Runs a part in the project's root, and passes each line that it prints to the terminal."""
     began, last = time.monotonic(), ""
     process = subprocess.Popen(
         part.command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
@@ -133,7 +135,7 @@ def run(part: Part) -> Ended:
 
 
 def report(ended: list[Ended], path: Path) -> int:
-    """Print the table and write the results; returns the worst of the exit codes."""
+    """Prints the table and writes the results; returns the worst of the exit codes."""
     rows = [
         [one.part, "passed" if one.code == 0 else "FAILED", time_words(one), one.said[:100]]
         for one in ended
@@ -153,6 +155,6 @@ def report(ended: list[Ended], path: Path) -> int:
 
 
 def time_words(one: Ended) -> str:
-    """Returns how long a part took, and whether that was in a run before."""
+    """Returns in words how long a part took, and whether that was in an earlier run."""
     minutes, seconds = divmod(round(one.seconds), 60)
     return f"{minutes}:{seconds:02d}{', before' if one.kept else ''}"

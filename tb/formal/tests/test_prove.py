@@ -1,4 +1,4 @@
-"""The proofs: a part of them that is quick, what they must not let pass, and that none is empty."""
+"""The quick proofs hold, faults do not pass, and no proof is empty."""
 
 import os
 import re
@@ -18,7 +18,7 @@ MODULES = sorted({proof.module for proof in PROOFS})
 
 @pytest.fixture
 def kept_apart(monkeypatch, tmp_path):
-    """Results of a test go elsewhere, and nothing is known from before."""
+    """Puts a test's results elsewhere, with nothing kept from before."""
     folder = prove.BUILD / f"test-{os.getpid()}"  # inside the root, where Yosys sees it
     monkeypatch.setattr(prove, "BUILD", folder)
     monkeypatch.setattr(prove, "STORE", Store("formal", folder))
@@ -27,14 +27,14 @@ def kept_apart(monkeypatch, tmp_path):
 
 
 def test_quick_proofs_hold_and_their_mutants_do_not(command):
-    """The PE in every row, a delay, the FIFO; each of their mutants is refuted."""
+    """The PE in every row, a delay and the FIFO are proven; each of their mutants is refuted."""
     code, out, _ = command(main, "pe", "delay", "output_fifo")
     assert code == 0, out
     assert "12 of 12 properties proven, 12 of them unbounded; 7 covers, 18 mutants" in out
 
 
 def test_a_fault_in_the_rtl_fails(command, tmp_path, kept_apart):
-    """One that no mutant knows, and the property that it breaks is named."""
+    """A fault that is no proof mutant fails, and the property that it breaks is named."""
     rtl = faulty_rtl(tmp_path, "skew.v", ("] = data_i[lane", "] = ~data_i[lane"))
     code, out, _ = command(main, "skew", "--rtl", rtl, "--workers", 2)
     assert code == 1
@@ -43,7 +43,7 @@ def test_a_fault_in_the_rtl_fails(command, tmp_path, kept_apart):
 
 @pytest.mark.parametrize("module", MODULES)
 def test_every_property_has_a_meaning_and_a_mutant(module):
-    """And every proof that is about some of a module's asserts leaves none out."""
+    """Every property has a comment and a mutant, and the proofs of a module cover every assert."""
     found = statements(module)
     labels = [statement.label for statement in found]
     assert len(set(labels)) == len(labels)
@@ -74,7 +74,7 @@ def test_only_files_with_proofs_are_there():
 
 
 def test_what_the_solver_says_is_read():
-    """Names that failed or were reached; no verdict is an error."""
+    """The names that failed or were reached are read; a log without a verdict is an error."""
     log = "engine_0: ##  Assert failed in core.fifo: in_order\nDONE (FAIL, rc=2)\n"
     assert read_outcome(log) == Outcome("FAIL", frozenset({"in_order"}))
     log = "##  Reached cover statement in step 3 at pe: lowest\nDONE (PASS, rc=0)\n"
@@ -94,7 +94,7 @@ def test_a_property_counts_once_and_only_if_all_its_proofs_hold():
 
 
 def test_a_mutant_that_nothing_refutes_or_a_cover_out_of_reach_fails(monkeypatch, capsys):
-    """Whatever else holds."""
+    """One mutant that nothing refutes, or one cover out of reach, fails the report."""
     (proof,) = (proof for proof in PROOFS if proof.module == "pe")
     passed = {
         task: Outcome("FAIL" if task.mutant else "PASS", frozenset(task.labels))
@@ -115,7 +115,7 @@ def test_a_property_without_meaning_is_refused(monkeypatch, tmp_path):
 
 
 def test_bad_input_is_one_line(refused, tmp_path):
-    """Another module, no workers, a folder without sources or without the module."""
+    """An unknown module, no workers, or a folder without the sources gets one line."""
     refused(main, "no_such", words=["no proof of module 'no_such'", "output_fifo"])
     refused(main, "--workers", 0, words=["--workers is 0", "expected 1 or more"])
     refused(main, "pe", "--rtl", tmp_path, words=["no Verilog sources"])

@@ -1,4 +1,4 @@
-"""The benches find every named fault and what Yosys draws; and mutation testing can tell."""
+"""The benches find every named fault and the drawn mutants; mutation testing can tell."""
 
 import json
 import os
@@ -40,7 +40,7 @@ FEW = shares(20)
 
 @pytest.mark.parametrize("fault", first_few(FAULTS, 2, lambda f: f"{f.module}: {f.name}"))
 def test_named_fault(fault):
-    """The bench of the fault's own module fails."""
+    """The bench of the named fault's own module fails."""
     verdict = try_fault(fault, Verdicts(fresh=True))
     assert verdict.state == "killed", verdict
 
@@ -61,7 +61,7 @@ def test_drawn_mutant(target):
 
 
 def test_every_module_is_mutated():
-    """Also one that is added later."""
+    """Every module is mutated, also one that is added later."""
     assert {target.module for target in TARGETS} == {path.stem for path in check_sources(RTL)}
     assert sum(shares(500).values()) == 500
     assert min(shares(500).values()) >= 1
@@ -70,7 +70,7 @@ def test_every_module_is_mutated():
 
 @pytest.mark.verify
 def test_where_a_mutant_is():
-    """The line of the source is the one that declares the register, or connects the port."""
+    """The line that a mutant names declares the register, or connects the port."""
     target = next(target for target in TARGETS if target.module == "sequencer")
     source = (RTL / "sequencer.v").read_text()
     names = 0
@@ -99,7 +99,7 @@ def test_what_a_bench_finds_is_not_equivalent():
 
 
 def test_an_equivalent_mutant():
-    """The multiplier's operand has zeros above the activation's bits: stuck at 0 they stay so."""
+    """A bit of the multiplier's operand above the activation is 0, so stuck at 0 is equivalent."""
     target = next(target for target in TARGETS if target.module == "pe")
     (cell, *_) = (
         found[0]
@@ -114,9 +114,9 @@ def test_an_equivalent_mutant():
 
 @pytest.mark.verify
 def test_equivalent_over_two_cycles():
-    """It does not matter what comes after tap 6 where tap 3 is left out.
+    """What comes after tap 6 does not matter where tap 3 is left out: two cycles show that.
 
-    Such a layer has no tap 6; the one before it may, but then there is a restart.
+    Such a layer has no tap 6; the layer before it may have one, but then there is a restart.
     """
     target = next(target for target in TARGETS if target.module == "sequencer")
     (tap, *_) = sorted(
@@ -130,9 +130,9 @@ def test_equivalent_over_two_cycles():
 
 @pytest.mark.verify
 def test_several_selected():
-    """Where a mutant selects two registers at once, the proof has the one that the simulator has.
+    """Where a mutant selects two registers at once, proof and simulator take the same one.
 
-    Word 11 (STALLS) goes before word 10 (CYCLES): if CYCLES hears on 11 too, nothing changes.
+    Word 11 (STALLS) goes before word 10 (CYCLES): if CYCLES answers to 11 too, nothing changes.
     """
     target = next(target for target in TARGETS if target.module == "registers")
     cells = re.findall(
@@ -148,7 +148,7 @@ def test_several_selected():
 
 
 def test_a_fault_that_changes_nothing_survives():
-    """And one that does not compile is broken, neither killed nor survived."""
+    """A fault that changes nothing survives, and one that does not compile is broken."""
     store = Verdicts(fresh=True)
     harmless = Fault("none", "delay", "assign data_o = taps", "assign data_o = 0 | taps")
     assert try_fault(harmless, store).state == "survived"
@@ -157,7 +157,7 @@ def test_a_fault_that_changes_nothing_survives():
 
 
 def test_verdicts_are_kept(monkeypatch):
-    """A second run asks no bench; another source, bench or fault does."""
+    """A second run starts no bench, unless the source, the bench or the fault is another one."""
     fault = Fault("none", "delay", "assign data_o = taps", "assign data_o = ~taps")
     first = try_fault(fault, Verdicts(fresh=True))
     monkeypatch.setattr(campaign, "try_mutant", lambda *_, **__: Verdict("survived", "", 0.0))
@@ -169,7 +169,7 @@ def test_verdicts_are_kept(monkeypatch):
 
 
 def test_what_changed_meanwhile_is_not_kept(tmp_path, monkeypatch):
-    """A bench that was edited while the mutants ran: no verdict on either."""
+    """If a bench is edited while the mutants run, no verdict is kept."""
     bench = tmp_path / "bench.py"
     bench.write_text("")
     store = Verdicts(fresh=True)
@@ -190,7 +190,7 @@ def test_a_bench_that_fails_without_a_fault_kills_nothing(monkeypatch):
 
 
 def test_a_test_filter_leaves_out_nothing(monkeypatch):
-    """What it leaves out would fail without a fault, or find none."""
+    """A filter in the environment leaves out no test of a bench."""
     monkeypatch.setenv("COCOTB_TEST_FILTER", "no_such_test")
     fault = Fault("none", "delay", "assign data_o = taps", "assign data_o = ~taps")
     verdict = try_fault(fault, Verdicts(fresh=True))
@@ -208,7 +208,7 @@ def test_a_test_filter_leaves_out_nothing(monkeypatch):
     ids=["nothing", "crash", "hang"],
 )
 def test_a_simulator_that_fails_kills_nothing(program, outcome):
-    """A mutant cannot crash it; it may make it hang, which is tried twice."""
+    """A simulator that crashes or gives no results is an error; one that hangs twice is a kill."""
     simulation = Simulation([["sh", "-c", program]], dict(os.environ))
     if outcome == "killed":
         verdict = try_mutant(simulation, TARGETS[1].benches[0], "1", limit=0.2)
@@ -220,7 +220,7 @@ def test_a_simulator_that_fails_kills_nothing(program, outcome):
 
 
 def test_equivalents_are_kept_by_their_change(monkeypatch):
-    """Other draws number the same mutants otherwise."""
+    """Equivalent mutants are known by their change, since other draws number them otherwise."""
     target = TARGETS[1]
     monkeypatch.setattr(campaign, "equivalent", lambda _, mutants: {mutants[0].number})
     first, second = (
@@ -236,7 +236,7 @@ def test_equivalents_are_kept_by_their_change(monkeypatch):
 
 
 def test_report(capsys, monkeypatch, tmp_path):
-    """Counts, keys, and a survivor named with its place; it fails the command."""
+    """The report has its counts and keys, and names a survivor's place; a survivor is a failure."""
     monkeypatch.setattr(campaign, "RESULTS", tmp_path)
     store = Verdicts(fresh=False)
     results = [

@@ -1,4 +1,4 @@
-"""The miter: which differences in a register's bit matter over two cycles, and which do not."""
+"""The miter tells which differences in a register's bit matter over two cycles."""
 
 import json
 
@@ -24,7 +24,7 @@ endmodule
 
 @pytest.fixture(scope="module")
 def netlists():
-    """`gold`, and others that store or see another bit; and a folder for what is asked."""
+    """Returns `gold` and netlists that store or see another bit, and a folder for the questions."""
     others = {
         "gold": ("a", "bit && valid"),
         "masked": ("1'b1", "bit && valid"),

@@ -20,7 +20,7 @@ CHANGES += [
 
 
 def laid_out_otherwise(text: str) -> str:
-    """Returns Verilog that means the same: other indents, alignment, spaces and line breaks."""
+    """Returns the same Verilog with other indents, alignment, spaces and line breaks."""
     text = re.sub(r" +(<=|=) ", r" \1   ", text)
     text = re.sub(r" *([()\[\]{};]) *", r" \1 ", text)
     text = re.sub(r"(?<!//) (&&|\|\||\?) ", r"\n\1 ", re.sub(r"//.*", "", text))
@@ -31,7 +31,7 @@ def laid_out_otherwise(text: str) -> str:
     ("module", "old", "new"), [change[1:] for change in CHANGES], ids=[name for name, *_ in CHANGES]
 )
 def test_a_fault_survives_another_layout(module, old, new):
-    """The faulty source is the same token by token; a second such place is refused."""
+    """In another layout the faulty source is the same token by token; a second place is refused."""
     source = (RTL / f"{module}.v").read_text()
     faulty = replace_once(source, old, new, module)
     other = replace_once(laid_out_otherwise(source), old, new, module)

@@ -1,7 +1,8 @@
 """Corrupts one thing of an otherwise real run, at a place drawn by the seed (test_must_fail.py).
 
-What is corrupted is what the run uses, data, drivers and monitors, and never a check. With it comes
-in which words the run must name the place; they follow from PyTorch and NumPy, not from the run.
+Only what the run uses is corrupted (data, drivers and monitors), and never a check. Each corruption
+also says in which words the run must name the place; the words follow from PyTorch and NumPy, not
+from the run.
 """
 
 import json
@@ -49,17 +50,20 @@ PACKETS = {
 
 
 def generator(fault: str, seed: int | None = None) -> np.random.Generator:
-    """Random numbers of a fault's own, from the seed; by default that of the simulation."""
+    """Returns a fault's own random generator, made from the seed, by default the simulation's."""
     return np.random.default_rng([cocotb.RANDOM_SEED if seed is None else seed, *fault.encode()])
 
 
 def must_say(*words: str) -> None:
-    """Leave for whoever started the simulation in which words the place must be named."""
+    """Writes the words in which the place must be named to a file for the test."""
     (Path(os.environ[WORDS]) / f"{os.environ[FAULT]}.json").write_text(json.dumps(words))
 
 
 def corrupt_layer(data: LayerData, fault: str) -> LayerData:
-    """One channel's scale by a thousandth, one captured value by 2e-3, or no images at all."""
+    """Returns the layer with a changed scale or captured value, or without images.
+
+    The fault changes one channel's scale by a thousandth, or one captured value by 2e-3.
+    """
     rng = generator(fault)
     if fault == "nothing_to_compare":
         must_say("empty comparison: nothing was expected, so nothing was checked")
@@ -83,12 +87,12 @@ def corrupt_layer(data: LayerData, fault: str) -> LayerData:
 
 
 def changed(rng: np.random.Generator, value: int, low: int, high: int) -> int:
-    """Another number from `low` to `high`."""
+    """Returns a number from `low` to `high` that is not `value`."""
     return int(rng.choice([n for n in range(low, high + 1) if n != value]))
 
 
 def before_another(rng: np.random.Generator, vectors: np.ndarray) -> int:
-    """An index of `vectors` [n, lanes] whose successor is another vector."""
+    """Returns an index of `vectors` [n, lanes] whose successor differs."""
     return int(rng.choice(np.flatnonzero((vectors[:-1] != vectors[1:]).any(1))))
 
 
@@ -105,7 +109,7 @@ class CorruptArray(ArrayBench):
         self.waiting = deque()
 
     async def run(self, playing, expected, place, *others, **more):
-        """Draw the place of what concerns outputs and their reference."""
+        """Runs with a place drawn for a fault in the outputs or in their reference."""
         self.expected, self.place = expected, place
         if self.fault == "reference_psum":
             index, column = (int(self.rng.integers(size)) for size in expected.shape)
@@ -123,7 +127,7 @@ class CorruptArray(ArrayBench):
         return await super().run(playing, expected, place, *others, **more)
 
     async def play(self, weights, activations):
-        """A weight or an activation that matters is another one."""
+        """Plays tiles in which a weight or an activation that matters is changed."""
         rows = self.rows
         act_max, low, high = 15, -8, 7
         while self.fault in ("weight", "activation"):
@@ -153,7 +157,7 @@ class CorruptArray(ArrayBench):
         await super().play(weights, activations)
 
     def psums(self):
-        """One is lost, comes twice, comes late, or has an X."""
+        """Returns the next psum vector; the one of the fault is lost, doubled, late or has an X."""
         found = super().psums()
         if found is not None:
             self.waiting += self.passed_on(found, self.count - self.at)
@@ -161,7 +165,7 @@ class CorruptArray(ArrayBench):
         return self.waiting.popleft() if self.waiting else None
 
     def passed_on(self, found: LogicArray, after: int) -> list[LogicArray]:
-        """What becomes of a vector that comes `after` vectors after the one of the fault."""
+        """Returns what the bench gets for the vector `after` vectors behind the faulty one."""
         if self.at < 0 or after not in (0, 1):
             return [found]
         if after == 1:
@@ -179,7 +183,7 @@ class CorruptArray(ArrayBench):
         return [with_x(found, bit)]
 
     def mismatch(self, index: int, expected: np.ndarray, got: np.ndarray) -> None:
-        """In which words psum vector `index` must be found wrong."""
+        """Writes the words in which psum vector `index` must be found wrong."""
         column = int(np.flatnonzero(expected != got)[0])
         must_say(
             f"mismatch: {self.place(index)}, cycle ",
@@ -188,7 +192,7 @@ class CorruptArray(ArrayBench):
 
 
 def with_x(value: LogicArray, bit: int) -> LogicArray:
-    """The same with an X in one bit, counted from the lowest."""
+    """Returns the value with an X in one bit, counted from the lowest."""
     text = str(value)
     end = len(text) - bit
     return LogicArray(text[: end - 1] + "X" + text[end:])
@@ -197,9 +201,9 @@ def with_x(value: LogicArray, bit: int) -> LogicArray:
 def corrupt_core(
     bench: CoreBench, data: LayerData, table: np.ndarray, fault: str, patch: pytest.MonkeyPatch
 ) -> None:
-    """Let what `tb.test_core_layers.whole` runs next on `bench` meet a fault.
+    """Puts a fault into what `tb.test_core_layers.whole` runs next on `bench`.
 
-    `data` is the layer on its images, `table` its thresholds: as they are without the fault.
+    `data` is the layer on its images and `table` its thresholds, both without the fault.
     """
     rng = generator(fault)
     codes, weights = data.activation_codes.numpy(), data.weight_codes.numpy()
@@ -251,15 +255,18 @@ def corrupt_core(
 
 
 def convolution(codes: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Sums of a 3 × 3 layer padded by 1."""
+    """Returns the sums of a 3 × 3 layer padded by 1."""
     return integer_convolution(torch.tensor(codes), torch.tensor(weights), 1, 1).numpy()
 
 
 def corrupt_input(
     codes: np.ndarray, weights: np.ndarray, table: np.ndarray, fault: str, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The weights, codes or thresholds with one number changed that matters; results without that
-    and with it: of thresholds codes, else sums."""
+    """Returns the weights, codes or thresholds with one number changed, and the results.
+
+    The change matters: the results without it and with it differ. They are codes if a threshold is
+    changed, and sums otherwise.
+    """
     sums = convolution(codes, weights)
     given = {"weight": weights, "activation": codes, "threshold": table}[fault]
     while True:
@@ -280,7 +287,7 @@ def corrupt_input(
 
 
 def reordered(frame, fault: str, at: int, size: int):
-    """A frame whose beat `at`, of `size` bytes, is lost, comes twice, or after the next one."""
+    """Returns a frame that lost, doubled or delayed its beat `at`, of `size` bytes."""
     beats = [frame.tdata[i : i + size] for i in range(0, len(frame.tdata), size)]
     here, after = beats[at : at + 2]
     beats[at : at + 2] = {
@@ -293,7 +300,7 @@ def reordered(frame, fault: str, at: int, size: int):
 
 
 async def unknown_bit(bench: CoreBench, beat: int, bit: int) -> None:
-    """An X in one bit of the sum of a beat as it leaves the accumulator."""
+    """Puts an X into one bit of the sum of a beat as the beat leaves the accumulator."""
     accumulator, count = bench.dut.accumulator, 0
     while True:
         await FallingEdge(bench.dut.clk_i)

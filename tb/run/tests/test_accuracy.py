@@ -1,4 +1,4 @@
-"""make accuracy: the chip's predictions are those of the software, and a wrong chip is found."""
+"""In make accuracy the chip predicts what the software predicts, and a wrong chip is found."""
 
 import json
 
@@ -26,7 +26,7 @@ def run(command, tmp_path, monkeypatch):
 
 
 def test_the_shipped_images(run):
-    """All 100 where the data set is not at hand, and it says so."""
+    """Without the data set, the command takes all 100 shipped images and says so."""
     code, out, result = run("--fresh")
     assert code == 0, out
     assert "not at hand, so the shipped 100 are used" in out
@@ -39,7 +39,7 @@ def test_the_shipped_images(run):
 
 
 def test_a_wrong_chip(run, tmp_path):
-    """The last channel's sums lose their lowest bit: counted, named, and seen again."""
+    """The last channel's sums lose their lowest bit: that is counted, named, and seen again."""
     right = "sum_o       <= sum;"
     wrong = "sum_o <= sum & ~({{COLS*SUM_WIDTH-1{1'b0}}, 1'b1} << (COLS-1)*SUM_WIDTH);"
     rtl = faulty_rtl(tmp_path, "accumulator.v", (right, wrong))

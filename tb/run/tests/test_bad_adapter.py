@@ -19,7 +19,7 @@ class Mine(LoadFirstArray):
 
 @pytest.fixture
 def arguments(tmp_path):
-    """Write an adapter beside sources of its own; the arguments of a run of one image on it."""
+    """Returns a function that writes an adapter, and returns the arguments of a run on it."""
     for source in SOURCES:
         shutil.copy(RTL / source, tmp_path)
 
@@ -33,7 +33,10 @@ def arguments(tmp_path):
 
 @pytest.fixture
 def fails(command, arguments, tmp_path):
-    """Assert that a run with the body of class Mine ends with `code` and one line of `words`."""
+    """Returns a check that a run ends with `code` and one line that holds `words`.
+
+    The check takes the body of the adapter's class Mine.
+    """
 
     def run(body, *words, code=1):
         indented = "".join(f"    {line}\n" for line in body.strip().splitlines())
@@ -104,7 +107,7 @@ def test_sources_do_not_compile(command, arguments, tmp_path):
 
 
 def test_an_adapter_that_raises(fails):
-    """In each of its methods: file, line, error."""
+    """Whichever method raises, the message names file, line and error."""
     fails("def __init__(self, dut):\n    dut.nothing.value = 0", "mine.py, line 8: AttributeError")
     fails("async def reset(self):\n    1 / 0", "mine.py, line 8: ZeroDivisionError: division by")
     fails("async def load(self, weights):\n    weights[9]", "mine.py, line 8: IndexError: ")
@@ -116,7 +119,7 @@ def test_a_clock_that_is_not_there(fails):
 
 
 def test_an_adapter_that_waits_for_ever(fails):
-    """For a signal that never comes, in a tile or in reset."""
+    """An adapter that waits for a signal which never comes, in a tile or in reset, is given up."""
     waits = "async def {}(self, *_):\n    while True: await RisingEdge(self.clock)"
     fails(
         waits.format("stream"),
@@ -138,7 +141,7 @@ def test_psums_of_another_size(fails):
 
 
 def test_an_array_that_is_too_narrow(fails):
-    """Codes or psums that do not fit are refused, not cut off."""
+    """Codes or psums that do not fit the array are refused, not cut off."""
     fails(
         "PARAMETERS = {'ACT_WIDTH': 3}",
         "load_first_array is too narrow: activations are 0 to",
@@ -168,7 +171,7 @@ def test_a_run_that_ends_itself_is_not_a_pass(fails):
 
 
 def test_sources_without_a_timescale_and_with_an_include(command, arguments, tmp_path):
-    """What other people's sources often are; a changed include file is seen."""
+    """Such sources of other people run, and a changed include file is seen."""
     run = arguments(GOOD)
     for source in SOURCES:
         text = (RTL / source).read_text().replace("`timescale 1ns / 1ps\n", "")

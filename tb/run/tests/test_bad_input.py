@@ -28,7 +28,7 @@ def test_images(refused, count, tmp_path):
 
 
 def test_set_up_without_the_right_to_install(tmp_path):
-    """No Icarus and no package manager: one line that says what to type."""
+    """Without Icarus and without a package manager, one line says what to type."""
     shutil.copy(ROOT / "setup.sh", tmp_path)
     commands = tmp_path / "bin"
     commands.mkdir()
@@ -59,7 +59,7 @@ def test_sweeps_take_no_simulator_that_they_are_untested_with(refused):
 
 
 def test_questa_is_passed_on_to_cocotb(command, monkeypatch, tmp_path):
-    """With commands that only write down how they were called: a run, but never a pass."""
+    """Questa's commands only write down how they were called: that is a run, but never a pass."""
     calls = tmp_path / "calls"
     for name in ("vlib", "vlog", "vsim"):
         script = tmp_path / name

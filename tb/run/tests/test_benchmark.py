@@ -1,4 +1,4 @@
-"""make bench: the squeezed layer's limits hold, a wrong core fails it, a slow bench too."""
+"""In make bench the squeezed layer keeps its limits, and a wrong core or a slow bench fails."""
 
 import json
 
@@ -27,7 +27,7 @@ def network(shipped):
 
 @pytest.fixture
 def measure(simulation, network):
-    """Run some images of the squeezed layer in some batches; a row."""
+    """Returns a function that runs images of the squeezed layer in batches, and returns a row."""
     stage = network.stages[SQUEEZED]
     assert stage.name == "features.27"
 
@@ -39,7 +39,7 @@ def measure(simulation, network):
 
 
 def test_squeezed_layer(measure):
-    """One image, a batch of 32, and two of them one after the other, by the counter."""
+    """The cycle counter keeps the limits for one image, a batch of 32, and two such batches."""
     one, batch, two = measure(1), measure(32), measure(64, 2)
     assert benchmark.misses([one, batch, two]) == []
     slow = two | {"cycles": two["cycles"] + 130}
@@ -56,7 +56,7 @@ def test_squeezed_layer(measure):
 
 
 def test_wrong_results_fail(measure, monkeypatch):
-    """Weights that are not the network's: the first wrong code is named."""
+    """With weights that are not the network's, the first wrong code is named."""
     right = benchmark.write_program
     monkeypatch.setattr(
         benchmark,
@@ -68,7 +68,7 @@ def test_wrong_results_fail(measure, monkeypatch):
 
 
 def test_wrong_cycles_fail(measure, monkeypatch):
-    """A cycle more than the model says."""
+    """A run of one cycle more than the model says fails."""
     right = benchmark.cycles
     monkeypatch.setattr(benchmark, "cycles", lambda layer, core: right(layer, core) - 1)
     with pytest.raises(BenchError, match="136 cycles, the model says 135"):
@@ -77,7 +77,7 @@ def test_wrong_cycles_fail(measure, monkeypatch):
 
 @pytest.mark.parametrize("simulator", ["icarus", "verilator"])
 def test_speed(simulator, monkeypatch):
-    """Both ways of running a few images give the same sums; rates and ratio are there."""
+    """A few images give the same sums with cocotb and without; rates and ratio are there."""
     monkeypatch.setattr(speed, "ROUNDS", {"verilator": 2, "icarus": 1})
     row = speed.measure_speed(simulator, images=8)
     assert row["cycles"] == cycles(Layer(4, 4, 8, 8, images=8), Core())
@@ -86,7 +86,7 @@ def test_speed(simulator, monkeypatch):
 
 
 def test_other_sums_fail(monkeypatch):
-    """With cocotb and alone must not differ."""
+    """Sums that differ with cocotb and without it fail."""
     right = speed.run_cocotb
 
     def wrong(*arguments):
@@ -110,6 +110,6 @@ def test_slow_fails(monkeypatch, tmp_path):
 
 
 def test_bad_input_is_one_line(refused, tmp_path):
-    """A checkpoint that is not there; nothing is written."""
+    """A checkpoint that is not there gets one line, and nothing is written."""
     refused(benchmark.main, "--model", tmp_path / "none", "--results", tmp_path, words=["none"])
     assert not any(tmp_path.iterdir())

@@ -1,6 +1,6 @@
-"""What every array must do, driven through its adapter alone; and what every adapter gets told.
+"""Every array does what it must, driven through its adapter alone, and the guide is right.
 
-make check DUT=my_adapter.py runs it on somebody else's array (tb/run/check.py)
+make check DUT=my_adapter.py runs the same bench on somebody else's array (tb/run/check.py).
 """
 
 import json
@@ -30,7 +30,7 @@ def test_array(path, simulator):
 
 
 def test_check_says_which_test_failed(command, tmp_path):
-    """An array of which no psum ever comes is given up, and not waited for."""
+    """An array that never gives a psum is given up, and not waited for."""
     path = tmp_path / "mute.py"
     text = SHIPPED[1].read_text().replace('"../../rtl/', f'"{ROOT}/rtl/')
     body = text[text.index("    def psums(") :]
@@ -47,7 +47,7 @@ def test_the_guide_shows_the_adapter_that_is_tested():
 
 
 def test_the_guides_array_without_valid(command, tmp_path):
-    """The guide's other adapter runs the layer too."""
+    """The guide's adapter of an array without a valid output runs the layer too."""
     blocks = re.findall(r"```python\n(.*?)```", GUIDE.read_text(), re.DOTALL)
     (block,) = (block for block in blocks if "class NoValid" in block)
     path = tmp_path / "no_valid.py"
@@ -59,7 +59,7 @@ def test_the_guides_array_without_valid(command, tmp_path):
 
 
 def test_a_third_array_takes_less_than_100_lines_of_what_the_guide_tells():
-    """All that it imports and overrides is in the guide; so is each attribute of an adapter."""
+    """All that a third adapter imports and overrides is in the guide, and so is each attribute."""
     lines = SHIPPED[2].read_text().splitlines()
     assert len(lines) < 100
     guide = GUIDE.read_text()
@@ -94,7 +94,7 @@ def test_links_of_the_guide():
 
 
 def test_an_adapter_by_the_old_guide(command, tmp_path):
-    """As version 0.1 showed it: imports and relative sources from where they were then."""
+    """An adapter of version 0.1 runs, though its imports and relative sources are old paths."""
     (tmp_path / "rtl").symlink_to(ROOT / "rtl")
     path = tmp_path / "mine" / "old_adapter.py"
     path.parent.mkdir()

@@ -1,4 +1,4 @@
-"""The main job fails when it should: one fault at a time in the RTL, its exit code and words."""
+"""The main job fails when it should: each fault in the RTL gives the right exit code and words."""
 
 import json
 from xml.etree import ElementTree
@@ -20,7 +20,10 @@ OUTPUTS = 9 * 16  # psum vectors of one image
 
 @pytest.fixture
 def run(command, tmp_path):
-    """Replace (old, new) in one source and run one image; exit code, output, results."""
+    """Returns a function that replaces (old, new) in one source and runs one image.
+
+    The function returns exit code, output and results.
+    """
 
     def run(source, *replacements, simulator="icarus"):
         rtl = faulty_rtl(tmp_path, source, *replacements)
@@ -56,7 +59,7 @@ def test_mismatch_names_the_place(run, tmp_path):
 
 
 def test_one_wrong_bit_in_one_psum_of_all_is_found(run):
-    """Output 100 of 144 is of tile 6, pixel 4; its column 0 waits 7 cycles at the south edge."""
+    """Output 100 of 144 is in tile 6, pixel 4; its column 0 waits 7 cycles at the south edge."""
     code, out, result = run(
         "systolic_array.v",
         (VALID, COUNTER),
@@ -87,7 +90,7 @@ def test_extra_output(run, simulator):
 
 
 def test_x_in_a_psum(run):
-    """A swap that is ignored leaves the weights unknown."""
+    """A swap that is ignored leaves the weights unknown, and the X in the psums is found."""
     code, out, _ = run("pe.v", ("swap_i ? shadow : active", "active"))
     assert code == 1
     assert "X or Z at cycle" in out
@@ -101,14 +104,14 @@ def test_x_is_found_whatever_the_environment_resolves_it_to(run, monkeypatch):
 
 
 def test_z_in_a_psum(run):
-    """An output that nothing drives."""
+    """An output that nothing drives is found."""
     code, out, _ = run("systolic_array.v", (".data_o(psum_o)", ".data_o()"))
     assert code == 1
     assert "X or Z at cycle" in out
 
 
 def test_verilator_starts_from_random_values(run):
-    """It knows no X, but a valid that no reset clears shows as outputs that nobody asked for."""
+    """Verilator knows no X, but a valid that no reset clears gives outputs nobody asked for."""
     code, out, _ = run(
         "systolic_array.v",
         ("valid_stages <= rst_i ? {LATENCY{1'b0}} : ", "valid_stages <= "),
@@ -133,7 +136,7 @@ def test_no_output_at_all(run):
 
 
 def test_nothing_compared(run, monkeypatch):
-    """A filter that leaves no test is not a pass."""
+    """A run whose filter leaves no test does not pass."""
     monkeypatch.setenv("COCOTB_TEST_FILTER", "no_such_test")
     code, out, result = run("pe.v")
     assert code == 1

@@ -1,7 +1,4 @@
-"""The main job: a trained layer on the array, every psum against PyTorch.
-
-Runs inside the simulator. `tb/run/layer.py` starts it, checks its input, and prints what it found.
-"""
+"""Every psum of a trained layer on the array is PyTorch's, and the table tells of dead channels."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""Faults in the RTL, at a place drawn by the seed, and whether the hint names them."""
+"""The hint names a fault in the RTL whose place is drawn by the seed."""
 
 import json
 import os
@@ -33,7 +33,7 @@ VALID = "assign psum_valid_o = "
 
 
 def low(signal: str, bits: int, sign: str) -> str:
-    """Verilog: the lowest bits of a psum, extended by `sign`."""
+    """Returns Verilog for the lowest bits of a psum, extended by `sign`."""
     return f"{{{{(PSUM_WIDTH-{bits}){{{sign}}}}}, {signal}[{bits - 1}:0]}}"
 
 
@@ -105,7 +105,7 @@ def swap_late(rng):
 
 
 def weights_of_the_tile_before(rng):
-    """Every second tile's weights do not come."""
+    """Returns the fault that every second tile's weights do not come."""
     fault = (
         "reg [7:0] loads = 0;\nalways @(posedge clk_i) loads <= loads + weight_valid_i;\n"
         "wire [HOPS_WIDTH-1:0] hops = weight_valid_i && !loads[3] ?"
@@ -150,7 +150,7 @@ def product_sign_dropped_in_one_pe(rng):
 
 
 def activations_stop(rng):
-    """What a PE hands on is 0, and so the columns east of it add nothing in that row."""
+    """Returns the fault that a PE hands on 0, so that the columns east of it add nothing there."""
     row, column = int(rng.integers(0, 8)), int(rng.integers(1, 8))
     fault = f".act_i(r == {row} && c == {column} ? 4'd0 : act_west)"
     words = f"nothing added, in row {row} from column {column} on"
@@ -160,7 +160,7 @@ def activations_stop(rng):
 
 
 def two_columns(rng):
-    """One late, one without its lowest bit."""
+    """Returns the faults that one column is late and another lacks its lowest bit."""
     late, cut = rng.choice(8, 2, replace=False).tolist()
     south = "g_row[ROWS-1].g_col[c].psum_south"
     fault = (
@@ -191,7 +191,7 @@ FAULTS = [
 
 @pytest.fixture(autouse=True)
 def elsewhere(tmp_path, monkeypatch):
-    """Each test's results and waveform in its own folder."""
+    """Gives each test its own folder for results and waveform."""
     monkeypatch.setattr(mismatch_screen, "MISMATCH", tmp_path / "mismatch.json")
     monkeypatch.setattr(mismatch_screen, "WAVEFORM", tmp_path / "mismatch.fst")
 
@@ -211,7 +211,7 @@ def test_the_hint_is_right(fault, command, tmp_path):
 
 
 def test_the_waveform_is_cut_around_the_first_wrong_psum(command, tmp_path):
-    """Its psums are those of the record, its times those of its cycles; GTKWave has a marker."""
+    """The waveform has the record's psums at the times of its cycles, and GTKWave has a marker."""
     rtl = faulty_rtl(tmp_path, "pe.v", (ADD, ADD.replace("+", "-")))
     code, _, _ = command(main, "--rtl", rtl, "--images", 1, "--results", tmp_path / "layer.json")
     assert code == 1
@@ -235,7 +235,7 @@ def test_the_waveform_is_cut_around_the_first_wrong_psum(command, tmp_path):
 
 
 def waveform_values(path, name: str) -> dict[int, str]:
-    """Time → bits of one signal, at its changes."""
+    """Returns the bits of one signal by the time of each change."""
     reader = lib.fstReaderOpen(str(path).encode())
     _, signals = get_scopes_signals2(reader)
     (handle,) = (s.handle for n, s in signals.by_name.items() if n.split(" [")[0] == name)
@@ -256,7 +256,7 @@ def test_a_file_that_is_no_waveform(tmp_path):
 
 
 def test_too_little_came_and_all_of_it_is_right(command, tmp_path):
-    """No screen, but a waveform around the last psum; what an earlier run left is gone."""
+    """There is no screen, but a waveform around the last psum; earlier results are gone."""
     mismatch_screen.MISMATCH.write_text("of before")
     fault = (
         "reg [31:0] count = 0;\n"

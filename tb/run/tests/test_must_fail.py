@@ -64,7 +64,7 @@ ADAPTER = (
 
 @functools.cache
 def trained():
-    """The squeezed layer on its images: what was captured, and its thresholds."""
+    """Returns the squeezed layer on its images: what was captured, and its thresholds."""
     torch.set_num_threads(1)
     model, _ = load_checkpoint()
     images = load_images().first(IMAGES).images
@@ -76,7 +76,7 @@ def trained():
 @cocotb.test()
 @cocotb.parametrize(fault=[Param(fault, name=fault) for fault in ARRAY_FAULTS])
 async def main_job(dut, fault):
-    """What `make` runs."""
+    """The main job meets a fault."""
     os.environ[FAULT] = fault
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(LayerJob, "read", lambda job: corrupt_layer(layer_data(trained()[2]), fault))
@@ -86,7 +86,7 @@ async def main_job(dut, fault):
 @cocotb.test()
 @cocotb.parametrize(fault=[Param(fault, name=fault) for fault in CORE_FAULTS])
 async def core_layer(dut, fault):
-    """A whole layer on the core, in sums and in codes."""
+    """A whole layer on the core meets a fault, in sums or in codes."""
     os.environ[FAULT] = fault
     model, images, seen, table = trained()
     bench = await started(dut)
@@ -98,7 +98,7 @@ async def core_layer(dut, fault):
 
 @pytest.fixture
 def adapter(tmp_path, monkeypatch):
-    """A file with an array that is corrupted as the environment says."""
+    """Returns a file with the adapter of an array that is corrupted as the environment says."""
     monkeypatch.setenv(WORDS, str(tmp_path))
     path = tmp_path / "corrupted.py"
     path.write_text(ADAPTER)
@@ -106,7 +106,7 @@ def adapter(tmp_path, monkeypatch):
 
 
 def check(results: Path, folder: Path, faults: tuple[str, ...]) -> None:
-    """Each fault has failed with the words that it left in `folder`; without one it passed."""
+    """Checks that each fault failed with the words it left in `folder`, and NONE passed."""
     cases = ElementTree.parse(results).iter("testcase")
     said = {}
     for case in cases:
@@ -134,7 +134,7 @@ def check(results: Path, folder: Path, faults: tuple[str, ...]) -> None:
     ids=["main_job", "core_layer"],
 )
 def test_each_corruption_fails_the_run(test, toplevel, parameters, faults, adapter, tmp_path):
-    """Says so with the very place, or for no comparison that there was none."""
+    """Each corrupted run fails and names the place, or says that nothing was compared."""
     job = LayerJob("icarus", images=IMAGES, results=str(tmp_path / "r.json"), dut=str(adapter))
     print(f"COCOTB_RANDOM_SEED={random_seed()}")
     with pytest.raises(BenchError):
@@ -152,7 +152,7 @@ def test_each_corruption_fails_the_run(test, toplevel, parameters, faults, adapt
 
 
 def test_make_exits_with_1_and_says_where(adapter, command, tmp_path, monkeypatch):
-    """The whole command, with a wrong weight on its way into the array."""
+    """The whole command fails if a weight is wrong on its way into the array."""
     monkeypatch.setenv(FAULT, "weight")
     results = tmp_path / "layer.json"
     arguments = ("--dut", adapter, "--images", IMAGES, "--results", results, "--quiet")
@@ -166,7 +166,7 @@ def test_make_exits_with_1_and_says_where(adapter, command, tmp_path, monkeypatc
 
 @pytest.mark.parametrize("fault", [NONE, "weight", "activation", "threshold", "out_of_order"])
 def test_the_fast_host_fails_too(fault, tmp_path):
-    """What sweeps run: the program that it reads, or two results in its file, are not right."""
+    """The host of the sweeps fails if its program, or two results in its file, are wrong."""
     rng = generator(fault, int(random_seed()))
     _, _, seen, table = trained()
     data = layer_data(seen)
@@ -200,7 +200,7 @@ def test_the_fast_host_fails_too(fault, tmp_path):
 
 
 def test_a_core_that_hangs_is_said(tmp_path):
-    """A stream that the core never takes: the bench gives up by itself."""
+    """If the core never takes a stream, the bench gives up by itself."""
     fault = ("tready_o = !full[fill_bank];", "tready_o = 1'b0;")
     rtl = faulty_rtl(tmp_path, "bank_control.v", fault)
     with pytest.raises(BenchError, match="the core hangs"):

@@ -1,4 +1,4 @@
-"""make network: every code of every layer, and a report that names the place."""
+"""In make network every code of every layer is checked, and a report names a wrong one."""
 
 import json
 import subprocess
@@ -33,7 +33,7 @@ def _no_data_set(monkeypatch, tmp_path):
 
 
 def test_one_image(command, tmp_path):
-    """Through all layers; a second run finds the shard, and says the same."""
+    """One image passes all layers; a second run finds the shard, and reports the same."""
     results = tmp_path / "network.json"
     arguments = ("--images", 1, "--workers", 1, "--results", results)
     code, out, _ = command(network.main, *arguments, "--fresh")
@@ -58,7 +58,7 @@ def test_one_image(command, tmp_path):
 
 
 def test_peak_memory_counts_what_was_started():
-    """A child that holds 200 MiB from before until after."""
+    """The 200 MiB of a child that lives from before the measurement until after it count."""
     program = "held = b'x' * (200 << 20); print('held', flush=True); input()"
     child = subprocess.Popen(
         [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -79,7 +79,7 @@ def images(images):
 
 @pytest.fixture
 def corrupt(monkeypatch):
-    """Let one number of one layer come out of the simulation as another."""
+    """Returns a function that changes one number of one layer on its way out of the simulation."""
 
     def corrupt(layer, place):
         right = network.simulate
@@ -100,7 +100,7 @@ def hardware_report(images) -> dict:
 
 
 def test_a_wrong_code_is_named(corrupt, images, shipped):
-    """Layer, tile, image, pixel, channel, by how much; then it is observed again, and is right."""
+    """A wrong code is named with its place and value; observed again, it is right."""
     corrupt(6, (1, 5, 2, 3))
     report = hardware_report(images)
     assert report["mismatches"] == [0] * 6 + [1] + [0] * 5
@@ -113,7 +113,7 @@ def test_a_wrong_code_is_named(corrupt, images, shipped):
 
 
 def test_a_simulation_that_fails_is_no_result(images, monkeypatch):
-    """It hangs in the third layer: named, and not kept."""
+    """A simulation that hangs in the third layer is named, and not kept."""
 
     def simulate(*arguments):
         error = BenchError("the core hangs in job 1 of 2")
@@ -165,7 +165,7 @@ def test_bad_workers(refused):
 
 
 def test_estimate_of_scaling():
-    """As long as shards are many; then no more."""
+    """The estimate scales as long as there are many shards for each worker, and then no more."""
     from tb.run.scaling import play
 
     assert play(1000, 10, 5, 0, 0) == 500

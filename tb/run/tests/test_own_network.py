@@ -1,4 +1,4 @@
-"""Networks of one's own on the array: trained, exported and run as docs/own-network.md says."""
+"""A user's networks run on the array, trained and exported as docs/own-network.md says."""
 
 import functools
 import json
@@ -33,7 +33,10 @@ EXAMPLES = {
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory):
-    """A function that trains an example for two steps and exports its layers, once; the file."""
+    """Returns a function that trains an example for two steps, once, and exports its layers.
+
+    The function returns the file of the layers.
+    """
 
     @functools.cache
     def exported(factory):
@@ -61,7 +64,7 @@ def exported(tmp_path_factory):
 
 @pytest.fixture
 def run(command, tmp_path):
-    """Run a layer of a file; exit code, output, results."""
+    """Returns a function that runs a layer of a file, and returns exit code, output and results."""
 
     def run(path, *arguments):
         results = tmp_path / "layer.json"
@@ -75,7 +78,7 @@ def run(command, tmp_path):
     ("factory", "name"), [(factory, name) for factory in EXAMPLES for name in EXAMPLES[factory]]
 )
 def test_example(run, exported, factory, name):
-    """Trained, exported, and run on the RTL, every psum compared."""
+    """A trained and exported example runs on the RTL, and every psum is compared."""
     code, out, result = run(exported(factory), "--layer", name)
     assert code == 0, out
     assert result["layer"] == name
@@ -86,7 +89,7 @@ def test_example(run, exported, factory, name):
 
 
 def test_all_codes_of_four_bits_are_among_them(exported):
-    """−8 too, of which this project's own quantisers make none."""
+    """The exported codes reach −8 too, which this project's own quantisers never make."""
     codes = load_layers(exported(brevitas_cnn.brevitas_cnn))["6"].weight_codes
     assert (codes.min(), codes.max()) == (-8, 7)
 
@@ -94,7 +97,7 @@ def test_all_codes_of_four_bits_are_among_them(exported):
 @pytest.mark.verify
 @pytest.mark.parametrize("factory", EXAMPLES)
 def test_examples_learn_and_are_the_same_each_time(factory):
-    """What is exported is a trained network: weights and scales are not those of the start."""
+    """Two trainings of an example give the same weights and scales, which are new ones."""
     first, losses = few_steps.train(factory, 2)
     second, same_losses = few_steps.train(factory, 2)
     assert losses == same_losses
@@ -120,7 +123,7 @@ def test_bad_input_of_an_example(refused, tmp_path):
 
 @pytest.fixture
 def two_layers(tmp_path):
-    """A file of two layers, two images each."""
+    """Returns a file of two layers with two images each."""
     path = tmp_path / "two_layers.safetensors"
     layers = {"a": random_layer("a"), "b": random_layer("b", 1, 1, 0)}
     save_layers(path, layers, "test")
@@ -139,7 +142,7 @@ def test_the_only_layer_and_all_images_need_not_be_named(run, tmp_path):
     ("part", "place"), [("reference", (0, 3, 1, 1)), ("weight_codes", (2, 4, 0, 0))]
 )
 def test_a_wrong_file_fails(run, two_layers, part, place):
-    """The captured floats judge the integers: one wrong value of either fails the run."""
+    """The captured floats judge the integers: one wrong value of either kind fails the run."""
     tensors, metadata = read_sealed(two_layers)
     value = tensors[f"b.{part}"]
     value[place] = value[place] + 1 if value[place] < 7 else 0

@@ -1,7 +1,4 @@
-"""Tile text files on the array: there and back, any map, and what disagrees, by file and line.
-
-The cocotb test runs inside the simulator; `tb/run/replay.py` starts it.
-"""
+"""Tile text files of any map run on the array, and what disagrees is named by file and line."""
 
 import json
 from pathlib import Path
@@ -21,7 +18,7 @@ from tb.testplan.modules import SIMULATORS
 
 @pytest.fixture
 def replayed(command, tmp_path):
-    """Run a folder; exit code, output, results."""
+    """Returns a function that runs a folder, and returns exit code, output and results."""
 
     def run(folder, *arguments):
         results = tmp_path / "replay.json"
@@ -33,12 +30,12 @@ def replayed(command, tmp_path):
 
 
 def mismatches(result: dict) -> int:
-    """Of all kinds."""
+    """Returns the number of mismatches of all kinds."""
     return sum(value for key, value in result.items() if key.endswith("_mismatches"))
 
 
 def test_there_and_back(command, replayed, tmp_path):
-    """What make vectors writes, make replay finds right."""
+    """The files that make vectors writes are right for make replay."""
     assert command(vectors.main, "--out", tmp_path / "tiles")[0] == 0
     code, out, result = replayed(tmp_path / "tiles")
     assert code == 0
@@ -59,7 +56,7 @@ def test_there_and_back(command, replayed, tmp_path):
     ],
 )
 def test_any_map_from_plain_files(replayed, tmp_path, height, width, header, without):
-    """Random codes, −8 and 15 among them, from a writer that shares nothing with the reader."""
+    """Random codes, −8 and 15 among them, come from a writer independent of the reader."""
     plain = PlainTiles(height, width)
     folder = plain.write(tmp_path / "tiles", header, without)
     code, out, result = replayed(folder, *(["--height", height] if height != width else []))
@@ -74,7 +71,7 @@ def test_any_map_from_plain_files(replayed, tmp_path, height, width, header, wit
 
 
 def add_one(path: Path, line: int) -> None:
-    """To the number of channel 0 in a line."""
+    """Adds one to the number of channel 0 in a line."""
     lines = path.read_text().splitlines()
     word = lines[line - 1]
     lines[line - 1] = word[:112] + f"{(int(word[112:], 2) + 1) % 2**16:016b}"
@@ -107,7 +104,7 @@ def test_wrong_files_are_found_at_their_lines(replayed, tmp_path):
 
 
 def test_a_wrong_array_is_found_with_files_and_without(replayed, monkeypatch, tmp_path):
-    """Weights that lose their sign."""
+    """An array whose weights lose their sign is found with expected files and without."""
     width = "PSUM_WIDTH - WEIGHT_WIDTH"
     right, wrong = f"{{({width}){{weight[WEIGHT_WIDTH-1]}}}}", f"{{({width}){{1'b0}}}}"
     rtl = faulty_rtl(tmp_path, "pe.v", (right, wrong))
@@ -126,13 +123,13 @@ def test_a_wrong_array_is_found_with_files_and_without(replayed, monkeypatch, tm
 
 
 def record_of(run: TileRun, received: np.ndarray) -> Record:
-    """As if an array had returned `received` [n, 8]."""
+    """Returns the record of an array that returned `received` [n, 8]."""
     nothing = np.zeros(received.shape, bool)
     return Record(run, received, nothing, np.arange(len(received)), (4, 4, 16), (0, 10))
 
 
 def test_sums_are_held_to_pytorch_too(monkeypatch, tmp_path):
-    """If they were added up at the wrong pixels, right psums alone would not make a pass."""
+    """Right psums do not pass if the sums are added up at the wrong pixels."""
     folder = read_folder(PlainTiles(4, 4).write(tmp_path, without=("out",)))
     run = raster_run(folder)
     record = record_of(run, run.expected[0].reshape(-1, 8))
@@ -144,7 +141,7 @@ def test_sums_are_held_to_pytorch_too(monkeypatch, tmp_path):
 
 
 def test_both_wrong(tmp_path):
-    """A file and the RTL that differ from each other and from PyTorch."""
+    """A file and the RTL may differ from each other and from PyTorch: both are called wrong."""
     folder = read_folder(PlainTiles(1, 1).write(tmp_path, without=("psum_kij", "out")))
     run = raster_run(folder)
     truth = run.expected[0].reshape(-1, 8)

@@ -35,7 +35,7 @@ def test_words(cause, words):
 
 @pytest.fixture
 def run():
-    """Random tiles of two images."""
+    """Returns a run of random tiles on two images."""
     rng = np.random.default_rng(3)
     codes, weights = rng.integers(0, 16, (2, 8, 4, 4)), rng.integers(-7, 8, (8, 8, 3, 3))
     tiles = cut(codes, weights, 1, 1, 8, 8)
@@ -45,7 +45,7 @@ def run():
 
 
 def causes(run: TileRun, received: np.ndarray) -> tuple[Cause, ...] | None:
-    """What is suspected most if an array returned `received` [n, 8]; None without a hint."""
+    """Returns the causes in the hint on an array that returned `received` [n, 8], if any."""
     known = np.zeros(received.shape, bool)
     record = Record(run, received, known, np.arange(len(received)), (4, 4, 16), (0, 10))
     hint = diagnose(record).hint
@@ -53,7 +53,7 @@ def causes(run: TileRun, received: np.ndarray) -> tuple[Cause, ...] | None:
 
 
 def test_what_is_planted_is_suspected(run):
-    """One column; two columns with different faults; a single wrong psum: no hint."""
+    """Faults planted in one or two columns are suspected; a single wrong psum gives no hint."""
     psums = run.expected.reshape(-1, 8)
     late = psums.copy()
     late[:, 3] = np.roll(late[:, 3], 1)

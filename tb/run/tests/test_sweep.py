@@ -1,4 +1,4 @@
-"""Sweeps: what is there is not run again, nothing stale counts, and kills cost little."""
+"""A sweep does not run again what is kept, uses nothing stale, and loses little by a kill."""
 
 import json
 import os
@@ -27,9 +27,10 @@ FIXED = {"rtl": "one"}
 
 
 def square(inputs: np.ndarray, log: str, most: int = 100, crash: str = "") -> dict:
-    """In a worker: writes what it does into `log`; if `crash` is not there yet, it kills itself.
+    """Squares its inputs, and writes into `log` that it did; runs in a worker.
 
-    If `most` shards are kept already, it waits for the file `go` beside `log`.
+    If `most` shards are kept already, it waits for the file `go` beside `log`. If the file `crash`
+    is named and missing, the second shard kills its process.
     """
     with Path(log).open("a") as file:
         file.write(f"{inputs[0]}\n")
@@ -43,12 +44,12 @@ def square(inputs: np.ndarray, log: str, most: int = 100, crash: str = "") -> di
 
 
 def kept_shards(folder: Path) -> list[Path]:
-    """Returns the results that the store of a sweep in `folder` has."""
+    """Returns the files of results in the store of a sweep in `folder`."""
     return list((folder / "store").glob("[!.]*.npz"))
 
 
 def fail(inputs: np.ndarray, log: str) -> dict:
-    """In a worker: the third shard is wrong."""
+    """Raises BenchError for the third shard; runs in a worker."""
     if inputs[0] == 8:
         raise BenchError("mismatch somewhere")
     return square(inputs, log)
@@ -62,7 +63,10 @@ def client():
 
 @pytest.fixture
 def run(client, tmp_path):
-    """Squares of 0 to 11 in shards of 4; and which shards were run, which were kept."""
+    """Returns a function that squares 0 to 11 in shards of 4.
+
+    The function returns the first number of each shard that ran, and of each that was kept.
+    """
 
     def run(work=square, inputs=INPUTS, fixed=FIXED, fresh=False, **arguments):
         log = tmp_path / "log"
@@ -86,7 +90,7 @@ def test_what_is_there_is_not_run_again(run):
 
 
 def test_nothing_stale_counts(run):
-    """Other RTL, other inputs, another kind of work: all of that runs."""
+    """Shards run again for other RTL, other inputs and another kind of work."""
     run()
     assert run(fixed={"rtl": "two"}) == ([0, 4, 8], [])
     changed = INPUTS.copy()
@@ -109,21 +113,21 @@ def test_a_damaged_result_is_run_again(run, damage, tmp_path):
 
 
 def test_a_wrong_shard_says_which(client, tmp_path):
-    """The others of it are kept."""
+    """The error names the images of the wrong shard; the other shards are kept."""
     arguments = {"log": str(tmp_path / "log")}
     with pytest.raises(BenchError, match="images 8 to 11: mismatch somewhere"):
         list(spread(client, fail, INPUTS, 4, arguments, FIXED, store=Store("store", tmp_path)))
 
 
 def test_a_killed_worker_costs_its_shard(tmp_path, run):
-    """It dies in the middle of a shard: that one runs again, and no other."""
+    """If a worker dies in the middle of a shard, that shard runs again, and no other."""
     ran, kept = run(crash=str(tmp_path / "crashed"))
     assert ran == [0, 4, 4, 8]
     assert kept == []
 
 
 def test_identities(tmp_path):
-    """Checkpoint, code, RTL, and simulator are in the key."""
+    """The key of a result holds checkpoint, code, RTL and simulator."""
     checkpoint = tmp_path / "model"
     checkpoint.write_text("a")
     software = sweep.software_identity(str(checkpoint), "code")
@@ -167,7 +171,10 @@ TOTAL = f"total {(np.arange(24) ** 2).sum()}"
 
 @pytest.fixture
 def start(tmp_path):
-    """Start a sweep in `tmp_path`, whose shards wait once `most` are kept; killed in the end."""
+    """Returns a function that starts a sweep whose shards wait once `most` are kept.
+
+    The sweep runs in `tmp_path`, and is killed after the test.
+    """
     started = []
 
     def begin(scheduler: str, most: int = 100) -> subprocess.Popen:
@@ -194,7 +201,7 @@ def start(tmp_path):
 
 
 def wait_for_results(folder: Path, count: int, process: subprocess.Popen) -> None:
-    """Wait until so many shards of the sweep `process` are kept."""
+    """Waits until `count` shards of the sweep `process` are kept."""
     while len(kept_shards(folder)) < count:
         assert process.poll() is None, process.stderr.read()
         time.sleep(0.02)
@@ -209,7 +216,7 @@ def shards_run(folder: Path) -> list[int]:
     [(signal.SIGINT, 130), pytest.param(signal.SIGKILL, -9, marks=pytest.mark.verify)],
 )
 def test_a_sweep_that_was_stopped_goes_on(number, code, start, tmp_path):
-    """Ctrl-C, or its scheduler and workers killed: finished shards are not run again."""
+    """After Ctrl-C, or a kill of scheduler and workers, finished shards do not run again."""
     stopped = start("local", most=2)
     wait_for_results(tmp_path, 2, stopped)
     os.killpg(stopped.pid, number)  # as a terminal does
@@ -227,7 +234,7 @@ def test_a_sweep_that_was_stopped_goes_on(number, code, start, tmp_path):
 
 
 def dask(*arguments: str) -> subprocess.Popen:
-    """A scheduler or a worker, as somebody starts them by hand."""
+    """Starts a scheduler or a worker as somebody would by hand."""
     return subprocess.Popen(
         [sys.executable, "-m", "distributed.cli." + arguments[0], *arguments[1:]],
         stdout=subprocess.DEVNULL,
@@ -238,7 +245,10 @@ def dask(*arguments: str) -> subprocess.Popen:
 
 @pytest.fixture
 def scheduler(tmp_path):
-    """Start a scheduler with one worker; its address and both processes, killed in the end."""
+    """Returns a function that starts a scheduler with one worker.
+
+    The function returns the address and both processes, which are killed after the test.
+    """
     started = []
 
     def begin():
@@ -279,7 +289,7 @@ def scheduler(tmp_path):
 
 @pytest.mark.verify
 def test_the_scheduler_is_killed_and_started_again(scheduler, start, tmp_path):
-    """One line, exit code 2; the same command with the next scheduler does the rest."""
+    """A lost scheduler gives one line and exit code 2; the same command does the rest later."""
     address, host, worker = scheduler()
     stopped = start(address, most=2)
     wait_for_results(tmp_path, 2, stopped)
@@ -315,10 +325,10 @@ simulate("icarus", [settings], codes, [weights], [None])
     ],
 )
 def test_a_killed_workers_simulator_dies_with_it(sign):
-    """It would go on for minutes, for nobody.
+    """A simulator does not go on for minutes after its worker is killed.
 
-    `sign` is a file in its folder: the worker writes the first before it starts the simulator, the
-    bench in the simulator writes the other.
+    `sign` is the file in the simulator's folder for which the kill waits: the worker writes
+    program.npz before it starts the simulator, and the bench in the simulator writes jobs.bin.
     """
     prepare_host("icarus", PROGRAM)
     worker = subprocess.Popen(
@@ -338,13 +348,13 @@ def test_a_killed_workers_simulator_dies_with_it(sign):
 
 
 def test_a_worker_with_other_code_refuses(run):
-    """The key says what the command had; what a worker has must be that."""
+    """A worker whose code is not the one that the key names refuses the work."""
     with pytest.raises(InputError, match="has another code than the command had"):
         run(fixed={"code": "older"})
 
 
 def test_a_full_disk_is_not_a_lost_scheduler(client, tmp_path):
-    """What a worker cannot write is said."""
+    """The error says what a worker cannot write."""
     (tmp_path / "store").write_text("a file where the folder should be")
     arguments = {"log": str(tmp_path / "log")}
     with pytest.raises(InputError, match=r"a worker on .* failed: .*store"):

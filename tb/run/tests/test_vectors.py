@@ -1,4 +1,4 @@
-"""What make vectors writes is the trained layer, and what it refuses."""
+"""The files of make vectors hold the trained layer, and a wrong layer or image is refused."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ from tb.run.vectors import main
 
 
 def test_the_files_hold_the_trained_layer(command, shipped, images, tmp_path):
-    """Codes as the network has them; their sums give what the next layer gets."""
+    """The files hold the network's codes, and their sums give the next layer's input."""
     code, out, _ = command(main, "--out", tmp_path / "new" / "tiles", "--image", 3)
     assert code == 0
     found = read_folder(tmp_path / "new" / "tiles")

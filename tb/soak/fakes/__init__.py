@@ -1,1 +1,1 @@
-"""Programs that stand in the place of a simulator, and fail in one way each."""
+"""Holds programs that stand in the place of a simulator, and fail in one way each."""

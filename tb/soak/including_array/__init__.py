@@ -1,1 +1,1 @@
-"""An array of which one source includes a part, so that the soak can edit that part."""
+"""Holds an array one of whose sources includes a part, so that the soak can edit that part."""

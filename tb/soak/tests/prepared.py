@@ -1,4 +1,4 @@
-"""A checkout without processes, whose commands do what a test says."""
+"""Replaces a checkout by one without processes, whose commands do what a test says."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -7,7 +7,7 @@ from tb.soak.checkout import PSUMS, Checkout, Ended
 
 
 def figures(images: int) -> dict:
-    """Returns what a right run of `images` writes into layer.json, in short."""
+    """Returns the figures that a right run of `images` images writes into layer.json."""
     return {
         "images": images,
         "psums_checked": images * PSUMS,
@@ -19,12 +19,12 @@ def figures(images: int) -> dict:
 
 
 def passed(images: int) -> Ended:
-    """Returns what a right run of `images` ends with."""
+    """Returns how a right run of `images` images ends."""
     return Ended(0, f"psums checked    {images * PSUMS:,}\n")
 
 
 class Prepared(Checkout):
-    """Its commands end as `ends` says, one after the other; a function there does some harm first.
+    """A checkout whose commands end as `ends` says, in turn; a function in it does harm first.
 
     A run that is not prepared passes with the figures of one image.
     """

@@ -1,4 +1,4 @@
-"""The command: what is tried, what it says, its JSON, and its exit code."""
+"""The command tries the faults that are named, and has the right output, JSON and exit code."""
 
 import json
 import re
@@ -12,13 +12,13 @@ from tb.soak.faults import Kind
 
 @pytest.fixture
 def _working(monkeypatch):
-    """Copies of the checkout pass without being run."""
+    """Lets copies of the checkout pass without being run."""
     monkeypatch.setattr(Checkout, "good_run", lambda self: None)
 
 
 @pytest.mark.usefixtures("_working")
 def test_harm_fails_the_command(command, monkeypatch, tmp_path):
-    """Exit code, JSON, table; the other faults are not tried."""
+    """Harm shows in exit code, JSON and table; the faults that are not named are not tried."""
 
     def harm(checkout, rng, number):
         if number:
@@ -41,7 +41,7 @@ def test_harm_fails_the_command(command, monkeypatch, tmp_path):
 
 @pytest.mark.usefixtures("_working")
 def test_a_try_that_this_machine_does_not_allow(command, monkeypatch, tmp_path):
-    """It is said, and does not count as a try."""
+    """The command says so, and does not count it as a try."""
     kinds = (Kind("a fault", 2, lambda *_: "not tried: no right to mount"),)
     monkeypatch.setattr(campaign, "FAULTS", kinds)
     results = tmp_path / "soak.json"

@@ -12,7 +12,7 @@ from tb.soak.tests.prepared import Prepared, figures, leave_results, write
 
 @pytest.fixture
 def checkout(tmp_path):
-    """A folder with the results of a right run of one image."""
+    """Returns a checkout with the results of a right run of one image."""
     checkout = Prepared(tmp_path)
     leave_results(checkout)
     return checkout
@@ -97,7 +97,7 @@ def test_a_command_that_ends(tmp_path):
 
 
 def test_a_command_that_hangs(tmp_path, monkeypatch):
-    """It is said and killed; without patience, since it would hang for ever."""
+    """A command that hangs is named and killed; the test has no patience, as it hangs for ever."""
     monkeypatch.setattr(checkouts, "PATIENCE", 0)
     monkeypatch.setattr(checkouts, "FOLLOW", 0)
     checkout = Checkout(tmp_path)
@@ -109,7 +109,7 @@ def test_a_command_that_hangs(tmp_path, monkeypatch):
 
 
 def test_a_process_that_outlives_its_command(tmp_path, monkeypatch):
-    """It is said and killed."""
+    """A process that outlives its command is named and killed."""
     monkeypatch.setattr(checkouts, "FOLLOW", 0)
     checkout = Checkout(tmp_path)
     process = checkout.start("sh", "-c", "sleep 1000 >&- 2>&- & echo $!; exec >&-")
@@ -121,7 +121,7 @@ def test_a_process_that_outlives_its_command(tmp_path, monkeypatch):
 
 
 def test_an_own_copy(tmp_path):
-    """It holds tracked files only; what is done there is not done here."""
+    """A copy holds tracked files only, and what is done in the copy is not done here."""
     copy = Checkout.copied_to(tmp_path / "copy")
     assert (copy.folder / "rtl" / "pe.v").exists()
     assert not copy.build.exists()

@@ -1,4 +1,4 @@
-"""Each kind of fault is tried once on a copy of this checkout; and each sees a planted harm."""
+"""Each kind of fault is tried once on a copy of this checkout, and each sees a planted harm."""
 
 import os
 import signal
@@ -18,7 +18,7 @@ HANGS = Path(__file__).parent / "hangs_after_a_sign.sh"
 
 
 class Least(Random):
-    """Draws the least number, and the first of what there is to choose from."""
+    """Draws the least number, and chooses the first of several."""
 
     def random(self):
         return 0.0
@@ -32,13 +32,13 @@ class Least(Random):
 
 @pytest.fixture
 def copy(tmp_path):
-    """A copy of this checkout, without a build."""
+    """Returns a copy of this checkout without a build."""
     return Checkout.copied_to(tmp_path / "copy")
 
 
 @pytest.fixture
 def prepared(tmp_path):
-    """A folder with the results of a right run of one image, and no processes."""
+    """Returns a checkout without processes that holds the results of a right run of one image."""
     checkout = Prepared(tmp_path)
     leave_results(checkout)
     return checkout
@@ -64,7 +64,7 @@ TRACEBACK = Ended(1, "Traceback (most recent call last):\n")
 
 @pytest.mark.verify
 def test_two_runs_at_once(copy):
-    """They start with the same compilation, and each ends with its own figures."""
+    """Two runs that start with the same compilation end with their own figures each."""
     assert faults.two_at_once(copy, Least(), 0) == "both passed"
 
 
@@ -100,7 +100,7 @@ def test_two_runs_without_results(tmp_path):
 
 @pytest.mark.parametrize("program", ["vvp", pytest.param("iverilog", marks=pytest.mark.verify)])
 def test_a_killed_run_is_started_again(copy, program, tmp_path):
-    """In its first build, and in its simulation: the run hangs there, so it cannot have ended."""
+    """A run is killed in its first build or its simulation, where it hangs and cannot end."""
     leave_results(copy)
     before, sign = copy.figures(), tmp_path / "hangs"
     variables = faults.put_in_place(copy, program, HANGS)
@@ -114,7 +114,7 @@ def test_a_killed_run_is_started_again(copy, program, tmp_path):
 
 
 def test_a_part_of_a_run_is_killed(tmp_path):
-    """Only the program that is named; the shell that started it ends with that one's code."""
+    """Only the named program is killed; the shell that started it ends with the program's code."""
     checkout = Checkout(tmp_path)
     process = checkout.start("sh", "-c", "(exec sleep 1000); exit $?")
     faults.wait_for("sleep", process)
@@ -152,7 +152,7 @@ def test_a_kill_that_does_harm(prepared, harm, words):
 
 @pytest.mark.verify
 def test_a_file_that_grows_too_large(copy):
-    """No file of the run may have more than 256 bytes."""
+    """A run that may write no file of more than 256 bytes is refused."""
     leave_results(copy)
     before = (copy.results / "layer.json").read_bytes()
     ended = faults.with_file_size(copy, ("make", "--no-print-directory", "IMAGES=2"), 256)
@@ -161,7 +161,7 @@ def test_a_file_that_grows_too_large(copy):
 
 @pytest.mark.verify
 def test_a_disk_that_is_full(copy):
-    """It holds not a byte more than what was there before the run."""
+    """A run is refused on a disk that has not a byte of room."""
     if not faults.private_mounts():
         pytest.skip("no right to mount a small disk")
     leave_results(copy)
@@ -224,7 +224,7 @@ def test_a_read_only_checkout_that_is_not_refused(ended, words):
     "number", range(len(faults.EDITS)), ids=[edit.file for edit in faults.EDITS]
 )
 def test_an_edit_is_found(copy, number):
-    """Also within the time stamp of the file."""
+    """An edit is found, also within the time stamp of the file."""
     edit = faults.EDITS[number]
     assert faults.stale_build(copy, Least(), number) == f"{edit.file}, same time: found"
 
@@ -233,7 +233,7 @@ def test_an_edit_is_found(copy, number):
     "number", range(len(faults.EDITS)), ids=[edit.file for edit in faults.EDITS]
 )
 def test_a_stale_build_that_is_used(tmp_path, number):
-    """Each run passes, whatever was edited."""
+    """Harm is found if each run passes, whatever was edited."""
     checkout, edit = Prepared.copied_to(tmp_path), faults.EDITS[number]
     with pytest.raises(HarmError, match=f"unearned pass: {edit.file} is wrong, yet"):
         faults.stale_build(checkout, Least(), number)
@@ -256,7 +256,7 @@ def test_a_dead_simulator_is_seen(copy, script):
 
 
 def test_each_fake_is_tried():
-    """And each of the scripts says in its second line what it does."""
+    """Each fake is tried, and says in its script's second line what it does."""
     scripts = sorted((faults.HERE / "fakes").glob("*_*.*"))
     assert [script.name for script in scripts] == sorted(FAKE_NUMBERS)
     for script in scripts:

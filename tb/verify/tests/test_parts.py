@@ -1,4 +1,4 @@
-"""A part that fails fails the whole; what passed counts until something changes."""
+"""One failed part fails the whole run, and a part that passed counts until something changes."""
 
 import json
 import sys
@@ -13,14 +13,14 @@ from tb.verify.parts import Part
 
 
 def saying(name: str, code: int, line: str = "done") -> Part:
-    """A part that prints a line and ends with a code."""
+    """Returns a part that prints a line and ends with a code."""
     program = f"print('working'); print('{line}'); raise SystemExit({code})"
     return Part(name, "something", (sys.executable, "-c", program))
 
 
 @pytest.fixture
 def verify(command, monkeypatch, tmp_path):
-    """Run the command on some parts; exit code, output, results."""
+    """Returns a function that runs the command on parts, and returns code, output and results."""
     monkeypatch.setattr(parts, "STORE", Store("verify", tmp_path))
 
     def run(*some, arguments=()):
@@ -33,7 +33,7 @@ def verify(command, monkeypatch, tmp_path):
 
 
 def test_all_parts_run_and_the_worst_decides(verify):
-    """Those after a failure, too."""
+    """The parts after a failure run too, and the worst code decides."""
     code, out, found = verify(saying("a", 0), saying("b", 1, "FAILED: it"), saying("c", 0))
     assert code == 1
     assert [(one["part"], one["code"], one["said"]) for one in found["parts"]] == [
@@ -69,7 +69,7 @@ def test_bad_input(refused):
 
 
 def test_each_part_is_a_command_of_its_own():
-    """One that the Makefile has a target for, or the long tests."""
+    """Each part is a command for which the Makefile has a target, or the long tests."""
     makefile = (ROOT / "Makefile").read_text()
     for part in parts.PARTS:
         words = " ".join(part.command[1:3]) + (" netlist" if part.name == "netlist" else "")
