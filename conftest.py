@@ -13,7 +13,7 @@ from pymodel.support.fresh import forget_compiled
 
 forget_compiled()  # without this call an edit just after a run might go unseen
 # These files stand for modules that moved, and print a note when they are imported.
-collect_ignore_glob = ["pymodel/moved/*", "tb/moved/*", "tb/run/tests/old_adapter.py"]
+collect_ignore_glob = ["pymodel/old_names/*", "tb/old_names/*", "tb/run/tests/old_adapter.py"]
 
 
 @pytest.fixture(autouse=True)

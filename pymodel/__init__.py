@@ -2,4 +2,4 @@
 
 from pathlib import Path
 
-__path__.append(str(Path(__file__).with_name("moved")))  # pymodel/support/moved.py says why
+__path__.append(str(Path(__file__).with_name("old_names")))  # pymodel/support/old_names.py says why

@@ -2,4 +2,4 @@
 
 from pathlib import Path
 
-__path__.append(str(Path(__file__).with_name("moved")))  # see pymodel/support/moved.py
+__path__.append(str(Path(__file__).with_name("old_names")))  # see pymodel/support/old_names.py

@@ -14,7 +14,7 @@ from tb.formal.prove import PROPERTIES, bound, inside, statements
 from tb.sim.errors import BenchError
 from tb.sim.run import run_bench
 from tb.sim.sources import RTL, faulty_rtl
-from tb.testplan.modules import CORES, PART, SMALL_PART
+from tb.testplan.module_table import CORES, PART, SMALL_PART
 
 # Not of the modules around: what a proof chooses to look at, or how its registers begin
 OF_THE_PROOF = {

@@ -3,7 +3,7 @@
 import cocotb
 
 from tb.test_ram import Memory, check_random_traffic
-from tb.testplan.parametrise import each_run
+from tb.testplan.pytest_runs import each_run
 
 
 class BankedMemory(Memory):

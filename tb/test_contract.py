@@ -10,7 +10,7 @@ from cocotb.triggers import ClockCycles, ReadOnly, RisingEdge
 
 from tb.components.packing import pack
 from tb.sim.sources import RTL
-from tb.testplan.parametrise import each_run
+from tb.testplan.pytest_runs import each_run
 
 ROWS, COLS = 2, 3
 # Of each array: how many diagrams, and the signals in them.

@@ -21,7 +21,7 @@ from tb.components.core_driver import CoreBench, check_layer, started
 from tb.components.tile_run import compare_recovered
 from tb.sim.errors import BenchError
 from tb.sim.run import run_bench
-from tb.testplan.modules import SIMULATORS, TRAINED_LAYER, TRAINED_REPORT
+from tb.testplan.module_table import SIMULATORS, TRAINED_LAYER, TRAINED_REPORT
 
 
 @cocotb.test()

@@ -9,8 +9,8 @@ from pymodel.hardware.cycles import cycles
 from tb.components.core_driver import check_layer, started
 from tb.components.random_layers import random_data, random_layer, reference
 from tb.components.scoreboard import compare
-from tb.testplan.modules import PART
-from tb.testplan.parametrise import each_run
+from tb.testplan.module_table import PART
+from tb.testplan.pytest_runs import each_run
 
 LAYERS = 30  # of each part
 

@@ -28,7 +28,7 @@ from tb.components.random_layers import random_data, random_layer, reference
 from tb.components.random_tiles import random_generator
 from tb.components.scoreboard import compare
 from tb.sim.waves import CLOCK_PERIOD_NS
-from tb.testplan.parametrise import each_run
+from tb.testplan.pytest_runs import each_run
 
 PATIENCE = 3000  # cycles within which every state comes
 

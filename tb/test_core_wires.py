@@ -12,7 +12,7 @@ from cocotb.triggers import RisingEdge, Timer
 
 from tb.components.core_driver import started
 from tb.components.random_tiles import random_generator
-from tb.testplan.parametrise import each_run
+from tb.testplan.pytest_runs import each_run
 
 # Where wires begin, and the modules where those of the same names end
 WIRES = {

@@ -19,7 +19,7 @@ from cocotbext.axi.axil_channels import (
 from pymodel.hardware.core import Core
 from pymodel.hardware.registers import REGISTERS, Register
 from tb.components.random_tiles import random_generator
-from tb.testplan.parametrise import each_run
+from tb.testplan.pytest_runs import each_run
 
 # Fields that a port shows, or that show a port.
 PORTS = {

@@ -9,7 +9,7 @@ from cocotb.triggers import ReadOnly, RisingEdge
 from pymodel.hardware.core import Core, Layer, check, outputs_reached
 from pymodel.hardware.registers import Error
 from tb.components.random_tiles import random_generator
-from tb.testplan.parametrise import each_run
+from tb.testplan.pytest_runs import each_run
 
 # Cycles that the sequencer asks for: from restart to prime, and from there, or a take, to a take.
 RESTART_TO_PRIME, STEP = 4, 4

@@ -10,7 +10,7 @@ from tb.components.own_array import ArrayBench
 from tb.components.random_tiles import check_tiles, extremes, random_generator, random_tiles
 from tb.components.schedule import schedule
 from tb.sim.errors import BenchError
-from tb.testplan.parametrise import each_run
+from tb.testplan.pytest_runs import each_run
 
 
 async def check(bench: ArrayBench, weights, activations, **options) -> int:
@@ -62,7 +62,7 @@ async def gaps_anywhere_lose_nothing(dut):
     """Tiles have random lengths, inputs have idle cycles, and idle buses have random bits."""
     bench = ArrayBench(dut)
     await bench.start()
-    if not hasattr(dut, "gates"):  # of tb/gates/gate_benches.py, in which nobody can look for it
+    if not hasattr(dut, "gates"):  # of tb/gates: nobody can look into them
         cocotb.start_soon(no_weight_goes_on(bench))
     rng = random_generator()
     lengths = rng.integers(1, 3 * bench.cols + 1, 40).tolist()

@@ -14,7 +14,7 @@ import pytest
 
 from pymodel.checkpoint import load_checkpoint
 from pymodel.support.files import ROOT
-from pymodel.support.moved import FILES
+from pymodel.support.old_names import FILES
 from tb.report.command_results import CHECKS
 
 README_LINES = 160
@@ -91,7 +91,7 @@ def wrong_modules(text: str) -> list[str]:
     for name in sorted(named):
         places = [ROOT / name.replace(".", "/")]
         package, _, old = name.partition(".")
-        places.append(ROOT / package / "moved" / old)
+        places.append(ROOT / package / "old_names" / old)
         if not any(place.is_dir() or place.with_suffix(".py").exists() for place in places):
             wrong.append(f"{name}: no such module")
     return wrong
@@ -238,7 +238,7 @@ def test_version_is_that_of_the_changelog():
 def test_the_changelog_has_every_old_name():
     moved = {}
     for package in ("pymodel", "tb"):
-        for path in (ROOT / package / "moved").glob("[!_]*.py"):
+        for path in (ROOT / package / "old_names").glob("[!_]*.py"):
             (new,) = re.findall(r'forward\(__spec__, "(.*)"\)', path.read_text())
             moved[f"{package}.{path.stem}"] = new
     assert old_names((ROOT / "CHANGELOG.md").read_text()) == moved

@@ -11,7 +11,7 @@ from pymodel.hardware.core import MAX_ACTIVATION, MIN_WEIGHT, Core
 from pymodel.own_network.integers import FitError, Integers, Quantised
 from pymodel.own_network.layer_file import AddBias
 from pymodel.quantiser import SMALLEST_SCALE, Quantiser, QuantLayer
-from pymodel.reference.convolution import integer_convolution
+from pymodel.reference.integer_convolution import integer_convolution
 from pymodel.reference.layer_data import MAX_ABS_ERROR, MAX_ERROR_STEPS, LayerData
 
 BITS = 4  # most bits of an activation, unsigned, and of a weight, signed

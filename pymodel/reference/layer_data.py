@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from pymodel.capture import Capture
-from pymodel.reference.convolution import step
+from pymodel.reference.integer_convolution import step
 
 MAX_ABS_ERROR = 1e-3  # largest error of a recovered value, in the units of the reference
 MAX_ERROR_STEPS = 0.01  # largest error of a recovered value, in steps of the integer sum

@@ -29,7 +29,7 @@ from vcd.gtkw import GTKWSave
 from pymodel.support.errors import InputError
 from pymodel.support.files import ROOT
 from pymodel.support.fresh import SourceLoader
-from pymodel.support.moved import new_path
+from pymodel.support.old_names import new_path
 from tb.components.packing import pack, unpack
 from tb.components.scoreboard import Scoreboard
 from tb.sim.errors import BenchError

@@ -25,7 +25,7 @@ from pymodel.hardware.cycles import cycles
 from pymodel.hardware.register_fields import Register
 from pymodel.hardware.registers import Error
 from tb.components import cover_points
-from tb.components.core_monitor import CoreMonitor
+from tb.components.axi_monitor import CoreMonitor
 from tb.components.core_results import decode
 from tb.components.packing import pack
 from tb.components.random_layers import reference

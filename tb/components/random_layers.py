@@ -9,7 +9,7 @@ from pymodel.hardware.core import Core, Layer, check
 from pymodel.hardware.cycles import cycles
 from pymodel.hardware.registers import Error, Mode
 from pymodel.hardware.thresholds import requantise
-from pymodel.reference.convolution import integer_convolution
+from pymodel.reference.integer_convolution import integer_convolution
 
 
 def reference(layer: Layer, codes, weights, table=None) -> np.ndarray:

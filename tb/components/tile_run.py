@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from pymodel.hardware.tiling import Tile, Tiles, cut
-from pymodel.reference.convolution import tile_psums
+from pymodel.reference.integer_convolution import tile_psums
 from pymodel.reference.layer_data import MAX_ABS_ERROR, MAX_ERROR_STEPS, LayerData
 from pymodel.support.errors import InputError
 from pymodel.support.files import replacing

@@ -21,11 +21,11 @@ from pymodel.support.command import quiet, tell
 from pymodel.support.errors import InputError
 from pymodel.support.files import temporary_folder
 from tb.sim.errors import BenchError
+from tb.sim.kept_results import Store, code
 from tb.sim.run import COVERAGE, COVERAGE_ARGUMENTS, runtime_arguments
 from tb.sim.simulators import random_seed, simulator_version
 from tb.sim.sources import RTL, check_sources, rtl_digest
-from tb.sim.store import Store, code
-from tb.testplan.modules import TABLE, Run
+from tb.testplan.module_table import TABLE, Run
 
 SIMULATOR = "verilator"
 STORE = Store("coverage")

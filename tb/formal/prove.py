@@ -27,14 +27,14 @@ from tqdm import tqdm
 from pymodel.support.command import CommandParser, conclude, quiet, tell
 from pymodel.support.errors import InputError
 from pymodel.support.files import RESULTS, ROOT, temporary_folder, write_json
-from tb.formal.proofs import PROOFS, Proof, ProofMutant
+from tb.formal.proof_table import PROOFS, Proof, ProofMutant
+from tb.sim.kept_results import Store, code
 from tb.sim.sources import RTL, check_sources, replace_once, rtl_digest
-from tb.sim.store import Store, code
 
 PROPERTIES = Path(__file__).with_name("properties")
 BUILD = ROOT / "build" / "formal"
 STORE = Store("formal")
-LISTS = ("tb.formal.proofs",)  # a proof is in its task
+LISTS = ("tb.formal.proof_table",)  # a proof is in its task
 SECONDS = 900  # after which a solver is stopped
 BINARIES = Path(sys.executable).parent
 STATEMENT = re.compile(r"^( *// .*\n)? *(\w+): (assert|assume|cover) \(", re.MULTILINE)

@@ -3,7 +3,7 @@
 from pymodel.support.command import run_room
 from pymodel.support.fresh import forget_compiled
 
-COMMANDS = {"netlist": "tb.gates.gate_benches", "synth": "tb.gates.synthesis"}
+COMMANDS = {"netlist": "tb.gates.benches_on_gates", "synth": "tb.gates.synthesis"}
 
 if __name__ == "__main__":
     forget_compiled()

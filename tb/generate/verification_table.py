@@ -10,7 +10,7 @@ from pymodel.support.command import CommandParser, conclude
 from pymodel.support.errors import InputError
 from pymodel.support.files import RESULTS, ROOT, replacing
 from tb.coverage.tables import GOALS
-from tb.gates.gate_benches import DESIGNS
+from tb.gates.benches_on_gates import DESIGNS
 from tb.report.command_results import CHECKS, Row, read_all, table
 from tb.sim.sources import rtl_digest
 from tb.soak.campaign import CHECKPOINTS, FAULTS

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from pymodel.support.files import temporary_folder
-from tb.host.build import prepare_host
+from tb.host.compile_host import prepare_host
 from tb.sim.errors import BenchError
 from tb.sim.run import RESULTS_XML
 from tb.sim.sources import RTL

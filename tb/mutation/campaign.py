@@ -43,10 +43,10 @@ from tb.mutation.drawn_mutants import (
 )
 from tb.mutation.equivalence import equivalent
 from tb.mutation.named_faults import FAULTS, Fault
-from tb.sim.build import Simulation
+from tb.sim.compilation import Simulation
+from tb.sim.kept_results import Store, code_files, files_digest
 from tb.sim.simulators import check_simulator, random_seed, simulator_version
 from tb.sim.sources import RTL, find_once, rtl_digest, verilog_files
-from tb.sim.store import Store, code_files, files_digest
 
 LARGEST = 10_000  # mutants
 STORE = Store("verdict")
@@ -209,7 +209,7 @@ def bench_files(bench: Bench) -> set[Path]:
     found = code_files(
         "tb.mutation.campaign",
         bench.module,
-        without=("tb.mutation.named_faults", "tb.formal.proofs"),
+        without=("tb.mutation.named_faults", "tb.formal.proof_table"),
     )
     return found | {Path(value) for value in bench.settings.values() if value.endswith(".py")}
 

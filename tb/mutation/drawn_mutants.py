@@ -20,14 +20,14 @@ from pymodel.support.errors import InputError
 from pymodel.support.files import ROOT, replacing
 from tb.formal.prove import bound
 from tb.mutation.named_faults import Fault
-from tb.sim.build import Simulation
+from tb.sim.compilation import Simulation
 from tb.sim.errors import BenchError
+from tb.sim.kept_results import Store
 from tb.sim.process import SilentError
 from tb.sim.run import RESULTS_XML, prepare_bench
 from tb.sim.sources import RTL, check_sources, faulty_rtl, rtl_digest
-from tb.sim.store import Store
 from tb.sim.verdict import first_failure
-from tb.testplan.modules import TABLE, Bench
+from tb.testplan.module_table import TABLE, Bench
 
 BUILD = ROOT / "build" / "mutation"
 NETLISTS, FAULTY = Store("mutated-netlist"), Store("faulty-rtl")

@@ -27,7 +27,7 @@ from pathlib import Path
 
 from pymodel.support.errors import InputError
 from pymodel.support.files import ROOT
-from tb.formal.proofs import PROOFS, Proof
+from tb.formal.proof_table import PROOFS, Proof
 from tb.formal.prove import PROPERTIES, inside, statements
 from tb.mutation.drawn_mutants import BUILD, Mutant, Target, parameters, read, yosys
 from tb.sim.sources import RTL

@@ -20,12 +20,12 @@ from tqdm import tqdm
 from pymodel.capture import DEFAULT_LAYER, find_layer
 from pymodel.checkpoint import load_checkpoint
 from pymodel.images import normalise
-from pymodel.reference.convolution import step
+from pymodel.reference.integer_convolution import step
 from pymodel.reference.integer_network import LastStage
 from pymodel.support.command import CommandParser, conclude, quiet, tell
 from pymodel.support.files import RESULTS, write_json
 from tb.components.scoreboard import first_difference
-from tb.host.build import prepare_host
+from tb.host.compile_host import prepare_host
 from tb.host.program import CORE
 from tb.host.simulate import PROGRAM, simulate
 from tb.run.observe import explain
@@ -39,7 +39,7 @@ from tb.run.sweep import (
     spread,
 )
 from tb.sim.errors import BenchError
-from tb.sim.store import code
+from tb.sim.kept_results import code
 from training.data import load_test_images
 from training.evaluate import BATCH, with_integer_layer
 

@@ -13,7 +13,7 @@ import cocotb
 import torch
 
 from pymodel.hardware.tiling import gather
-from pymodel.reference.convolution import integer_convolution
+from pymodel.reference.integer_convolution import integer_convolution
 from pymodel.support.files import write_json
 from tb.components.adapter import connect
 from tb.components.tile_run import Record, compare_recovered, tile_run

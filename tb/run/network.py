@@ -28,7 +28,7 @@ from pymodel.reference.integer_network import IntegerNetwork, compare_with_fake_
 from pymodel.support.command import CommandParser, conclude, quiet, tell, whole_number
 from pymodel.support.files import RESULTS, write_json
 from tb.components.scoreboard import Difference, first_difference
-from tb.host.build import prepare_host
+from tb.host.compile_host import prepare_host
 from tb.host.program import CORE
 from tb.host.simulate import PROGRAM, simulate
 from tb.run.observe import explain
@@ -43,7 +43,7 @@ from tb.run.sweep import (
     spread,
 )
 from tb.sim.errors import BenchError
-from tb.sim.store import code, digest
+from tb.sim.kept_results import code, digest
 from training.data import load_test_images
 from training.evaluate import EDGE_STEPS
 

@@ -17,7 +17,7 @@ from tabulate import tabulate
 
 from pymodel.hardware.tile_text import LANES, POSITIONS, TextFile, TileText, read_folder, sums
 from pymodel.hardware.tiling import Tile, Tiles
-from pymodel.reference.convolution import integer_convolution, raster_psums
+from pymodel.reference.integer_convolution import integer_convolution, raster_psums
 from pymodel.support.command import CommandParser, conclude, quiet, tell
 from pymodel.support.errors import InputError
 from pymodel.support.files import RESULTS, temporary_folder, write_json

@@ -20,7 +20,7 @@ from pymodel.images import load_images
 from pymodel.support.command import CommandParser, conclude, tell
 from pymodel.support.errors import InputError
 from pymodel.support.files import RESULTS, temporary_folder, write_json
-from tb.host.build import prepare_host
+from tb.host.compile_host import prepare_host
 from tb.host.simulate import PROGRAM
 from tb.run.network import SHARD, load_network, on_the_core
 from tb.run.sweep import check_arguments, cluster, spread

@@ -31,9 +31,9 @@ from pymodel.support.errors import InputError
 from pymodel.support.files import ROOT
 from tb.host.simulate import PROGRAM
 from tb.sim.errors import BenchError
+from tb.sim.kept_results import Store, code, digest
 from tb.sim.simulators import check_simulator, simulator_version
 from tb.sim.sources import RTL, check_sources, rtl_digest
-from tb.sim.store import Store, code, digest
 
 STORE = Store("sweep")
 LEAST_GIVEN = 16  # shards that wait for workers, also for those that come later
@@ -59,8 +59,8 @@ class Shard:
 def software_identity(checkpoint: str, code: str) -> dict[str, str]:
     """Returns what a result in software follows from, apart from its inputs.
 
-    `code` is `tb.sim.store.code` of the module that does the work and of PROGRAM, found when the
-    command started.
+    `code` is `tb.sim.kept_results.code` of the module that does the work and of PROGRAM, found when
+    the command started.
     """
     versions = (f"{name} {importlib.metadata.version(name)}" for name in ("torch", "numpy"))
     return {

@@ -13,7 +13,7 @@ from pymodel.capture import DEFAULT_LAYER, capture
 from pymodel.checkpoint import SHIPPED, load_checkpoint
 from pymodel.hardware.tile_text import LANES, write_folder
 from pymodel.images import load_images
-from pymodel.reference.convolution import integer_convolution, raster_psums
+from pymodel.reference.integer_convolution import integer_convolution, raster_psums
 from pymodel.reference.layer_data import LayerData, layer_data
 from pymodel.support.command import CommandParser, conclude, tell
 from pymodel.support.errors import InputError

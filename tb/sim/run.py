@@ -17,7 +17,7 @@ from cocotb_test import simulator as cocotb_test
 from pymodel.support.command import tell
 from pymodel.support.errors import InputError
 from pymodel.support.files import ROOT, temporary_folder
-from tb.sim.build import BUILDS, Commands, Simulation, compiled, prepared
+from tb.sim.compilation import BUILDS, Commands, Simulation, compiled, prepared
 from tb.sim.errors import BenchError
 from tb.sim.simulators import (
     UNTESTED,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pymodel.support.errors import InputError
 from pymodel.support.files import ROOT
-from tb.sim.store import digest
+from tb.sim.kept_results import digest
 
 RTL = ROOT / "rtl"
 COMMENT = r"//[^\n]*|/\*.*?\*/"

@@ -25,7 +25,7 @@ from pymodel.support.errors import InputError
 from pymodel.support.files import RESULTS, temporary_folder, write_json
 from tb.sim.simulators import check_simulator, random_seed
 from tb.soak.checkout import KINDS, Checkout, HarmError, kill_all
-from tb.soak.faults import CHECKPOINTS, FAULTS, SKIPPED, Kind, damaged_checkpoint
+from tb.soak.harms import CHECKPOINTS, FAULTS, SKIPPED, Kind, damaged_checkpoint
 
 AT_ONCE = 2  # tries, each in a copy of its own
 DAMAGED = 1000  # checkpoint files

@@ -5,4 +5,4 @@ from pymodel.support.fresh import forget_compiled
 
 if __name__ == "__main__":
     forget_compiled()
-    run_room("tb.verify", "tb.verify.parts")
+    run_room("tb.verify", "tb.verify.long_checks")

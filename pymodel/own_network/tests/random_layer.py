@@ -3,7 +3,7 @@
 import torch
 
 from pymodel.own_network.layer_file import AddBias
-from pymodel.reference.convolution import integer_convolution
+from pymodel.reference.integer_convolution import integer_convolution
 from pymodel.reference.layer_data import LayerData
 
 

@@ -15,7 +15,7 @@ from torch import nn
 from pymodel.own_network.fit import Fit, FitError, fit_layers, layers_of
 from pymodel.own_network.layer_file import save_layers
 from pymodel.quantiser import QuantConv2d, Quantiser, QuantLinear, initialise_scales
-from pymodel.reference.convolution import integer_convolution
+from pymodel.reference.integer_convolution import integer_convolution
 
 IMAGES = 3
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")  # PyTorch and Brevitas warn

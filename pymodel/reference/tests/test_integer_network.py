@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from pymodel.reference.convolution import integer_convolution
+from pymodel.reference.integer_convolution import integer_convolution
 from pymodel.reference.integer_network import IntegerNetwork, compare_with_fake_quantised
 from pymodel.support.errors import InputError
 

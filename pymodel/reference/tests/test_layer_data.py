@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from pymodel.capture import capture
-from pymodel.reference.convolution import integer_convolution
+from pymodel.reference.integer_convolution import integer_convolution
 from pymodel.reference.layer_data import layer_data
 
 

@@ -15,9 +15,9 @@ from tb.coverage.exclusions import Exclusion, exclude
 from tb.coverage.measure import main
 from tb.coverage.points import KINDS, Coverage, Point, merge
 from tb.coverage.tables import result_table, summary
+from tb.sim.kept_results import Store
 from tb.sim.sources import RTL, check_sources
-from tb.sim.store import Store
-from tb.testplan.modules import runs_of
+from tb.testplan.module_table import runs_of
 
 
 @pytest.fixture

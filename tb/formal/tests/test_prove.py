@@ -8,10 +8,10 @@ import pytest
 
 from pymodel.support.errors import InputError
 from tb.formal import prove
-from tb.formal.proofs import PROOFS
+from tb.formal.proof_table import PROOFS
 from tb.formal.prove import Outcome, bound, count, main, read_outcome, statements
+from tb.sim.kept_results import Store
 from tb.sim.sources import RTL, faulty_rtl
-from tb.sim.store import Store
 
 MODULES = sorted({proof.module for proof in PROOFS})
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tb.gates.gate_benches import DESIGNS
+from tb.gates.benches_on_gates import DESIGNS
 from tb.generate import verification_table
 from tb.generate.verification_table import BEGIN, END, NAMES
 from tb.sim.sources import rtl_digest

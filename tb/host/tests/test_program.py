@@ -13,14 +13,14 @@ from pymodel.hardware.core import Layer
 from pymodel.hardware.registers import Mode
 from tb.components.core_driver import check_layer, started
 from tb.components.random_layers import random_data, reference
-from tb.host.build import prepare_host
+from tb.host.compile_host import prepare_host
 from tb.host.program import CORE, RESULT_BYTES, jobs_of, read_results, write_program
 from tb.host.simulate import PROGRAM, simulate, write_layers
 from tb.host.speed import play
 from tb.sim.errors import BenchError
 from tb.sim.run import run_bench
 from tb.sim.sources import faulty_rtl
-from tb.testplan.modules import SIMULATORS
+from tb.testplan.module_table import SIMULATORS
 
 DATA = "SYSTOLIC_HOST_DATA"  # environment: folder with a layer's data, which takes the psums
 LAYERS = (

@@ -30,10 +30,10 @@ from tb.mutation.drawn_mutants import (
 )
 from tb.mutation.equivalence import equivalent
 from tb.mutation.named_faults import FAULTS, Fault
-from tb.sim.build import Simulation
+from tb.sim.compilation import Simulation
 from tb.sim.simulators import random_seed
 from tb.sim.sources import RTL, check_sources
-from tb.testplan.parametrise import first_few
+from tb.testplan.pytest_runs import first_few
 
 FEW = shares(20)
 

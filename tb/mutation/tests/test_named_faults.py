@@ -5,7 +5,7 @@ import re
 import pytest
 
 from pymodel.support.errors import InputError
-from tb.formal.proofs import PROOFS
+from tb.formal.proof_table import PROOFS
 from tb.mutation.named_faults import FAULTS
 from tb.sim.sources import RTL, replace_once, tokens
 

@@ -23,7 +23,7 @@ from tb.report.charts import PALETTES, busy_pes
 from tb.report.command_results import CHECKS, read_all, read_log, table
 from tb.report.recording import PE_SIGNALS
 from tb.sim.errors import BenchError
-from tb.testplan.modules import SIMULATORS
+from tb.testplan.module_table import SIMULATORS
 
 IMAGES, IMAGE = 2, 1  # of the page under test
 HOSTILE = "</script><img src='http://localhost:9/x.png' onerror=alert(1)>"

@@ -26,7 +26,7 @@ from pymodel.hardware.core import (
     weight_vectors,
 )
 from pymodel.hardware.thresholds import requantise
-from pymodel.reference.convolution import integer_convolution
+from pymodel.reference.integer_convolution import integer_convolution
 from pymodel.reference.layer_data import LayerData
 from tb import test_core_layers
 from tb.components import core_driver

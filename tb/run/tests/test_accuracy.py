@@ -6,7 +6,7 @@ import pytest
 
 from tb.run import accuracy
 from tb.sim.sources import faulty_rtl
-from tb.testplan.modules import SIMULATORS
+from tb.testplan.module_table import SIMULATORS
 from training import data
 
 

@@ -8,7 +8,7 @@ from pymodel.hardware.core import Core, Layer
 from pymodel.hardware.cycles import cycles
 from pymodel.reference.integer_network import IntegerNetwork
 from tb.host import speed
-from tb.host.build import prepare_host
+from tb.host.compile_host import prepare_host
 from tb.run import benchmark
 from tb.sim.errors import BenchError
 

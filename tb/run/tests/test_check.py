@@ -13,7 +13,7 @@ from pymodel.support.files import ROOT
 from tb.components.adapter import OWN, SIZES, adapter_class
 from tb.run import check as tb_check
 from tb.run.layer import main
-from tb.testplan.modules import SIMULATORS
+from tb.testplan.module_table import SIMULATORS
 
 SHIPPED = [
     OWN,

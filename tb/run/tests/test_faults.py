@@ -7,7 +7,7 @@ import pytest
 
 from tb.run.layer import main
 from tb.sim.sources import faulty_rtl
-from tb.testplan.modules import SIMULATORS
+from tb.testplan.module_table import SIMULATORS
 
 # Counts the outputs, for faults in one of them.
 COUNTER = """

@@ -8,7 +8,7 @@ import pytest
 
 from tb.run.layer import LayerJob, result_table
 from tb.sim.run import run_bench
-from tb.testplan.modules import SIMULATORS
+from tb.testplan.module_table import SIMULATORS
 
 
 def test_a_dead_channel_is_reported():

@@ -16,7 +16,7 @@ from tb.run import mismatch_screen
 from tb.run.layer import main
 from tb.sim.sources import faulty_rtl
 from tb.sim.wave_window import cut_waveform
-from tb.testplan.parametrise import first_few
+from tb.testplan.pytest_runs import first_few
 
 SEED = int(os.environ.get("COCOTB_RANDOM_SEED", "1"))
 ARRAY = "systolic_array.v"

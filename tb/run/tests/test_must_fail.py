@@ -29,7 +29,7 @@ from tb import test_core_layers
 from tb.components.core_driver import started
 from tb.components.random_layers import reference
 from tb.components.scoreboard import compare, first_difference
-from tb.host.build import prepare_host
+from tb.host.compile_host import prepare_host
 from tb.host.program import CORE, RESULT_BYTES, jobs_of, read_results, write_program
 from tb.host.speed import play
 from tb.run import layer
@@ -51,7 +51,7 @@ from tb.sim.errors import BenchError
 from tb.sim.run import RESULTS_XML, run_bench
 from tb.sim.simulators import random_seed
 from tb.sim.sources import check_sources, faulty_rtl
-from tb.testplan.modules import CORES
+from tb.testplan.module_table import CORES
 
 IMAGES = 2
 # Memories that hold no more than that: they are quickly cleared.

@@ -13,7 +13,7 @@ from tb.components.tile_run import Record, TileRun
 from tb.run import mismatch_screen, replay, vectors
 from tb.run.replay import check, main, raster_run
 from tb.sim.sources import faulty_rtl
-from tb.testplan.modules import SIMULATORS
+from tb.testplan.module_table import SIMULATORS
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from pymodel.hardware.tiling import cut
-from pymodel.reference.convolution import tile_psums
+from pymodel.reference.integer_convolution import tile_psums
 from tb.components.tile_run import Record, TileRun
 from tb.run.suspects import ALL_COLUMNS, ALL_PES, Cause, Where, diagnose
 

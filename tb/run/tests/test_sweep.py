@@ -15,12 +15,12 @@ import pytest
 
 from pymodel.support.errors import InputError
 from pymodel.support.files import ROOT
-from tb.host.build import prepare_host
+from tb.host.compile_host import prepare_host
 from tb.host.simulate import PROGRAM
 from tb.run import sweep
 from tb.run.sweep import cluster, spread
 from tb.sim.errors import BenchError
-from tb.sim.store import Store
+from tb.sim.kept_results import Store
 
 INPUTS = np.arange(12)
 FIXED = {"rtl": "one"}
@@ -148,7 +148,7 @@ SCRIPT = """
 import sys
 import numpy as np
 from pymodel.support.command import run_command
-from tb.sim.store import Store
+from tb.sim.kept_results import Store
 from tb.run.sweep import cluster, spread
 from tb.run.tests.test_sweep import FIXED, square
 

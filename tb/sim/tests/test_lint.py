@@ -11,7 +11,7 @@ import pytest
 from pymodel.support.files import ROOT
 from tb.sim.simulators import VERILATOR_ROOT
 from tb.sim.sources import RTL
-from tb.testplan.modules import CORES
+from tb.testplan.module_table import CORES
 
 # Relative: Yosys comes as WebAssembly, which does not see all absolute paths.
 FILES = [*RTL.glob("*.v"), *(ROOT / "tb" / "examples").glob("*.v")]

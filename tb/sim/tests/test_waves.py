@@ -17,7 +17,7 @@ from tb.sim import waves
 from tb.sim.run import run_bench
 from tb.sim.sources import faulty_rtl
 from tb.sim.waves import Watch, trace_array, trace_top
-from tb.testplan.modules import SIMULATORS
+from tb.testplan.module_table import SIMULATORS
 
 # Ours by row and column; another array's top module: 9 ports and 4 other signals.
 SIGNALS = {"systolic_array": 7 + 8 + 8 + 64 * 7, "load_first_array": 9 + 4}

@@ -7,7 +7,7 @@ import pytest
 
 from tb.soak import campaign
 from tb.soak.checkout import Checkout, Ended, HarmError
-from tb.soak.faults import Kind
+from tb.soak.harms import Kind
 
 
 @pytest.fixture

@@ -1,5 +1,0 @@
-"""Lives in pymodel/reference/integer_network.py now."""
-
-from pymodel.support.moved import forward
-
-forward(__spec__, "pymodel.reference.integer_network")

@@ -1,0 +1,903 @@
+"""How each module is proven, and the mutants that its properties refute; prove.py runs them."""
+
+from dataclasses import dataclass, field
+
+from tb.sim.sources import replace_once
+from tb.testplan.module_table import MODULES
+
+
+@dataclass(frozen=True)
+class ProofMutant:
+    """A fault in a source that one property refutes; `old` stands there once, however spaced."""
+
+    property: str  # its label
+    name: str  # what the fault is
+    old: str
+    new: str
+    source: str = ""  # a module; "": the one that is proven
+
+    def of(self, text: str) -> str:
+        """Returns the faulty source; raises InputError if `text` does not have `old` once."""
+        return replace_once(text, self.old, self.new, f"mutant '{self.name}'")
+
+
+@dataclass(frozen=True, eq=False)
+class Proof:
+    """A proof by k-induction; its covers and mutants are looked for within `steps` cycles."""
+
+    module: str
+    k: int
+    steps: int
+    mutants: tuple[ProofMutant, ...] = ()
+    bounded: tuple[str, ...] = ()  # properties shown for `steps` cycles only
+    only: tuple[str, ...] = ()  # asserts and covers of this proof; (): all
+    given: tuple[str, ...] = ()  # lemmas that another proof of the module has shown
+    without: tuple[str, ...] = ()  # assumptions that it does not need
+    bind: tuple[str, ...] = ()  # modules inside whose properties are lemmas here
+    see: dict[str, str] = field(default_factory=dict)  # wire → what it sees inside an instance
+    variant: str = ""
+
+    @property
+    def parameters(self) -> dict[str, int]:
+        """The module's parameters in this proof."""
+        return dict(MODULES[self.module].proven[self.variant])
+
+    @property
+    def name(self) -> str:
+        """Of the module, and what tells this proof from its others."""
+        return f"{self.module} {self.variant}".strip().replace(" ", "-")
+
+
+PE = Proof(
+    "pe",
+    2,
+    6,
+    (
+        ProofMutant(
+            "exact_sum",
+            "weights lose their sign",
+            "{{(PSUM_WIDTH - WEIGHT_WIDTH){weight[WEIGHT_WIDTH-1]}}, weight}",
+            "{{(PSUM_WIDTH - WEIGHT_WIDTH){1'b0}}, weight}",
+        ),
+        ProofMutant(
+            "no_overflow", "the product is subtracted", "psum_i + product", "psum_i - product"
+        ),
+        ProofMutant(
+            "weight_passes",
+            "the weight in use goes on",
+            "assign weight_o = shadow",
+            "assign weight_o = active",
+        ),
+        ProofMutant("hops_count_down", "no PE is counted", "weight_hops_i - 1'b1", "weight_hops_i"),
+        ProofMutant("swap_passes", "a swap survives a reset", "swap_o <= 1'b0", "swap_o <= swap_i"),
+        ProofMutant(
+            "act_passes", "the activation loses a bit", "act_o <= act_i", "act_o <= act_i & ~1"
+        ),
+    ),
+)
+DELAY_ONE_MORE = ProofMutant(
+    "delayed",
+    "a cycle more",
+    "assign data_o = taps[CYCLES*WIDTH +: WIDTH]",
+    "reg [WIDTH-1:0] later; always @(posedge clk_i) later <= taps[CYCLES*WIDTH +: WIDTH];"
+    "assign data_o = later",
+)
+DELAY_ONE_LESS = ProofMutant(
+    "delayed", "a cycle less", "taps[CYCLES*WIDTH +: WIDTH]", "taps[(CYCLES-1)*WIDTH +: WIDTH]"
+)
+DELAYS = tuple(
+    Proof("delay", cycles + 2, cycles + 4, (DELAY_ONE_MORE, DELAY_ONE_LESS), variant=f"{cycles}")
+    for cycles in (1, 2, 16)
+)
+OUTPUT_FIFO = Proof(
+    "output_fifo",
+    2,
+    12,
+    (
+        ProofMutant(
+            "in_order",
+            "the last entry is shown first",
+            "entries[read_pointer[POINTER_WIDTH-1:0]]",
+            "entries[write_pointer[POINTER_WIDTH-1:0] - 1'b1]",
+        ),
+        ProofMutant(
+            "none_lost_none_twice",
+            "an entry leaves twice after a stall",
+            "if (pop) read_pointer",
+            "if (pop && !(valid_i && reserve_i)) read_pointer",
+        ),
+        ProofMutant(
+            "none_lost_none_twice",
+            "full looks empty",
+            "write_pointer != read_pointer",
+            "write_pointer[POINTER_WIDTH-1:0] != read_pointer[POINTER_WIDTH-1:0]",
+        ),
+        ProofMutant(
+            "no_overflow",
+            "a place more than there is",
+            "unreserved <= ALL",
+            "unreserved <= ALL + 1'b1",
+        ),
+        ProofMutant(
+            "reservable_while_free",
+            "the last place is never given",
+            "unreserved_next != 0",
+            "unreserved_next > 1",
+        ),
+        ProofMutant(
+            "holds_while_stalled", "the output does not wait", "valid_o && ready_i", "valid_o"
+        ),
+    ),
+)
+
+SKEWS = tuple(
+    Proof(
+        "skew",
+        9,
+        12,
+        (
+            ProofMutant(
+                "delayed",
+                "the wrong edge",
+                "REVERSE ? LANES - 1 - lane",
+                f"{1 - reverse} ? LANES - 1 - lane",
+            ),
+            ProofMutant(
+                "delayed",
+                "a cycle too early",
+                "taps[DELAY*WIDTH +: WIDTH]",
+                "taps[(DELAY-1)*WIDTH +: WIDTH]",
+            ),
+            ProofMutant(
+                "reset_clears",
+                "only the first stage is cleared",
+                "rst_i ? {DELAY * WIDTH{1'b0}}",
+                "rst_i ? {taps[DELAY*WIDTH-1:WIDTH], {WIDTH{1'b0}}}",
+            ),
+        ),
+        variant=name,
+    )
+    for reverse, name in enumerate(("", "reversed"))
+)
+TAP_RANGE = Proof(
+    "tap_range",
+    2,
+    4,
+    (
+        ProofMutant(
+            "exactly_those_reached",
+            "rounded down above the map",
+            "above[1:0] - {1'b0, above[1]}",
+            "{1'b0, above[1]}",
+        ),
+        ProofMutant("exactly_those_reached", "the map is a pixel longer", "- 9'd1 +", "+"),
+        ProofMutant(
+            "first_uses_origin",
+            "as if the first output were 0",
+            "{1'b0, first}}) - above",
+            "{1'b0, first}})",
+        ),
+        ProofMutant(
+            "some_are", "the output ends a pixel later", "out_side_i - 9'd1;", "out_side_i;"
+        ),
+    ),
+)
+RAM = Proof(
+    "ram",
+    2,
+    8,
+    (
+        ProofMutant(
+            "reads_what_was_written",
+            "every second word is shared",
+            "words[write_address_i] <=",
+            "words[write_address_i & ~1] <=",
+        ),
+    ),
+)
+SEE_RAM = {f"seen_{name}": f"ram.{name}" for name in ("watched", "word")}
+BANKED_RAM = Proof(
+    "banked_ram",
+    2,
+    8,
+    (
+        ProofMutant(
+            "reads_what_was_written",
+            "the banks overlap",
+            "write_bank_i ? write_address + SECOND",
+            "write_bank_i ? write_address + SECOND - 1'b1",
+        ),
+        ProofMutant(
+            "reads_what_was_written",
+            "the other bank is read",
+            "read_bank_i ? read_address + SECOND",
+            "!read_bank_i ? read_address + SECOND",
+        ),
+    ),
+    bind=("ram",),
+    see=SEE_RAM,
+)
+LOADER_MUTANTS = (
+    ProofMutant(
+        "columns_in_order",
+        "the last column is left out",
+        "col <= LAST[COL_WIDTH-1:0]",
+        "col <= LAST[COL_WIDTH-1:0] - 1'b1",
+    ),
+    ProofMutant("one_a_cycle", "hold_i is ignored", "active && !hold_i", "active"),
+    ProofMutant(
+        "ready_at_the_end", "ready a column early", "valid_o && col == 0)", "valid_o && col == 1)"
+    ),
+    ProofMutant(
+        "holds_while_stalled",
+        "the column goes on while it waits",
+        "else if (valid_o) col <=",
+        "else if (active) col <=",
+    ),
+)
+LOADERS = (
+    Proof(
+        "weight_loader",
+        2,
+        24,
+        (
+            ProofMutant(
+                "address_of_column",
+                "the tile's address loses a bit",
+                "{address_i[15:COL_WIDTH], col}",
+                "{address_i[15:COL_WIDTH] & ~1, col}",
+            ),
+            *LOADER_MUTANTS,
+        ),
+    ),
+    Proof(
+        "weight_loader",
+        2,
+        24,
+        (
+            ProofMutant(
+                "address_of_column", "the next tile's", "address_i + {{", "address_i + COLS + {{"
+            ),
+        ),
+        variant="6",
+    ),
+)
+BANK_CONTROL = Proof(
+    "bank_control",
+    2,
+    16,
+    (
+        ProofMutant(
+            "in_order", "both lengths are one", "read_bank ? length_1 : length_0", "length_0"
+        ),
+        ProofMutant(
+            "none_lost_none_twice",
+            "a release is lost",
+            "full[read_bank] <= 1'b0;",
+            "full[read_bank] <= beat;",
+        ),
+        ProofMutant(
+            "waits_while_full", "one bank is enough to wait", "!full[fill_bank]", "full == 0"
+        ),
+        ProofMutant(
+            "beat_to_its_word", "the bank is cut a word early", "beats < LIMIT", "beats < LIMIT - 1"
+        ),
+        ProofMutant(
+            "one_bank",
+            "the bank changes on the way",
+            "full[fill_bank] <= 1'b1; fill_bank <= !fill_bank;",
+            "full[fill_bank] <= 1'b1; end if (tlast_i || beats == 2) begin "
+            "fill_bank <= !fill_bank;",
+        ),
+        ProofMutant("never_overwrites", "it does not wait", "!full[fill_bank]", "1'b1"),
+        ProofMutant(
+            "holds_until_release",
+            "the length goes on counting",
+            "if (fill_bank) length_1 <= beats_next; else length_0",
+            "length_1 <= beats_next; length_0",
+        ),
+    ),
+)
+STREAM_BANK = Proof(
+    "stream_bank",
+    2,
+    16,
+    (
+        ProofMutant(
+            "length_fits",
+            "the length goes on counting",
+            "(beats > LIMIT) ? beats : beats + 1'b1",
+            "beats + 1'b1",
+            "bank_control",
+        ),
+        ProofMutant(
+            "written_a_cycle_later",
+            "beats beyond the bank are written",
+            "write_o <= write;",
+            "write_o <= tvalid_i && tready_o;",
+        ),
+        ProofMutant(
+            "beat_to_its_word",
+            "the first beat's data stays",
+            "write_data_o <= tdata_i;",
+            "if (write_address == 0) write_data_o <= tdata_i;",
+        ),
+        ProofMutant(
+            "one_bank",
+            "the last beat goes to the other bank",
+            "write_bank_o <= write_bank;",
+            "write_bank_o <= write_bank ^ tlast_i;",
+        ),
+        ProofMutant(
+            "told_bank",
+            "the banks change places",
+            "write_bank_o <= write_bank;",
+            "write_bank_o <= !write_bank;",
+        ),
+        ProofMutant(
+            "never_overwrites",
+            "the oldest packet's bank is written",
+            "write_bank_o <= write_bank;",
+            "write_bank_o <= bank_o;",
+        ),
+    ),
+    bind=("bank_control",),
+    see={"seen_beats": "bank_control.beats"},
+)
+REGISTERS = Proof(
+    "registers",
+    2,
+    8,
+    (
+        ProofMutant(
+            "address_with_data",
+            "data is taken without address",
+            "assign s_axil_wready = write",
+            "assign s_axil_wready = s_axil_wvalid",
+        ),
+        ProofMutant(
+            "one_answer_a_write",
+            "an answer is lost",
+            "else if (write) s_axil_bvalid",
+            "else if (write && !s_axil_bvalid) s_axil_bvalid",
+        ),
+        ProofMutant(
+            "one_answer_a_read",
+            "an answer comes twice",
+            "else if (s_axil_rready) s_axil_rvalid <= 1'b0",
+            "else if (s_axil_rready && !s_axil_bvalid) s_axil_rvalid <= 1'b0",
+        ),
+        ProofMutant(
+            "write_answer_holds",
+            "a write does not wait for the answer before",
+            "(!s_axil_bvalid || s_axil_bready)",
+            "1'b1",
+        ),
+        ProofMutant(
+            "read_answer_holds",
+            "a read does not wait for the answer before",
+            "!s_axil_rvalid || s_axil_rready",
+            "1'b1",
+        ),
+        ProofMutant(
+            "refuses_writes",
+            "OUTPUT is refused",
+            "write_word <= `CORE_REGISTER_OUTPUT",
+            "write_word < `CORE_REGISTER_OUTPUT",
+        ),
+        ProofMutant(
+            "refuses_reads", "nothing is refused", "read_refused <= 1'b1", "read_refused <= 1'b0"
+        ),
+        ProofMutant(
+            "reads_what_was_written",
+            "strobes are ignored in TILES",
+            "(tiles & ~mask) | set",
+            "s_axil_wdata",
+        ),
+        ProofMutant(
+            "status_is_now", "busy and done change places", "done_i, busy_i}", "busy_i, done_i}"
+        ),
+        ProofMutant(
+            "core_sees_it",
+            "width and height change places",
+            "{width_o, height_o} = map",
+            "{height_o, width_o} = map",
+        ),
+        ProofMutant("control_waits", "hold_i is ignored", "!(write_control && hold_i)", "1'b1"),
+        ProofMutant(
+            "starts_once",
+            "any write of CONTROL starts",
+            "write && write_control && set[0]",
+            "write && write_control",
+        ),
+        ProofMutant("clears_once", "a clear survives a reset", "set[1] && !rst_i", "set[1]"),
+        ProofMutant(
+            "tells_changes",
+            "a change of the images is not told",
+            "write && write_layer;",
+            "write && write_layer && write_word != `CORE_REGISTER_IMAGES;",
+        ),
+    ),
+)
+
+SEE_SUMS = {f"seen_{name}": f"sums.{name}" for name in ("watched", "word")}
+ACCUMULATOR = Proof(
+    "accumulator",
+    5,
+    16,
+    (
+        ProofMutant(
+            "sum_of_its_psums",
+            "the psum's sign is lost",
+            "{psum[PSUM_WIDTH-1]}}, psum}",
+            "{1'b0}}, psum}",
+        ),
+        ProofMutant(
+            "sum_of_its_psums",
+            "the pixel right before is not seen",
+            "(valid_3 && same_2_3) ? written_3 :",
+            "",
+        ),
+        ProofMutant(
+            "sum_of_its_psums",
+            "the pixel of two cycles ago is not seen",
+            "use_newer_2 <= (valid_3 && same_1_3) ||",
+            "use_newer_2 <=",
+        ),
+        ProofMutant(
+            "sum_of_its_psums",
+            "the pixel of three cycles ago is not seen",
+            "|| (valid_4 && same_1_4)",
+            "",
+        ),
+        ProofMutant(
+            "sum_of_its_psums",
+            "a finished place is not cleared",
+            "final_2 || clearing || rst_i",
+            "clearing || rst_i",
+        ),
+        ProofMutant(
+            "sum_of_its_psums",
+            "psums are added without being there",
+            "& {PSUM_WIDTH{psum_valid_i}}",
+            "",
+        ),
+        ProofMutant(
+            "sum_of_its_psums",
+            "the last place is not cleared",
+            "address_3 <= next_cleared",
+            "address_3 <= next_cleared - 1'b1",
+        ),
+        ProofMutant(
+            "only_finished_leave",
+            "every pixel leaves",
+            "valid_2 && final_2 && !rst_i",
+            "valid_2 && !rst_i",
+        ),
+        ProofMutant("ready_in_time", "ready at once", "!clearing && !rst_i", "!rst_i"),
+    ),
+    bind=("ram",),
+    see=SEE_SUMS,
+)
+SEQUENCERS = (
+    Proof(
+        "sequencer",
+        2,
+        28,
+        (
+            ProofMutant(
+                "starts_with_the_first",
+                "it starts with the lowest tap",
+                "ky <= following(row_taps_i, {1'b0, padding_i})",
+                "ky <= lowest(row_taps_i)",
+            ),
+            ProofMutant(
+                "successor_follows",
+                "every second tap is left out",
+                "one_above[tap] ? tap + 3'd1 : two_above[tap]",
+                "two_above[tap]",
+            ),
+            ProofMutant(
+                "ends_with_the_last",
+                "the last input tile is left out",
+                "input_tiles_left == 8'd1",
+                "input_tiles_left <= 8'd2",
+            ),
+            ProofMutant(
+                "less_is_left",
+                "the kernel row is not counted",
+                "if (last_kx) begin",
+                "if (1'b0) begin",
+            ),
+        ),
+        only=(
+            "lemma_started",
+            "lemma_columns",
+            "lemma_next",
+            "lemma_here",
+            "starts_with_the_first",
+            "successor_follows",
+            "ends_with_the_last",
+            "less_is_left",
+            "second_output_tile",
+            "ends",
+        ),
+    ),
+    Proof(
+        "sequencer",
+        4,
+        16,
+        (
+            ProofMutant(
+                "weights_of_index",
+                "kernel rows and columns change places",
+                "ky * kernel_i + {3'd0, kx}",
+                "kx * kernel_i + {3'd0, ky}",
+            ),
+            ProofMutant(
+                "activation_of_index",
+                "the next input tile follows too early",
+                "act_base <= last_input_tile ? 16'd0 : next_act_base",
+                "act_base <= next_act_base",
+            ),
+            ProofMutant(
+                "pixel_of_index",
+                "the first pixel is the map's",
+                "row_pixel + {8'd0, col_first_q}",
+                "{14'd0, col_first_q}",
+            ),
+        ),
+        given=("lemma_next", "lemma_here"),
+        only=("lemma_bases", "weights_of_index", "activation_of_index", "pixel_of_index"),
+        variant="addresses",
+    ),
+    Proof(
+        "sequencer",
+        3,
+        16,
+        (ProofMutant("rows_of_index", "the side is the width", "(height_i)", "(width_i)"),),
+        given=("lemma_next", "lemma_here"),
+        only=("rows_of_index",),
+        variant="rows",
+    ),
+    Proof(
+        "sequencer",
+        3,
+        16,
+        (
+            ProofMutant(
+                "cols_of_index",
+                "columns outside count as inside",
+                "final_q ? cols_outside : 2'd0",
+                "2'd0",
+            ),
+        ),
+        given=("lemma_next", "lemma_here"),
+        only=("cols_of_index",),
+        variant="cols",
+    ),
+    Proof(
+        "sequencer",
+        3,
+        16,
+        (
+            ProofMutant(
+                "final_visits_all",
+                "each input tile is final",
+                "last_tap && last_input_tile;",
+                "last_tap;",
+            ),
+        ),
+        given=("lemma_next", "lemma_here"),
+        only=("final_visits_all",),
+        variant="final",
+    ),
+)
+ADDRESS_GENERATORS = (
+    Proof(
+        "address_generator",
+        1,
+        12,
+        (
+            ProofMutant(
+                "walks_in_order",
+                "the second map starts at the second row",
+                "act_map <= next_act_map",
+                "act_map <= next_act_row",
+            ),
+            ProofMutant(
+                "walks_in_order",
+                "rows are a pixel apart at stride 2",
+                "{7'd0, width_i, 1'b0} : {8'd0, width_i}",
+                "{8'd0, width_i} : {8'd0, width_i}",
+            ),
+            ProofMutant(
+                "ends_with_the_last",
+                "the last image is left out",
+                "images_left == 16'd2",
+                "images_left == 16'd3",
+            ),
+            ProofMutant(
+                "one_a_cycle",
+                "every tile waits for the output",
+                "active && final_tile && !reservable_i",
+                "active && !reservable_i",
+            ),
+            ProofMutant(
+                "reserves_for_finished", "every pixel reserves", "valid_o && final_tile", "valid_o"
+            ),
+            ProofMutant(
+                "swaps_with_the_first", "every pixel swaps", "first <= 1'b0", "first <= 1'b1"
+            ),
+            ProofMutant(
+                "inside_are_the_first",
+                "rows outside count as inside",
+                "rows_left > {7'd0, rows_outside} &&",
+                "",
+            ),
+            ProofMutant(
+                "holds_while_stalled",
+                "a pixel goes on while it waits",
+                "end else if (valid_o) begin",
+                "end else if (active) begin",
+            ),
+        ),
+        only=(
+            "lemma_walk",
+            "lemma_address",
+            "walks_in_order",
+            "ends_with_the_last",
+            "one_a_cycle",
+            "reserves_for_finished",
+            "swaps_with_the_first",
+            "inside_are_the_first",
+            "holds_while_stalled",
+            "next_tile",
+            "last_word",
+        ),
+        without=("small_sizes",),
+    ),
+    Proof(
+        "address_generator",
+        1,
+        12,
+        (
+            ProofMutant(
+                "activation_in_memory",
+                "an image too many",
+                "images_left == 16'd2",
+                "images_left == 16'd1",
+            ),
+            ProofMutant(
+                "activation_in_memory",
+                "columns outside count as inside",
+                "&& cols_left > {7'd0, cols_outside}",
+                "",
+            ),
+            ProofMutant(
+                "pixel_in_memory", "a row too many", "rows_left == 9'd2", "rows_left == 9'd1"
+            ),
+        ),
+        given=(
+            "lemma_walk",
+            "lemma_address",
+            "lemma_starts",
+            "lemma_maps_left",
+            "lemma_rows_left",
+            "lemma_fits",
+        ),
+        only=("activation_in_memory", "pixel_in_memory"),
+        variant="memory",
+    ),
+    *(
+        Proof(
+            "address_generator",
+            1,
+            12,
+            given=("lemma_walk",),
+            only=(lemma,),
+            variant=lemma.removeprefix("lemma_"),
+        )
+        for lemma in ("lemma_starts", "lemma_maps_left", "lemma_rows_left", "lemma_fits")
+    ),
+)
+CONTROL = Proof(
+    "control",
+    2,
+    24,
+    (
+        ProofMutant(
+            "primes_once", "the sequencer is primed at once", "PRIME = 4'd8", "PRIME = 4'd6"
+        ),
+        ProofMutant("runs_primed", "it starts unsettled", "idle && settled;", "idle;"),
+        ProofMutant(
+            "layer_stays_while_busy",
+            "registers change the layer that runs",
+            "assign load_o = idle",
+            "assign load_o = state != RUN",
+        ),
+        ProofMutant(
+            "ends_with_last_beat",
+            "the last beat does not count",
+            "finish_o = state == RUN && last_beat_i",
+            "finish_o = state == RUN && last_beat_i && !waiting_i",
+        ),
+        ProofMutant(
+            "starts_when_asked",
+            "a layer with an error starts",
+            "start_i && error_i == `CORE_ERROR_NONE",
+            "start_i",
+        ),
+        ProofMutant("done_until_next", "a clear is ignored", "clear_i || accept", "accept"),
+        ProofMutant(
+            "start_while_busy", "it says nothing", "`CORE_ERROR_START_WHILE_BUSY;", "error_o;"
+        ),
+        ProofMutant(
+            "error_is_told",
+            "another error is told",
+            "error_o <= error_i",
+            "error_o <= `CORE_ERROR_START_WHILE_BUSY",
+        ),
+        ProofMutant(
+            "dropped_is_told",
+            "nothing is told",
+            "error_o <= `CORE_ERROR_PACKET_LENGTH",
+            "error_o <= 4'd0",
+        ),
+        ProofMutant(
+            "cycles_count",
+            "waiting does not count",
+            "else if (!idle) begin cycles_o",
+            "else if (state == RUN) begin cycles_o",
+        ),
+        ProofMutant(
+            "stalls_count",
+            "the count of the layer before goes on",
+            "stalls_o <= {{(COUNTER_WIDTH - 1){1'b0}}, !run_o}",
+            "stalls_o <= stalls_o + 1'b1",
+        ),
+    ),
+)
+# As it is mutated
+SHORT_CONTROL = Proof(
+    "control", 2, 24, only=("lemma_state", "lemma_primed"), variant="short counters"
+)
+# The RAMs of lane 0: which code falls, thresholds 4, 8, 12, and those between
+THRESHOLD_RAMS = (
+    "inverted_ram",
+    *(f"g_coarse[{k}].coarse_ram" for k in (1, 2, 3)),
+    *(f"g_lane[0].g_threshold[{k}].fine_ram" for k in (1, 2, 3)),
+)
+# Its parameters: one lane, sums of 5 bits, two tiles
+SEE_THRESHOLDS = {"seen_inverted": "inverted_ram.ram.word"}
+for n in range(4):
+    SEE_THRESHOLDS[f"seen_tiles[{2 * n + 1}:{2 * n}]"] = f"{THRESHOLD_RAMS[n]}.ram.watched"
+for n in range(3):
+    SEE_THRESHOLDS[f"seen_coarse[{5 * n + 4}:{5 * n}]"] = f"{THRESHOLD_RAMS[n + 1]}.ram.word"
+    SEE_THRESHOLDS[f"seen_fine[{5 * n + 4}:{5 * n}]"] = f"{THRESHOLD_RAMS[n + 4]}.ram.word"
+    SEE_THRESHOLDS[f"seen_fine_places[{4 * n + 3}:{4 * n}]"] = (
+        f"{THRESHOLD_RAMS[n + 4]}.ram.watched"
+    )
+OUTPUT_STAGE = Proof(
+    "output_stage",
+    7,
+    14,
+    (
+        ProofMutant(
+            "six_cycles",
+            "a reset lets results through",
+            "{valid, sum_valid_i} & {6{!rst_i}}",
+            "{valid, sum_valid_i}",
+        ),
+        ProofMutant("sums_stay", "a sum leaves a cycle early", "sum_5 <= sum_4", "sum_5 <= sum_3"),
+        ProofMutant(
+            "relu_is_maximum", "the sign is ignored", "relu && given_1[SUM_WIDTH-1]", "relu"
+        ),
+        ProofMutant(
+            "code_counts_thresholds",
+            "a threshold must be exceeded",
+            "given_5 >= fine_5",
+            "given_5 > fine_5",
+        ),
+        ProofMutant("code_counts_thresholds", "no code falls", "codes && inverted[c]", "1'b0"),
+        ProofMutant(
+            "last_with_the_last",
+            "each tile has a last pixel",
+            "last_pixel && last_tile}",
+            "last_pixel}",
+        ),
+    ),
+    bind=("ram",),
+    see=SEE_THRESHOLDS,
+)
+GEOMETRY = Proof(
+    "geometry",
+    2,
+    8,
+    (
+        ProofMutant(
+            "weights_fill_columns",
+            "weights are counted for each tap",
+            "kernel_taps_1 * COLS[15:0]",
+            "{10'd0, kernel_taps_1}",
+        ),
+        ProofMutant(
+            "thresholds_of_tiles",
+            "15 thresholds take 15 words",
+            "{4'd0, output_tiles_i[7:0], 4'd0}",
+            "{4'd0, output_tiles_i[7:0], 4'd0} - output_tiles_i",
+        ),
+    ),
+)
+# Weights of a tile travel through the skew: k covers its depth.
+SYSTOLIC_ARRAY = Proof(
+    "systolic_array",
+    6,
+    20,
+    (
+        ProofMutant(
+            "weights_end_in_the_array",
+            "the hops are not counted",
+            "weight_hops_i - 1'b1",
+            "weight_hops_i",
+            "pe",
+        ),
+        ProofMutant(
+            "valid_is_late",
+            "psums are valid a cycle early",
+            "valid_taps[LATENCY];",
+            "valid_taps[LATENCY-1];",
+        ),
+        ProofMutant(
+            "valid_is_late",
+            "a reset lets valid through",
+            "rst_i ? {LATENCY{1'b0}} : valid_taps[LATENCY-1:0]",
+            "valid_taps[LATENCY-1:0]",
+        ),
+    ),
+)
+LOAD_FIRST_PE = Proof(
+    "load_first_pe",
+    2,
+    6,
+    (
+        ProofMutant(
+            "weight_stays", "every weight is taken", "if (load_i) begin", "if (1'b1) begin"
+        ),
+        ProofMutant(
+            "exact_sum",
+            "weights lose their sign",
+            "{{(PSUM_WIDTH - WEIGHT_WIDTH){weight_o[WEIGHT_WIDTH-1]}}, weight_o}",
+            "{{(PSUM_WIDTH - WEIGHT_WIDTH){1'b0}}, weight_o}",
+        ),
+        ProofMutant(
+            "no_overflow", "the product is subtracted", "psum_i + product", "psum_i - product"
+        ),
+        ProofMutant(
+            "act_passes", "the activation loses a bit", "act_o <= act_i", "act_o <= act_i & ~1"
+        ),
+    ),
+)
+
+PROOFS = (
+    PE,
+    *SKEWS,
+    *DELAYS,
+    OUTPUT_FIFO,
+    *SEQUENCERS,
+    *ADDRESS_GENERATORS,
+    TAP_RANGE,
+    ACCUMULATOR,
+    OUTPUT_STAGE,
+    BANK_CONTROL,
+    STREAM_BANK,
+    REGISTERS,
+    CONTROL,
+    SHORT_CONTROL,
+    *LOADERS,
+    RAM,
+    BANKED_RAM,
+    SYSTOLIC_ARRAY,
+    LOAD_FIRST_PE,
+    GEOMETRY,
+)

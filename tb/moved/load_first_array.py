@@ -1,5 +1,0 @@
-"""Lives in tb/examples/load_first_array.py now."""
-
-from pymodel.support.moved import forward
-
-forward(__spec__, "tb.examples.load_first_array")

@@ -1,5 +1,0 @@
-"""Lives in tb/run/replay.py now."""
-
-from pymodel.support.moved import forward
-
-forward(__spec__, "tb.run.replay")

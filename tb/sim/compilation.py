@@ -1,0 +1,123 @@
+"""Compiles a simulation once, and keeps what was compiled for as long as nothing changes."""
+
+import json
+import logging
+import re
+import signal
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from pymodel.support.command import tell
+from pymodel.support.errors import InputError
+from pymodel.support.files import temporary_folder
+from tb.sim.errors import BenchError
+from tb.sim.kept_results import Store, files_digest
+from tb.sim.process import succeed
+from tb.sim.simulators import simulator_version
+from tb.sim.sources import change_times, with_included
+
+BUILDS = Store("sim")
+
+
+@dataclass(frozen=True)
+class Simulation:
+    """The commands of a compiled simulation; they can be run in any folder."""
+
+    commands: list[list[str]]
+    environment: dict[str, str]
+
+    def run(
+        self,
+        folder: Path,
+        heard: Callable[[str], None],
+        *plusargs: str,
+        limit: float | None = None,
+        **variables: str,
+    ) -> None:
+        """Run the simulation in `folder`, each command to its end.
+
+        `plusargs` are added to the last command, `variables` to its environment. `heard`, `limit`
+        and the errors are those of `tb.sim.process.succeed`.
+        """
+        *before, last = self.commands
+        for command in (*before, [*last, *plusargs]):
+            succeed(command, folder, self.environment | variables, heard, limit)
+
+
+# Gives the commands that compile into a folder, the one that runs what is there, their environment.
+Commands = Callable[[Path], tuple[list[list[str]], dict[str, str]]]
+
+
+def compiled(
+    label: str,
+    simulator: str,
+    sources: list[Path],
+    commands: Commands,
+    heard: Callable[[str], None],
+    message: str = "",
+) -> Simulation:
+    """Returns a compiled simulation; unless it is kept already, it is compiled, and `message` told.
+
+    The build is named by a hash of the commands and of all files that they read. It gets this name
+    when it is whole. `heard` takes each line that a compiler says. Raises BenchError if a command
+    fails, and InputError if a file changes while it is compiled.
+    """
+    with temporary_folder(label, BUILDS.folder) as folder:
+        files = with_included(sources)
+        before = change_times(files)
+        (*compiling, running), environment = prepared(commands, folder)
+        identity = {
+            "simulator": simulator_version(simulator),
+            "sources": [str(file) for file in files],
+            "commands": json.loads(json.dumps(compiling).replace(str(folder), "")),
+            "contents": files_digest(files),
+        }
+        build = BUILDS.path(identity, label)
+        if not build.exists():
+            if message:
+                tell(message)
+            for command in compiling:
+                logging.getLogger("cocotb").info("Running command: %s", " ".join(command))
+                succeed(command, folder, environment, heard)
+            if not all(Path(w).exists() for w in running if w.startswith(str(folder))):
+                raise BenchError(f"Process {command[0]} left nothing to run")
+            for program in folder.glob("*.vvp"):
+                check_program(program)
+            for file, when in change_times(files).items():
+                if when != before[file]:
+                    raise InputError(f"{file}: changed while it was compiled; run again")
+            BUILDS.adopt(folder, build)
+    return Simulation([[word.replace(str(folder), str(build)) for word in running]], environment)
+
+
+def prepared(commands: Commands, folder: Path) -> tuple[list[list[str]], dict[str, str]]:
+    """Returns `commands(folder)`, and restores the signal handlers that cocotb-test replaces.
+
+    Only the main thread may set signal handlers, so they are restored only there.
+    """
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    handlers = {number: signal.getsignal(number) for number in numbers}
+    try:
+        return commands(folder)
+    except AssertionError as error:
+        if "Exiting pid" in str(error):  # how those report Ctrl-C
+            raise KeyboardInterrupt from None
+        raise
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
+
+
+def check_program(path: Path) -> None:
+    """Raise InputError unless the program that iverilog wrote is whole; it ignores a full disk.
+
+    The last thing in such a program is a list of files, which begins with their number.
+    """
+    last = re.search(rb'^:file_names (\d+);\n((?:    ".*";\n)*)\Z', path.read_bytes(), re.MULTILINE)
+    if not last or last[2].count(b"\n") != int(last[1]):
+        raise InputError(
+            f"{path.parent.parent}: what iverilog wrote is cut short; is the disk full?"
+        )

@@ -1,0 +1,162 @@
+"""A kept result is found by all that it follows from, and it is whole or missing."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pymodel.support.files import ROOT
+from tb.coverage import runs
+from tb.formal import prove
+from tb.gates import benches_on_gates
+from tb.mutation import campaign, drawn_mutants
+from tb.run import sweep
+from tb.sim.kept_results import Store, code, code_files, digest, imported
+from tb.sim.sources import faulty_rtl
+from tb.testplan.module_table import Run
+
+FOLDERS = ("pymodel", "rtl", "tb", "training")
+
+
+@pytest.fixture
+def kept(tmp_path):
+    return Store("some", tmp_path)
+
+
+def test_values_and_arrays_are_kept_by_their_identity(kept):
+    one, two = {"a": 1, "b": [2]}, {"a": 1, "b": [3]}
+    kept.save(one, {"found": 7})
+    kept.save_arrays(one, {"numbers": np.arange(3)})
+    assert kept.load(one) == {"found": 7}
+    assert kept.load_arrays(one)["numbers"].tolist() == [0, 1, 2]
+    assert kept.load(two) is None
+    assert kept.load_arrays(two) is None
+
+
+@pytest.mark.parametrize("damage", [b"", b"{", b'{"identity": {"a": 2}, "value": 1}', b"PK"])
+def test_a_damaged_result_is_as_good_as_none(kept, damage):
+    """A result of another identity in its place counts as damaged, too."""
+    kept.save({"a": 1}, 1)
+    kept.save_arrays({"a": 1}, {"n": np.arange(3)})
+    for path in kept.folder.iterdir():
+        path.write_bytes(damage)
+    assert kept.load({"a": 1}) is None
+    assert kept.load_arrays({"a": 1}) is None
+
+
+def test_a_folder_is_made_once_and_whole(kept):
+    """A failure leaves no folder behind."""
+    calls = []
+
+    def write(folder: Path) -> None:
+        calls.append(1)
+        (folder / "file").write_text("whole")
+        if len(calls) == 1:
+            raise ValueError("full")
+
+    with pytest.raises(ValueError, match="full"):
+        kept.make({"a": 1}, "name", write)
+    assert not list(kept.folder.iterdir())
+    place = kept.make({"a": 1}, "name", write)
+    assert kept.make({"a": 1}, "name", write) == place
+    assert (len(calls), (place / "file").read_text()) == (2, "whole")
+
+
+def test_parts_do_not_run_together():
+    assert len({digest("a", "bc"), digest("ab", "c"), digest("abc"), digest("abc", "")}) == 4
+
+
+# What each kind of result is kept with, and the modules that have a part in it.
+
+
+def _verdict() -> dict:
+    target = next(target for target in drawn_mutants.TARGETS if target.module == "pe")
+    files = {*campaign._rtl_files("pe"), *campaign.bench_files(target.benches[0])}
+    return campaign.Verdicts(fresh=False).identity(target, {}, files)
+
+
+def _coverage() -> dict:
+    return runs.identity(Run("tb.test_core_random", "core", {}))
+
+
+def _gates() -> dict:
+    made = benches_on_gates.Netlist(ROOT / "rtl", 0)
+    return benches_on_gates.identity_of(benches_on_gates.DESIGNS[0], made, "tb.test_core")
+
+
+def _proof() -> dict:
+    prove._code.cache_clear()
+    (task, *_) = prove.tasks(next(proof for proof in prove.PROOFS if proof.module == "delay"))
+    return task.identity
+
+
+def _shard() -> dict:
+    return sweep.software_identity(sweep.SHIPPED, code("tb.run.network", sweep.PROGRAM))
+
+
+KINDS = {
+    "a verdict on a mutant": (
+        _verdict,
+        ["tb.mutation.campaign", "tb.test_pe"],
+        ["tb.mutation.named_faults", "tb.formal.proof_table"],
+    ),
+    "coverage": (_coverage, ["tb.sim.run", "tb.test_core_random"], []),
+    "a bench on gates": (_gates, ["tb.gates.benches_on_gates", "tb.test_core"], []),
+    "a proof": (_proof, ["tb.formal.prove"], ["tb.formal.proof_table"]),
+    "a shard of a sweep": (_shard, ["tb.run.network", sweep.PROGRAM], []),
+}
+
+
+def loaded(modules: list[str]) -> set[Path]:
+    """Returns the files of this project that a new Python process loads for these modules."""
+    program = (
+        "import importlib, sys\n"
+        "for name in sys.argv[1:]: importlib.import_module(name)\n"
+        "print('\\n'.join(m.__file__ for m in list(sys.modules.values())\n"
+        "                 if getattr(m, '__file__', None)))"
+    )
+    said = subprocess.check_output(
+        [sys.executable, "-c", program, *modules], cwd=ROOT, text=True
+    ).splitlines()
+    files = {Path(name) for name in said}
+    return {f for f in files if f.is_relative_to(ROOT) and ".venv" not in f.parts}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_change_in_any_module_that_a_result_follows_from_changes_its_key(
+    kind, monkeypatch, tmp_path
+):
+    """Each file that Python loads is changed in a copy of the project; no other file counts."""
+    identity, modules, lists = KINDS[kind]
+    files = loaded(modules) - {ROOT / f"{name.replace('.', '/')}.py" for name in lists}
+    assert len(files) > 8
+    assert files <= code_files(*modules, without=lists)
+
+    before = identity()
+    text = Path.read_bytes
+    for changed in files:
+        monkeypatch.setattr(Path, "read_bytes", lambda p, c=changed: text(p) + b"#" * (p == c))
+        prove._code.cache_clear()
+        assert identity() != before, f"{changed} may change, and an old result counts"
+    monkeypatch.setattr(Path, "read_bytes", lambda p: text(p) + b"#" * (p.name == "scaling.py"))
+    assert identity() == before, "a module that has no part in it changes the key"
+
+
+def test_what_is_read_beside_the_code_counts():
+    """Verilog that Python code reads counts, such as the host of the core."""
+    assert {file.name for file in code_files("tb.run.network")} >= {"core_host.v", "core_host.vlt"}
+
+
+def test_packages_on_the_way_are_sources():
+    """`tb/__init__.py` counts, because it is run before any module of `tb`."""
+    assert ROOT / "tb" / "__init__.py" in imported("tb.components.packing")
+
+
+def test_a_header_counts_for_results_about_the_rtl(tmp_path):
+    """A Verilog header changes the key as a Verilog source does."""
+    rtl = faulty_rtl(tmp_path, "pe.v")
+    before = sweep.rtl_digest(rtl)
+    (rtl / "more.vh").write_text("`define MORE 1\n")
+    assert sweep.rtl_digest(rtl) != before

@@ -1,0 +1,196 @@
+"""Builds are whole and never stale, runs never share a file, and only a whole run passes."""
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from pymodel.support.errors import InputError
+from tb.sim import compilation
+from tb.sim.compilation import BUILDS, check_program
+from tb.sim.errors import BenchError
+from tb.sim.run import RESULTS_XML, run_bench
+from tb.sim.simulators import simulator_version
+from tb.sim.sources import RTL
+from tb.sim.verdict import first_failure, planned_tests
+
+BENCH, TOP = "tb.test_delay", "delay"
+
+
+@pytest.fixture(autouse=True)
+def _own_builds(monkeypatch, tmp_path):
+    """Gives each test an empty folder of builds."""
+    monkeypatch.setattr(BUILDS, "folder", tmp_path / "sim")
+    simulator_version.cache_clear()
+    yield
+    simulator_version.cache_clear()
+
+
+@pytest.fixture
+def delay(tmp_path):
+    """Returns a function that runs the bench of delay.v on a copy; with `fault`, on a wrong one."""
+    rtl = tmp_path / "rtl"
+    rtl.mkdir()
+    source = shutil.copy(RTL / "delay.v", rtl)
+
+    def run(folder=None):
+        run_bench(BENCH, TOP, simulator="icarus", sources=[Path(source)], folder=folder)
+
+    run.source = Path(source)
+    return run
+
+
+@pytest.fixture
+def fake(monkeypatch, tmp_path):
+    """Returns a function that puts a script in the place of a program; $REAL is the program."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+
+    def make(name, script):
+        path = folder / name
+        path.write_text(f"#!/bin/sh\nREAL={shutil.which(name)}\n{script}\n")
+        path.chmod(0o755)
+        monkeypatch.setenv("PATH", str(folder), prepend=os.pathsep)
+
+    return make
+
+
+def builds() -> list[str]:
+    return sorted(path.name for path in BUILDS.folder.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("script", "words"),
+    [
+        ("exit 0", "the simulation ended without results"),
+        ("exit 3", "Process vvp terminated with error 3"),
+        ("kill -SEGV $$", "vvp crashed: it died by SIGSEGV"),
+        ('echo "<testsuites" > $COCOTB_RESULTS_FILE', "results are damaged"),
+        ('echo "<testsuites/>" > $COCOTB_RESULTS_FILE', "no cocotb test ran"),
+    ],
+)
+def test_a_dead_simulator_is_no_pass(delay, fake, script, words):
+    fake("vvp", script)
+    with pytest.raises(BenchError, match=words):
+        delay()
+    assert len(builds()) == 1
+
+
+def test_a_simulator_that_hangs_is_no_pass(delay, fake, monkeypatch):
+    """The build is made first, so that the limit holds for the simulator alone."""
+    delay()
+    monkeypatch.setenv("SIM_TIMEOUT", "1")
+    fake("vvp", "exec sleep 1000")
+    with pytest.raises(BenchError, match="vvp was stopped: it had said nothing for 1 s"):
+        delay()
+
+
+def test_a_simulator_that_crashes_after_its_results_is_no_pass(delay, fake):
+    fake("vvp", '"$REAL" "$@"; kill -SEGV $$')
+    with pytest.raises(BenchError, match="vvp crashed: it died by SIGSEGV"):
+        delay()
+
+
+@pytest.mark.parametrize(
+    ("script", "error", "words"),
+    [
+        ("exit 1", InputError, "iverilog -V names no version"),
+        (
+            '[ "$1" = -V ] && exec "$REAL" -V; echo a.v:1: error: no; exit 2',
+            BenchError,
+            "Process iverilog terminated with error 2: a.v:1: error: no",
+        ),
+        ('[ "$1" = -V ] && exec "$REAL" -V; exit 0', BenchError, "left nothing to run"),
+        ('"$REAL" "$@"; [ "$1" = -V ] || kill -SEGV $$', BenchError, "iverilog crashed"),
+        ('"$REAL" "$@"; [ "$1" = -V ] || truncate -s 5000 "$2"', InputError, "is cut short"),
+    ],
+)
+def test_a_compiler_that_fails_leaves_no_build(delay, fake, script, error, words):
+    fake("iverilog", script)
+    with pytest.raises(error, match=words):
+        delay()
+    assert builds() == []
+
+
+def test_what_is_built_is_used_again(delay, fake):
+    delay()
+    fake("iverilog", '[ "$1" = -V ] && exec "$REAL" -V; exit 1')
+    delay()
+    assert len(builds()) == 1
+
+
+def test_an_edit_is_built_even_within_its_time_stamp(delay):
+    """A source is edited, and a file that it includes, whatever that file is called."""
+    text = delay.source.read_text()
+    lines = [line for line in text.splitlines(True) if "<=" in line]
+    assert lines
+    included = delay.source.with_name("part.txt")
+    delay.source.write_text(text.replace(lines[-1], '`include "part.txt"\n'))
+    wrong = lines[-1].replace("<=", "<=~", 1).replace("<=~ ", "<=~")
+    for part, passes in ((lines[-1], True), (wrong, False), (lines[-1], True)):
+        included.write_text(part)
+        os.utime(included, (1_700_000_000, 1_700_000_000))
+        if passes:
+            delay()
+        else:
+            with pytest.raises(BenchError):
+                delay()
+    assert len(builds()) == 2
+
+
+def test_an_edit_while_it_is_compiled_is_seen(delay, fake):
+    """Otherwise a build of the new text would be kept under the name of the old text."""
+    fake("iverilog", f'[ "$1" = -V ] || touch {delay.source}; exec "$REAL" "$@"')
+    with pytest.raises(InputError, match=r"delay.v: changed while it was compiled; run again"):
+        delay()
+    assert builds() == []
+
+
+def test_two_builds_at_once(delay, monkeypatch):
+    """The second run finds the build of the first one already there, and uses it."""
+    right = compilation.check_program
+
+    def meanwhile(program):
+        monkeypatch.setattr(compilation, "check_program", right)
+        delay()  # another run, which is done before this one
+
+    monkeypatch.setattr(compilation, "check_program", meanwhile)
+    delay()
+    assert compilation.check_program is right
+    assert len(builds()) == 1
+
+
+def test_a_run_leaves_what_it_has_in_its_folder(delay, tmp_path):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    delay(folder)
+    assert [path.name for path in folder.iterdir()] == [RESULTS_XML]
+
+
+def test_a_test_without_a_result_is_no_pass(tmp_path, monkeypatch):
+    """Every planned test that the filter leaves must have a result."""
+    planned = sorted(planned_tests("tb.test_pe"))
+    assert len(planned) > 2
+    cases = [
+        f'<testcase classname="tb.test_pe" name="{name.rpartition(".")[2]}"/>' for name in planned
+    ]
+    results = tmp_path / "results.xml"
+    results.write_text(f"<t>{''.join(cases)}</t>")
+    assert first_failure(results, "tb.test_pe") is None
+    results.write_text(f"<t>{''.join(cases[1:])}</t>")
+    failure = first_failure(results, "tb.test_pe")
+    assert failure.startswith(f"1 of {len(planned)} cocotb tests left no result, {planned[0]} for")
+    monkeypatch.setenv("COCOTB_TEST_FILTER", planned[1].rpartition(".")[2] + "$")
+    assert first_failure(results, "tb.test_pe") is None
+
+
+def test_a_program_that_is_cut_short(delay):
+    delay()
+    (program,) = BUILDS.folder.rglob("*.vvp")
+    check_program(program)
+    whole = program.read_bytes()
+    for size in (0, 100, len(whole) // 2, len(whole) - 30, len(whole) - 1):
+        program.write_bytes(whole[:size])
+        with pytest.raises(InputError, match="is cut short; is the disk full"):
+            check_program(program)

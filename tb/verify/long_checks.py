@@ -1,0 +1,160 @@
+"""Runs all long checks, and keeps a pass until something changes on which it depends.
+
+python -m tb.verify                        # all parts; build/results/verify.json
+python -m tb.verify --only formal soak     # these parts
+python -m tb.verify --fresh                # also the parts that passed before
+
+Each part is a command that can be run alone. Most parts also keep their own results, so that an
+interrupted run goes on where it was.
+"""
+
+import importlib.metadata
+import os
+import re
+import subprocess
+import sys
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from tabulate import tabulate
+
+from pymodel.support.command import FAILED, CommandParser, conclude, tell
+from pymodel.support.errors import InputError
+from pymodel.support.files import RESULTS, ROOT, write_json
+from tb.sim.kept_results import Store, files_digest
+from tb.sim.simulators import random_seed, simulator_version
+
+STORE = Store("verify")
+PYTHON = sys.executable
+PYTEST = (PYTHON, "-m", "pytest", "-q", "-n", "auto")
+
+
+@dataclass(frozen=True)
+class Part:
+    """A long check."""
+
+    name: str
+    what: str  # in the table
+    command: tuple[str, ...]
+
+
+PARTS = (
+    Part(
+        "tests",
+        "all builds of the core, random layers, examples, the page in a browser, the notebook",
+        (*PYTEST, "-m", "verify", "--junitxml", str(RESULTS / "long-tests.xml")),
+    ),
+    Part("formal", "all properties and the mutants that break them", (PYTHON, "-m", "tb.formal")),
+    Part("netlist", "benches of arrays and core on gates", (PYTHON, "-m", "tb.gates", "netlist")),
+    Part("coverage", "what the benches reach in the RTL", (PYTHON, "-m", "tb.coverage")),
+    Part("mutation", "named faults and 500 drawn mutants", (PYTHON, "-m", "tb.mutation")),
+    Part("soak", "kills, full disks, damaged files around a run", (PYTHON, "-m", "tb.soak")),
+)
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a part ended."""
+
+    part: str
+    code: int  # its exit code
+    seconds: float
+    said: str  # its last line
+    kept: bool = False  # from a run before
+
+
+def main() -> int:
+    parser = CommandParser("tb.verify", __doc__)
+    names = [part.name for part in PARTS]
+    parser.add_argument(
+        "--only", nargs="+", metavar="PART", help=f"run only some of {', '.join(names)}"
+    )
+    parser.add_argument("--fresh", action="store_true", help="run again what passed before")
+    parser.add_argument("--results", type=Path, default=RESULTS / "verify.json", help="JSON file")
+    arguments = parser.parse_args()
+    for name in arguments.only or ():
+        if name not in names:
+            raise InputError(f"--only {name}: expected some of {', '.join(names)}")
+    parts = [part for part in PARTS if arguments.only is None or part.name in arguments.only]
+    arguments.results.unlink(missing_ok=True)  # so that what is there afterwards is of this run
+    return report(run_all(parts, arguments.fresh), arguments.results)
+
+
+def run_all(parts: list[Part], fresh: bool) -> list[Ended]:
+    """Runs each part, or takes the pass from before if nothing has changed since."""
+    ended = []
+    for number, part in enumerate(parts, 1):
+        about = identity(part)
+        if not fresh and (kept := STORE.load(about)):
+            ended.append(Ended(**kept | {"kept": True}))
+            tell(f"[{number} of {len(parts)}] {part.name}: passed before")
+            continue
+        tell(f"[{number} of {len(parts)}] {part.name}: {part.what}")
+        ended.append(run(part))
+        if ended[-1].code == 0 and identity(part) == about:
+            STORE.save(about, asdict(ended[-1]))
+    return ended
+
+
+def identity(part: Part) -> dict:
+    """Returns all that a part follows from: every file of this repository, simulators, packages."""
+    listed = subprocess.check_output(
+        ["git", "ls-files", "-z", "-co", "--exclude-standard"], cwd=ROOT, text=True
+    )
+    files = [ROOT / name for name in listed.split("\0") if name and (ROOT / name).is_file()]
+    packages = sorted(
+        f"{one.metadata['Name']} {one.version}" for one in importlib.metadata.distributions()
+    )
+    return {
+        "part": part.name,
+        "command": part.command,
+        "files": files_digest(files),
+        "simulators": [simulator_version(name) for name in ("icarus", "verilator")],
+        "seed": random_seed(),
+        "packages": packages,
+    }
+
+
+def run(part: Part) -> Ended:
+    """Runs a part in the project's root, and passes each line that it prints to the terminal."""
+    began, last = time.monotonic(), ""
+    process = subprocess.Popen(
+        part.command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    try:
+        for line in process.stdout:
+            tell(line.rstrip("\n"))
+            last = re.sub(r"\x1b\[[\d;]*m", "", line).strip() or last
+        code = process.wait()
+    except BaseException:
+        process.terminate()
+        process.wait()
+        raise
+    return Ended(part.name, code, round(time.monotonic() - began, 1), last)
+
+
+def report(ended: list[Ended], path: Path) -> int:
+    """Prints the table and writes the results; returns the worst of the exit codes."""
+    rows = [
+        [one.part, "passed" if one.code == 0 else "FAILED", time_words(one), one.said[:100]]
+        for one in ended
+    ]
+    tell("", tabulate(rows, ["part", "", "time", "its last line"], disable_numparse=True), "")
+    worst = max((one.code for one in ended), default=0)
+    write_json(path, {"parts": [asdict(one) for one in ended], "worst": worst})
+    failed = [one.part for one in ended if one.code]
+    if failed:
+        conclude(f"FAILED: {', '.join(failed)}", passed=False)
+        return FAILED if FAILED in [one.code for one in ended] else worst
+    seconds = sum(one.seconds for one in ended if not one.kept)
+    return conclude(
+        f"All {len(ended)} parts passed, in {seconds / 60:.0f} minutes. "
+        f"Results: {os.path.relpath(path)}"
+    )
+
+
+def time_words(one: Ended) -> str:
+    """Returns in words how long a part took, and whether that was in an earlier run."""
+    minutes, seconds = divmod(round(one.seconds), 60)
+    return f"{minutes}:{seconds:02d}{', before' if one.kept else ''}"

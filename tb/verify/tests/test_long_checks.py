@@ -1,0 +1,82 @@
+"""One failed part fails the whole run, and a part that passed counts until something changes."""
+
+import json
+import sys
+
+import pytest
+import yaml
+
+from pymodel.support.files import ROOT
+from tb.sim.kept_results import Store
+from tb.verify import long_checks
+from tb.verify.long_checks import Part
+
+
+def saying(name: str, code: int, line: str = "done") -> Part:
+    """Returns a part that prints a line and ends with a code."""
+    program = f"print('working'); print('{line}'); raise SystemExit({code})"
+    return Part(name, "something", (sys.executable, "-c", program))
+
+
+@pytest.fixture
+def verify(command, monkeypatch, tmp_path):
+    """Returns a function that runs the command, and returns code, output and results."""
+    monkeypatch.setattr(long_checks, "STORE", Store("verify", tmp_path))
+
+    def run(*some, arguments=()):
+        monkeypatch.setattr(long_checks, "PARTS", some)
+        results = tmp_path / "verify.json"
+        code, out, _ = command(long_checks.main, "--results", results, *arguments)
+        return code, out, json.loads(results.read_text())
+
+    return run
+
+
+def test_all_parts_run_and_the_worst_decides(verify):
+    """The parts after a failure run too, and the worst code decides."""
+    code, out, found = verify(saying("a", 0), saying("b", 1, "FAILED: it"), saying("c", 0))
+    assert code == 1
+    assert [(one["part"], one["code"], one["said"]) for one in found["parts"]] == [
+        ("a", 0, "done"),
+        ("b", 1, "FAILED: it"),
+        ("c", 0, "done"),
+    ]
+    assert out.rstrip().endswith("FAILED: b")
+    assert verify(saying("a", 2, "error: no such"))[0] == 2
+
+
+def test_what_passed_counts_until_something_changes(verify, monkeypatch):
+    """A part that failed runs again; one that passed runs again after a change, or with --fresh."""
+    some = saying("a", 0), saying("b", 1)
+    verify(*some)
+    _, out, found = verify(*some)
+    assert [one["kept"] for one in found["parts"]] == [True, False]
+    assert "a: passed before" in out
+    assert not verify(*some, arguments=["--fresh"])[2]["parts"][0]["kept"]
+    monkeypatch.setattr(long_checks, "files_digest", lambda files: "changed")
+    assert not verify(*some)[2]["parts"][0]["kept"]
+
+
+def test_every_file_of_the_repository_is_in_the_key(monkeypatch):
+    seen = []
+    monkeypatch.setattr(long_checks, "files_digest", lambda files: seen.extend(files) or "")
+    long_checks.identity(long_checks.PARTS[0])
+    assert {ROOT / "rtl" / "pe.v", ROOT / "Makefile", ROOT / "tb" / "test_pe.py"} <= {*seen}
+
+
+def test_bad_input(refused):
+    refused(long_checks.main, "--only", "nothing", words=["--only nothing", "mutation", "soak"])
+
+
+def test_each_part_is_a_command_of_its_own():
+    """Each part is a command for which the Makefile has a target, or the long tests."""
+    makefile = (ROOT / "Makefile").read_text()
+    for part in long_checks.PARTS:
+        words = " ".join(part.command[1:3]) + (" netlist" if part.name == "netlist" else "")
+        assert f"$(PY) {words}" in makefile
+
+
+def test_the_weekly_workflow_runs_every_part():
+    workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "verify.yml").read_text())
+    matrix = workflow["jobs"]["part"]["strategy"]["matrix"]["part"]
+    assert matrix == [part.name for part in long_checks.PARTS]
