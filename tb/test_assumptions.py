@@ -99,10 +99,12 @@ def run(folder: Path, rtl: Path = RTL) -> None:
     )
 
 
+@pytest.mark.verify
 def test_what_is_assumed_holds(tmp_path):
     run(tmp_path)
 
 
+@pytest.mark.verify
 def test_what_is_violated_is_named(tmp_path, caplog):
     """A module does not keep what its neighbour assumes, and the check is named."""
     fault = ("row_taps_o <= row_taps_2;", "row_taps_o <= 7'h7f;")

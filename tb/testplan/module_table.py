@@ -6,7 +6,7 @@ its named faults are in tb/mutation/named_faults.py. The table says with which p
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -43,12 +43,12 @@ ARRAY_NAMES = ("ROWS", "COLS", "ACT_WIDTH", "WEIGHT_WIDTH", "PSUM_WIDTH")
 # The psum widths are the least that the others allow, but for the defaults'.
 ARRAYS = (
     (8, 8, 4, 4, 16),
+    (3, 5, 8, 2, 12),
     (1, 1, 4, 4, 8),
+    (8, 8, 2, 8, 13),
     (4, 8, 4, 4, 10),
     (8, 4, 4, 4, 11),
     (16, 16, 4, 4, 12),
-    (8, 8, 2, 8, 13),
-    (3, 5, 8, 2, 12),
 )
 DIAGRAMS = {"ROWS": 2, "COLS": 3}  # the array of the timing diagrams in rtl/README.md
 LOAD_FIRST = ROOT / "tb" / "examples" / "load_first_array.py"
@@ -134,17 +134,27 @@ def builds(names: Sequence[str], *values: Sequence[int]) -> tuple[dict[str, int]
 
 
 def runs(
-    module: str, parameters: Sequence[Parameters], bench: str = "", **options: Any
+    module: str,
+    parameters: Sequence[Parameters],
+    bench: str = "",
+    short: int | None = None,
+    **options: Any,
 ) -> tuple[Run, ...]:
-    """Returns a run of the module's own bench, or of `bench`, for each build."""
-    return tuple(Run(bench or f"tb.test_{module}", module, one, **options) for one in parameters)
+    """Returns a run of the module's own bench, or of `bench`, for each build.
+
+    The builds after the first `short` are long: they are left to make verify.
+    """
+    bench = bench or f"tb.test_{module}"
+    found = [Run(bench, module, one, **options) for one in parameters]
+    count = len(found) if short is None else short
+    return (*found[:count], *(replace(run, long=True) for run in found[count:]))
 
 
 def _core_runs() -> tuple[Run, ...]:
     """Returns the runs of the core; of the large builds, most are left to make verify."""
     found = []
     for name, core in CORES.items():
-        found += runs("core", [core.parameters()], long=name not in ("8x8", "4x4"))
+        found += runs("core", [core.parameters()], long=name != "4x4")
     for part, name in enumerate(PARTS):
         found += runs(
             "core",
@@ -152,7 +162,7 @@ def _core_runs() -> tuple[Run, ...]:
             "tb.test_core_random",
             settings={PART: str(part)},
             variant=f"part{part}",
-            long=str(part) not in ("0", SMALL_PART),
+            long=str(part) != SMALL_PART,
         )
     small, large = [CORES["4x4"].parameters()], [CORES["8x8"].parameters()]
     found += runs("core", small, "tb.test_core_states")
@@ -202,7 +212,7 @@ TABLE = (
     ),
     Module(
         "systolic_array",
-        runs("systolic_array", builds(ARRAY_NAMES, *ARRAYS))
+        runs("systolic_array", builds(ARRAY_NAMES, *ARRAYS), short=4)
         + runs("systolic_array", [DIAGRAMS], "tb.test_contract", measured=False),
         mutated=_MUTATED_ARRAY,
         proven={"": _MUTATED_ARRAY[0]},
@@ -227,6 +237,7 @@ TABLE = (
                 "load_first_array",
                 builds(ARRAY_NAMES, *ARRAYS),
                 bench,
+                short=2,
                 settings=LOAD_FIRST_SETTINGS,
                 variant="load_first_array",
             )
@@ -276,11 +287,12 @@ TABLE = (
             builds(
                 ("COLS", "PSUM_WIDTH", "SUM_WIDTH", "PIXELS"),
                 (8, 11, 24, 8),
-                (8, 11, 24, 10),
                 (4, 10, 16, 16),
                 (1, 5, 12, 2),
+                (8, 11, 24, 10),
                 (8, 11, 16, 300),
             ),
+            short=3,
         ),
         mutated=builds(("COLS", "PSUM_WIDTH", "SUM_WIDTH", "PIXELS"), (4, 10, 16, 16)),
         proven={"": {"COLS": 2, "PSUM_WIDTH": 4, "SUM_WIDTH": 7, "PIXELS": 6}},
@@ -292,6 +304,7 @@ TABLE = (
             builds(
                 ("COLS", "SUM_WIDTH", "TILES"), (8, 24, 4), (4, 16, 2), (5, 32, 16), (8, 24, 64)
             ),
+            short=2,
         ),
         mutated=builds(("COLS", "SUM_WIDTH", "TILES"), (4, 16, 2)),
         proven={"": {"COLS": 1, "SUM_WIDTH": 5, "TILES": 2}},
@@ -311,7 +324,7 @@ TABLE = (
     Module("tap_range", runs("tap_range", [{}]), mutated=({},), proven={"": {}}),
     Module(
         "sequencer",
-        runs("sequencer", builds(("COLS",), (4,), (8,), (255,))),
+        runs("sequencer", builds(("COLS",), (8,), (255,), (4,)), short=2),
         mutated=builds(("COLS",), (8,)),
         proven={name: {} for name in ("", "addresses", "rows", "cols", "final")},
     ),

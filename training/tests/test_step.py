@@ -47,6 +47,7 @@ def test_muon_trains_the_kernels_and_sgd_the_rest():
     assert sorted(decayed) == [2] + 13 * [4]
 
 
+@pytest.mark.verify
 def test_a_taught_run_differs_and_repeats(tmp_path):
     """With CutMix and a teacher the weights are others than without, and the same in each run."""
     torch.set_num_threads(1)

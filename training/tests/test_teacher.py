@@ -82,6 +82,7 @@ def test_files_that_are_no_teacher_are_refused(teacher, tmp_path):
     refused("NaN", tensors=tensors | {"bias": torch.full((24,), torch.nan)})
 
 
+@pytest.mark.verify
 def test_a_pupil_of_the_file_is_the_pupil_of_the_run(command, refused, tmp_path, monkeypatch):
     """A run trains its teacher and saves it; another starts from the file and ends the same."""
     torch.set_num_threads(1)

@@ -49,7 +49,10 @@ def test_same_seed_same_weights_and_another_seed_others(trained, tmp_path):
     assert not same(tiny.run(tmp_path / "other", seed=4), trained[1])
 
 
-@pytest.mark.parametrize("stop_at", [1, 3, 5])
+@pytest.mark.parametrize(
+    "stop_at",
+    [pytest.param(1, marks=pytest.mark.verify), 3, pytest.param(5, marks=pytest.mark.verify)],
+)
 def test_interrupted_and_resumed_equals_uninterrupted(trained, tmp_path, monkeypatch, stop_at):
     """Ctrl-C comes in the middle of an epoch, which has two steps; the last one is quantised."""
     steps = 0
@@ -135,6 +138,7 @@ def test_resume_refuses_what_it_cannot_go_on_from(trained, tmp_path):
         tiny.run(trained[0], resume=True, recipe=replace(tiny.RECIPE, peak_lr=0.5))
 
 
+@pytest.mark.verify
 def test_two_processes(tmp_path):
     """Under torchrun each process sees other images, and all end with the same weights."""
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
@@ -176,6 +180,7 @@ def tiny_data(monkeypatch, tmp_path):
     return tmp_path
 
 
+@pytest.mark.verify
 def test_from_training_to_evaluation(tiny_data, command):
     """The two commands agree: checkpoint, its metadata, tables, JSON."""
     run = tiny_data / "run"
@@ -211,6 +216,7 @@ def test_from_training_to_evaluation(tiny_data, command):
     assert {"accuracy_integer_layer", "predictions_differing"} < set(result)
 
 
+@pytest.mark.verify
 @pytest.mark.parametrize("network", [name for name in NETWORKS if name != "squeezed-4bit"])
 def test_networks_to_compare(network, tiny_data, command, monkeypatch):
     """The same code trains the other networks, and with --hold-out saves no checkpoint."""

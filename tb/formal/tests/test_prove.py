@@ -33,6 +33,7 @@ def test_quick_proofs_hold_and_their_mutants_do_not(command):
     assert "12 of 12 properties proven, 12 of them unbounded; 7 covers, 18 mutants" in out
 
 
+@pytest.mark.verify
 def test_a_fault_in_the_rtl_fails(command, tmp_path, kept_apart):
     """A fault that is no proof mutant fails, and the property that it breaks is named."""
     rtl = faulty_rtl(tmp_path, "skew.v", ("] = data_i[lane", "] = ~data_i[lane"))

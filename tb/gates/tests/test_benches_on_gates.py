@@ -60,6 +60,7 @@ def test_an_array_and_one_gate_of_it_changed(tmp_path):
     assert "tile" in outcome.message
 
 
+@pytest.mark.verify
 def test_the_core_and_one_gate_of_it_changed(tmp_path):
     """The core as gates, with memories as they are, passes; one changed gate makes it fail.
 
@@ -79,6 +80,7 @@ def test_the_core_and_one_gate_of_it_changed(tmp_path):
     assert re.match(where, outcome.message)
 
 
+@pytest.mark.verify
 def test_the_command(make, tmp_path):
     """The command writes its results and keeps what passed; faulty RTL makes gates that fail."""
     some = ("--only", "2x3", "--workers", 1)

@@ -38,6 +38,7 @@ def test_the_shipped_images(run):
     assert run()[2]["shards_kept"] == 1
 
 
+@pytest.mark.verify
 def test_a_wrong_chip(run, tmp_path):
     """The last channel's sums lose their lowest bit: that is counted, named, and seen again."""
     right = "sum_o       <= sum;"

@@ -110,6 +110,7 @@ def test_z_in_a_psum(run):
     assert "X or Z at cycle" in out
 
 
+@pytest.mark.verify
 def test_verilator_starts_from_random_values(run):
     """Verilator knows no X, but a valid that no reset clears gives outputs nobody asked for."""
     code, out, _ = run(

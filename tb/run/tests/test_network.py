@@ -99,6 +99,7 @@ def hardware_report(images) -> dict:
     return json.loads(str(result["report"]))
 
 
+@pytest.mark.verify
 def test_a_wrong_code_is_named(corrupt, images, shipped):
     """A wrong code is named with its place and value; observed again, it is right."""
     corrupt(6, (1, 5, 2, 3))

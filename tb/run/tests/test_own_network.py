@@ -14,6 +14,7 @@ from pymodel.own_network.layer_file import load_layers, save_layers
 from pymodel.own_network.tests.random_layer import random_layer
 from pymodel.support.sealed import read_sealed, write_sealed
 from tb.run import layer
+from tb.testplan.pytest_runs import first_few
 from training.examples import brevitas_cnn, few_steps, resnet20
 
 # Of each example: layer → psums of one image.
@@ -75,10 +76,16 @@ def run(command, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("factory", "name"), [(factory, name) for factory in EXAMPLES for name in EXAMPLES[factory]]
+    "example",
+    first_few(
+        [(factory, name) for factory in EXAMPLES for name in EXAMPLES[factory]],
+        1,
+        lambda example: f"{example[0].__name__}-{example[1]}",
+    ),
 )
-def test_example(run, exported, factory, name):
+def test_example(run, exported, example):
     """A trained and exported example runs on the RTL, and every psum is compared."""
+    factory, name = example
     code, out, result = run(exported(factory), "--layer", name)
     assert code == 0, out
     assert result["layer"] == name
@@ -139,10 +146,14 @@ def test_the_only_layer_and_all_images_need_not_be_named(run, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("part", "place"), [("reference", (0, 3, 1, 1)), ("weight_codes", (2, 4, 0, 0))]
+    "wrong",
+    first_few(
+        [("weight_codes", (2, 4, 0, 0)), ("reference", (0, 3, 1, 1))], 1, lambda wrong: wrong[0]
+    ),
 )
-def test_a_wrong_file_fails(run, two_layers, part, place):
+def test_a_wrong_file_fails(run, two_layers, wrong):
     """The captured floats judge the integers: one wrong value of either kind fails the run."""
+    part, place = wrong
     tensors, metadata = read_sealed(two_layers)
     value = tensors[f"b.{part}"]
     value[place] = value[place] + 1 if value[place] < 7 else 0

@@ -211,6 +211,7 @@ def shards_run(folder: Path) -> list[int]:
     return sorted(map(int, (folder / "log").read_text().split()))
 
 
+@pytest.mark.verify
 @pytest.mark.parametrize(
     ("number", "code"),
     [(signal.SIGINT, 130), pytest.param(signal.SIGKILL, -9, marks=pytest.mark.verify)],
@@ -361,6 +362,7 @@ def test_a_full_disk_is_not_a_lost_scheduler(client, tmp_path):
         list(spread(client, square, INPUTS, 4, arguments, FIXED, store=Store("store", tmp_path)))
 
 
+@pytest.mark.verify
 def test_no_scheduler_is_one_line():
     with (
         pytest.raises(InputError, match=r"--scheduler tcp://127.0.0.1:1: no scheduler there"),

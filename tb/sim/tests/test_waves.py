@@ -205,5 +205,5 @@ def test_a_run_forgets_the_files_of_the_one_before(monkeypatch, tmp_path):
     monkeypatch.setattr(mismatch_screen, "MISMATCH", tmp_path / "mismatch.json")
     for suffix in (".fst", ".gtkw", ".sucl", ".json"):
         (tmp_path / f"mismatch{suffix}").touch()
-    mismatch_screen.forget()
+    mismatch_screen.forget_mismatch()
     assert not [*tmp_path.iterdir()]
