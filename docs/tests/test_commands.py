@@ -63,7 +63,8 @@ def test_every_target_is_in_a_group():
 
 
 def test_help_prints_the_groups():
-    done = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True)
+    command = ["make", "--no-print-directory", "help"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     blocks = [block.splitlines() for block in done.stdout.strip().split("\n\n")]
     shown = {first: [line.split()[1] for line in rest] for first, *rest in blocks}
     assert shown == grouped(MAKEFILE)[0]

@@ -117,6 +117,7 @@ def test_initialisation_of_a_dead_layer_stays_positive():
     assert quantiser.scale > 0
 
 
+@pytest.mark.verify
 @pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
 @pytest.mark.parametrize("make", [weights, activations])
 def test_compiled_equals_eager(make, memory_format):

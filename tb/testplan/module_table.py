@@ -263,20 +263,26 @@ TABLE = (
     Module(
         "banked_ram",
         runs(
-            "banked_ram", builds(("WIDTH", "WORDS"), (32, 4608), (8, 16), (5, 10), (1, 2), (24, 3))
+            "banked_ram",
+            builds(("WIDTH", "WORDS"), (8, 16), (5, 10), (1, 2), (24, 3), (32, 4608)),
+            short=3,
         ),
         mutated=builds(("WIDTH", "WORDS"), (8, 16), (5, 10)),
         proven={"": {"WIDTH": 4, "WORDS": 5}},
     ),
     Module(
         "bank_control",
-        runs("bank_control", builds(("WORDS",), (10,), (16,), (2,), (1024,), (4608,))),
+        runs("bank_control", builds(("WORDS",), (10,), (16,), (2,), (1024,), (4608,)), short=3),
         mutated=builds(("WORDS",), (4,)),
         proven={"": {"WORDS": 4}},
     ),
     Module(
         "stream_bank",
-        runs("stream_bank", builds(("WIDTH", "WORDS"), (32, 16), (5, 10), (1, 2), (192, 1024))),
+        runs(
+            "stream_bank",
+            builds(("WIDTH", "WORDS"), (32, 16), (5, 10), (1, 2), (192, 1024)),
+            short=3,
+        ),
         mutated=builds(("WIDTH", "WORDS"), (4, 5)),
         proven={"": {"WIDTH": 4, "WORDS": 5}},
     ),
@@ -311,7 +317,9 @@ TABLE = (
     ),
     Module(
         "output_fifo",
-        runs("output_fifo", builds(("WIDTH", "DEPTH"), (8, 4), (193, 32), (1, 8), (16, 16))),
+        runs(
+            "output_fifo", builds(("WIDTH", "DEPTH"), (8, 4), (1, 8), (16, 16), (193, 32)), short=3
+        ),
         mutated=builds(("WIDTH", "DEPTH"), (8, 4)),
         proven={"": {"WIDTH": 8, "DEPTH": 4}},
     ),
@@ -347,6 +355,7 @@ TABLE = (
                     Core(8, 4, 32, 32768, 32768, 256, 32768),
                 )
             ],
+            short=2,
         ),
         mutated=(Core().parameters(),),
         proven={"": {}},
@@ -357,13 +366,14 @@ TABLE = (
             "registers",
             # The other build has every size different, and the largest and smallest that there are.
             [Core().parameters(), Core(255, 200, 16, 32768, 2000, 256, 2).parameters()],
+            short=1,
         ),
         mutated=(Core().parameters(),),
         proven={"": {}},
     ),
     Module(
         "control",
-        runs("control", builds(("COUNTER_WIDTH",), (32,), (10,))),
+        runs("control", builds(("COUNTER_WIDTH",), (10,), (32,)), short=1),
         mutated=builds(("COUNTER_WIDTH",), (10,)),
         proven={"": {}, "short counters": {"COUNTER_WIDTH": 10}},
     ),

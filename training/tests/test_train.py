@@ -89,6 +89,7 @@ def test_log(trained):
     assert set(rows[0]) == set(training.train.CSV_COLUMNS)
 
 
+@pytest.mark.verify
 def test_scales_rest_in_the_float_phase_and_learn_in_the_last_third(tmp_path, monkeypatch):
     def scales(model):
         state = model.state_dict()
@@ -111,6 +112,7 @@ def test_scales_rest_in_the_float_phase_and_learn_in_the_last_third(tmp_path, mo
         assert not torch.equal(final[name], initial[name]), name
 
 
+@pytest.mark.verify
 def test_dead_channels_start_anew_once_on_full_images(tmp_path, monkeypatch, capsys):
     seen = []
 
@@ -248,6 +250,7 @@ def test_interrupting_the_command(tiny_data, command, monkeypatch):
     assert (code, err) == (130, "interrupted\n")  # nothing to resume from yet
 
 
+@pytest.mark.verify
 def test_a_training_that_diverges_stops_and_keeps_the_state_before(tiny_data, command, monkeypatch):
     """Of the shares 30 %, 60 %, 35 %, 10 % only the last is less than half of the best."""
     shares = iter((0.3, 0.6, 0.35, 0.1))

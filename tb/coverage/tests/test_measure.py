@@ -30,6 +30,7 @@ def small(monkeypatch, tmp_path):
     return tmp_path
 
 
+@pytest.mark.verify
 def test_the_whole_way(command, small, monkeypatch):
     """A bench reaches all of its module; a single test of it does not, and the holes are shown."""
     code, out, err = command(main, "--only", "pe")

@@ -25,6 +25,7 @@ def run(command, tmp_path, monkeypatch):
     return run
 
 
+@pytest.mark.verify
 def test_the_shipped_images(run):
     """Without the data set, the command takes all 100 shipped images and says so."""
     code, out, result = run("--fresh")

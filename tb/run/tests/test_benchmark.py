@@ -39,6 +39,7 @@ def measure(simulation, network):
     return measure
 
 
+@pytest.mark.verify
 def test_squeezed_layer(measure):
     """The cycle counter keeps the limits for one image, a batch of 32, and two such batches."""
     one, batch, two = measure(1), measure(32), measure(64, 2)

@@ -195,7 +195,8 @@ def test_viewer_that_is_not_there(refused, viewers, names, chosen, words):
     ],
 )
 def test_make(arguments, words):
-    result = subprocess.run(["make", "-n", *arguments], cwd=ROOT, capture_output=True, text=True)
+    command = ["make", "-n", "--no-print-directory", *arguments]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     *_, line = result.stdout.splitlines()
     assert line.replace('"', "").split() == f".venv/bin/python -m {words}".split()
 
