@@ -72,33 +72,54 @@ def run_bench(
         tell(f"SIM={simulator} is passed on to cocotb; this project is untested with it")
     sources = sources or check_sources(RTL)
     seed, parameters = random_seed(), parameters or {}
-    arguments = {}
-    if simulator == "verilator":
-        # Two states only: random initial values are its way to show what was never set. Warnings
-        # are test_lint's affair, and somebody else's array may have some.
-        arguments["compile_args"] = ["--x-initial", "unique", "--x-assign", "unique", "-Wno-fatal"]
-        # The package was configured without g++'s flag for its precompiled header.
-        arguments["make_args"] = ["CFG_CXXFLAGS_PCH_I=-include", "-j2"]
-        own_seed = int(seed) % 2**31 or 1  # of 31 bits; with 0 Verilator would choose one itself
-        arguments["plus_args"] = ["+verilator+rand+reset+2", f"+verilator+seed+{own_seed}"]
-        if waves:
-            arguments["plus_args"] += ["--trace", "--trace-file", f"{toplevel}.fst"]
-
-    coverage = os.environ.get(COVERAGE)
-    if coverage:  # from zeros, so that no toggle is owed to a random initial value
-        arguments["compile_args"] += COVERAGE_ARGUMENTS
-        arguments["make_args"] += runtime_arguments()
-        arguments["plus_args"] = [f"+verilator+coverage+file+{coverage}.dat"]
-
+    options = _options(simulator, toplevel, int(seed), waves)
     commands = _bench_commands(
-        simulator, module, toplevel, sources, parameters, waves=waves, **arguments
+        simulator, module, toplevel, sources, parameters, waves=waves, **options
     )
+    # With coverage there is one build for all benches of a module.
+    names = [module.rpartition("test_")[2], variant, simulator]
+    names = [toplevel, "coverage"] if os.environ.get(COVERAGE) else names
+    label = "-".join(filter(None, [*names, *(f"{k}{v}" for k, v in parameters.items())]))
+    with ExitStack() as stack:
+        run = folder or stack.enter_context(temporary_folder(label, BUILDS.folder))
+        variables = {"COCOTB_RESULTS_FILE": str(run / RESULTS_XML), "COCOTB_RANDOM_SEED": seed}
+        with environment(simulator, **variables | (settings or {})):
+            failure = _verdict(_simulate(simulator, label, sources, commands, run), run, module)
+        if waves and not folder and (waveform := run / f"{toplevel}.fst").exists():
+            WAVES.mkdir(parents=True, exist_ok=True)
+            waveform.replace(WAVES / f"{label}.fst")
+    if failure:
+        raise BenchError(failure)
 
-    words = [module.rpartition("test_")[2], variant, simulator]
-    if coverage:  # one build for all benches of a module
-        words = [toplevel, "coverage"]
-    words += [f"{k}{v}" for k, v in parameters.items()]
-    label = "-".join(filter(None, words))
+
+def _options(simulator: str, toplevel: str, seed: int, waves: bool) -> dict[str, list[str]]:
+    """Returns what a simulator is told besides the sources: arguments by cocotb-test's names."""
+    if simulator != "verilator":
+        return {}
+    # Verilator has two states only: random initial values are its way to show what was never set.
+    # Warnings are the linter's affair, and somebody else's array may have some.
+    compile_args = ["--x-initial", "unique", "--x-assign", "unique", "-Wno-fatal"]
+    # The package was configured without g++'s flag for its precompiled header.
+    make_args = ["CFG_CXXFLAGS_PCH_I=-include", "-j2"]
+    own_seed = seed % 2**31 or 1  # of 31 bits; with 0 Verilator would choose one itself
+    plus_args = ["+verilator+rand+reset+2", f"+verilator+seed+{own_seed}"]
+    if waves:
+        plus_args += ["--trace", "--trace-file", f"{toplevel}.fst"]
+    if coverage := os.environ.get(COVERAGE):
+        compile_args += COVERAGE_ARGUMENTS
+        make_args += runtime_arguments()
+        # Registers begin with zeros, so that no toggle is owed to a random initial value.
+        plus_args = [f"+verilator+coverage+file+{coverage}.dat"]
+    return {"compile_args": compile_args, "make_args": make_args, "plus_args": plus_args}
+
+
+def _simulate(
+    simulator: str, label: str, sources: list[Path], commands: Commands, folder: Path
+) -> str | None:
+    """Compile what is not compiled yet, and run it in `folder`.
+
+    Returns how it failed, with the first line that the tools said of an error; None if it ended.
+    """
     said = []
 
     def heard(line: str) -> None:
@@ -106,26 +127,22 @@ def run_bench(
         if re.search("error|sorry", line, re.IGNORECASE):
             said.append(line)
 
-    with ExitStack() as stack:
-        run = folder or stack.enter_context(temporary_folder(label, BUILDS.folder))
-        variables = {"COCOTB_RESULTS_FILE": str(run / RESULTS_XML), "COCOTB_RANDOM_SEED": seed}
-        with environment(simulator, **variables | (settings or {})):
-            failure = None
-            try:
-                if simulator in UNTESTED:
-                    simulation = Simulation(*prepared(commands, run))
-                else:
-                    simulation = compiled(label, simulator, sources, commands, heard)
-                simulation.run(run, heard)
-            except BenchError as error:
-                failure = ": ".join([str(error), *said[:1]])
-            if not failure or (run / RESULTS_XML).exists():
-                failure = first_failure(run / RESULTS_XML, module) or failure
-        if waves and not folder and (waveform := run / f"{toplevel}.fst").exists():
-            WAVES.mkdir(parents=True, exist_ok=True)
-            waveform.replace(WAVES / f"{label}.fst")
-    if failure:
-        raise BenchError(failure)
+    try:
+        if simulator in UNTESTED:
+            simulation = Simulation(*prepared(commands, folder))
+        else:
+            simulation = compiled(label, simulator, sources, commands, heard)
+        simulation.run(folder, heard)
+    except BenchError as error:
+        return ": ".join([str(error), *said[:1]])
+    return None
+
+
+def _verdict(failure: str | None, folder: Path, module: str) -> str | None:
+    """Returns the first failure of a run: by its results if there are any, else its `failure`."""
+    if failure and not (folder / RESULTS_XML).exists():
+        return failure
+    return first_failure(folder / RESULTS_XML, module) or failure
 
 
 def runtime_arguments() -> list[str]:
@@ -192,7 +209,7 @@ def _bench_commands(
     sources: list[Path],
     parameters: dict[str, int],
     **options,
-) -> "Commands":
+) -> Commands:
     """Returns the commands by which cocotb-test compiles and runs the tests of `module`."""
 
     def commands(build: Path) -> tuple[list[list[str]], dict[str, str]]:

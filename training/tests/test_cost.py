@@ -45,7 +45,8 @@ def test_minutes_follow_from_the_steps(command, tmp_path, monkeypatch):
     assert re.search(rf"^standard +{whole:.0f}$", out, re.MULTILINE)
 
 
-@pytest.mark.parametrize("distil", [0.0, pytest.param(0.9, marks=pytest.mark.verify)])
+@pytest.mark.verify
+@pytest.mark.parametrize("distil", [0.0, 0.9])
 def test_a_real_step_is_timed(distil, monkeypatch):
     torch.set_num_threads(1)
     monkeypatch.setattr(training.cost, "CALIBRATION_IMAGES", 16)

@@ -56,6 +56,7 @@ def test_the_whole_way(command, small, monkeypatch):
     assert "pe.weight_activation: (-1, 0)" in functional_holes
 
 
+@pytest.mark.verify
 def test_a_failing_bench_is_no_coverage(command, small, monkeypatch):
     """Tests that fail measure nothing, and so does a run without tests."""
     monkeypatch.setenv("COCOTB_TEST_FILTER", "no_such_test")

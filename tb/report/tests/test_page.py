@@ -178,6 +178,7 @@ def texts(values: np.ndarray) -> list[str]:
     return ["x" if np.isnan(v) else str(int(v)).replace("-", "−") for v in values.ravel()]
 
 
+@pytest.mark.verify
 def test_recording_is_of_the_layer(recorded, data, shipped, images):
     """The weights in use are the tiles', and the psums that left are PyTorch's, in its order."""
     chosen = images.first(IMAGES).images[IMAGE:]
@@ -194,6 +195,7 @@ def test_recording_is_of_the_layer(recorded, data, shipped, images):
         assert (recorded["weight"][cycle + 14].diagonal() == np.diag(run.tiles.weights[tile])).all()
 
 
+@pytest.mark.verify
 def test_recording_moves_as_the_array_does(recorded):
     """Activations go east, psums south, and every PE adds its product."""
     act, psum, weight = (recorded[name] for name in ("act_i", "psum_o", "weight"))

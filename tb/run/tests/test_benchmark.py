@@ -57,6 +57,7 @@ def test_squeezed_layer(measure):
     json.dumps([one, batch, two])
 
 
+@pytest.mark.verify
 def test_wrong_results_fail(measure, monkeypatch):
     """With weights that are not the network's, the first wrong code is named."""
     right = benchmark.write_program
@@ -69,6 +70,7 @@ def test_wrong_results_fail(measure, monkeypatch):
         measure(1)
 
 
+@pytest.mark.verify
 def test_wrong_cycles_fail(measure, monkeypatch):
     """A run of one cycle more than the model says fails."""
     right = benchmark.cycles

@@ -255,6 +255,7 @@ def test_a_file_that_is_no_waveform(tmp_path):
     assert not (tmp_path / "cut.fst").exists()
 
 
+@pytest.mark.verify
 def test_too_little_came_and_all_of_it_is_right(command, tmp_path):
     """There is no screen, but a waveform around the last psum; earlier results are gone."""
     mismatch_screen.MISMATCH.write_text("of before")

@@ -199,6 +199,7 @@ def test_the_fast_host_fails_too(fault, tmp_path):
         compare(right, got, job, CORE)
 
 
+@pytest.mark.verify
 def test_a_core_that_hangs_is_said(tmp_path):
     """If the core never takes a stream, the bench gives up by itself."""
     fault = ("tready_o = !full[fill_bank];", "tready_o = 1'b0;")
