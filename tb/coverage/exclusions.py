@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pymodel.support.errors import InputError
-from tb.coverage.points import KINDS, Coverage, Point
+from tb.coverage.reached import KINDS, Coverage, Point
 from tb.sim.sources import RTL
 
 EXCLUSIONS = Path(__file__).with_name("exclusions.toml")

@@ -9,7 +9,7 @@ from tabulate import tabulate
 
 from pymodel.support.files import ROOT, replacing
 from tb.coverage.exclusions import Exclusion, source_lines
-from tb.coverage.points import DATA, KINDS, MEMORIES, Coverage
+from tb.coverage.reached import DATA, KINDS, MEMORIES, Coverage
 
 # The page has the style of the report.
 TEMPLATES = [Path(__file__).parent / "templates", ROOT / "tb" / "report" / "templates"]
