@@ -13,12 +13,13 @@ from pymodel.capture import capture, find_layer
 from pymodel.checkpoint import load_checkpoint
 from pymodel.hardware.core import Layer
 from pymodel.hardware.registers import Mode
-from pymodel.hardware.thresholds import fold, thresholds
+from pymodel.hardware.thresholds import thresholds
 from pymodel.images import load_images, normalise
 from pymodel.quantiser import quantised_layers
+from pymodel.reference.folding import fold
 from pymodel.reference.layer_data import MAX_ABS_ERROR, layer_data
 from tb.components.core_driver import CoreBench, check_layer, started
-from tb.components.tile_run import compare_recovered
+from tb.components.trained_tiles import compare_recovered
 from tb.sim.errors import BenchError
 from tb.sim.run import run_bench
 from tb.testplan.module_table import SIMULATORS, TRAINED_LAYER, TRAINED_REPORT

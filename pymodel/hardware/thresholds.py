@@ -15,36 +15,8 @@ from fractions import Fraction
 from math import ceil, floor
 
 import numpy as np
-import torch
-from torch import Tensor, nn
-
-from pymodel.quantiser import SMALLEST_SCALE, QuantConv2d
-from pymodel.support.errors import InputError
 
 CODES = 16
-
-
-def fold(layer: QuantConv2d, between: nn.Module) -> tuple[np.ndarray, np.ndarray]:
-    """Returns a and b of y = a · sum + b, each float64 [C_out].
-
-    `between` holds the modules between `layer` and the next layer: a BatchNorm or none, then a
-    ReLU, then any number of max pools. Max pools leave a and b as they are: the
-    pools are applied to the codes, and the largest y has the largest code. Raises InputError for
-    other modules.
-    """
-    modules = list(between)
-    scale = layer.weight_quantiser.scale.detach().double().clamp_min(SMALLEST_SCALE).flatten()
-    a = scale * layer.activation_quantiser.scale.detach().double().clamp_min(SMALLEST_SCALE)
-    b = torch.zeros_like(a)
-    if modules and isinstance(modules[0], nn.BatchNorm2d):
-        norm = modules.pop(0)
-        gain = norm.weight.double() / (norm.running_var.double() + norm.eps).sqrt()
-        a, b = a * gain, norm.bias.double() - norm.running_mean.double() * gain
-    kinds = [type(module) for module in modules]
-    if kinds[:1] != [nn.ReLU] or any(kind is not nn.MaxPool2d for kind in kinds[1:]):
-        names = ", ".join(kind.__name__ for kind in kinds) or "nothing"
-        raise InputError(f"{names} follows the layer, expected a ReLU and then at most max pools")
-    return a.detach().numpy(), b.detach().numpy()
 
 
 def thresholds(a: np.ndarray, b: np.ndarray, next_scale: float, sum_width: int = 24) -> np.ndarray:
@@ -77,15 +49,13 @@ def thresholds(a: np.ndarray, b: np.ndarray, next_scale: float, sum_width: int =
     return table
 
 
-def requantise(sums: Tensor, table: np.ndarray) -> Tensor:
+def requantise(sums: np.ndarray, table: np.ndarray) -> np.ndarray:
     """Returns the codes of integer `sums` [N, C_out, H, W] by a `table` of `thresholds`.
 
     The codes are int64 0..15, of the shape of `sums`.
     """
-    falls, *ascending = torch.from_numpy(table).unbind(1)
-    channels = sums.transpose(0, 1)
-    compared = torch.where(falls[:, None, None, None] == 1, ~channels, channels)
-    counted = torch.searchsorted(
-        torch.stack(ascending, 1), compared.flatten(1).contiguous(), right=True
-    )
-    return counted.view(compared.shape).transpose(0, 1)
+    codes = np.empty(sums.shape, np.int64)
+    for channel, (falls, *ascending) in enumerate(table):
+        compared = ~sums[:, channel] if falls else sums[:, channel]
+        codes[:, channel] = np.searchsorted(ascending, compared, side="right")
+    return codes

@@ -1,1 +1,1 @@
-"""Computes with PyTorch, on integers, what the hardware must compute."""
+"""Computes from the network, on integers, what the hardware must compute."""

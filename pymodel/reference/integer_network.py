@@ -17,9 +17,10 @@ from torch import Tensor, nn
 
 from pymodel.capture import find_next
 from pymodel.hardware.registers import Mode
-from pymodel.hardware.thresholds import fold, requantise, thresholds
+from pymodel.hardware.thresholds import requantise, thresholds
 from pymodel.images import normalise
 from pymodel.quantiser import QuantConv2d, quantised_layers
+from pymodel.reference.folding import fold
 from pymodel.reference.integer_convolution import integer_convolution, step
 from pymodel.support.errors import InputError
 
@@ -69,7 +70,7 @@ class InnerStage(Stage):
 
     def codes(self, codes: Tensor) -> Tensor:
         """Returns the codes that the core sends for input codes: int8 [N, C_out, H', W']."""
-        return requantise(self.sums(codes), self.table).to(torch.int8)
+        return torch.from_numpy(requantise(self.sums(codes).numpy(), self.table)).to(torch.int8)
 
     def pool(self, outputs: Tensor) -> Tensor:
         """Returns the next layer's input: outputs (codes or floats) after the stage's pools."""

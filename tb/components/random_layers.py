@@ -3,29 +3,26 @@
 from dataclasses import replace
 
 import numpy as np
-import torch
 
 from pymodel.hardware.core import Core, Layer, check
 from pymodel.hardware.cycles import cycles
 from pymodel.hardware.registers import Error, Mode
 from pymodel.hardware.thresholds import requantise
-from pymodel.reference.integer_convolution import integer_convolution
+from pymodel.reference.window_convolution import window_convolution
 
 
 def reference(layer: Layer, codes, weights, table=None) -> np.ndarray:
-    """Returns what the core must send, int64 [N, C_out, H', W'], by PyTorch's convolution.
+    """Returns what the core must send, int64 [N, C_out, H', W'], by NumPy's window convolution.
 
     codes: [N, C_in, H, W]; weights: [C_out, C_in, k, k]; table: thresholds [C_out, 16], for mode
     CODES.
     """
-    sums = integer_convolution(
-        torch.as_tensor(codes), torch.as_tensor(weights), layer.stride, layer.padding
-    )
+    sums = window_convolution(codes, weights, layer.stride, layer.padding)
     if layer.mode == Mode.RELU:
-        sums = sums.relu()
+        return sums.clip(0)
     if layer.mode == Mode.CODES:
-        sums = requantise(sums, table)
-    return sums.numpy()
+        return requantise(sums, table)
+    return sums
 
 
 def random_layer(rng: np.random.Generator, core: Core) -> Layer:

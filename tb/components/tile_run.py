@@ -1,14 +1,12 @@
 """Runs tiles on an array: what goes in, what must come out, and the record of what came out."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 
-from pymodel.hardware.tiling import Tile, Tiles, cut
-from pymodel.reference.integer_convolution import tile_psums
-from pymodel.reference.layer_data import MAX_ABS_ERROR, MAX_ERROR_STEPS, LayerData
+from pymodel.hardware.tiling import Tile, Tiles
 from pymodel.support.errors import InputError
 from pymodel.support.files import replacing
 from tb.components.adapter import ArrayAdapter
@@ -49,6 +47,37 @@ class TileRun:
         image, tile, y, x = self.at(index)
         return f"image {image}, {self.tile_words(tile)}, pixel ({y}, {x})"
 
+    def save(self, path: Path) -> None:
+        """Write the tiles and their psums to `path`."""
+        np.savez(path, **self.arrays())
+
+    @classmethod
+    def load(cls, path: Path) -> "TileRun":
+        """Returns what `save` wrote."""
+        with np.load(path, allow_pickle=False) as file:
+            return cls.from_arrays(file)
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Returns the tiles and their psums as arrays for a file."""
+        return {
+            "tiles": np.array(self.tiles.tiles),
+            "weights": self.tiles.weights,
+            "activations": self.tiles.activations,
+            "output_size": np.array(self.tiles.output_size),
+            "expected": self.expected,
+        }
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> "TileRun":
+        """Returns the run whose `arrays` are given."""
+        tiles = Tiles(
+            [Tile(*map(int, row)) for row in arrays["tiles"]],
+            arrays["weights"],
+            arrays["activations"],
+            tuple(map(int, arrays["output_size"])),
+        )
+        return cls(tiles, arrays["expected"])
+
     async def on(self, array: ArrayAdapter) -> tuple[Scoreboard, int]:
         """Run the tiles on `array`; returns the scoreboard and the number of cycles.
 
@@ -70,17 +99,6 @@ class TileRun:
             lambda index: self.at(index)[1].output_group * array.cols,
             longest=pixels,
         )
-
-
-def tile_run(layer: LayerData, rows: int, cols: int) -> TileRun:
-    """Returns the tiles of `layer` for an array of rows × cols, and their psums by PyTorch."""
-    codes, weights = layer.activation_codes, layer.weight_codes
-    tiles = cut(codes.numpy(), weights.numpy(), layer.stride, layer.padding, rows, cols)
-    expected = [
-        tile_psums(codes, weights, tile, layer.stride, layer.padding, rows, cols)
-        for tile in tiles.tiles
-    ]
-    return TileRun(tiles, torch.stack(expected, dim=1).numpy())
 
 
 @dataclass(frozen=True)
@@ -129,15 +147,10 @@ class Record:
 
     def save(self, path: Path) -> None:
         """Write the record to `path`, whole or not at all."""
-        tiles = self.run.tiles
         with replacing(path) as temporary, temporary.open("wb") as file:
             np.savez_compressed(
                 file,
-                tiles=np.array(tiles.tiles),
-                weights=tiles.weights,
-                activations=tiles.activations,
-                output_size=np.array(tiles.output_size),
-                expected=self.run.expected,
+                **self.run.arrays(),
                 received=self.received,
                 unknown=self.unknown,
                 cycles=self.cycles,
@@ -151,30 +164,11 @@ class Record:
         if not path.exists():
             raise InputError(f"{path}: not found, expected the record of a run")
         with np.load(path, allow_pickle=False) as file:
-            tiles = Tiles(
-                [Tile(*map(int, row)) for row in file["tiles"]],
-                file["weights"],
-                file["activations"],
-                tuple(map(int, file["output_size"])),
-            )
             return cls(
-                TileRun(tiles, file["expected"]),
+                TileRun.from_arrays(file),
                 file["received"],
                 file["unknown"],
                 file["cycles"],
                 tuple(map(int, file["widths"])),
                 tuple(map(int, file["clock"])),
             )
-
-
-def compare_recovered(layer: LayerData, sums: torch.Tensor) -> None:
-    """Raise BenchError if the outputs recovered from integer `sums` are not the captured ones."""
-    error, steps = layer.error(sums)
-    if error < MAX_ABS_ERROR and steps < MAX_ERROR_STEPS:
-        return
-    image, channel, y, x = layer.worst(sums)
-    raise BenchError(
-        f"every psum is right, but the recovered {layer.reference_name} differs by {error:.3g} "
-        f"({steps:.3g} steps) from the captured one at image {image}, channel {channel}, "
-        f"pixel ({y}, {x}), expected below {MAX_ABS_ERROR:g} ({MAX_ERROR_STEPS:g} steps)"
-    )

@@ -4,11 +4,10 @@ python -m tb.run replay --dir folder
 python -m tb.run replay --dir folder --height 4 --sim verilator  # 4 rows, not square
 """
 
-import json
 import os
 import re
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -24,31 +23,8 @@ from pymodel.support.files import RESULTS, temporary_folder, write_json
 from tb.components.adapter import OWN, adapter_class
 from tb.components.tile_run import Record, TileRun
 from tb.run.array_run import ArrayRun
+from tb.run.replay_bench import ReplayJob
 from tb.sim.simulators import check_simulator, random_seed
-
-SETTINGS = "SYSTOLIC_REPLAY_JOB"  # environment variable that carries a ReplayJob into the simulator
-
-
-@dataclass(frozen=True)
-class ReplayJob:
-    """A run of a folder of tile text files: on which map, and where the results go."""
-
-    folder: str
-    height: int | None = None  # of the map without padding, pixels; None: it is square
-    results: str = str(RESULTS / "replay.json")  # beside which the simulation leaves its record
-
-    def settings(self) -> dict[str, str]:
-        """Returns the environment variables that carry the job into the simulator."""
-        return {SETTINGS: json.dumps(asdict(self))}
-
-    @property
-    def record(self) -> Path:
-        """Returns the file of the run's record, which lies beside its results."""
-        return Path(self.results).with_suffix(".npz")
-
-    def read(self) -> TileText:
-        """Returns what is in the folder; raises InputError for a folder that will not do."""
-        return read_folder(Path(self.folder), self.height)
 
 
 @dataclass(frozen=True)
@@ -122,14 +98,12 @@ def main() -> int:
     random_seed()
     dut = adapter_class(OWN)
     results = arguments.results.absolute()
-    job = ReplayJob(
-        str(Path(arguments.dir).absolute()), None if height is None else int(height), str(results)
-    )
-    # With the path as it was given, which is the one to name in messages.
-    tiles = read_folder(Path(arguments.dir), job.height)
+    tiles = read_folder(Path(arguments.dir), None if height is None else int(height))
 
-    run = ArrayRun("tb.run.replay_bench", job, arguments.sim, dut, list(dut.SOURCES))
     with temporary_folder("replay") as folder:
+        raster_run(tiles).save(folder / "tiles.npz")
+        job = ReplayJob(str(folder / "tiles.npz"), str(results))
+        run = ArrayRun("tb.run.replay_bench", job, arguments.sim, dut, list(dut.SOURCES))
         failure = run.start(folder)
         failures = [str(failure)] if failure else []
         # An earlier run's results stay until there are this one's.

@@ -219,7 +219,7 @@ SUM = "psum_o <= psum_i + product;"
 EDITS = (
     Edit("rtl/pe.v", "psum_i + product", "psum_i - product"),
     Edit("tb/components/own_array.py", "if value != old:", "if value == old:"),
-    Edit("tb/components/tile_run.py", "expected, dim=1", "expected, dim=0"),
+    Edit("tb/components/trained_tiles.py", "expected, dim=1", "expected, dim=0"),
     Edit(
         f"{INCLUDING}/sum.inc",
         "psum_i + product",

@@ -17,7 +17,7 @@ from pymodel.capture import capture
 from pymodel.reference.layer_data import layer_data
 from pymodel.support.errors import InputError
 from pymodel.support.files import ROOT
-from tb.components.tile_run import tile_run
+from tb.components.trained_tiles import tile_run
 from tb.report import page as report_page
 from tb.report.charts import PALETTES, busy_pes
 from tb.report.command_results import CHECKS, read_all, read_log, table

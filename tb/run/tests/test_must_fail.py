@@ -21,9 +21,10 @@ from pymodel.capture import DEFAULT_LAYER, capture
 from pymodel.checkpoint import load_checkpoint
 from pymodel.hardware.core import Core, Layer, result_vectors, results
 from pymodel.hardware.registers import Mode
-from pymodel.hardware.thresholds import fold, thresholds
+from pymodel.hardware.thresholds import thresholds
 from pymodel.images import load_images
 from pymodel.quantiser import quantised_layers
+from pymodel.reference.folding import fold
 from pymodel.reference.layer_data import layer_data
 from tb import test_core_layers
 from tb.components.core_driver import started

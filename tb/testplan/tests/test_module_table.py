@@ -3,6 +3,8 @@
 import dataclasses
 import importlib
 import re
+import subprocess
+import sys
 
 import pytest
 from cocotb import regression
@@ -83,3 +85,24 @@ def test_long_runs_are_marked_for_make_verify(monkeypatch):
     assert [value.values[0] for value in values] == [short, long]
     assert [[mark.name for mark in value.marks] for value in values] == [[], ["verify"]]
     assert runs_of("tb.nothing") == ()
+
+
+# The benches that run the trained network in the simulator, where PyTorch judges it
+WITH_PYTORCH = ("tb.run.layer_bench", "tb.test_core_layers")
+
+
+def imports_pytorch(modules: list[str]) -> bool:
+    """Returns whether one of the modules imports PyTorch, in a Python process of its own."""
+    program = "import importlib, sys\nfor name in sys.argv[1:]: importlib.import_module(name)\n"
+    program += "sys.exit('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program, *modules], cwd=ROOT)
+    assert done.returncode in (0, 1)
+    return bool(done.returncode)
+
+
+def test_no_other_bench_imports_pytorch():
+    """To import PyTorch takes longer than such a bench runs, and a mutant is one run."""
+    benches = {bench.module for module in TABLE for bench in module.benches}
+    benches |= {run.bench for module in TABLE for run in module.runs} | {"tb.run.replay_bench"}
+    assert not imports_pytorch(sorted(benches.difference(WITH_PYTORCH)))
+    assert imports_pytorch(["tb.run.layer_bench"])

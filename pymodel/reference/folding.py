@@ -1,0 +1,31 @@
+"""Folds what follows a quantised convolution into a gain and an offset for each channel."""
+
+import numpy as np
+import torch
+from torch import nn
+
+from pymodel.quantiser import SMALLEST_SCALE, QuantConv2d
+from pymodel.support.errors import InputError
+
+
+def fold(layer: QuantConv2d, between: nn.Module) -> tuple[np.ndarray, np.ndarray]:
+    """Returns a and b of y = a · sum + b, each float64 [C_out].
+
+    `between` holds the modules between `layer` and the next layer: a BatchNorm or none, then a
+    ReLU, then any number of max pools. Max pools leave a and b as they are: the
+    pools are applied to the codes, and the largest y has the largest code. Raises InputError for
+    other modules.
+    """
+    modules = list(between)
+    scale = layer.weight_quantiser.scale.detach().double().clamp_min(SMALLEST_SCALE).flatten()
+    a = scale * layer.activation_quantiser.scale.detach().double().clamp_min(SMALLEST_SCALE)
+    b = torch.zeros_like(a)
+    if modules and isinstance(modules[0], nn.BatchNorm2d):
+        norm = modules.pop(0)
+        gain = norm.weight.double() / (norm.running_var.double() + norm.eps).sqrt()
+        a, b = a * gain, norm.bias.double() - norm.running_mean.double() * gain
+    kinds = [type(module) for module in modules]
+    if kinds[:1] != [nn.ReLU] or any(kind is not nn.MaxPool2d for kind in kinds[1:]):
+        names = ", ".join(kind.__name__ for kind in kinds) or "nothing"
+        raise InputError(f"{names} follows the layer, expected a ReLU and then at most max pools")
+    return a.detach().numpy(), b.detach().numpy()

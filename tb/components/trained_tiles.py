@@ -1,0 +1,33 @@
+"""Cuts a trained layer into tiles with the psums that PyTorch expects, and judges the outputs."""
+
+import torch
+
+from pymodel.hardware.tiling import cut
+from pymodel.reference.integer_convolution import tile_psums
+from pymodel.reference.layer_data import MAX_ABS_ERROR, MAX_ERROR_STEPS, LayerData
+from tb.components.tile_run import TileRun
+from tb.sim.errors import BenchError
+
+
+def tile_run(layer: LayerData, rows: int, cols: int) -> TileRun:
+    """Returns the tiles of `layer` for an array of rows × cols, and their psums by PyTorch."""
+    codes, weights = layer.activation_codes, layer.weight_codes
+    tiles = cut(codes.numpy(), weights.numpy(), layer.stride, layer.padding, rows, cols)
+    expected = [
+        tile_psums(codes, weights, tile, layer.stride, layer.padding, rows, cols)
+        for tile in tiles.tiles
+    ]
+    return TileRun(tiles, torch.stack(expected, dim=1).numpy())
+
+
+def compare_recovered(layer: LayerData, sums: torch.Tensor) -> None:
+    """Raise BenchError if the outputs recovered from integer `sums` are not the captured ones."""
+    error, steps = layer.error(sums)
+    if error < MAX_ABS_ERROR and steps < MAX_ERROR_STEPS:
+        return
+    image, channel, y, x = layer.worst(sums)
+    raise BenchError(
+        f"every psum is right, but the recovered {layer.reference_name} differs by {error:.3g} "
+        f"({steps:.3g} steps) from the captured one at image {image}, channel {channel}, "
+        f"pixel ({y}, {x}), expected below {MAX_ABS_ERROR:g} ({MAX_ERROR_STEPS:g} steps)"
+    )
