@@ -1,36 +1,47 @@
-"""Holds the fixtures that all tests share."""
+"""Holds the fixtures that all tests share.
 
+PyTorch is imported only where a test runs: the process that hands tests out, and every collection,
+would wait for the import.
+"""
+
+import os
 import sys
+from pathlib import Path
 
 import pytest
-import torch
 
 import pymodel.support.command as commands
-from pymodel.checkpoint import load_checkpoint
-from pymodel.images import load_images
 from pymodel.support.command import run_command
 from pymodel.support.fresh import forget_compiled
 
+# `pytest -n` already runs one process per core; commands that tests start inherit this.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 forget_compiled()  # without this call an edit just after a run might go unseen
 # These files stand for modules that moved, and print a note when they are imported.
 collect_ignore_glob = ["pymodel/old_names/*", "tb/old_names/*", "tb/run/tests/old_adapter.py"]
 
 
-@pytest.fixture(autouse=True)
-def _one_thread():
-    """Gives each test one thread: `pytest -n` already runs one process per core."""
-    torch.set_num_threads(1)
+def pytest_ignore_collect(collection_path: Path) -> bool | None:
+    """Leaves out modules without tests and examples, so that they are not imported for nothing."""
+    name = collection_path.name
+    if collection_path.suffix != ".py" or name.startswith("test_"):
+        return None
+    return True if ">>> " not in collection_path.read_text() else None
 
 
 @pytest.fixture(scope="session")
 def shipped():
     """Returns the shipped network, in evaluation mode."""
+    from pymodel.checkpoint import load_checkpoint
+
     return load_checkpoint()[0]
 
 
 @pytest.fixture(scope="session")
 def images():
     """Returns the shipped images, an `ImageSet` of 100."""
+    from pymodel.images import load_images
+
     return load_images()
 
 

@@ -111,7 +111,7 @@ TILES = [
 
 
 @pytest.mark.parametrize(
-    "name", first_few(["features.27", *sorted({*WHOLE, *TILES} - {"features.27"})], 2)
+    "name", first_few(["features.27", *sorted({*WHOLE, *TILES} - {"features.27"})], 1)
 )
 def test_trained_layer(name, tmp_path):
     run_trained_layer(name, SIMULATORS[0], tmp_path)

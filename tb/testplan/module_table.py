@@ -184,10 +184,12 @@ _ARRAY_BENCHES = ("tb.run.array_bench", "tb.run.layer_bench")
 (_WIDE,) = builds(ARRAY_NAMES, (3, 5, 8, 2, 12))  # not square, other widths, no psum bit free
 
 TABLE = (
-    Module("pe", runs("pe", _PE), mutated=_MUTATED_PE, proven={"": {"PSUM_WIDTH": 11}}),
+    Module("pe", runs("pe", _PE, short=2), mutated=_MUTATED_PE, proven={"": {"PSUM_WIDTH": 11}}),
     Module(
         "delay",
-        runs("delay", builds(("WIDTH", "CYCLES"), (8, 1), (1, 1), (1, 5), (4, 2), (11, 15))),
+        runs(
+            "delay", builds(("WIDTH", "CYCLES"), (8, 1), (1, 5), (1, 1), (4, 2), (11, 15)), short=2
+        ),
         mutated=builds(("WIDTH", "CYCLES"), (4, 2)),
         proven={str(cycles): {"WIDTH": 4, "CYCLES": cycles} for cycles in (1, 2, 16)},
     ),
@@ -203,6 +205,7 @@ TABLE = (
                 (1, 3, 1),
                 (5, 1, 1),
             ),
+            short=2,
         ),
         mutated=builds(("LANES", "WIDTH", "REVERSE"), (5, 2, 0), (5, 2, 1)),
         proven={
@@ -212,7 +215,7 @@ TABLE = (
     ),
     Module(
         "systolic_array",
-        runs("systolic_array", builds(ARRAY_NAMES, *ARRAYS), short=4)
+        runs("systolic_array", builds(ARRAY_NAMES, *ARRAYS), short=2)
         + runs("systolic_array", [DIAGRAMS], "tb.test_contract", measured=False),
         mutated=_MUTATED_ARRAY,
         proven={"": _MUTATED_ARRAY[0]},
@@ -224,7 +227,7 @@ TABLE = (
     ),
     Module(
         "load_first_pe",
-        runs("load_first_pe", _PE),
+        runs("load_first_pe", _PE, short=2),
         mutated=_MUTATED_PE,
         proven={"": {"PSUM_WIDTH": 11}},
     ),
@@ -256,7 +259,11 @@ TABLE = (
     ),
     Module(
         "ram",
-        runs("ram", builds(("WIDTH", "DEPTH"), (32, 1024), (8, 16), (5, 10), (1, 2), (192, 3))),
+        runs(
+            "ram",
+            builds(("WIDTH", "DEPTH"), (8, 16), (5, 10), (1, 2), (192, 3), (32, 1024)),
+            short=2,
+        ),
         mutated=builds(("WIDTH", "DEPTH"), (8, 16)),
         proven={"": {"WIDTH": 4, "DEPTH": 8}},
     ),
@@ -265,14 +272,14 @@ TABLE = (
         runs(
             "banked_ram",
             builds(("WIDTH", "WORDS"), (8, 16), (5, 10), (1, 2), (24, 3), (32, 4608)),
-            short=3,
+            short=2,
         ),
         mutated=builds(("WIDTH", "WORDS"), (8, 16), (5, 10)),
         proven={"": {"WIDTH": 4, "WORDS": 5}},
     ),
     Module(
         "bank_control",
-        runs("bank_control", builds(("WORDS",), (10,), (16,), (2,), (1024,), (4608,)), short=3),
+        runs("bank_control", builds(("WORDS",), (10,), (16,), (2,), (1024,), (4608,)), short=2),
         mutated=builds(("WORDS",), (4,)),
         proven={"": {"WORDS": 4}},
     ),
@@ -281,7 +288,7 @@ TABLE = (
         runs(
             "stream_bank",
             builds(("WIDTH", "WORDS"), (32, 16), (5, 10), (1, 2), (192, 1024)),
-            short=3,
+            short=2,
         ),
         mutated=builds(("WIDTH", "WORDS"), (4, 5)),
         proven={"": {"WIDTH": 4, "WORDS": 5}},
@@ -298,7 +305,7 @@ TABLE = (
                 (8, 11, 24, 10),
                 (8, 11, 16, 300),
             ),
-            short=3,
+            short=1,
         ),
         mutated=builds(("COLS", "PSUM_WIDTH", "SUM_WIDTH", "PIXELS"), (4, 10, 16, 16)),
         proven={"": {"COLS": 2, "PSUM_WIDTH": 4, "SUM_WIDTH": 7, "PIXELS": 6}},
@@ -310,7 +317,7 @@ TABLE = (
             builds(
                 ("COLS", "SUM_WIDTH", "TILES"), (8, 24, 4), (4, 16, 2), (5, 32, 16), (8, 24, 64)
             ),
-            short=2,
+            short=1,
         ),
         mutated=builds(("COLS", "SUM_WIDTH", "TILES"), (4, 16, 2)),
         proven={"": {"COLS": 1, "SUM_WIDTH": 5, "TILES": 2}},
@@ -318,7 +325,7 @@ TABLE = (
     Module(
         "output_fifo",
         runs(
-            "output_fifo", builds(("WIDTH", "DEPTH"), (8, 4), (1, 8), (16, 16), (193, 32)), short=3
+            "output_fifo", builds(("WIDTH", "DEPTH"), (8, 4), (1, 8), (16, 16), (193, 32)), short=2
         ),
         mutated=builds(("WIDTH", "DEPTH"), (8, 4)),
         proven={"": {"WIDTH": 8, "DEPTH": 4}},
@@ -332,7 +339,7 @@ TABLE = (
     Module("tap_range", runs("tap_range", [{}]), mutated=({},), proven={"": {}}),
     Module(
         "sequencer",
-        runs("sequencer", builds(("COLS",), (8,), (255,), (4,)), short=2),
+        runs("sequencer", builds(("COLS",), (8,), (255,), (4,)), short=1),
         mutated=builds(("COLS",), (8,)),
         proven={name: {} for name in ("", "addresses", "rows", "cols", "final")},
     ),
@@ -355,7 +362,7 @@ TABLE = (
                     Core(8, 4, 32, 32768, 32768, 256, 32768),
                 )
             ],
-            short=2,
+            short=1,
         ),
         mutated=(Core().parameters(),),
         proven={"": {}},

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 import training.cost
+import training.train
 from training.cost import Phase, phases
 from training.recipe import PRESETS, TEACHER
 from training.tests import tiny
@@ -33,6 +34,7 @@ def test_each_epoch_is_in_a_phase_and_quick_shares_its_steps_with_standard():
 def test_minutes_follow_from_the_steps(command, tmp_path, monkeypatch):
     """Minutes are epochs × 195 steps × the time of a step, which is 0.1 s on 16 pixels here."""
     monkeypatch.setattr(training.cost, "RESULTS_FILE", tmp_path / "cost.json")
+    monkeypatch.setattr(training.train, "compiler_works", lambda device: False)
     monkeypatch.setattr(training.cost, "measure", lambda phase, *_: (phase.size / 160, 0.01))
     code, out, _ = command(training.cost.main)
     assert code == 0

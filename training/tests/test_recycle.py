@@ -13,7 +13,7 @@ from training.recycle import recycle
 
 @pytest.fixture
 def batch(images):
-    return images.images[:50]
+    return images.images[:20]
 
 
 def squeezed_output(model, batch):

@@ -171,19 +171,19 @@ def test_two_processes(tmp_path):
 
 @pytest.fixture
 def tiny_data(monkeypatch, tmp_path):
-    """Gives both commands 256 random images, and lets them write their results to `tmp_path`."""
+    """Gives training 256 random images and evaluation 32, and both `tmp_path` for their results."""
     generator = torch.Generator().manual_seed(1)
     random = torch.randint(0, 256, (256, 3, 32, 32), generator=generator).byte()
     random = ImageSet(random, torch.arange(256) % 10, torch.arange(256))
-    for module in (training.train, training.evaluate):
-        monkeypatch.setattr(module, "load_cifar10", lambda *arguments, **options: random)
+    for module, count in ((training.train, 256), (training.evaluate, 32)):
+        monkeypatch.setattr(module, "load_cifar10", lambda *_, n=count, **__: random.first(n))
         monkeypatch.setattr(module, "RESULTS_FILE", tmp_path / f"{module.__name__}.json")
     monkeypatch.setattr(training.train, "compiler_works", lambda device: False)
     return tmp_path
 
 
 @pytest.mark.verify
-def test_from_training_to_evaluation(tiny_data, command):
+def test_from_training_to_evaluation(tiny_data, command, monkeypatch):
     """The two commands agree: checkpoint, its metadata, tables, JSON."""
     run = tiny_data / "run"
     code, out, _ = command(training.train.main, "--epochs", 5, "--run", run, "--seed", 7)
@@ -209,6 +209,7 @@ def test_from_training_to_evaluation(tiny_data, command):
     assert (result["images"], result["network"]) == ("test", "squeezed-4bit")
     assert f"{result['accuracy']:.4f}" == metadata["accuracy"]
 
+    monkeypatch.setattr(training.evaluate, "load_cifar10", training.train.load_cifar10)
     code, out, _ = command(training.evaluate.main, "--model", run / "vgg16_w4a4.safetensors")
     assert code == 0
     assert f"{result['accuracy']:.2%}" in out
@@ -246,7 +247,8 @@ def test_interrupting_the_command(tiny_data, command, monkeypatch):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(training.train, "save_state", interrupt)
-    code, _, err = command(training.train.main, "--epochs", 5, "--run", tiny_data / "run")
+    with tiny.narrow():
+        code, _, err = command(training.train.main, "--epochs", 5, "--run", tiny_data / "run")
     assert (code, err) == (130, "interrupted\n")  # nothing to resume from yet
 
 
@@ -275,7 +277,7 @@ def test_integer_layer_predicts_the_same(shipped, images):
 
 def test_evaluation_fails_on_differences_that_no_edge_explains(tiny_data, command, monkeypatch):
     """Evaluation fails where predictions differ and no code does, or a code far from an edge."""
-    predictions = [torch.arange(256) % 10, (torch.arange(256) + 1) % 10]
+    predictions = [torch.arange(32) % 10, (torch.arange(32) + 1) % 10]
     for distance in (None, 0.2):
         answers = iter(predictions)
         monkeypatch.setattr(training.evaluate, "predict", lambda *a, answers=answers: next(answers))
@@ -288,7 +290,7 @@ def test_evaluation_fails_on_differences_that_no_edge_explains(tiny_data, comman
 def test_evaluation_fails_if_the_checkpoint_states_another_accuracy(
     tiny_data, command, monkeypatch
 ):
-    monkeypatch.setattr(training.evaluate, "TEST_IMAGES", 256)
+    monkeypatch.setattr(training.evaluate, "TEST_IMAGES", 32)
     code, out, _ = command(training.evaluate.main)  # on random images
     assert code == 1
     assert "FAILED: the checkpoint states another accuracy" in out

@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from vcd.gtkw import GTKWSave
 from vcd.reader import TokenKind, tokenize
 
@@ -58,6 +59,7 @@ def test_guide_is_replaced_as_a_whole(command, monkeypatch, tmp_path):
     assert guide.GUIDE.read_text() == broken
 
 
+@pytest.mark.verify
 def test_waveform_shows_what_the_guide_says(command, tmp_path):
     """The waveform has every product, every psum and every output of image 0 at its time."""
     vcd = tmp_path / "array.vcd"

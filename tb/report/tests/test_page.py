@@ -49,48 +49,39 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 
 @pytest.fixture(scope="module")
-def page_file(tmp_path_factory, worker_id) -> Path:
-    """Returns one page for all tests, whichever process of pytest -n they run in.
+def made_once(tmp_path_factory, worker_id):
+    """Returns a function that makes a page once, whichever process of pytest -n asks for it.
 
-    Beside it lies foreign.html, the page of the second array.
+    The function takes the page's name and options of the command, and returns the page's file.
     """
     base = tmp_path_factory.getbasetemp()
     folder = (base if worker_id == "master" else base.parent) / "report"
     folder.mkdir(exist_ok=True)
-    page = folder / "report.html"
-    with FileLock(folder / "lock"):
-        if not page.exists():
-            (folder / "core.json").write_text(json.dumps([CORE_ROW]))
-            (folder / "accuracy.json").write_text(json.dumps(ACCURACY))
-            arguments = [
-                "--images",
-                IMAGES,
-                "--image",
-                IMAGE,
-                "--sim",
-                SIMULATORS[0],
-                "--results",
-                folder,
-                "--output",
-                page,
-            ]
-            with pytest.MonkeyPatch.context() as patch:
-                foreign = [
-                    "--images",
-                    1,
-                    "--dut",
-                    LOAD_FIRST,
-                    "--sim",
-                    SIMULATORS[0],
-                    "--results",
-                    folder,
-                    "--output",
-                    folder / "foreign.html",
-                ]
-                for line in (foreign, arguments):
-                    patch.setattr("sys.argv", ["report", *map(str, line)])
-                    assert report_page.main() == 0
-    return page
+
+    def made(name: str, *options) -> Path:
+        page = folder / name
+        common = ("--sim", SIMULATORS[0], "--results", folder, "--output", page)
+        with FileLock(folder / "lock"), pytest.MonkeyPatch.context() as patch:
+            if not page.exists():
+                (folder / "core.json").write_text(json.dumps([CORE_ROW]))
+                (folder / "accuracy.json").write_text(json.dumps(ACCURACY))
+                patch.setattr("sys.argv", ["report", *map(str, options + common)])
+                assert report_page.main() == 0
+        return page
+
+    return made
+
+
+@pytest.fixture(scope="module")
+def page_file(made_once) -> Path:
+    """Returns the page of our array."""
+    return made_once("report.html", "--images", IMAGES, "--image", IMAGE)
+
+
+@pytest.fixture(scope="module")
+def foreign_file(made_once) -> Path:
+    """Returns the page of another array."""
+    return made_once("foreign.html", "--images", 1, "--dut", LOAD_FIRST)
 
 
 @pytest.fixture(scope="module")
@@ -114,10 +105,10 @@ def recorded(data) -> dict[str, np.ndarray]:
 
 
 @pytest.fixture(scope="module")
-def browser(page_file, tmp_path_factory):
+def browser(page_file, foreign_file, tmp_path_factory):
     """Returns a headless browser that can open our files; without one the tests are skipped.
 
-    It starts after the page was made: beside its event loop no simulation can be started.
+    It starts after the pages were made: beside its event loop no simulation can be started.
     """
     probe = tmp_path_factory.mktemp("probe") / "probe.html"
     probe.write_text("<p>it opens</p>")
@@ -570,9 +561,9 @@ def test_shipped_log():
 
 
 @pytest.mark.verify
-def test_the_page_of_another_array(opened, page_file):
+def test_the_page_of_another_array(opened, foreign_file):
     """The page lacks only the array cycle by cycle, which needs our PEs; its controls work."""
-    page = opened(file=page_file.with_name("foreign.html"))
+    page = opened(file=foreign_file)
     assert page.locator("#array").count() == 0
     assert "load_first_array, 8 × 8" in page.inner_text("header")
     assert "0\nof 1,152, from PyTorch's" in page.inner_text("dl.cards")

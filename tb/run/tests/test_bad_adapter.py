@@ -1,10 +1,18 @@
-"""An adapter that is wrong gets one line that says what and where, and never a pass."""
+"""An adapter that is wrong gets one line that says what and where, and never a pass.
+
+Most runs are those of make check, with one of its tests, which has tiles of one pixel. make reports
+an adapter in the same words.
+"""
 
 import shutil
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
-from tb.run import layer
+from pymodel.support.errors import InputError
+from tb.components.adapter import ArrayAdapter
+from tb.run import check, layer
 from tb.sim.sources import RTL
 
 SOURCES = [f"{name}.v" for name in ("load_first_array", "load_first_pe", "skew")]
@@ -26,21 +34,22 @@ def arguments(tmp_path):
     def write(text):
         path = tmp_path / "mine.py"
         path.write_text(text)
-        return "--dut", path, "--images", 1, "--results", tmp_path / "r.json"
+        return "--dut", path
 
     return write
 
 
 @pytest.fixture
-def fails(command, arguments, tmp_path):
+def fails(command, arguments, monkeypatch):
     """Returns a check that a run ends with `code` and one line that holds `words`.
 
     The check takes the body of the adapter's class Mine.
     """
+    monkeypatch.setenv("COCOTB_TEST_FILTER", "tiles_of_one_pixel")
 
-    def run(body, *words, code=1):
+    def run(body, *words, code=1, main=check.main, options=()):
         indented = "".join(f"    {line}\n" for line in body.strip().splitlines())
-        found, out, err = command(layer.main, "--quiet", *arguments(GOOD + indented))
+        found, out, err = command(main, "--quiet", *arguments(GOOD + indented), *options)
         if code == 1:
             line = out.strip().splitlines()[-1]
             assert line.startswith("FAILED: ")
@@ -50,14 +59,27 @@ def fails(command, arguments, tmp_path):
         for word in words:
             assert word in line
         assert found == code
-        assert not (tmp_path / "r.json").exists()
+
+    return run
+
+
+@pytest.fixture
+def layer_fails(fails, monkeypatch, tmp_path):
+    """Returns the same check of the main job, which leaves no results."""
+    monkeypatch.delenv("COCOTB_TEST_FILTER")
+    results = tmp_path / "r.json"
+
+    def run(body, *words, code=1):
+        options = ("--images", 1, "--results", results)
+        fails(body, *words, code=code, main=layer.main, options=options)
+        assert not results.exists()
 
     return run
 
 
 def test_no_file(refused, tmp_path):
     for path in (tmp_path / "none.py", tmp_path):
-        refused(layer.main, "--dut", path, words=[f"{path}: not found", "Python file"])
+        refused(check.main, "--dut", path, words=[f"{path}: not found", "Python file"])
 
 
 @pytest.mark.parametrize(
@@ -83,12 +105,12 @@ def test_no_file(refused, tmp_path):
     ],
 )
 def test_what_is_no_adapter(refused, arguments, text, words):
-    refused(layer.main, *arguments(text), words=["mine.py", *words])
+    refused(check.main, *arguments(text), words=["mine.py", *words])
 
 
 @pytest.mark.parametrize("simulator", ["icarus", "verilator"])
 def test_toplevel_is_not_in_the_sources(command, arguments, simulator):
-    run = *arguments(f"{GOOD}    TOPLEVEL = 'no_such_module'"), "--sim", simulator
+    run = *arguments(f"{GOOD}    TOPLEVEL = 'no_such_module'"), "--sim", simulator, "--images", 1
     code, out, _ = command(layer.main, *run)
     assert code == 1
     assert out.startswith("FAILED: Process ")
@@ -99,7 +121,7 @@ def test_toplevel_is_not_in_the_sources(command, arguments, simulator):
 
 def test_sources_do_not_compile(command, arguments, tmp_path):
     (tmp_path / "bad.v").write_text("module load_first_array (input wire clk_i);\n  what;\n")
-    code, out, _ = command(layer.main, *arguments(f"{GOOD}    SOURCES = ['bad.v']"))
+    code, out, _ = command(layer.main, *arguments(f"{GOOD}    SOURCES = ['bad.v']"), "--images", 1)
     assert code == 1
     assert out.startswith("FAILED: Process iverilog terminated")
     assert "bad.v:2: " in out
@@ -123,10 +145,10 @@ def test_an_adapter_that_waits_for_ever(fails):
     waits = "async def {}(self, *_):\n    while True: await RisingEdge(self.clock)"
     fails(
         waits.format("stream"),
-        "gave up at cycle 1901: no psum for 1900 cycles, 0 of 144 had",
+        "gave up at cycle 1601: no psum for 1600 cycles, 0 of 5 had",
         "`patience`",
     )
-    fails(waits.format("load") + "\npatience = 30", "no psum for 2850 cycles")
+    fails(waits.format("load") + "\npatience = 30", "no psum for 2400 cycles")
     fails(waits.format("reset"), "reset() had not returned after ")
 
 
@@ -140,22 +162,23 @@ def test_psums_of_another_size(fails):
     fails("def psums(self):\n    return [2**16] * 8", "psums() returned [65536, ", "16 bits")
 
 
-def test_an_array_that_is_too_narrow(fails):
+def test_an_array_that_is_too_narrow(fails, layer_fails):
     """Codes or psums that do not fit the array are refused, not cut off."""
-    fails(
+    layer_fails(
         "PARAMETERS = {'ACT_WIDTH': 3}",
         "load_first_array is too narrow: activations are 0 to",
         "its act_width 3 holds 0 to 7",
         code=2,
     )
-    fails(
-        "PARAMETERS = {'WEIGHT_WIDTH': 3}",
-        "weights are -7 to 7",
-        "its weight_width 3 holds -4 to 3",
-        code=2,
-    )
     narrow = "def __init__(self, dut):\n    super().__init__(dut)\n    self.psum_width = 7"
     fails(narrow, "psums are ", "its psum_width 7 holds -64 to 63", code=2)
+
+
+def test_weights_that_do_not_fit():
+    array = SimpleNamespace(TOPLEVEL="a", act_width=4, weight_width=3, psum_width=16)
+    with pytest.raises(InputError, match="weights are -7 to 3 in this run, its weight_width 3 hol"):
+        ArrayAdapter.check_fit(array, np.array([3, -7]), [np.array([1])], np.array([1]))
+    ArrayAdapter.check_fit(array, np.array([3, -4]), [np.array([15])], np.array([1]))
 
 
 def test_sizes_that_are_none(fails):
@@ -166,18 +189,20 @@ def test_sizes_that_are_none(fails):
     )
 
 
-def test_a_run_that_ends_itself_is_not_a_pass(fails):
-    fails("async def reset(self):\n    import cocotb; cocotb.pass_test()", "without results")
+def test_a_run_that_ends_itself_is_not_a_pass(layer_fails):
+    layer_fails("async def reset(self):\n    import cocotb; cocotb.pass_test()", "without results")
 
 
-def test_sources_without_a_timescale_and_with_an_include(command, arguments, tmp_path):
+def test_sources_without_a_timescale_and_with_an_include(command, arguments, tmp_path, monkeypatch):
     """Such sources of other people run, and a changed include file is seen."""
-    run = arguments(GOOD)
+    monkeypatch.setenv("COCOTB_TEST_FILTER", "tiles_of_one_pixel")
+    run = arguments(
+        f"{GOOD}    async def start(self):\n        assert self.rows == 8\n"
+        "        await super().start()\n"
+    )
     for source in SOURCES:
         text = (RTL / source).read_text().replace("`timescale 1ns / 1ps\n", "")
         (tmp_path / source).write_text(text.replace("parameter ROWS = 8,", '`include "rows.vh"'))
-    for rows in (8, 16):
+    for rows, code in ((8, 0), (16, 1)):
         (tmp_path / "rows.vh").write_text(f"parameter ROWS = {rows},\n")
-        code, out, _ = command(layer.main, *run)
-        assert code == 0
-        assert f"load_first_array, {rows} × 8" in out
+        assert command(check.main, *run)[0] == code

@@ -70,6 +70,7 @@ def test_one_wrong_bit_in_one_psum_of_all_is_found(run):
     assert "image 0, kernel position (2, 0), pixel (1, 0), cycle 123, channel 0: " in out
 
 
+@pytest.mark.verify
 @pytest.mark.parametrize("simulator", SIMULATORS)
 def test_missing_output(run, simulator):
     code, out, _ = run(
@@ -80,6 +81,7 @@ def test_missing_output(run, simulator):
     assert "kernel position (2, 2), pixel (3, 3)" in out
 
 
+@pytest.mark.verify
 @pytest.mark.parametrize("simulator", SIMULATORS)
 def test_extra_output(run, simulator):
     code, out, _ = run(
@@ -89,6 +91,7 @@ def test_extra_output(run, simulator):
     assert "extra output at cycle" in out
 
 
+@pytest.mark.verify
 def test_x_in_a_psum(run):
     """A swap that is ignored leaves the weights unknown, and the X in the psums is found."""
     code, out, _ = run("pe.v", ("swap_i ? shadow : active", "active"))
@@ -96,6 +99,7 @@ def test_x_in_a_psum(run):
     assert "X or Z at cycle" in out
 
 
+@pytest.mark.verify
 def test_x_is_found_whatever_the_environment_resolves_it_to(run, monkeypatch):
     monkeypatch.setenv("COCOTB_RESOLVE_X", "zeros")
     code, out, _ = run("pe.v", ("swap_i ? shadow : active", "active"))
@@ -103,6 +107,7 @@ def test_x_is_found_whatever_the_environment_resolves_it_to(run, monkeypatch):
     assert "X or Z at cycle" in out
 
 
+@pytest.mark.verify
 def test_z_in_a_psum(run):
     """An output that nothing drives is found."""
     code, out, _ = run("systolic_array.v", (".data_o(psum_o)", ".data_o()"))
@@ -122,6 +127,7 @@ def test_verilator_starts_from_random_values(run):
     assert "mismatch" in out or "extra output" in out
 
 
+@pytest.mark.verify
 def test_x_on_valid(run):
     code, out, _ = run(
         "systolic_array.v", ("valid_stages <= rst_i ? {LATENCY{1'b0}} : ", "valid_stages <= ")
@@ -130,12 +136,14 @@ def test_x_on_valid(run):
     assert "X or Z at cycle 0: psum_valid_o is X" in out
 
 
+@pytest.mark.verify
 def test_no_output_at_all(run):
     code, out, _ = run("systolic_array.v", (VALID, "assign psum_valid_o = 1'b0 && "))
     assert code == 1
     assert f"missing output: {OUTPUTS} of {OUTPUTS}" in out
 
 
+@pytest.mark.verify
 def test_nothing_compared(run, monkeypatch):
     """A run whose filter leaves no test does not pass."""
     monkeypatch.setenv("COCOTB_TEST_FILTER", "no_such_test")

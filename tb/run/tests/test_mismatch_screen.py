@@ -197,7 +197,9 @@ def elsewhere(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("fault", first_few(FAULTS, 1, lambda fault: fault.__name__))
-def test_the_hint_is_right(fault, command, tmp_path):
+def test_the_hint_is_right_and_the_waveform_is_cut_around_the_first_wrong_psum(
+    fault, command, tmp_path
+):
     source, replacements, words = fault(np.random.default_rng(SEED))
     rtl = faulty_rtl(tmp_path, source, *replacements)
     code, out, _ = command(main, "--rtl", rtl, "--images", 1, "--results", tmp_path / "layer.json")
@@ -208,17 +210,14 @@ def test_the_hint_is_right(fault, command, tmp_path):
     y, x = found["pixel"]
     place = f"pixel ({y}, {x}), channel {found['channel']} (column {found['column']}), cycle "
     assert f"{place}{found['cycle']}\n" in out
+    check_waveform(tmp_path, found)
 
 
-def test_the_waveform_is_cut_around_the_first_wrong_psum(command, tmp_path):
-    """The waveform has the record's psums at the times of its cycles, and GTKWave has a marker."""
-    rtl = faulty_rtl(tmp_path, "pe.v", (ADD, ADD.replace("+", "-")))
-    code, _, _ = command(main, "--rtl", rtl, "--images", 1, "--results", tmp_path / "layer.json")
-    assert code == 1
-    record = Record.load(tmp_path / "layer.npz")
-    found = json.loads((tmp_path / "mismatch.json").read_text())
+def check_waveform(folder, found: dict) -> None:
+    """Checks that the waveform has the record's psums at the times of its cycles, and a marker."""
+    record = Record.load(folder / "layer.npz")
     first, last = max(0, found["cycle"] - 50), found["cycle"] + 50
-    seen = waveform_values(tmp_path / "mismatch.fst", "systolic_array.psum_o")
+    seen = waveform_values(folder / "mismatch.fst", "systolic_array.psum_o")
     assert min(seen) == record.time(first)
     assert max(seen) <= record.time(last)
     checked = 0
@@ -227,9 +226,9 @@ def test_the_waveform_is_cut_around_the_first_wrong_psum(command, tmp_path):
         if first < cycle <= last:
             assert unpack([int(seen[max(before)], 2)], 8, 16)[0].tolist() == word.tolist()
             checked += 1
-    assert checked > 50
+    assert checked > 20
     # At the marker stands what came.
-    (marker,) = re.findall(r"\*-16.300000 (\d+) ", (tmp_path / "mismatch.gtkw").read_text())
+    (marker,) = re.findall(r"\*-16.300000 (\d+) ", (folder / "mismatch.gtkw").read_text())
     there = seen[max(time for time in seen if time <= int(marker))]
     assert unpack([int(there, 2)], 8, 16)[0, found["column"]] == found["got"]
 

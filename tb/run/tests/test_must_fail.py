@@ -152,6 +152,7 @@ def test_each_corruption_fails_the_run(test, toplevel, parameters, faults, adapt
     check(tmp_path / RESULTS_XML, tmp_path, faults)
 
 
+@pytest.mark.verify
 def test_make_exits_with_1_and_says_where(adapter, command, tmp_path, monkeypatch):
     """The whole command fails if a weight is wrong on its way into the array."""
     monkeypatch.setenv(FAULT, "weight")

@@ -32,6 +32,7 @@ def _no_data_set(monkeypatch, tmp_path):
     monkeypatch.setattr(data, "ROOT", tmp_path)
 
 
+@pytest.mark.verify
 def test_one_image(command, tmp_path):
     """One image passes all layers; a second run finds the shard, and reports the same."""
     results = tmp_path / "network.json"

@@ -69,7 +69,8 @@ def run(command, tmp_path):
 
     def run(path, *arguments):
         results = tmp_path / "layer.json"
-        code, out, _ = command(layer.main, "--model", path, "--results", results, *arguments)
+        options = ("--quiet", "--model", path, "--results", results, *arguments)
+        code, out, _ = command(layer.main, *options)
         return code, out, json.loads(results.read_text()) if results.exists() else None
 
     return run
@@ -137,6 +138,7 @@ def two_layers(tmp_path):
     return path
 
 
+@pytest.mark.verify
 def test_the_only_layer_and_all_images_need_not_be_named(run, tmp_path):
     path = tmp_path / "one.safetensors"
     save_layers(path, {"only": random_layer("only", 1, 1, 0)}, "test")

@@ -99,6 +99,7 @@ def test_nothing_stale_counts(run):
     assert run(work=fail, inputs=INPUTS[:8]) == ([0, 4], [])
 
 
+@pytest.mark.verify
 @pytest.mark.parametrize("damage", [b"", b"not a zip file", "half", "other"])
 def test_a_damaged_result_is_run_again(run, damage, tmp_path):
     run()

@@ -239,13 +239,8 @@ def test_a_stale_build_that_is_used(tmp_path, number):
 # A simulator that crashes or hangs
 
 
-@pytest.mark.parametrize(
-    "script",
-    [
-        pytest.param(script, marks=[] if script == "vvp_does_nothing.sh" else [pytest.mark.verify])
-        for script in FAKE_NUMBERS
-    ],
-)
+@pytest.mark.verify
+@pytest.mark.parametrize("script", FAKE_NUMBERS)
 def test_a_dead_simulator_is_seen(copy, script):
     end = harms.fake_simulator(copy, Random(1), FAKE_NUMBERS[script])
     assert end.startswith(script.partition("_")[0])
