@@ -332,7 +332,7 @@ TABLE = (
     ),
     Module(
         "weight_loader",
-        runs("weight_loader", builds(("COLS",), (4,), (5,), (8,), (16,))),
+        runs("weight_loader", builds(("COLS",), (8,), (5,), (4,), (16,)), short=2),
         mutated=builds(("COLS",), (8,), (6,)),
         proven={"": {"COLS": 8}, "6": {"COLS": 6}},
     ),

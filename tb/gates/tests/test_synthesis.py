@@ -8,17 +8,19 @@ from pymodel.support.errors import InputError
 from tb.gates.synthesis import MULTIPLIER, check, main, tool
 from tb.sim.sources import RTL
 
+REFUSED = [
+    ("delay.v", "", ""),
+    ("delay.v", "reg latch; always @* if (clk_i) latch = data_i[0];", "latch"),
+    ("delay.v", "assign data_o = ~taps[WIDTH-1:0];", "drivers"),
+    ("delay.v", "wire a = !(b & clk_i); wire b = !(a & clk_i);", "loop"),
+    ("control.v", "always @(negedge clk_i) drop_late <= drop_o; reg drop_late;", "CLK_POL"),
+    ("control.v", "always @(posedge start_i) drop_late <= drop_o; reg drop_late;", "CLK"),
+]
+
 
 @pytest.mark.parametrize(
     ("file", "code", "message"),
-    [
-        ("delay.v", "reg latch; always @* if (clk_i) latch = data_i[0];", "latch"),
-        ("delay.v", "", ""),
-        ("delay.v", "assign data_o = ~taps[WIDTH-1:0];", "drivers"),
-        ("delay.v", "wire a = !(b & clk_i); wire b = !(a & clk_i);", "loop"),
-        ("control.v", "always @(negedge clk_i) drop_late <= drop_o; reg drop_late;", "CLK_POL"),
-        ("control.v", "always @(posedge start_i) drop_late <= drop_o; reg drop_late;", "CLK"),
-    ],
+    [*REFUSED[:2], *(pytest.param(*refused, marks=pytest.mark.verify) for refused in REFUSED[2:])],
 )
 def test_what_is_not_hardware_is_refused(file, code, message, tmp_path):
     """Unchanged sources pass; a latch, a second driver, a loop, another clock do not."""

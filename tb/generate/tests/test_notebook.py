@@ -206,7 +206,11 @@ def test_command_writes_the_outputs(command, small_notebook):
     ("source", "reason"),
     [
         ("raise ValueError('first line\\nsecond')", "raises ValueError: first line second"),
-        ("import os\nos._exit(1)", "ends the Python process that runs it"),
+        pytest.param(
+            "import os\nos._exit(1)",
+            "ends the Python process that runs it",
+            marks=pytest.mark.verify,
+        ),
     ],
 )
 def test_failing_cell_is_one_line(command, small_notebook, source, reason):

@@ -36,6 +36,7 @@ def run(command, tmp_path):
     return run
 
 
+@pytest.mark.verify
 def test_mismatch_names_the_place(run, tmp_path):
     width = "PSUM_WIDTH - WEIGHT_WIDTH"
     right, wrong = f"{{({width}){{weight[WEIGHT_WIDTH-1]}}}}", f"{{({width}){{1'b0}}}}"

@@ -319,12 +319,10 @@ simulate("icarus", [settings], codes, [weights], [None])
 """
 
 
+@pytest.mark.verify
 @pytest.mark.parametrize(
     "sign",
-    [
-        pytest.param("program.npz", id="at once"),
-        pytest.param("jobs.bin", id="in the middle", marks=pytest.mark.verify),
-    ],
+    [pytest.param("program.npz", id="at once"), pytest.param("jobs.bin", id="in the middle")],
 )
 def test_a_killed_workers_simulator_dies_with_it(sign):
     """A simulator does not go on for minutes after its worker is killed.
@@ -355,6 +353,7 @@ def test_a_worker_with_other_code_refuses(run):
         run(fixed={"code": "older"})
 
 
+@pytest.mark.verify
 def test_a_full_disk_is_not_a_lost_scheduler(client, tmp_path):
     """The error says what a worker cannot write."""
     (tmp_path / "store").write_text("a file where the folder should be")

@@ -132,6 +132,7 @@ def test_a_constraint_of_the_users_counts(set_up, tmp_path):
     assert not (set_up.checkout / ".venv" / "installed").exists()
 
 
+@pytest.mark.verify
 def test_jupyter_is_installed_when_asked_for(set_up):
     assert set_up(**SOURCES["a folder"]).returncode == 0
     assert "jupyterlab-4.6.6" not in installed(set_up.checkout)

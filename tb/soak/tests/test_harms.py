@@ -98,7 +98,8 @@ def test_two_runs_without_results(tmp_path):
 # A run that is killed
 
 
-@pytest.mark.parametrize("program", ["vvp", pytest.param("iverilog", marks=pytest.mark.verify)])
+@pytest.mark.verify
+@pytest.mark.parametrize("program", ["vvp", "iverilog"])
 def test_a_killed_run_is_started_again(copy, program, tmp_path):
     """A run is killed in its first build or its simulation, where it hangs and cannot end."""
     leave_results(copy)
