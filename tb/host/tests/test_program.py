@@ -112,7 +112,7 @@ def test_layers_one_after_another(simulator):
 def good_run(tmp_path_factory):
     """Returns a folder with the results of two jobs, and the jobs."""
     folder = tmp_path_factory.mktemp("host")
-    layer = Layer(4, 4, 8, 8, images=100)
+    layer = Layer(4, 4, 8, 8, kernel=1, padding=0, images=100)
     jobs = jobs_of(layer)
     assert len(jobs) == 2
     codes, weights, _ = random_data(layer, np.random.default_rng(3))

@@ -189,6 +189,7 @@ def test_sizes_that_are_none(fails):
     )
 
 
+@pytest.mark.verify
 def test_a_run_that_ends_itself_is_not_a_pass(layer_fails):
     layer_fails("async def reset(self):\n    import cocotb; cocotb.pass_test()", "without results")
 

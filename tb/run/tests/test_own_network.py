@@ -147,11 +147,11 @@ def test_the_only_layer_and_all_images_need_not_be_named(run, tmp_path):
     assert (result["images"], result["outputs_checked"]) == (2, 2 * 4 * 7 * 6)
 
 
+@pytest.mark.verify
 @pytest.mark.parametrize(
     "wrong",
-    first_few(
-        [("weight_codes", (2, 4, 0, 0)), ("reference", (0, 3, 1, 1))], 1, lambda wrong: wrong[0]
-    ),
+    [("weight_codes", (2, 4, 0, 0)), ("reference", (0, 3, 1, 1))],
+    ids=lambda wrong: wrong[0],
 )
 def test_a_wrong_file_fails(run, two_layers, wrong):
     """The captured floats judge the integers: one wrong value of either kind fails the run."""
