@@ -184,11 +184,11 @@ _ARRAY_BENCHES = ("tb.run.array_bench", "tb.run.layer_bench")
 (_WIDE,) = builds(ARRAY_NAMES, (3, 5, 8, 2, 12))  # not square, other widths, no psum bit free
 
 TABLE = (
-    Module("pe", runs("pe", _PE, short=2), mutated=_MUTATED_PE, proven={"": {"PSUM_WIDTH": 11}}),
+    Module("pe", runs("pe", _PE, short=1), mutated=_MUTATED_PE, proven={"": {"PSUM_WIDTH": 11}}),
     Module(
         "delay",
         runs(
-            "delay", builds(("WIDTH", "CYCLES"), (8, 1), (1, 5), (1, 1), (4, 2), (11, 15)), short=2
+            "delay", builds(("WIDTH", "CYCLES"), (8, 1), (1, 5), (1, 1), (4, 2), (11, 15)), short=1
         ),
         mutated=builds(("WIDTH", "CYCLES"), (4, 2)),
         proven={str(cycles): {"WIDTH": 4, "CYCLES": cycles} for cycles in (1, 2, 16)},
@@ -205,7 +205,7 @@ TABLE = (
                 (1, 3, 1),
                 (5, 1, 1),
             ),
-            short=2,
+            short=1,
         ),
         mutated=builds(("LANES", "WIDTH", "REVERSE"), (5, 2, 0), (5, 2, 1)),
         proven={
@@ -215,7 +215,7 @@ TABLE = (
     ),
     Module(
         "systolic_array",
-        runs("systolic_array", builds(ARRAY_NAMES, *ARRAYS), short=2)
+        runs("systolic_array", builds(ARRAY_NAMES, *ARRAYS), short=1)
         + runs("systolic_array", [DIAGRAMS], "tb.test_contract", measured=False),
         mutated=_MUTATED_ARRAY,
         proven={"": _MUTATED_ARRAY[0]},
@@ -227,7 +227,7 @@ TABLE = (
     ),
     Module(
         "load_first_pe",
-        runs("load_first_pe", _PE, short=2),
+        runs("load_first_pe", _PE, short=1),
         mutated=_MUTATED_PE,
         proven={"": {"PSUM_WIDTH": 11}},
     ),
@@ -240,7 +240,7 @@ TABLE = (
                 "load_first_array",
                 builds(ARRAY_NAMES, *ARRAYS),
                 bench,
-                short=2,
+                short=1,
                 settings=LOAD_FIRST_SETTINGS,
                 variant="load_first_array",
             )
@@ -262,7 +262,7 @@ TABLE = (
         runs(
             "ram",
             builds(("WIDTH", "DEPTH"), (8, 16), (5, 10), (1, 2), (192, 3), (32, 1024)),
-            short=2,
+            short=1,
         ),
         mutated=builds(("WIDTH", "DEPTH"), (8, 16)),
         proven={"": {"WIDTH": 4, "DEPTH": 8}},
@@ -272,14 +272,14 @@ TABLE = (
         runs(
             "banked_ram",
             builds(("WIDTH", "WORDS"), (8, 16), (5, 10), (1, 2), (24, 3), (32, 4608)),
-            short=2,
+            short=1,
         ),
         mutated=builds(("WIDTH", "WORDS"), (8, 16), (5, 10)),
         proven={"": {"WIDTH": 4, "WORDS": 5}},
     ),
     Module(
         "bank_control",
-        runs("bank_control", builds(("WORDS",), (10,), (16,), (2,), (1024,), (4608,)), short=2),
+        runs("bank_control", builds(("WORDS",), (10,), (16,), (2,), (1024,), (4608,)), short=1),
         mutated=builds(("WORDS",), (4,)),
         proven={"": {"WORDS": 4}},
     ),
@@ -288,7 +288,7 @@ TABLE = (
         runs(
             "stream_bank",
             builds(("WIDTH", "WORDS"), (32, 16), (5, 10), (1, 2), (192, 1024)),
-            short=2,
+            short=1,
         ),
         mutated=builds(("WIDTH", "WORDS"), (4, 5)),
         proven={"": {"WIDTH": 4, "WORDS": 5}},
@@ -325,14 +325,14 @@ TABLE = (
     Module(
         "output_fifo",
         runs(
-            "output_fifo", builds(("WIDTH", "DEPTH"), (8, 4), (1, 8), (16, 16), (193, 32)), short=2
+            "output_fifo", builds(("WIDTH", "DEPTH"), (8, 4), (1, 8), (16, 16), (193, 32)), short=1
         ),
         mutated=builds(("WIDTH", "DEPTH"), (8, 4)),
         proven={"": {"WIDTH": 8, "DEPTH": 4}},
     ),
     Module(
         "weight_loader",
-        runs("weight_loader", builds(("COLS",), (8,), (5,), (4,), (16,)), short=2),
+        runs("weight_loader", builds(("COLS",), (8,), (5,), (4,), (16,)), short=1),
         mutated=builds(("COLS",), (8,), (6,)),
         proven={"": {"COLS": 8}, "6": {"COLS": 6}},
     ),

@@ -202,6 +202,7 @@ def test_command_writes_the_outputs(command, small_notebook):
     assert picture.outputs[0].data["image/png"].startswith("iVBORw0KGgo")  # as PNG files begin
 
 
+@pytest.mark.verify
 @pytest.mark.parametrize(
     ("source", "reason"),
     [

@@ -169,6 +169,7 @@ def test_verdicts_are_kept(monkeypatch):
     assert try_fault(fault, Verdicts(fresh=False)).state == "survived"
 
 
+@pytest.mark.verify
 def test_what_changed_meanwhile_is_not_kept(tmp_path, monkeypatch):
     """If a bench is edited while the mutants run, no verdict is kept."""
     bench = tmp_path / "bench.py"
@@ -199,6 +200,7 @@ def test_a_test_filter_leaves_out_nothing(monkeypatch):
     assert "test_delay" in verdict.how
 
 
+@pytest.mark.verify
 @pytest.mark.parametrize(
     ("program", "outcome"),
     [

@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -104,6 +105,47 @@ def test_verilator_has_nothing_to_say(module):
         result = verilator(module, parameters)
         assert result.returncode == 0, result.stderr
         assert "%Warning" not in result.stderr
+
+
+def host(control: Path, source: Path) -> subprocess.CompletedProcess:
+    """Returns what Verilator says of the core in its host, without compiling it."""
+    return run(
+        VERILATOR_ROOT / "bin" / "verilator_bin",
+        *("--lint-only", "--timing", "-Wno-lint", "-Wno-style", "-Irtl"),
+        *("--top-module", "core_host_clocked", control, *sorted(RTL.glob("*.v")), source),
+        env=os.environ | {"VERILATOR_ROOT": str(VERILATOR_ROOT)},
+    )
+
+
+def test_verilator_takes_the_host_of_the_core(tmp_path):
+    """make verify compiles it; a port or a signal that is not there is found here already."""
+    source = ROOT / "tb" / "host" / "core_host.v"
+    control = source.with_suffix(".vlt")
+    right = host(control, source)
+    assert right.returncode == 0, right.stderr
+    (tmp_path / "core_host.v").write_text(source.read_text().replace(".interrupt_o", ".irq_o"))
+    assert "irq_o" in host(control, tmp_path / "core_host.v").stderr
+
+
+def undeclared(control: str, source: str) -> set[str]:
+    """Returns the signals that a control file makes public and a Verilog source does not declare.
+
+    Verilator does not complain of them.
+    """
+    public = set(re.findall(r'-var "(\w+)"', control))
+    assert public
+    return {
+        name
+        for name in public
+        if not re.search(rf"^ *(?:reg|wire)\b.*\b{name}\b", source, re.MULTILINE)
+    }
+
+
+def test_what_the_host_makes_public_is_declared():
+    source = ROOT / "tb" / "host" / "core_host.v"
+    control = source.with_suffix(".vlt").read_text()
+    assert undeclared(control, source.read_text()) == set()
+    assert undeclared(control.replace('"go"', '"gone"'), source.read_text()) == {"gone"}
 
 
 @pytest.mark.parametrize("standard", ["2005", "2012"])

@@ -158,6 +158,7 @@ def test_fusesoc_builds_and_lints(project, target, top):
     assert "arning" not in result.stdout + result.stderr
 
 
+@pytest.mark.verify
 def test_fusesoc_stops_at_a_source_or_header_left_out_and_at_a_warning(project):
     without(project / FUSESOC, "skew.v")
     result = fusesoc(project, "lint", "systolic_array")

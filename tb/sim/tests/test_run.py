@@ -77,6 +77,7 @@ def test_a_dead_simulator_is_no_pass(delay, fake, script, words):
     assert len(builds()) == 1
 
 
+@pytest.mark.verify
 def test_a_simulator_that_hangs_is_no_pass(delay, fake, monkeypatch):
     """The build is made first, so that the limit holds for the simulator alone."""
     delay()
@@ -139,6 +140,7 @@ def test_an_edit_is_built_even_within_its_time_stamp(delay):
     assert len(builds()) == 2
 
 
+@pytest.mark.verify
 def test_an_edit_while_it_is_compiled_is_seen(delay, fake):
     """Otherwise a build of the new text would be kept under the name of the old text."""
     fake("iverilog", f'[ "$1" = -V ] || touch {delay.source}; exec "$REAL" "$@"')
@@ -147,6 +149,7 @@ def test_an_edit_while_it_is_compiled_is_seen(delay, fake):
     assert builds() == []
 
 
+@pytest.mark.verify
 def test_two_builds_at_once(delay, monkeypatch):
     """The second run finds the build of the first one already there, and uses it."""
     right = compilation.check_program
@@ -185,6 +188,7 @@ def test_a_test_without_a_result_is_no_pass(tmp_path, monkeypatch):
     assert first_failure(results, "tb.test_pe") is None
 
 
+@pytest.mark.verify
 def test_a_program_that_is_cut_short(delay):
     delay()
     (program,) = BUILDS.folder.rglob("*.vvp")

@@ -102,6 +102,7 @@ def test_pips_variables_choose_the_source(set_up, source):
     assert installed(set_up.checkout) == {"find_libpython-0.5.1+cpu", "needed-1.0"}
 
 
+@pytest.mark.verify
 def test_a_script_that_overrides_them_is_found(set_up):
     script = set_up.checkout / "setup.sh"
     text = script.read_text()
@@ -120,6 +121,7 @@ def test_what_is_installed_is_said_once(set_up):
     assert (second.returncode, second.stdout) == (0, "")
 
 
+@pytest.mark.verify
 def test_a_constraint_of_the_users_counts(set_up, tmp_path):
     """The user's constraint asks for another version than the pinned one: nothing is installed."""
     constraint = tmp_path / "constraint.txt"
