@@ -12,11 +12,11 @@ import pytest
 
 import pymodel.support.command as commands
 from pymodel.support.command import run_command
-from pymodel.support.fresh import forget_compiled
+from pymodel.support.fresh import compile_changed
 
 # `pytest -n` already runs one process per core; commands that tests start inherit this.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-forget_compiled()  # without this call an edit just after a run might go unseen
+compile_changed()  # an edit just after a run counts, and a simulation starts sooner
 # These files stand for modules that moved, and print a note when they are imported.
 collect_ignore_glob = ["pymodel/old_names/*", "tb/old_names/*", "tb/run/tests/old_adapter.py"]
 

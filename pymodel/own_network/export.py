@@ -117,7 +117,7 @@ def load_inputs(path: Path, count: int) -> Tensor:
     return inputs
 
 
-def report(layers: dict[str, nn.Module], found: dict[str, Fit | FitError]) -> list[dict]:
+def layer_rows(layers: dict[str, nn.Module], found: dict[str, Fit | FitError]) -> list[dict]:
     """Returns a row per layer: what the layer is, and why it does not fit if it does not."""
     rows = []
     for name, result in found.items():
@@ -225,7 +225,7 @@ def main() -> int:
     for name in arguments.layer or ():
         if isinstance(found[name], FitError):
             raise InputError(f"layer '{name}' does not fit: {found[name]}")
-    rows = report(layers, found)
+    rows = layer_rows(layers, found)
     fitting = {name: fit.layer for name, fit in found.items() if isinstance(fit, Fit)}
     tell(table(rows))
     if not arguments.list:

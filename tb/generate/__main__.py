@@ -1,7 +1,7 @@
 """Starts the commands of this room; python -m tb.generate guide --help describes one of them."""
 
 from pymodel.support.command import run_room
-from pymodel.support.fresh import forget_compiled
+from pymodel.support.fresh import compile_changed
 
 COMMANDS = {
     "registers": "tb.generate.register_map",
@@ -11,5 +11,5 @@ COMMANDS = {
 }
 
 if __name__ == "__main__":
-    forget_compiled()
+    compile_changed()
     run_room("tb.generate", COMMANDS)

@@ -96,7 +96,7 @@ def play(simulation: Simulation, folder: Path) -> float:
     return times["done"] - times["go"]
 
 
-def speed_report(rows: list[dict]) -> str:
+def speed_table(rows: list[dict]) -> str:
     """Returns the table of speeds as text."""
     lines = [
         [

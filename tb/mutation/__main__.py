@@ -1,8 +1,8 @@
 """Starts the command of this room; python -m tb.mutation --help describes it."""
 
 from pymodel.support.command import run_room
-from pymodel.support.fresh import forget_compiled
+from pymodel.support.fresh import compile_changed
 
 if __name__ == "__main__":
-    forget_compiled()
+    compile_changed()
     run_room("tb.mutation", "tb.mutation.campaign")

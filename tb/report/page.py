@@ -146,7 +146,7 @@ def main() -> int:
     )
     with replacing(arguments.output) as temporary:
         temporary.write_text(page, encoding="utf-8")
-    tell(report(run, recording, verification, len(page.encode())))
+    tell(result_table(run, recording, verification, len(page.encode())))
     return conclude(f"Open it in a browser: {shown(arguments.output)}")
 
 
@@ -427,7 +427,9 @@ def render(**values: object) -> str:
     return page.render(plotly=Markup(get_plotlyjs()), **values)
 
 
-def report(run: LayerRun, recording: Recording | None, verification: list[Row], size: int) -> str:
+def result_table(
+    run: LayerRun, recording: Recording | None, verification: list[Row], size: int
+) -> str:
     """Returns the closing table as text."""
     missing = [row.command for row in verification if row.state == "missing"]
     rows = [

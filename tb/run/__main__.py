@@ -1,7 +1,7 @@
 """Starts the commands of this room; python -m tb.run layer --help describes one of them."""
 
 from pymodel.support.command import run_room
-from pymodel.support.fresh import forget_compiled
+from pymodel.support.fresh import compile_changed
 
 COMMANDS = {
     "layer": "tb.run.layer",
@@ -15,5 +15,5 @@ COMMANDS = {
 }
 
 if __name__ == "__main__":
-    forget_compiled()
+    compile_changed()
     run_room("tb.run", COMMANDS)

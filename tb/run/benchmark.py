@@ -22,7 +22,7 @@ from pymodel.support.files import RESULTS, temporary_folder, write_json
 from tb.components.scoreboard import compare
 from tb.host.compile_host import prepare_host
 from tb.host.program import CORE, jobs_of, read_results, write_program
-from tb.host.speed import LEAST_RATIO, measure_speed, play, speed_report
+from tb.host.speed import LEAST_RATIO, measure_speed, play, speed_table
 from tb.sim.compilation import Simulation
 from tb.sim.errors import BenchError
 from tb.sim.simulators import check_simulator
@@ -90,7 +90,7 @@ def measure_speeds(path: Path) -> list[str]:
     tell("A million cycles with cocotb and without; on Icarus that takes minutes")
     rows = [measure_speed(name) for name in ("verilator", "icarus")]
     write_json(path, rows)
-    tell(speed_report(rows))
+    tell(speed_table(rows))
     return [
         f"{row['simulator']}: {row['ratio']:.2f} of the speed alone, expected {LEAST_RATIO}"
         for row in rows

@@ -1,13 +1,17 @@
 """Modules are what their sources say, and importing the project changes nothing in the process."""
 
+import importlib.util
 import os
+import py_compile
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
 from pymodel.support.files import ROOT
+from pymodel.support.fresh import compile_changed
 
 READ = "from edited import VALUE; print(VALUE)"
 
@@ -17,8 +21,8 @@ READ = "from edited import VALUE; print(VALUE)"
     [
         (
             "import sys; from pathlib import Path; "
-            "from pymodel.support.fresh import forget_compiled; "
-            "forget_compiled(Path(sys.argv[1]))",
+            "from pymodel.support.fresh import compile_changed; "
+            "compile_changed(Path(sys.argv[1]))",
             ["1", "2"],
         ),
         ("pass", ["1", "1"]),
@@ -41,6 +45,48 @@ def test_an_edit_within_the_same_second_counts(first, seen, tmp_path):
             ).strip()
         )
     assert found == seen
+
+
+@pytest.fixture
+def module(tmp_path):
+    """Returns a module in a room of its own; the compiled file belongs to another value of it."""
+    (tmp_path / "tb").mkdir()
+    source = tmp_path / "tb" / "edited.py"
+    source.write_text("VALUE = 1\n")
+    compile_changed(tmp_path)
+    source.write_text("VALUE = 2\n")
+    return source
+
+
+def value_of(source: Path) -> str:
+    """Returns VALUE as a Python process sees it that writes no compiled file."""
+    environment = os.environ | {"PYTHONPATH": str(source.parent), "PYTHONDONTWRITEBYTECODE": "1"}
+    return subprocess.check_output([sys.executable, "-c", READ], text=True, env=environment).strip()
+
+
+def test_a_compiled_file_is_held_to_its_source(module):
+    assert value_of(module) == "2"
+
+
+def test_only_what_changed_is_compiled_and_then_used(module, tmp_path):
+    compiled = Path(importlib.util.cache_from_source(module))
+    compile_changed(tmp_path)
+    whole = compiled.read_bytes()
+    before = compiled.stat().st_mtime_ns
+    compile_changed(tmp_path)
+    assert (compiled.read_bytes(), compiled.stat().st_mtime_ns) == (whole, before)
+    module.write_text("VALUE = \n")
+    compile_changed(tmp_path)
+    assert not compiled.exists()
+
+
+def test_a_folder_that_cannot_be_written_to_is_left(module, monkeypatch, tmp_path):
+    def refuse(*arguments, **options):
+        raise PermissionError
+
+    monkeypatch.setattr(py_compile, "compile", refuse)
+    compile_changed(tmp_path)
+    assert value_of(module) == "2"
 
 
 def test_importing_changes_nothing_in_the_process():

@@ -148,6 +148,7 @@ def test_several_selected():
     assert len(equivalent(target, mutants["1"])) < len(mutants["1"])
 
 
+@pytest.mark.verify
 def test_a_fault_that_changes_nothing_survives():
     """A fault that changes nothing survives, and one that does not compile is broken."""
     store = Verdicts(fresh=True)

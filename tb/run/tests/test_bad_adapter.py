@@ -132,7 +132,6 @@ def test_an_adapter_that_raises(fails):
     """Whichever method raises, the message names file, line and error."""
     fails("def __init__(self, dut):\n    dut.nothing.value = 0", "mine.py, line 8: AttributeError")
     fails("async def reset(self):\n    1 / 0", "mine.py, line 8: ZeroDivisionError: division by")
-    fails("async def load(self, weights):\n    weights[9]", "mine.py, line 8: IndexError: ")
     fails("def psums(self):\n    return self.dut.psum.value", "mine.py, line 8: AttributeError")
 
 
@@ -148,7 +147,6 @@ def test_an_adapter_that_waits_for_ever(fails):
         "gave up at cycle 1601: no psum for 1600 cycles, 0 of 5 had",
         "`patience`",
     )
-    fails(waits.format("load") + "\npatience = 30", "no psum for 2400 cycles")
     fails(waits.format("reset"), "reset() had not returned after ")
 
 
@@ -162,22 +160,23 @@ def test_psums_of_another_size(fails):
     fails("def psums(self):\n    return [2**16] * 8", "psums() returned [65536, ", "16 bits")
 
 
-def test_an_array_that_is_too_narrow(fails, layer_fails):
+def test_an_array_that_is_too_narrow(fails):
     """Codes or psums that do not fit the array are refused, not cut off."""
-    layer_fails(
-        "PARAMETERS = {'ACT_WIDTH': 3}",
-        "load_first_array is too narrow: activations are 0 to",
-        "its act_width 3 holds 0 to 7",
-        code=2,
-    )
     narrow = "def __init__(self, dut):\n    super().__init__(dut)\n    self.psum_width = 7"
     fails(narrow, "psums are ", "its psum_width 7 holds -64 to 63", code=2)
 
 
-def test_weights_that_do_not_fit():
+@pytest.mark.parametrize(
+    ("weights", "activation", "words"),
+    [
+        ([3, -7], 15, "weights are -7 to 3 in this run, its weight_width 3 holds -4 to 3"),
+        ([3, -4], 16, "activations are 16 to 16 in this run, its act_width 4 holds 0 to 15"),
+    ],
+)
+def test_codes_that_do_not_fit(weights, activation, words):
     array = SimpleNamespace(TOPLEVEL="a", act_width=4, weight_width=3, psum_width=16)
-    with pytest.raises(InputError, match="weights are -7 to 3 in this run, its weight_width 3 hol"):
-        ArrayAdapter.check_fit(array, np.array([3, -7]), [np.array([1])], np.array([1]))
+    with pytest.raises(InputError, match=f"^a is too narrow: {words}$"):
+        ArrayAdapter.check_fit(array, np.array(weights), [np.array([activation])], np.array([1]))
     ArrayAdapter.check_fit(array, np.array([3, -4]), [np.array([15])], np.array([1]))
 
 

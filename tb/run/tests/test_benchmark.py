@@ -86,7 +86,7 @@ def test_speed(simulator, monkeypatch):
     row = speed.measure_speed(simulator, images=8)
     assert row["cycles"] == cycles(Layer(4, 4, 8, 8, images=8), Core())
     assert row["ratio"] == row["cocotb_cycles_per_second"] / row["bare_cycles_per_second"]
-    assert f"{row['ratio']:.2f}" in speed.speed_report([row])
+    assert f"{row['ratio']:.2f}" in speed.speed_table([row])
 
 
 def test_other_sums_fail(monkeypatch):

@@ -59,6 +59,7 @@ def test_mismatch_names_the_place(run, tmp_path):
         assert word in out
 
 
+@pytest.mark.verify
 def test_one_wrong_bit_in_one_psum_of_all_is_found(run):
     """Output 100 of 144 is in tile 6, pixel 4; its column 0 waits 7 cycles at the south edge."""
     code, out, result = run(

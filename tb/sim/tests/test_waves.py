@@ -24,6 +24,7 @@ def test_save_file(simulator, top):
     run_bench("tb.sim.tests.waves_bench", top, simulator=simulator, variant=top)
 
 
+@pytest.mark.verify
 def test_main_job_keeps_the_waveform_of_a_failing_run_too(command, monkeypatch, tmp_path):
     monkeypatch.setattr(layer, "WAVEFORM", tmp_path / "w.fst")
     monkeypatch.setattr(waves, "WAVEFORM", tmp_path / "w.fst")
