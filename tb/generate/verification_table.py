@@ -13,7 +13,7 @@ from tb.coverage.tables import GOALS
 from tb.gates.benches_on_gates import DESIGNS
 from tb.report.command_results import CHECKS, Row, read_all, table
 from tb.sim.sources import rtl_digest
-from tb.soak.campaign import CHECKPOINTS, FAULTS
+from tb.soak.tries import CHECKPOINTS, FAULTS
 
 README = ROOT / "README.md"
 BEGIN, END = (

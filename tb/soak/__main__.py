@@ -5,4 +5,4 @@ from pymodel.support.fresh import compile_changed
 
 if __name__ == "__main__":
     compile_changed()
-    run_room("tb.soak", "tb.soak.campaign")
+    run_room("tb.soak", "tb.soak.tries")

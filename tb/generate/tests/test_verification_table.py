@@ -8,7 +8,7 @@ from tb.gates.benches_on_gates import DESIGNS
 from tb.generate import verification_table
 from tb.generate.verification_table import BEGIN, END, NAMES
 from tb.sim.sources import rtl_digest
-from tb.soak.campaign import CHECKPOINTS, FAULTS
+from tb.soak.tries import CHECKPOINTS, FAULTS
 
 RTL = {"rtl": rtl_digest()}
 SEED = {"netlist": 500, "killed": 490, "survived": 0, "equivalent": 10, "broken": 0}

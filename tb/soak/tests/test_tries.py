@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from tb.soak import campaign
+from tb.soak import tries
 from tb.soak.checkout import Checkout, Ended, HarmError
 from tb.soak.harms import Kind
 
@@ -25,9 +25,9 @@ def test_harm_fails_the_command(command, monkeypatch, tmp_path):
             return "well"
         raise HarmError("lost", "everything")
 
-    monkeypatch.setattr(campaign, "FAULTS", (Kind("a fault", 2, harm), Kind("another", 2, harm)))
+    monkeypatch.setattr(tries, "FAULTS", (Kind("a fault", 2, harm), Kind("another", 2, harm)))
     results = tmp_path / "soak.json"
-    code, out, _ = command(campaign.main, "--only", "a fault", "--results", results)
+    code, out, _ = command(tries.main, "--only", "a fault", "--results", results)
     assert code == 1
     assert "a fault, try 0: lost: everything" in out
     assert re.search(r"a fault +2 +1 well +1 +0 +0 +0", out)
@@ -43,9 +43,9 @@ def test_harm_fails_the_command(command, monkeypatch, tmp_path):
 def test_a_try_that_this_machine_does_not_allow(command, monkeypatch, tmp_path):
     """The command says so, and does not count it as a try."""
     kinds = (Kind("a fault", 2, lambda *_: "not tried: no right to mount"),)
-    monkeypatch.setattr(campaign, "FAULTS", kinds)
+    monkeypatch.setattr(tries, "FAULTS", kinds)
     results = tmp_path / "soak.json"
-    code, out, _ = command(campaign.main, "--only", "a fault", "--results", results)
+    code, out, _ = command(tries.main, "--only", "a fault", "--results", results)
     assert code == 0
     assert "no unearned pass; 2 not tried, which this machine does not allow." in out
     found = json.loads(results.read_text())
@@ -55,17 +55,17 @@ def test_a_try_that_this_machine_does_not_allow(command, monkeypatch, tmp_path):
 def test_a_checkout_that_does_not_work_without_a_fault(refused, monkeypatch, tmp_path):
     monkeypatch.setattr(Checkout, "make", lambda self, *_: Ended(2, "error: no\nMakefile:1\n"))
     words = ["a run fails without any fault", "ends with 2: error: no Makefile:1"]
-    refused(campaign.main, "--only", "stale", "--results", tmp_path / "soak.json", words=words)
+    refused(tries.main, "--only", "stale", "--results", tmp_path / "soak.json", words=words)
 
 
 def test_only_checkpoints(command, monkeypatch, tmp_path):
-    monkeypatch.setattr(campaign, "DAMAGED", 3)
+    monkeypatch.setattr(tries, "DAMAGED", 3)
     results = tmp_path / "soak.json"
-    code, out, _ = command(campaign.main, "--only", "checkpoint", "--results", results)
+    code, out, _ = command(tries.main, "--only", "checkpoint", "--results", results)
     assert code == 0
     assert "Nothing lost, nothing half-written, no unearned pass." in out
     assert json.loads(results.read_text())["checkpoints_refused"] == 3
 
 
 def test_bad_input(refused):
-    refused(campaign.main, "--only", "no such", words=["no fault holds 'no such'", "a stale build"])
+    refused(tries.main, "--only", "no such", words=["no fault holds 'no such'", "a stale build"])
