@@ -8,7 +8,7 @@ from cocotb.triggers import ClockCycles, RisingEdge
 from cocotb.types import LogicArray
 from vcd.gtkw import GTKWSave
 
-from tb.components.adapter import ArrayAdapter
+from tb.components.array_adapter import ArrayAdapter
 from tb.components.packing import pack
 from tb.components.schedule import Stimulus, schedule
 from tb.sim.sources import RTL

@@ -8,7 +8,7 @@ from pymodel.hardware.core import Core, Layer, check
 from pymodel.hardware.cycles import cycles
 from pymodel.hardware.registers import Error, Mode
 from pymodel.hardware.thresholds import requantise
-from pymodel.reference.window_convolution import window_convolution
+from pymodel.reference.numpy_convolution import numpy_convolution
 
 
 def reference(layer: Layer, codes, weights, table=None) -> np.ndarray:
@@ -17,7 +17,7 @@ def reference(layer: Layer, codes, weights, table=None) -> np.ndarray:
     codes: [N, C_in, H, W]; weights: [C_out, C_in, k, k]; table: thresholds [C_out, 16], for mode
     CODES.
     """
-    sums = window_convolution(codes, weights, layer.stride, layer.padding)
+    sums = numpy_convolution(codes, weights, layer.stride, layer.padding)
     if layer.mode == Mode.RELU:
         return sums.clip(0)
     if layer.mode == Mode.CODES:

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Sequence
 import cocotb
 import numpy as np
 
-from tb.components.adapter import ArrayAdapter
+from tb.components.array_adapter import ArrayAdapter
 
 
 def random_generator() -> np.random.Generator:

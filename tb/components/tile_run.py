@@ -9,7 +9,7 @@ import numpy as np
 from pymodel.hardware.tiling import Tile, Tiles
 from pymodel.support.errors import InputError
 from pymodel.support.files import replacing
-from tb.components.adapter import ArrayAdapter
+from tb.components.array_adapter import ArrayAdapter
 from tb.components.scoreboard import EMPTY, Scoreboard
 from tb.sim.errors import BenchError
 

@@ -5,7 +5,7 @@ make DUT=tb/examples/load_first_array.py
 
 from cocotb.triggers import ClockCycles, RisingEdge
 
-from tb.components.adapter import ArrayAdapter
+from tb.components.array_adapter import ArrayAdapter
 from tb.components.packing import pack
 
 

@@ -32,7 +32,7 @@ from tqdm import tqdm
 from pymodel.support.command import INTERRUPTED, CommandParser, conclude, quiet, tell
 from pymodel.support.errors import InputError
 from pymodel.support.files import RESULTS, ROOT, write_json
-from tb.components.adapter import ADAPTER_FILE
+from tb.components.array_adapter import ADAPTER_FILE
 from tb.gates.synthesis import yosys
 from tb.run.layer import LayerJob
 from tb.sim.errors import BenchError

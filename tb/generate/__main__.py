@@ -4,7 +4,7 @@ from pymodel.support.command import run_room
 from pymodel.support.fresh import compile_changed
 
 COMMANDS = {
-    "registers": "tb.generate.register_map",
+    "registers": "tb.generate.register_files",
     "guide": "tb.generate.guide",
     "notebook": "tb.generate.notebook",
     "verification": "tb.generate.verification_table",

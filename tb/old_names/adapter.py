@@ -1,5 +1,5 @@
-"""Lives in tb/components/adapter.py now."""
+"""Lives in tb/components/array_adapter.py now."""
 
 from pymodel.support.old_names import forward
 
-forward(__spec__, "tb.components.adapter")
+forward(__spec__, "tb.components.array_adapter")

@@ -34,7 +34,7 @@ from pymodel.support.command import CommandParser, conclude, tell, whole_number
 from pymodel.support.errors import InputError
 from pymodel.support.files import RESULTS, ROOT, replacing, temporary_folder
 from pymodel.vgg import VGG16
-from tb.components.adapter import OWN, adapter_class
+from tb.components.array_adapter import OWN, adapter_class
 from tb.components.tile_run import Record
 from tb.host.program import CORE, jobs_of
 from tb.report import charts

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from cocotb.types import LogicArray
 
-from tb.components.adapter import ADAPTER_FILE, ArrayAdapter, connect
+from tb.components.array_adapter import ADAPTER_FILE, ArrayAdapter, connect
 from tb.components.random_tiles import check_tiles, extremes, random_generator, random_tiles
 from tb.sim.errors import BenchError
 

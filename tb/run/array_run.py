@@ -7,7 +7,7 @@ from typing import Any
 from pymodel.support.command import tell
 from pymodel.support.errors import InputError
 from pymodel.support.files import publish
-from tb.components.adapter import ArrayAdapter
+from tb.components.array_adapter import ArrayAdapter
 from tb.components.tile_run import Record
 from tb.run.mismatch_screen import cut_around, forget_mismatch, show_mismatch, watch_around
 from tb.sim.errors import BenchError

@@ -19,7 +19,7 @@ from pymodel.own_network.layer_file import is_layer_file, load_layer
 from pymodel.reference.layer_data import MAX_ABS_ERROR, MAX_ERROR_STEPS, LayerData, layer_data
 from pymodel.support.command import CommandParser, conclude, quiet, tell, whole_number
 from pymodel.support.files import RESULTS, publish, temporary_folder
-from tb.components.adapter import OWN, adapter_class
+from tb.components.array_adapter import OWN, adapter_class
 from tb.run.array_run import ArrayRun
 from tb.sim.run import RESULTS_XML
 from tb.sim.simulators import check_simulator, random_seed

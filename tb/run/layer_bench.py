@@ -15,7 +15,7 @@ import torch
 from pymodel.hardware.tiling import gather
 from pymodel.reference.integer_convolution import integer_convolution
 from pymodel.support.files import write_json
-from tb.components.adapter import connect
+from tb.components.array_adapter import connect
 from tb.components.tile_run import Record
 from tb.components.trained_tiles import compare_recovered, tile_run
 from tb.run.layer import SETTINGS, LayerJob

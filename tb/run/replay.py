@@ -20,7 +20,7 @@ from pymodel.reference.integer_convolution import integer_convolution, raster_ps
 from pymodel.support.command import CommandParser, conclude, quiet, tell
 from pymodel.support.errors import InputError
 from pymodel.support.files import RESULTS, temporary_folder, write_json
-from tb.components.adapter import OWN, adapter_class
+from tb.components.array_adapter import OWN, adapter_class
 from tb.components.tile_run import Record, TileRun
 from tb.run.array_run import ArrayRun
 from tb.run.replay_bench import ReplayJob

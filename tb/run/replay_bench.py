@@ -11,7 +11,7 @@ from pathlib import Path
 import cocotb
 
 from pymodel.support.files import RESULTS
-from tb.components.adapter import OWN, adapter_class
+from tb.components.array_adapter import OWN, adapter_class
 from tb.components.tile_run import Record, TileRun
 
 SETTINGS = "SYSTOLIC_REPLAY_JOB"  # environment variable that carries a ReplayJob into the simulator

@@ -12,7 +12,7 @@ from typing import Any
 
 from pymodel.hardware.core import Core
 from pymodel.support.files import ROOT
-from tb.components.adapter import ADAPTER_FILE, OWN
+from tb.components.array_adapter import ADAPTER_FILE, OWN
 from tb.sim.run import run_bench
 
 # pytest runs the benches on Icarus, or on the simulator that SIM names.

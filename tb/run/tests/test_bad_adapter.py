@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from pymodel.support.errors import InputError
-from tb.components.adapter import ArrayAdapter
+from tb.components.array_adapter import ArrayAdapter
 from tb.run import check, layer
 from tb.sim.sources import RTL
 
@@ -94,7 +94,7 @@ def test_no_file(refused, tmp_path):
         ("", ["defines none", "one subclass of ArrayAdapter"]),
         (f"{GOOD}    pass\nclass Other(Mine): pass", ["defines Mine, Other"]),
         (
-            "from tb.components.adapter import ArrayAdapter\nclass A(ArrayAdapter): pass",
+            "from tb.components.array_adapter import ArrayAdapter\nclass A(ArrayAdapter): pass",
             ["A lacks TOPLEVEL, SOURCES, psums, reset, load, stream"],
         ),
         (f"{GOOD}    def load(self, weights): pass", ["Mine.load", "expected 'async def load'"]),

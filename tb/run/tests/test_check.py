@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pymodel.support.files import ROOT
-from tb.components.adapter import OWN, SIZES, adapter_class
+from tb.components.array_adapter import OWN, SIZES, adapter_class
 from tb.run import check as tb_check
 from tb.run.layer import main
 from tb.testplan.module_table import SIMULATORS

@@ -8,7 +8,7 @@ import pytest
 
 from pymodel.hardware.tests.plain_tiles import USUAL_HEADER, PlainTiles
 from pymodel.hardware.tile_text import read_folder
-from tb.components.adapter import adapter_class
+from tb.components.array_adapter import adapter_class
 from tb.components.tile_run import Record, TileRun
 from tb.run import mismatch_screen, replay, vectors
 from tb.run.replay import check, main, raster_run

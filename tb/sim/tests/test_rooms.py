@@ -49,7 +49,7 @@ def test_imports_run_one_way():
     [
         ("pymodel/vgg.py", "import training.recipe", "The folders at the top level BROKEN"),
         ("pymodel/support/files.py", "import pymodel.vgg", "The rooms of pymodel BROKEN"),
-        ("tb/sim/run.py", "import tb.components.adapter", "The rooms of tb BROKEN"),
+        ("tb/sim/run.py", "import tb.components.array_adapter", "The rooms of tb BROKEN"),
         ("tb/sim/verdict.py", "import tb.sim.run", "No circles inside a room BROKEN"),
     ],
 )

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 
-def window_convolution(
+def numpy_convolution(
     activations: np.ndarray, weights: np.ndarray, stride: int, padding: int
 ) -> np.ndarray:
     """Returns the exact integer convolution, int64 [N, C_out, H', W'].

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from pymodel.reference import window_convolution as module
+from pymodel.reference import numpy_convolution as module
 from pymodel.reference.integer_convolution import integer_convolution
-from pymodel.reference.window_convolution import window_convolution
+from pymodel.reference.numpy_convolution import numpy_convolution
 
 GEOMETRIES = [
     (kernel, stride, padding)
@@ -25,7 +25,7 @@ def differing(kernel: int, stride: int, padding: int) -> int:
     expected = integer_convolution(
         torch.from_numpy(activations), torch.from_numpy(weights), stride, padding
     ).numpy()
-    found = window_convolution(activations, weights, stride, padding)
+    found = numpy_convolution(activations, weights, stride, padding)
     assert (found.shape, found.dtype) == (expected.shape, expected.dtype)
     return int((found != expected).sum())
 
@@ -46,4 +46,4 @@ def test_a_window_that_is_turned_is_found(monkeypatch):
 
 def test_inputs_smaller_than_the_kernel_are_refused():
     with pytest.raises(ValueError, match="window shape"):
-        window_convolution(np.ones((1, 1, 2, 2)), np.ones((1, 1, 3, 3)), 1, 0)
+        numpy_convolution(np.ones((1, 1, 2, 2)), np.ones((1, 1, 3, 3)), 1, 0)
