@@ -1,6 +1,8 @@
 """A checkpoint gives back the model bit for bit, and anything damaged is refused in one line."""
 
 import re
+import shutil
+from pathlib import Path
 
 import pytest
 import torch
@@ -23,11 +25,17 @@ def model(images):
     return model
 
 
-@pytest.fixture
-def saved(model, tmp_path):
-    path = tmp_path / "model.safetensors"
+@pytest.fixture(scope="module")
+def saved_once(model, tmp_path_factory):
+    path = tmp_path_factory.mktemp("saved") / "model.safetensors"
     save_checkpoint(model, path, METADATA)
     return path
+
+
+@pytest.fixture
+def saved(saved_once, tmp_path):
+    """Returns a checkpoint of the model that a test may change."""
+    return Path(shutil.copy(saved_once, tmp_path))
 
 
 def refusal(path, load=load_checkpoint) -> str:
