@@ -42,7 +42,7 @@ class Accumulator:
         self.compared = 0  # finished pixels
 
     async def start(self) -> None:
-        """Start the clock, reset, and wait until the memory is clear."""
+        """Starts the clock, resets, and waits until the memory is clear."""
         cocotb.start_soon(Clock(self.dut.clk_i, 10, unit="ns").start(False))
         await self.reset()
         await self.clear()
@@ -64,7 +64,7 @@ class Accumulator:
         return np.where(self.rng.random(psums.shape) < 0.3, edges, psums)
 
     async def reset(self, cycles: int = 1) -> None:
-        """Hold reset for some cycles, in which the inputs are random."""
+        """Holds reset for some cycles, in which the inputs are random."""
         garbage = self.garbage(cycles)
         words = pack(garbage.psums, self.psum_width)
         self.dut.rst_i.value = 1
@@ -80,11 +80,11 @@ class Accumulator:
         self.sums[:] = 0
 
     async def clear(self, cycles: int | None = None) -> None:
-        """Wait while the memory is cleared after a reset, or for some of those cycles only."""
+        """Waits while the memory is cleared after a reset, or for some of those cycles only."""
         await self.play(self.garbage(self.pixels if cycles is None else cycles), ready=0, drain=0)
 
     def expected(self, stimulus: Stimulus) -> dict[int, int]:
-        """Add up the stimulus; returns the words that must leave, by the cycle in which they do."""
+        """Sums the stimulus; returns the words that must leave, by the cycle in which they do."""
         cycles, sums = [], [np.zeros(self.cols, np.int64)]
         for cycle in np.flatnonzero(stimulus.valid).tolist():
             held = self.sums[stimulus.pixel[cycle]]  # a view
@@ -97,7 +97,7 @@ class Accumulator:
         return dict(zip(cycles, pack(np.array(sums), self.sum_width)[1:], strict=True))
 
     async def play(self, stimulus: Stimulus, ready: int = 1, drain: int = 3) -> None:
-        """Play a stimulus, then `drain` cycles of garbage; all outputs are checked in each cycle.
+        """Plays a stimulus, then `drain` cycles of garbage; all outputs are checked in each cycle.
 
         With fewer than 3 cycles of garbage, psums that were announced never come.
         """
@@ -129,7 +129,7 @@ class Accumulator:
             await RisingEdge(dut.clk_i)
 
     async def finish_all(self) -> None:
-        """Finish every pixel, which shows what each of them holds."""
+        """Finishes every pixel, which shows what each of them holds."""
         before = self.compared
         order = self.rng.permutation(self.pixels)
         ones = np.ones(self.pixels, bool)

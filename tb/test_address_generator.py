@@ -87,7 +87,7 @@ class WalkerBench:
         self.where = "before the first tile"
 
     async def start(self) -> None:
-        """Start the clock and reset."""
+        """Starts the clock and resets."""
         cocotb.start_soon(Clock(self.dut.clk_i, PERIOD, unit="ns").start(False))
         self.dut.take_i.value = 0
         self.dut.rst_i.value = 1
@@ -95,7 +95,7 @@ class WalkerBench:
         self.dut.rst_i.value = 0
 
     def change(self, layer: Map) -> None:
-        """Change to another layer when nothing is left of the one before."""
+        """Changes to another layer when nothing is left of the one before."""
         self.layer = layer
         for name, value in layer._asdict().items():
             if name != "stride":
@@ -111,7 +111,7 @@ class WalkerBench:
         return bool(self.left) and (reservable or not self.left[0]["final_o"])
 
     async def cycle(self, reservable: bool, tile: Tile | None = None, reset: bool = False) -> None:
-        """Run one cycle, perhaps with a tile to take, and compare all outputs with the model."""
+        """Runs one cycle, perhaps with a tile to take, and compares all outputs with the model."""
         dut = self.dut
         dut.reservable_i.value = reservable
         dut.take_i.value = tile is not None
@@ -142,7 +142,7 @@ class WalkerBench:
             self.left = []
 
     async def run(self, tiles: Sequence[Tile], hurry: float, free: float) -> None:
-        """Walk tiles; each is taken, and may go on, with a probability in each cycle.
+        """Walks tiles; each is taken, and may go on, with a probability in each cycle.
 
         The probabilities are `hurry` and `free`.
         """
@@ -154,7 +154,7 @@ class WalkerBench:
                 await self.cycle(reservable, tile if taken else None)
 
     async def finish(self, free: float = 1.0) -> None:
-        """Walk the rest without a new tile.
+        """Walks the rest without a new tile.
 
         It may go on with probability `free` in each cycle.
         """

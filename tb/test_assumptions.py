@@ -81,7 +81,7 @@ def checked(module: str, rtl: Path) -> str:
 
 
 def run(folder: Path, rtl: Path = RTL) -> None:
-    """Run random layers through a core with checks; raises BenchError if one is violated."""
+    """Runs random layers through a core with checks; raises BenchError if one is violated."""
     sources = []
     for module in sorted({"core"} | inside("core", rtl)):
         sources.append(folder / f"{module}.v")

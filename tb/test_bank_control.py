@@ -22,24 +22,24 @@ class Banks:
         self.forget()
 
     def forget(self) -> None:
-        """Set the model to: nothing has come, and bank 0 is the first to fill."""
+        """Sets the model to: nothing has come, and bank 0 is the first to fill."""
         self.packets = deque()  # (bank, length), the oldest first
         self.bank = 0
         self.beats = 0
 
     async def start(self) -> None:
-        """Start the clock and reset."""
+        """Starts the clock and resets."""
         cocotb.start_soon(Clock(self.dut.clk_i, 10, unit="ns").start(False))
         await self.reset()
 
     def drive(self, valid: bool, last: bool, release: bool) -> None:
-        """Set the inputs of a cycle."""
+        """Sets the inputs of a cycle."""
         self.dut.tvalid_i.value = valid
         self.dut.tlast_i.value = last
         self.dut.release_i.value = release
 
     async def reset(self, *inputs: bool) -> None:
-        """Hold reset for one cycle with these inputs, by default random ones."""
+        """Holds reset for one cycle with these inputs, by default random ones."""
         self.dut.rst_i.value = 1
         self.drive(*(inputs or (self.rng.random(3) < 0.5).tolist()))
         await RisingEdge(self.dut.clk_i)
@@ -58,7 +58,7 @@ class Banks:
         return outputs
 
     async def step(self, valid: bool, last: bool, release: bool) -> bool:
-        """Run one cycle and check all outputs; returns whether a beat was taken.
+        """Runs one cycle and checks all outputs; returns whether a beat was taken.
 
         Only a packet that is there is released.
         """
@@ -86,7 +86,7 @@ class Banks:
         return taken
 
     async def send(self, length: int, gaps: float = 0.0, release: float = 0.0) -> None:
-        """Send a packet, with idle cycles and releases in between.
+        """Sends a packet, with idle cycles and releases in between.
 
         `gaps` and `release` are their probabilities in each cycle.
         """
@@ -98,7 +98,7 @@ class Banks:
                 pass
 
     async def release_all(self) -> None:
-        """Release every packet, and run one more cycle to see that none is left."""
+        """Releases every packet, and runs one more cycle to see that none is left."""
         while self.packets:
             await self.step(False, True, True)
         await self.step(False, True, False)

@@ -15,7 +15,7 @@ class BankedMemory(Memory):
         return [(bank, address) for bank in range(2) for address in range(words)]
 
     def drive(self, port: str, place) -> None:
-        """Put a place on the port "read" or "write"."""
+        """Puts a place on the port "read" or "write"."""
         bank, address = place
         getattr(self.dut, f"{port}_bank_i").value = bank
         getattr(self.dut, f"{port}_address_i").value = address

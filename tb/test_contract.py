@@ -55,7 +55,7 @@ def value(signal: str, word: str) -> int:
 
 @cocotb.test()
 async def diagrams_hold(dut):
-    """Drive each diagram's inputs and compare its outputs in every cycle."""
+    """Drives each diagram's inputs and compares its outputs in every cycle."""
     top = dut._name
     cocotb.start_soon(Clock(dut.clk_i, 10, unit="ns").start())
     for number, diagram in enumerate(diagrams(top)):

@@ -69,7 +69,7 @@ class Model:
         }
 
     def step(self, inputs: dict[str, int]) -> None:
-        """Go on to the next cycle."""
+        """Goes on to the next cycle."""
         events, idle = self.events(inputs), self.state == "idle"
         limit = SETTLED if idle and "drop" not in events else ENDED
         self.settling = 0 if inputs["change_i"] else min(self.settling + 1, limit)
@@ -109,14 +109,14 @@ class ControlBench:
         self.seen = Counter()  # events
 
     async def start(self) -> None:
-        """Start the clock and reset."""
+        """Starts the clock and resets."""
         cocotb.start_soon(Clock(self.dut.clk_i, 10, unit="ns").start(False))
         for name in INPUTS:
             getattr(self.dut, name).value = int(name == "rst_i")
         await RisingEdge(self.dut.clk_i)
 
     async def cycle(self, compare: bool = True, **inputs: int) -> dict[str, int]:
-        """Run one cycle with these inputs (without their _i, the others 0); returns the outputs.
+        """Runs one cycle with these inputs (without their _i, the others 0); returns the outputs.
 
         With `compare`, they must be those of the model.
         """
@@ -138,11 +138,11 @@ class ControlBench:
         return found
 
     async def cycles(self, count: int, **inputs: int) -> list[dict[str, int]]:
-        """Run `count` cycles with the same inputs; returns the outputs of each."""
+        """Runs `count` cycles with the same inputs; returns the outputs of each."""
         return [await self.cycle(**inputs) for _ in range(count)]
 
     async def settle(self) -> None:
-        """Run cycles until a start may come."""
+        """Runs cycles until a start may come."""
         await self.cycles(SETTLED)
 
     async def status(self) -> tuple[int, int, Error]:
@@ -151,7 +151,7 @@ class ControlBench:
         return found["busy_o"], found["done_o"], Error(found["error_o"])
 
     async def run_layer(self, wait: int = 0, run: int = 1, waiting: int = 0) -> None:
-        """Start a layer, wait for packets for `wait` cycles, and run it for `run` cycles.
+        """Starts a layer, waits for packets for `wait` cycles, and runs it for `run` cycles.
 
         It waits for the output for `waiting` cycles before the last beat.
         """
@@ -197,7 +197,7 @@ async def random_inputs(dut):
 
 
 async def expect_settling(bench: ControlBench, since: int = 0) -> None:
-    """Check hold, restart and prime, from `since` cycles after a change on."""
+    """Checks hold, restart and prime, from `since` cycles after a change on."""
     found = await bench.cycles(SETTLED + 3)
     for name, high in (
         ("hold_o", range(SETTLED)),

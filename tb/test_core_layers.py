@@ -42,7 +42,7 @@ async def trained_layer(dut):
 
 
 async def whole(bench: CoreBench, model: nn.Module, images: torch.Tensor, name: str) -> dict:
-    """Check every sum and every code of a layer; returns the counts.
+    """Checks every sum and every code of a layer; returns the counts.
 
     Codes that differ from those of the float network are counted.
     """
@@ -75,7 +75,7 @@ async def whole(bench: CoreBench, model: nn.Module, images: torch.Tensor, name: 
 
 
 async def tile(bench: CoreBench, model: nn.Module, images: torch.Tensor, name: str) -> dict:
-    """Check the last input tile and the last output tile of a layer; returns the counts."""
+    """Checks the last input tile and the last output tile of a layer; returns the counts."""
     convolution = find_layer(model, name)
     seen = []
     hook = convolution.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))

@@ -166,7 +166,7 @@ def shapes(core: Core) -> tuple[Layer, ...]:
 
 
 async def until(dut, condition) -> None:
-    """Wait until `condition()` holds where the clock falls; fails if that takes too long."""
+    """Waits until `condition()` holds where the clock falls; fails if that takes too long."""
     for _ in range(PATIENCE):
         await FallingEdge(dut.clk_i)
         if condition():
@@ -175,7 +175,7 @@ async def until(dut, condition) -> None:
 
 
 def load(bench: CoreBench, data, times: int, streams=cover_points.STREAMS) -> None:
-    """Queue the packets of a layer for these streams, `times` times."""
+    """Queues the packets of a layer for these streams, `times` times."""
     for _ in range(times):
         bench.load(
             *(

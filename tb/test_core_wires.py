@@ -26,7 +26,7 @@ VALUES = 20  # a bit that is the same in all of them would be a chance of one in
 
 
 async def forced(rng, handle, value: int | None = None) -> int:
-    """Force a value, by default a random one; returns it once all wires have it."""
+    """Forces a value, by default a random one; returns it once all wires have it."""
     if value is None:
         value = int(rng.integers(2 ** len(handle)))
     handle.value = Force(value)

@@ -10,7 +10,7 @@ from tb.testplan.pytest_runs import each_run
 
 
 async def check(dut, sent: list[int]) -> None:
-    """Send a word in each cycle, and compare each word that leaves."""
+    """Sends a word in each cycle, and compares each word that leaves."""
     cycles = int(dut.CYCLES.value)
     cocotb.start_soon(Clock(dut.clk_i, 10, unit="ns").start(False))
     compared = 0

@@ -107,18 +107,18 @@ class GeometryBench:
         self.core = Core(**{n: int(getattr(dut, n.upper()).value) for n in vars(Core())})
 
     async def start(self) -> None:
-        """Start the clock."""
+        """Starts the clock."""
         cocotb.start_soon(Clock(self.dut.clk_i, 10, unit="ns").start(False))
         await RisingEdge(self.dut.clk_i)
 
     def offer(self, layer: Layer, load: int) -> None:
-        """Write the layer's registers."""
+        """Writes the layer's registers."""
         for name, value in registers(layer, self.core).items():
             getattr(self.dut, name).value = value
         self.dut.load_i.value = load
 
     async def check(self, layer: Layer) -> Error:
-        """Write a layer's registers and check the outputs four cycles later; returns the error."""
+        """Writes a layer's registers and checks the outputs 4 cycles later; returns the error."""
         self.offer(layer, load=1)
         for _ in range(CYCLES):
             await RisingEdge(self.dut.clk_i)
@@ -129,7 +129,7 @@ class GeometryBench:
         return error
 
     def compare(self, layer: Layer) -> None:
-        """Check that the outputs are this layer's."""
+        """Checks that the outputs are this layer's."""
         for name, expected in outputs(layer, self.core).items():
             handle = getattr(self.dut, name)
             found, expected = int(handle.value), int(expected) % 2 ** len(handle)

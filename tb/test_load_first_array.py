@@ -14,7 +14,7 @@ class Gapped(LoadFirstArray):
     """The adapter with idle cycles anywhere, and random bits on the idle buses."""
 
     async def idle(self, rng: np.random.Generator):
-        """Wait for no cycle or a few."""
+        """Waits for no cycle or a few."""
         for _ in range(rng.integers(0, 3)):
             for bus in (self.dut.weight_i, self.dut.act_i):
                 bus.value = int.from_bytes(rng.bytes(32), "little") % 2 ** len(bus)

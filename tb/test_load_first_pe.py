@@ -8,7 +8,7 @@ from tb.testplan.pytest_runs import each_run
 
 
 async def step(dut, load=0, weight=0, act=0, psum=0) -> None:
-    """Offer these inputs for one cycle."""
+    """Offers these inputs for one cycle."""
     dut.load_i.value = load
     dut.weight_i.value = weight
     dut.act_i.value = act

@@ -24,7 +24,7 @@ class Fifo:
         self.words = []
 
     async def start(self) -> None:
-        """Start the clock and reset."""
+        """Starts the clock and resets."""
         cocotb.start_soon(Clock(self.dut.clk_i, 10, unit="ns").start(False))
         await self.reset()
 
@@ -40,7 +40,7 @@ class Fifo:
         return self.depth - self.coming - len(self.entries)
 
     async def reset(self) -> None:
-        """Hold reset for one cycle, in which the inputs are random."""
+        """Holds reset for one cycle, in which the inputs are random."""
         self.dut.rst_i.value = 1
         for handle in (self.dut.reserve_i, self.dut.valid_i, self.dut.ready_i):
             handle.value = int(self.rng.integers(2))
@@ -51,7 +51,7 @@ class Fifo:
         self.coming = 0
 
     async def step(self, reserve: bool, valid: bool, ready: bool) -> None:
-        """Run one cycle and check all outputs.
+        """Runs one cycle and checks all outputs.
 
         Only what is free is reserved, and only what was reserved is filled.
         """
@@ -90,7 +90,7 @@ class Fifo:
             self.entries.append(word)
 
     async def drain(self) -> None:
-        """Take words until none is left, and run one more cycle to see that."""
+        """Takes words until none is left, and runs one more cycle to see that."""
         while self.free < self.depth:
             await self.step(False, True, True)
         await self.step(False, False, True)

@@ -55,21 +55,21 @@ class Stage:
         return np.where(self.rng.random(values.shape) < 0.2, edges, values)
 
     async def start(self) -> None:
-        """Start the clock and reset."""
+        """Starts the clock and resets."""
         cocotb.start_soon(Clock(self.dut.clk_i, PERIOD, unit="ns").start(False))
         self.dut.write_i.value = 0
         self.tell(Layer(SUMS, 1, 1))
         await self.reset()
 
     def tell(self, layer: Layer) -> None:
-        """Set the inputs to those of this layer from now on."""
+        """Sets the inputs to those of this layer from now on."""
         self.dut.mode_i.value = layer.mode
         self.dut.output_tiles_i.value = layer.tiles
         self.dut.out_tile_pixels_i.value = layer.pixels
         self.dut.read_bank_i.value = layer.bank
 
     async def reset(self) -> None:
-        """Hold reset for one cycle, with a sum that must not count; nothing of before comes out."""
+        """Holds reset for one cycle with a sum that must not count; nothing of before comes out."""
         self.dut.rst_i.value = 1
         self.dut.sum_valid_i.value = 1
         self.dut.sum_i.value = next(self.garbage)
@@ -78,7 +78,7 @@ class Stage:
         self.expected.clear()
 
     async def step(self, word: int | None = None, write: tuple | None = None) -> None:
-        """Run one cycle and check all outputs: a sum or none, and a write or none.
+        """Runs one cycle and checks all outputs: a sum or none, and a write or none.
 
         word: the sum; write: (bank, address, word).
         """
@@ -131,7 +131,7 @@ class Stage:
         return [(bank, address, words[address]) for address in order]
 
     async def load(self, bank: int, table: np.ndarray) -> None:
-        """Write the first thresholds of a bank."""
+        """Writes the first thresholds of a bank."""
         for write in self.writes(bank, table):
             await self.step(write=write)
 
@@ -168,7 +168,7 @@ class Stage:
         writes: list = (),
         stop: int | None = None,
     ) -> None:
-        """Run a whole layer until its last pixel has left, while `writes` are made.
+        """Runs a whole layer until its last pixel has left, while `writes` are made.
 
         With `stop`, only so many sums enter, and the test does not wait for what is under way then.
         """
@@ -246,7 +246,7 @@ async def first_of_many_pixels(dut):
 
 
 async def _hold(dut, valid: int, cycles: int) -> None:
-    """Hold the same sum, or none, for `cycles` cycles."""
+    """Holds the same sum, or none, for `cycles` cycles."""
     dut.sum_valid_i.value = valid
     await Timer(cycles * PERIOD - PERIOD / 2, unit="ns")
     await RisingEdge(dut.clk_i)

@@ -22,7 +22,7 @@ class PE:
         self.activations = range(2**self.act_width)
 
     async def start(self):
-        """Start the clock, and reset with all inputs at rest."""
+        """Starts the clock, and resets with all inputs at rest."""
         cocotb.start_soon(Clock(self.dut.clk_i, 10, unit="ns").start(False))
         for handle in (
             self.dut.weight_hops_i,
@@ -38,14 +38,14 @@ class PE:
         cover_points.watch(cover_points.pe, self.dut)
 
     async def load(self, weight, hops=1):
-        """Offer a weight for one cycle."""
+        """Offers a weight for one cycle."""
         self.dut.weight_i.value = weight
         self.dut.weight_hops_i.value = hops
         await RisingEdge(self.dut.clk_i)
         self.dut.weight_hops_i.value = 0
 
     async def multiply(self, act, psum, swap=0) -> int:
-        """Offer an activation and a psum for one cycle; returns the psum that comes out."""
+        """Offers an activation and a psum for one cycle; returns the psum that comes out."""
         self.dut.act_i.value = act
         self.dut.psum_i.value = psum
         self.dut.swap_i.value = swap

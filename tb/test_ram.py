@@ -25,11 +25,11 @@ class Memory:
         return list(range(int(self.dut.DEPTH.value)))
 
     def drive(self, port: str, place) -> None:
-        """Put a place on the port "read" or "write"."""
+        """Puts a place on the port "read" or "write"."""
         getattr(self.dut, f"{port}_address_i").value = place
 
     async def start(self) -> None:
-        """Start the clock; nothing is written."""
+        """Starts the clock; nothing is written."""
         cocotb.start_soon(Clock(self.dut.clk_i, 10, unit="ns").start(False))
         self.dut.write_i.value = 0
         await RisingEdge(self.dut.clk_i)
@@ -47,7 +47,7 @@ class Memory:
         return [self.places[i] for i in self.rng.permutation(len(self.places))]
 
     async def step(self, read, write=None, word: int | None = None) -> None:
-        """Run one cycle: read a place, write another or none, and check what the last cycle read.
+        """Runs a cycle: reads a place, writes another or none, and checks what the last cycle read.
 
         A write port without a write shows a random place and word.
         """
@@ -68,7 +68,7 @@ class Memory:
             self.words[write] = word
 
     async def read_back(self) -> None:
-        """Read and check every place that was written."""
+        """Reads and checks every place that was written."""
         self.due, self.compared = None, 0
         for place in [*(p for p in self.shuffled() if p in self.words), self.places[0]]:
             await self.step(place)
@@ -76,7 +76,7 @@ class Memory:
 
 
 async def check_random_traffic(memory: Memory, edges: list, cycles: int = 1500) -> None:
-    """Read and write a few places, often the same one; then read all of them."""
+    """Reads and writes a few places, often the same one; then reads all of them."""
     await memory.start()
     places = edges + [memory.random_place() for _ in range(4)]
     for place in places:

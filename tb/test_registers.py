@@ -90,7 +90,7 @@ class Model:
         self.reset()
 
     def reset(self) -> None:
-        """Set every field as the map says; nothing is pending."""
+        """Sets every field as the map says; nothing is pending."""
         self.fields = {k: f.reset for k, f in FIELDS.items() if f.access == "rw"}
         self.pulses = {port: 0 for key, port in PORTS.items() if FIELDS[key].access == "w"}
         self.write_answer: AxiResp | None = None
@@ -122,14 +122,14 @@ class Model:
         return (self.word(name), AxiResp.OKAY) if name else (0, AxiResp.SLVERR)
 
     async def run(self) -> None:
-        """Compare every cycle; never returns."""
+        """Compares every cycle; never returns."""
         while True:
             await RisingEdge(self.dut.clk_i)
             await ReadOnly()
             self.cycle()
 
     def cycle(self) -> None:
-        """Compare the outputs, which are stable now, and go on by a cycle."""
+        """Compares the outputs, which are stable now, and goes on by a cycle."""
         valid = {c: self.value(f"s_axil_{c}valid") for c in ("aw", "w", "ar")}
         written, write_free = None, self.write_answer is None or self.value("s_axil_bready")
         write = valid["aw"] and valid["w"] and write_free
@@ -176,7 +176,7 @@ class Model:
             self.reset()
 
     def take(self, name: str) -> None:
-        """Take the bytes being written to a register that can be written."""
+        """Takes the bytes being written to a register that can be written."""
         data, strobes = self.value("s_axil_wdata"), self.value("s_axil_wstrb")
         mask = sum(0xFF << 8 * byte for byte in range(4) if strobes >> byte & 1)
         for field, place in REGISTERS[name].fields.items():
@@ -209,30 +209,30 @@ class RegistersBench:
             interface.log.setLevel(logging.ERROR)
 
     async def start(self) -> None:
-        """Hold reset for two cycles; from the second one on the model watches."""
+        """Holds reset for two cycles; from the second one on the model watches."""
         await ClockCycles(self.dut.clk_i, 2)
         cocotb.start_soon(self.model.run())
         self.dut.rst_i.value = 0
         await RisingEdge(self.dut.clk_i)
 
     def drive_valid(self, valid: int) -> None:
-        """Offer a read and a write without the master, or neither, and take every answer."""
+        """Offers a read and a write without the master, or neither, and takes every answer."""
         for name in ("awvalid", "wvalid", "arvalid"):
             getattr(self.dut, f"s_axil_{name}").value = valid
         self.dut.s_axil_bready.value = 1
         self.dut.s_axil_rready.value = 1
 
     async def read(self, address: int) -> tuple[int, AxiResp]:
-        """Read a register; returns the word and the response."""
+        """Reads a register; returns the word and the response."""
         answer = await self.master.read(address, 4)
         return int.from_bytes(answer.data, "little"), answer.resp
 
     async def write(self, address: int, word: int) -> AxiResp:
-        """Write a whole word; returns the response."""
+        """Writes a whole word; returns the response."""
         return (await self.master.write(address, word.to_bytes(4, "little"))).resp
 
     async def send_write(self, address: int, word: int, strobes: int) -> None:
-        """Queue a write with these strobes, and take its answer from the channel."""
+        """Queues a write with these strobes, and takes its answer from the channel."""
         sent = AxiLiteAWTransaction(awaddr=address, awprot=self.privilege())
         await self.write_if.aw_channel.send(sent)
         await self.write_if.w_channel.send(AxiLiteWTransaction(wdata=word, wstrb=strobes))
@@ -252,7 +252,7 @@ class RegistersBench:
         return int(self.rng.choice([*ADDRESSES]))
 
     def disturb(self) -> None:
-        """Make every channel pause at random from now on; hold and status change in every cycle."""
+        """Makes every channel pause at random from now on; hold and status change in each cycle."""
         for channel in (
             self.write_if.aw_channel,
             self.write_if.w_channel,
@@ -265,7 +265,7 @@ class RegistersBench:
         cocotb.start_soon(self.change_inputs())
 
     async def change_inputs(self) -> None:
-        """Change hold and status at random for ever."""
+        """Changes hold and status at random for ever."""
         while True:
             self.dut.hold_i.value = bool(self.rng.random() < 0.5)
             for key, port in STATUS.items():

@@ -103,12 +103,12 @@ class SequencerBench:
         self.expected = {}  # of the present cycle, by output
 
     async def start(self) -> None:
-        """Start the clock with no control active."""
+        """Starts the clock with no control active."""
         cocotb.start_soon(Clock(self.dut.clk_i, 10, unit="ns").start(False))
         await self.cycles(1)
 
     async def cycles(self, count: int, restart: int = 0, prime: int = 0, take: int = 0) -> None:
-        """Run `count` cycles with these controls, and check that the outputs are as expected."""
+        """Runs `count` cycles with these controls, and checks that the outputs are as expected."""
         self.dut.restart_i.value = restart
         self.dut.prime_i.value = prime
         self.dut.take_i.value = take
@@ -119,11 +119,11 @@ class SequencerBench:
             await RisingEdge(self.dut.clk_i)
 
     async def idle(self, least: int) -> None:
-        """Run at least `least` idle cycles, often some more."""
+        """Runs at least `least` idle cycles, often some more."""
         await self.cycles(least + int(self.rng.choice([0, 0, self.rng.integers(1, 9)])))
 
     async def restart(self, layer: Layer, take: int = 0) -> None:
-        """Change to another layer; a take may come in the only cycle of the restart."""
+        """Changes to another layer; a take may come in the only cycle of the restart."""
         for name, value in inputs(layer, self.core).items():
             getattr(self.dut, name).value = value
         await self.cycles(1, restart=1, take=take)
@@ -132,7 +132,7 @@ class SequencerBench:
         await self.idle(RESTART_TO_PRIME - 1)
 
     async def walk(self, layer: Layer, stop: int | None = None) -> int:
-        """Walk all tiles of the layer, or those before number `stop`; returns their number."""
+        """Walks all tiles of the layer, or those before number `stop`; returns their number."""
         await self.cycles(1, prime=1)
         count = 0
         for count, tile in enumerate(tiles(layer, self.core), 1):

@@ -90,7 +90,7 @@ class Stream:
                 pass
 
     async def check_oldest(self) -> None:
-        """The memory holds the oldest packet, the cycle after its last write; release it."""
+        """Checks the oldest packet in the memory, the cycle after its last write; releases it."""
         await self.step(False)
         bank, words = self.packets[0]
         held = words[: self.words]

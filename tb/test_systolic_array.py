@@ -14,7 +14,7 @@ from tb.testplan.pytest_runs import each_run
 
 
 async def check(bench: ArrayBench, weights, activations, **options) -> int:
-    """Run tiles by their schedule and compare every psum; returns the number of cycles."""
+    """Runs tiles by their schedule and compares every psum; returns the number of cycles."""
     cover_points.watch(cover_points.array, bench.dut)
     bits = (bench.weight_width, bench.act_width)
     playing = bench.driver.play(schedule(weights, activations, bits=bits, **options))
@@ -44,7 +44,7 @@ async def short_tiles_wait_for_their_weights(dut):
 
 
 async def no_weight_goes_on(bench: ArrayBench) -> None:
-    """Check for ever that no weight in the last column has more than one PE still to reach."""
+    """Checks for ever that no weight in the last column has more than one PE still to reach."""
     rows, last = range(bench.rows), bench.cols - 1
     if hasattr(bench.dut, "g_row"):
         ends = [bench.dut.g_row[row].g_col[last].hops_west for row in rows]

@@ -18,7 +18,7 @@ class LoaderBench:
         self.left = 0  # columns
 
     async def start(self) -> None:
-        """Start the clock and reset."""
+        """Starts the clock and resets."""
         cocotb.start_soon(Clock(self.dut.clk_i, 10, unit="ns").start(False))
         self.dut.rst_i.value = 1
         self.dut.load_i.value = 0
@@ -38,7 +38,7 @@ class LoaderBench:
     async def cycle(
         self, address: int, load: bool = False, reset: bool = False, hold: bool = False
     ) -> None:
-        """Run one cycle with these inputs and check the outputs."""
+        """Runs one cycle with these inputs and checks the outputs."""
         self.dut.address_i.value = address
         self.dut.load_i.value = load
         self.dut.rst_i.value = reset
@@ -58,7 +58,7 @@ class LoaderBench:
         self.left = 0 if reset else self.cols if load else after
 
     async def tile(self, address: int, load_next: bool) -> None:
-        """Load all columns of a tile; the next load may come in the last column's cycle."""
+        """Loads all columns of a tile; the next load may come in the last column's cycle."""
         for _ in range(self.cols - 1):
             await self.cycle(address)
         await self.cycle(address, load=load_next)

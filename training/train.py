@@ -72,7 +72,7 @@ class DivergedError(Exception):
 
 @contextmanager
 def setup(device: str, *, compiled: bool = True):
-    """Choose the device (auto, cpu or cuda), and join the other processes under torchrun.
+    """Chooses the device (auto, cpu or cuda), and joins the other processes under torchrun.
 
     Raises InputError for a device that is unknown or not there.
     """
@@ -123,7 +123,7 @@ def train(
     resume: bool = False,
     teacher: nn.Module | None = None,
 ) -> tuple[nn.Module, list[dict]]:
-    """Train from `seed`, or from the state in folder `run` if `resume`; watch some of `judged`.
+    """Trains from `seed`, or from the state in folder `run` if `resume`; watches some of `judged`.
 
     Returns the model, in evaluation mode and the ordinary memory format, and the rows of the log.
     `teacher` is in evaluation mode on the same device; a recipe with a `distil` needs it.

@@ -76,14 +76,14 @@ class ArrayAdapter(ABC):
 
     @abstractmethod
     async def reset(self) -> None:
-        """Bring the array to rest; the clock runs already."""
+        """Brings the array to rest; the clock runs already."""
 
     async def load(self, weights: np.ndarray) -> None:
-        """Load one tile, int [rows, cols]; return when activations may follow."""
+        """Loads one tile, int [rows, cols]; returns when activations may follow."""
         raise NotImplementedError
 
     async def stream(self, activations: np.ndarray) -> None:
-        """Stream one tile's activations, int [pixels, rows]; return when the next tile may load."""
+        """Streams a tile's activations, int [pixels, rows]; returns when the next tile may load."""
         raise NotImplementedError
 
     @abstractmethod
@@ -99,7 +99,7 @@ class ArrayAdapter(ABC):
         """
 
     async def play(self, weights: np.ndarray, activations: Sequence[np.ndarray]) -> None:
-        """Load and stream tile after tile. An array that overlaps the two overrides this method.
+        """Loads and streams tile after tile. An array that overlaps the two overrides this method.
 
         weights: [tiles, rows, cols]; activations: for each tile [pixels, rows].
         """
@@ -108,11 +108,11 @@ class ArrayAdapter(ABC):
             await self.stream(vectors)
 
     def trace(self, save: GTKWSave) -> None:
-        """Say which signals the waveform viewers show first; these are those of the top module."""
+        """Says which signals the waveform viewers show first; these are those of the top module."""
         trace_top(save, self.dut, self.CLOCK)
 
     async def start(self) -> None:
-        """Start the clock, reset the array, and write the viewers' files if there is a waveform.
+        """Starts the clock, resets the array, and writes the viewers' files if there is a waveform.
 
         Raises InputError if a size of the array is no integer or too small, and BenchError if
         `reset` does not return.
@@ -138,7 +138,7 @@ class ArrayAdapter(ABC):
     def check_fit(
         self, weights: np.ndarray, activations: Sequence[np.ndarray], expected: np.ndarray
     ) -> None:
-        """Raise InputError if a number needs more bits than the array has for it.
+        """Raises InputError if a number needs more bits than the array has for it.
 
         weights and activations are those of `play`; expected: the psums, int [n, cols].
         """
@@ -167,7 +167,7 @@ class ArrayAdapter(ABC):
         first_channel: Callable[[int], int] = lambda index: 0,
         longest: int = 1,
     ) -> tuple[Scoreboard, int]:
-        """Await `playing` and compare every psum with `expected`, int [n, cols].
+        """Awaits `playing` and compares every psum with `expected`, int [n, cols].
 
         `place(index)` names the psum vector at `index`, and `first_channel(index)` is the output
         channel of its column 0. The longest tile has `longest` pixels. Returns the scoreboard,
@@ -201,12 +201,12 @@ class ArrayAdapter(ABC):
         return self.patience * (self.rows * self.cols + longest + self.latency)
 
     async def _blamed(self, playing: Awaitable) -> None:
-        """Await `playing`; whatever it raises becomes a BenchError."""
+        """Awaits `playing`; whatever it raises becomes a BenchError."""
         with _blaming(type(self)):
             await playing
 
     async def _watch(self, board: Scoreboard, player: Task, limit: int) -> None:
-        """Hand every psum vector to the scoreboard until the last; raises BenchError as `run`."""
+        """Hands every psum vector to the scoreboard until the last; raises BenchError as `run`."""
         edge = RisingEdge(self.clock)
         waiting = [deque() for _ in range(self.cols)]  # values of columns that came before others'
         cycle = last = 0
@@ -354,7 +354,7 @@ def adapter_class(path: Path = OWN) -> type[ArrayAdapter]:
 
 @contextmanager
 def _blaming(adapter: type[ArrayAdapter], *passed: type[Exception]) -> Iterator[None]:
-    """Turn errors of an adapter into a BenchError with file and line, except those in `passed`."""
+    """Turns errors of an adapter into a BenchError with file and line, except those in `passed`."""
     try:
         yield
     except (BenchError, InputError, SimTimeoutError, *passed):

@@ -33,7 +33,7 @@ class CoreMonitor:
         cocotb.start_soon(self.hang())
 
     async def hold_while_stalled(self, prefix: str, payload: tuple[str, ...]) -> None:
-        """Check for ever that valid and its payload stay while ready is low, as AXI demands.
+        """Checks for ever that valid and its payload stay while ready is low, as AXI demands.
 
         Raises BenchError if they change, or if valid, ready or a valid payload holds X or Z.
         """
@@ -60,7 +60,7 @@ class CoreMonitor:
             beat = 0 if taken and seen[-1] else beat + taken
 
     async def hang(self) -> None:
-        """Raise BenchError when nothing has left the core for longer than any layer takes."""
+        """Raises BenchError when nothing has left the core for longer than any layer takes."""
         tiles = self.core.weight_words // self.core.cols
         longest = 5000 + 3 * self.core.pixels * tiles
         idle = 0  # quarters of that

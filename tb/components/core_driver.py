@@ -70,7 +70,7 @@ class CoreBench:
         cover_points.watch(cover_points.core, dut)
 
     async def reset(self, duration: int = 2) -> None:
-        """Hold reset for `duration` cycles; what the streams had still to send is dropped."""
+        """Holds reset for `duration` cycles; what the streams had still to send is dropped."""
         for source in self.sources.values():
             source.clear()
         self.dut.rst_i.value = 1
@@ -80,13 +80,13 @@ class CoreBench:
         self.sink.clear()
 
     def disturb(self, rng: np.random.Generator) -> None:
-        """Make each of the nine AXI channels pause at random from now on, often or rarely."""
+        """Makes each of the nine AXI channels pause at random from now on, often or rarely."""
         for channel in self.channels:
             pauses = itertools.cycle((rng.random(997) < rng.choice((0.1, 0.5, 0.8))).tolist())
             channel.set_pause_generator(pauses)
 
     async def block_now_and_then(self, rng: np.random.Generator) -> None:
-        """Let the sink take nothing for a while, then all that comes, and so on for ever."""
+        """Lets the sink take nothing for a while, then all that comes, and so on for ever."""
         self.sink.clear_pause_generator()
         while True:
             for pause in (True, False):
@@ -94,13 +94,13 @@ class CoreBench:
                 await ClockCycles(self.dut.clk_i, int(rng.integers(1, 150)))
 
     def calm(self) -> None:
-        """End all pauses."""
+        """Ends all pauses."""
         for channel in self.channels:
             channel.clear_pause_generator()
             channel.pause = False
 
     async def write(self, register: Register, **fields: int) -> AxiResp:
-        """Write a register; fields that are not named become 0."""
+        """Writes a register; fields that are not named become 0."""
         word = register.pack(**fields).to_bytes(4, "little")
         return (await self.registers.write(register.address, word)).resp
 
@@ -111,7 +111,7 @@ class CoreBench:
         return register.unpack(int.from_bytes(answer.data, "little"))
 
     async def configure(self, layer: Layer, **keep: int) -> None:
-        """Write the registers of `layer`; keep_acts=1, … keep packets for the layer after it."""
+        """Writes the registers of `layer`; keep_acts=1, … keep packets for the layer after it."""
         self.configured = layer
         inputs, outputs = layer.tiles(self.core)
         await self.write(registers.MAP, height=layer.height, width=layer.width)
@@ -123,14 +123,14 @@ class CoreBench:
         await self.write(registers.OUTPUT, mode=layer.mode, **keep)
 
     def send(self, stream: str, vectors: np.ndarray) -> None:
-        """Queue a packet: int [beats, lanes] on the stream "act", "weight" or "threshold"."""
+        """Queues a packet: int [beats, lanes] on the stream "act", "weight" or "threshold"."""
         width = self.core.sum_width if stream == "threshold" else 4
         size = vectors.shape[1] * width // 8
         data = b"".join(word.to_bytes(size, "little") for word in pack(vectors, width))
         self.sources[stream].send_nowait(AxiStreamFrame(data))
 
     def load(self, codes=None, weights=None, thresholds=None) -> None:
-        """Queue the packets of a layer: codes, weights and thresholds, those that are given.
+        """Queues the packets of a layer: codes, weights and thresholds, those that are given.
 
         codes: [N, C_in, H, W]; weights: [C_out, C_in, k, k]; thresholds: [C_out, 16].
         """
@@ -142,13 +142,13 @@ class CoreBench:
             self.send("threshold", threshold_vectors(np.asarray(thresholds), self.core))
 
     async def loaded(self) -> None:
-        """Wait until every queued beat has been taken."""
+        """Waits until every queued beat has been taken."""
         for source in self.sources.values():
             await source.wait()
         await ClockCycles(self.dut.clk_i, 3)
 
     async def start(self) -> AxiResp:
-        """Write CONTROL.start; returns the response.
+        """Writes CONTROL.start; returns the response.
 
         From now on an interrupt is of the new layer.
         """
@@ -158,12 +158,12 @@ class CoreBench:
         return answer
 
     async def interrupt(self) -> None:
-        """Wait for the interrupt."""
+        """Waits for the interrupt."""
         while not int(self.dut.interrupt_o.value):
             await RisingEdge(self.dut.interrupt_o)
 
     async def finish(self, layer: Layer, expected: np.ndarray | None = None) -> np.ndarray:
-        """Wait for the end of a layer; returns its results, int64 [N, C_out, H', W'].
+        """Waits for the end of a layer; returns its results, int64 [N, C_out, H', W'].
 
         Raises BenchError if the core reports an error, or sends too little or too much. With
         `expected`, of the same shape, the message says where that begins.
@@ -190,14 +190,14 @@ class CoreBench:
         return decode(data, layer, self.core, expected)
 
     async def run(self, layer: Layer, codes, weights, thresholds=None) -> np.ndarray:
-        """Load, configure, start and finish a layer, all of them as early as possible."""
+        """Loads, configures, starts and finishes a layer, all of them as early as possible."""
         self.load(codes, weights, thresholds)
         await self.configure(layer)
         await self.start()
         return await self.finish(layer)
 
     async def idle(self) -> Error:
-        """Wait until no layer runs or waits; returns the error code."""
+        """Waits until no layer runs or waits; returns the error code."""
         while (status := await self.read(registers.STATUS))["busy"]:
             pass
         return Error(status["error"])
@@ -207,7 +207,7 @@ class CoreBench:
         return (await self.read(registers.CYCLES))["count"]
 
     async def quiet(self, cycles: int = 60) -> None:
-        """Raise BenchError if a result leaves the core within `cycles` cycles."""
+        """Raises BenchError if a result leaves the core within `cycles` cycles."""
         await ClockCycles(self.dut.clk_i, cycles)
         if not self.sink.empty() or self.sink.active:
             raise BenchError("extra output: a result came, but no layer runs")
@@ -222,10 +222,11 @@ async def started(dut) -> CoreBench:
 
 
 async def check_layer(bench: CoreBench, layer: Layer, data) -> np.ndarray:
-    """Load, run and compare a layer without stalls; returns its results, int64 [N, C_out, H', W'].
+    """Loads, runs and compares a layer without stalls; returns its results.
 
-    `data` are codes, weights and thresholds (or None). The cycles must be those of the model.
-    Raises BenchError for a difference, an error of the core, or an empty comparison.
+    `data` are codes, weights and thresholds (or None); the results are int64 [N, C_out, H', W'].
+    The cycles must be those of the model. Raises BenchError for a difference, an error of the core,
+    or an empty comparison.
     """
     expected = reference(layer, *data)
     if not expected.size:

@@ -70,7 +70,7 @@ def point(name: str, bins: list) -> Callable[..., None]:
 
 
 def watch(monitor: Callable[[HierarchyObject], Callable[[], None]], dut: HierarchyObject) -> None:
-    """Start the monitor of a module, `monitor(dut)`, if coverage is measured."""
+    """Starts the monitor of a module, `monitor(dut)`, if coverage is measured."""
     if os.environ.get(COVERAGE):
         cocotb.start_soon(_watch(dut, monitor(dut)))
 

@@ -24,7 +24,7 @@ class ArrayDriver:
         self.act_width = act_width
 
     async def reset(self) -> None:
-        """Hold reset for two cycles with all inputs at rest."""
+        """Holds reset for two cycles with all inputs at rest."""
         self.idle()
         self.dut.rst_i.value = 1
         await ClockCycles(self.dut.clk_i, 2)
@@ -32,13 +32,13 @@ class ArrayDriver:
         await RisingEdge(self.dut.clk_i)
 
     def idle(self) -> None:
-        """Offer no weight and no activation in this cycle."""
+        """Offers no weight and no activation in this cycle."""
         self.dut.weight_valid_i.value = 0
         self.dut.act_valid_i.value = 0
         self.dut.act_swap_i.value = 0
 
     async def play(self, stimulus: Stimulus) -> None:
-        """Drive every cycle of `stimulus`; returns after its last one."""
+        """Drives every cycle of `stimulus`; returns after its last one."""
         dut = self.dut
         columns = (
             (dut.weight_valid_i, stimulus.weight_valid.astype(int).tolist()),
@@ -77,15 +77,15 @@ class ArrayBench(ArrayAdapter):
         self.driver = ArrayDriver(dut, self.weight_width, self.act_width)
 
     async def reset(self) -> None:
-        """Hold reset for two cycles with all inputs at rest."""
+        """Holds reset for two cycles with all inputs at rest."""
         await self.driver.reset()
 
     async def play(self, weights: np.ndarray, activations: Sequence[np.ndarray]) -> None:
-        """Play the tiles in the fewest cycles that the contract allows."""
+        """Plays the tiles in the fewest cycles that the contract allows."""
         await self.driver.play(schedule(weights, activations))
 
     def trace(self, save: GTKWSave) -> None:
-        """Show the signals by row and column."""
+        """Shows the signals by row and column."""
         trace_array(save, self.rows, self.cols)
 
     def psums(self) -> LogicArray | None:

@@ -42,7 +42,7 @@ def random_tiles(
 async def check_tiles(
     array: ArrayAdapter, playing: Awaitable, weights: np.ndarray, activations: Sequence[np.ndarray]
 ) -> int:
-    """Await `playing` and compare every psum with NumPy's product; returns the cycles that it took.
+    """Awaits `playing` and compares every psum with NumPy's product; returns the cycles it took.
 
     weights: [tiles, rows, cols]; activations: for each tile [pixels, rows]. Raises BenchError if a
     psum differs, is missing or is too much.

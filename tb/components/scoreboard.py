@@ -36,7 +36,7 @@ class Scoreboard:
         self.first_mismatch = ""
 
     def receive(self, cycle: int, word: int, unknown: Sequence[int] = ()) -> None:
-        """Take the next word; the columns `unknown` had X or Z, and hold 0 in the word instead.
+        """Takes the next word; the columns `unknown` had X or Z, and hold 0 in the word instead.
 
         Raises BenchError if no more words were expected.
         """
@@ -60,11 +60,11 @@ class Scoreboard:
             )
 
     def fail(self, reason: str) -> NoReturn:
-        """Raise BenchError at once: with the first mismatch if there was one, else `reason`."""
+        """Raises BenchError at once: with the first mismatch if there was one, else `reason`."""
         raise BenchError(self.first_mismatch or reason)
 
     def finish(self) -> None:
-        """Raise BenchError if a word differed or is missing, or if nothing was expected."""
+        """Raises BenchError if a word differed or is missing, or if nothing was expected."""
         if not self.expected:
             raise BenchError(EMPTY)
         if self.mismatches:
@@ -128,7 +128,7 @@ def first_difference(expected: np.ndarray, got: np.ndarray, core: Core) -> Diffe
 
 
 def compare(expected: np.ndarray, got: np.ndarray, layer: Layer, core: Core) -> None:
-    """Raise BenchError with the first difference, or if there is nothing to compare.
+    """Raises BenchError with the first difference, or if there is nothing to compare.
 
     expected, got: int [N, C_out, H', W'].
     """

@@ -48,7 +48,7 @@ class TileRun:
         return f"image {image}, {self.tile_words(tile)}, pixel ({y}, {x})"
 
     def save(self, path: Path) -> None:
-        """Write the tiles and their psums to `path`."""
+        """Writes the tiles and their psums to `path`."""
         np.savez(path, **self.arrays())
 
     @classmethod
@@ -79,7 +79,7 @@ class TileRun:
         return cls(tiles, arrays["expected"])
 
     async def on(self, array: ArrayAdapter) -> tuple[Scoreboard, int]:
-        """Run the tiles on `array`; returns the scoreboard and the number of cycles.
+        """Runs the tiles on `array`; returns the scoreboard and the number of cycles.
 
         The caller has still to call the scoreboard's `finish`. Raises InputError if the array is
         too narrow for the run, BenchError if there is nothing to run, and the errors of
@@ -146,7 +146,7 @@ class Record:
         )
 
     def save(self, path: Path) -> None:
-        """Write the record to `path`, whole or not at all."""
+        """Writes the record to `path`, whole or not at all."""
         with replacing(path) as temporary, temporary.open("wb") as file:
             np.savez_compressed(
                 file,

@@ -21,7 +21,7 @@ def tile_run(layer: LayerData, rows: int, cols: int) -> TileRun:
 
 
 def compare_recovered(layer: LayerData, sums: torch.Tensor) -> None:
-    """Raise BenchError if the outputs recovered from integer `sums` are not the captured ones."""
+    """Raises BenchError if the outputs recovered from integer `sums` are not the captured ones."""
     error, steps = layer.error(sums)
     if error < MAX_ABS_ERROR and steps < MAX_ERROR_STEPS:
         return

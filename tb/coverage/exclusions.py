@@ -55,7 +55,7 @@ def _is_exclusion(entry: object) -> bool:
 
 
 def exclude(coverage: Coverage, exclusions: Sequence[Exclusion]) -> None:
-    """Take the excluded points out of `coverage`.
+    """Takes the excluded points out of `coverage`.
 
     The point of a toggle is a bit of a signal, which is reached if it went both ways. The point of
     a line or branch is its source, with "else: " and the like before that of a branch. Raises

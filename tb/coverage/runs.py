@@ -85,7 +85,7 @@ def suite(only: Sequence[str] = ()) -> list[Run]:
 
 
 def run_all(runs: Sequence[Run], arguments: argparse.Namespace) -> list[Path]:
-    """Measure each run, as many at a time as there are cores; returns the folders of results.
+    """Measures each run, as many at a time as there are cores; returns the folders of results.
 
     The result of a run is kept and used again. Raises BenchError if a test fails.
     """
@@ -121,7 +121,7 @@ def run_all(runs: Sequence[Run], arguments: argparse.Namespace) -> list[Path]:
 
 
 def prepare_worker(verbose: bool) -> None:
-    """Ignore Ctrl-C, which the worker's simulation gets too; silence cocotb and the compilers."""
+    """Ignores Ctrl-C, which the worker's simulation gets too; silences cocotb and the compilers."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if not verbose:
         logging.getLogger().addHandler(logging.NullHandler())
@@ -130,7 +130,7 @@ def prepare_worker(verbose: bool) -> None:
 
 
 def measure(runs: Sequence[tuple[Path, Run]]) -> int:
-    """Run the runs of one build, one after another; returns their number.
+    """Runs the runs of one build, one after another; returns their number.
 
     Raises BenchError, with the run's name, if a test fails.
     """

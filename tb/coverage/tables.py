@@ -116,7 +116,7 @@ def result_table(result: dict, most: int = 20) -> str:
 
 
 def write_page(path: Path, coverage: Coverage, result: dict) -> None:
-    """Write the report as HTML: tables, holes, exclusions, and each source with its counts."""
+    """Writes the report as HTML: tables, holes, exclusions, and each source with its counts."""
     sources = []
     for row in result["modules"]:
         module = row["module"]

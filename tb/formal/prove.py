@@ -181,7 +181,7 @@ def run(
 
 
 def report(proofs: list[Proof], outcomes: dict[Task, Outcome], *, complete: bool) -> int:
-    """Print the table, and write the results of a complete run.
+    """Prints the table, and writes the results of a complete run.
 
     Returns 1 if anything is not as it should be, else 0.
     """
@@ -424,7 +424,7 @@ class _Processes:
         return output
 
     def stop(self) -> None:
-        """End the processes, and all that they started: SymbiYosys does that when terminated."""
+        """Ends the processes, and all that they started: SymbiYosys does that when terminated."""
         with self._lock:
             self._stopped = True
             for process in self._running:

@@ -138,7 +138,7 @@ def main() -> int:
 def run_all(
     designs: list[Design], rtl: Path, workers: int, fresh: bool
 ) -> tuple[dict[str, Netlist], dict[tuple[str, str], Outcome]]:
-    """Synthesise each design and run its benches on the gates, in `workers` processes.
+    """Synthesises each design and runs its benches on the gates, in `workers` processes.
 
     Returns the netlists by design, and the outcomes by design and bench.
     """
@@ -245,7 +245,7 @@ def identity_of(design: Design, netlist: Netlist, bench: str, only: str = "") ->
 def run(
     design: Design, netlist: Netlist, bench: str, *, only: str = "", fresh: bool = False
 ) -> Outcome:
-    """Run a bench on a netlist; `only` is a regular expression that chooses some of its tests.
+    """Runs a bench on a netlist; `only` is a regular expression that chooses some of its tests.
 
     An outcome without failures is kept, and returned again unless `fresh`.
     """
@@ -337,13 +337,13 @@ def result_table(
 
 
 def _prepare_worker() -> None:
-    """Let Ctrl-C, which Yosys and simulations get too, end a worker silently."""
+    """Lets Ctrl-C, which Yosys and simulations get too, end a worker silently."""
     signal.signal(signal.SIGINT, lambda *_: sys.exit(INTERRUPTED))
     warnings.simplefilter("ignore", RuntimeWarning)  # cocotb-test's, about what it leaves undone
 
 
 def _work(function: Callable[..., Any], *given: Any, **named: Any) -> Any:
-    """Call a function in a worker; Ctrl-C ends the worker, so that it takes no more work."""
+    """Calls a function in a worker; Ctrl-C ends the worker, so that it takes no more work."""
     try:
         return function(*given, **named)
     except (KeyboardInterrupt, SystemExit):

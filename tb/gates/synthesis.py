@@ -55,7 +55,7 @@ def main() -> int:
 
 
 def place_and_route(rtl: Path) -> int:
-    """Print the clock of each seed; returns 1 if the worst misses the target, else 0."""
+    """Prints the clock of each seed; returns 1 if the worst misses the target, else 0."""
     synthesise(rtl, "core_pins")
     tell(f"Placing and routing with {len(SEEDS)} seeds (some minutes each)")
     with ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -73,7 +73,7 @@ def place_and_route(rtl: Path) -> int:
 
 
 def check(rtl: Path) -> None:
-    """Raise InputError for a latch, a net with two drivers, or a combinational loop.
+    """Raises InputError for a latch, a net with two drivers, or a combinational loop.
 
     It is also raised for a register that is not clocked by the rising edge of clk_i itself.
     """
@@ -89,7 +89,7 @@ def check(rtl: Path) -> None:
 
 
 def synthesise(rtl: Path, top: str) -> dict[str, int]:
-    """Map `core`, or `core_pins` (the core between shift registers), to ECP5 cells.
+    """Maps `core`, or `core_pins` (the core between shift registers), to ECP5 cells.
 
     Returns the number of cells of each kind. Raises InputError with Yosys' first error.
     """
@@ -109,7 +109,7 @@ def synthesise(rtl: Path, top: str) -> dict[str, int]:
 
 
 def yosys(rtl: Path, top: str, passes: list[str], parameters: dict[str, int] | None = None) -> None:
-    """Read and check the sources, then run `passes`; raises InputError with the first error."""
+    """Reads and checks the sources, then runs `passes`; raises InputError with the first error."""
     sources = [*check_sources(rtl), *([ROOT / PINS] if top == "core_pins" else [])]
     given = "".join(f" -chparam {name} {value}" for name, value in (parameters or {}).items())
     script = [
@@ -127,7 +127,7 @@ def yosys(rtl: Path, top: str, passes: list[str], parameters: dict[str, int] | N
 
 
 def route(seed: int) -> float:
-    """Place and route with this seed; returns the clock that is reached, in MHz."""
+    """Places and routes with this seed; returns the clock that is reached, in MHz."""
     report = BUILD / f"pnr-{seed}.json"
     report.unlink(missing_ok=True)
     done = tool(
@@ -153,7 +153,7 @@ def route(seed: int) -> float:
 
 
 def tool(name: str, *arguments: str) -> subprocess.CompletedProcess:
-    """Run a program of the virtual environment in the project's root."""
+    """Runs a program of the virtual environment in the project's root."""
     command = [str(Path(sys.executable).parent / name), *arguments]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
 
@@ -167,5 +167,5 @@ def first_error(done: subprocess.CompletedProcess) -> str:
 
 
 def save(name: str, values: dict) -> None:
-    """Write build/results/<name>.json."""
+    """Writes build/results/<name>.json."""
     write_json(RESULTS / f"{name}.json", values)

@@ -56,7 +56,7 @@ def read(path: Path) -> Any:
 
 
 def execute(notebook: Any, folder: Path) -> None:
-    """Run all code cells of `notebook` in a new Python process whose working directory is `folder`.
+    """Runs all code cells of `notebook` in a new Python process with working directory `folder`.
 
     Their outputs replace those in `notebook`. Raises CellError for the first cell that raises an
     exception or ends the process; code cells are numbered from 1.
@@ -92,7 +92,7 @@ def execute(notebook: Any, folder: Path) -> None:
 
 
 def shrink_pictures(notebook: Any) -> None:
-    """Replace each PNG in the outputs by one of 256 colours, which takes a third of the bytes."""
+    """Replaces each PNG in the outputs by one of 256 colours, which takes a third of the bytes."""
     for cell in notebook.cells:
         for output in cell.get("outputs", []):
             if png := output.get("data", {}).get("image/png"):

@@ -114,7 +114,7 @@ def verilog_header(top: AddrmapNode) -> str:
 
 
 def write(folder: Path) -> None:
-    """Write the four files into `folder`, under the names that they have in the project."""
+    """Writes the four files into `folder`, under the names that they have in the project."""
     for exporter, name in (("markdown", MARKDOWN), ("c-header", HEADER)):
         with replacing(folder / name) as temporary:
             # Its own name stands in the header's include guard.

@@ -21,7 +21,7 @@ from tb.sim.errors import BenchError
 
 @cocotb.test()
 async def program(dut):
-    """Run all layers; the codes of each are the input of the next one."""
+    """Runs all layers; the codes of each are the input of the next one."""
     folder = Path()
     arrays = np.load("program.npz", allow_pickle=False)
     codes, counts = arrays["codes"], []

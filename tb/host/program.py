@@ -73,7 +73,7 @@ def write_program(
     weights: np.ndarray,
     table: np.ndarray | None = None,
 ) -> dict[str, int]:
-    """Write the host's input files; returns the number of beats of each stream, results included.
+    """Writes the host's input files; returns the number of beats of each stream, results included.
 
     codes: [N, C_in, H, W]; weights: [C_out, C_in, k, k]; table: thresholds [C_out, 16], for mode
     CODES. A packet that the next job shares is sent once. Raises ValueError if the host's memories

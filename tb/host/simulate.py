@@ -23,7 +23,7 @@ def simulate(
     tables: list[np.ndarray | None],
     rtl: Path = RTL,
 ) -> tuple[list[np.ndarray], list[dict]]:
-    """Run layers one after another through the core; returns the results and counts of each.
+    """Runs layers one after another through the core; returns the results and counts of each.
 
     `layers` holds the fields of `pymodel.hardware.core.Layer` that do not follow from `codes`, and
     `pools`, the number of 2 × 2 max pools before the next layer. codes: [N, C, H, W], the first
@@ -62,7 +62,7 @@ def write_layers(
     weights: list[np.ndarray],
     tables: list[np.ndarray | None],
 ) -> None:
-    """Write the files that `tb.host.cocotb_program` reads; arguments are those of `simulate`."""
+    """Writes the files that `tb.host.cocotb_program` reads; arguments are those of `simulate`."""
     arrays = {f"weights.{number}": array for number, array in enumerate(weights)}
     arrays |= {f"thresholds.{n}": table for n, table in enumerate(tables) if table is not None}
     np.savez(folder / "program.npz", codes=codes, **arrays)

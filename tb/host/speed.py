@@ -75,7 +75,7 @@ def run_cocotb(simulator: str, codes: np.ndarray, weights: np.ndarray) -> tuple[
 def run_alone(
     simulation: Simulation, layer: Layer, codes: np.ndarray, weights: np.ndarray
 ) -> tuple[float, np.ndarray, int]:
-    """Run the layer without cocotb; returns cycles per second, sums, and the number of cycles."""
+    """Runs the layer without cocotb; returns cycles per second, sums, and the number of cycles."""
     jobs = jobs_of(layer)
     with temporary_folder("speed") as folder:
         write_program(folder, jobs, codes, weights)
@@ -85,7 +85,7 @@ def run_alone(
 
 
 def play(simulation: Simulation, folder: Path) -> float:
-    """Run a host without cocotb in `folder`; returns the seconds from "go" to "done".
+    """Runs a host without cocotb in `folder`; returns the seconds from "go" to "done".
 
     Raises BenchError if the simulation ends earlier.
     """

@@ -166,7 +166,7 @@ class Verdicts:
 def run(
     faults: Iterable[Fault], number: int, seed: int, jobs: int, store: Verdicts
 ) -> list[Result]:
-    """Try all `faults` and `number` netlist mutants drawn with `seed`, `jobs` at a time.
+    """Tries all `faults` and `number` netlist mutants drawn with `seed`, `jobs` at a time.
 
     $COCOTB_RANDOM_SEED is the benches' own seed. Raises InputError if a bench fails without a
     fault.
@@ -327,7 +327,7 @@ def _result(fault: Fault | Mutant, verdict: Verdict) -> Result:
 
 
 def report(results: list[Result], seed: int, store: Verdicts) -> int:
-    """Print the table and write build/results/mutation.json.
+    """Prints the table and writes build/results/mutation.json.
 
     Returns 1 if a fault survived or is broken, else 0. Under `seeds`, the file also keeps what
     earlier runs on the same RTL counted.

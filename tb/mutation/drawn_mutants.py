@@ -113,7 +113,7 @@ def shares(number: int, targets: Iterable[Target] = TARGETS) -> dict[Target, int
 
 
 def draw(target: Target, number: int, seed: int) -> MutatedNetlist:
-    """Draw `number` different mutants of `target`, or all if it has fewer.
+    """Draws `number` different mutants of `target`, or all if it has fewer.
 
     Raises InputError if Yosys fails.
     """
@@ -190,7 +190,7 @@ def parameters(module: str, given: dict[str, int]) -> dict[str, str]:
 
 
 def yosys(*commands: str) -> str:
-    """Run Yosys in the project's root, and return what it printed.
+    """Runs Yosys in the project's root, and returns what it printed.
 
     Raises InputError with Yosys' message if it fails.
     """
@@ -245,7 +245,7 @@ class Verdict(NamedTuple):
 
 
 def compile_netlist(netlist: MutatedNetlist) -> Simulation:
-    """Compile a netlist with all its mutants, and the other modules as they are.
+    """Compiles a netlist with all its mutants, and the other modules as they are.
 
     Several threads must not do so at once.
     """
@@ -263,7 +263,7 @@ def compile_netlist(netlist: MutatedNetlist) -> Simulation:
 
 
 def compile_rtl(target: Target) -> Simulation:
-    """Compile the RTL as it is; several threads must not do so at once."""
+    """Compiles the RTL as it is; several threads must not do so at once."""
     return prepare_bench(
         target.benches[0].module,
         target.module,
@@ -274,7 +274,7 @@ def compile_rtl(target: Target) -> Simulation:
 
 
 def compile_fault(fault: Fault, target: Target) -> Simulation:
-    """Compile the RTL with a named fault, for a target of the fault's module.
+    """Compiles the RTL with a named fault, for a target of the fault's module.
 
     Several threads must not do so at once. Raises InputError if the RTL does not compile.
     """
@@ -295,7 +295,7 @@ def compile_fault(fault: Fault, target: Target) -> Simulation:
 def try_mutant(
     simulation: Simulation, bench: Bench, seed: str, number: int = 0, limit: float = 60.0
 ) -> Verdict:
-    """Run a bench until the first test fails.
+    """Runs a bench until the first test fails.
 
     A mutant is killed if a test fails. It is also killed if the bench says nothing for `limit`
     seconds, and in a second run nothing for three times as long: such a mutant hangs. Number 0 is

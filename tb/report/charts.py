@@ -107,7 +107,7 @@ def training(log: Sequence[dict]) -> dict[str, go.Figure]:
 
 
 def limit(figure: go.Figure, x: float, words: str, side: str = "right") -> None:
-    """Draw a vertical line with its name at the top."""
+    """Draws a vertical line with its name at the top."""
     figure.add_shape(type="line", x0=x, x1=x, y0=0, y1=1, yref="paper")
     figure.add_annotation(
         x=x,

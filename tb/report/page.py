@@ -151,7 +151,7 @@ def main() -> int:
 
 
 def run_layer(job: LayerJob) -> LayerRun:
-    """Run the job of `make`; raises BenchError if anything differs from PyTorch."""
+    """Runs the job of `make`; raises BenchError if anything differs from PyTorch."""
     dut = adapter_class(Path(job.dut))
     run_bench(
         "tb.run.layer_bench",

@@ -72,7 +72,7 @@ class Recorder:
         }
 
     async def watch(self) -> None:
-        """Sample every cycle until the task is cancelled."""
+        """Samples every cycle until the task is cancelled."""
         array, dut = self.array, self.array.dut
         edge = RisingEdge(array.clock)
         while True:
@@ -124,7 +124,7 @@ def part(run: TileRun, image: int, cols: int) -> TileRun:
 
 @cocotb.test()
 async def record_every_pe(dut):
-    """Record an image; the psums of this run must be PyTorch's, too."""
+    """Records an image; the psums of this run must be PyTorch's, too."""
     job = LayerJob(**json.loads(os.environ[SETTINGS]))
     image = int(os.environ[IMAGE])
     torch.set_num_threads(1)
@@ -166,7 +166,7 @@ async def record_every_pe(dut):
 
 
 def record(job: LayerJob, image: int) -> Recording:
-    """Simulate `image` of the job; returns the recording. Raises BenchError if a psum is wrong."""
+    """Simulates `image` of the job; returns the recording. Raises BenchError if a psum is wrong."""
     run_bench(
         "tb.report.recording",
         ArrayBench.TOPLEVEL,

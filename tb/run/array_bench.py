@@ -19,7 +19,7 @@ from tb.sim.errors import BenchError
 
 
 async def started(dut) -> ArrayAdapter:
-    """Start the clock, reset the array, and return its adapter."""
+    """Starts the clock, resets the array, and returns its adapter."""
     array = connect(Path(os.environ[ADAPTER_FILE]), dut)
     await array.start()
     return array
@@ -37,7 +37,7 @@ def bounds(array: ArrayAdapter) -> tuple[int, int, int]:
 
 
 async def check(array: ArrayAdapter, weights, activations) -> None:
-    """Play tiles, and compare every psum with NumPy's product."""
+    """Plays tiles, and compares every psum with NumPy's product."""
     expected = np.concatenate([a @ w for a, w in zip(activations, weights, strict=True)])
     array.check_fit(weights, activations, expected)
     await check_tiles(array, array.play(weights, activations), weights, activations)

@@ -56,7 +56,7 @@ def main() -> int:
 
 
 def measure_cycles(model: torch.nn.Module, path: Path) -> list[str]:
-    """Run every quantised layer on the core, write the rows to `path`, and print their table.
+    """Runs every quantised layer on the core, writes the rows to `path`, and prints their table.
 
     Returns a line for each limit that was missed. Raises BenchError for a wrong code or count.
     """
@@ -83,7 +83,7 @@ def measure_cycles(model: torch.nn.Module, path: Path) -> list[str]:
 
 
 def measure_speeds(path: Path) -> list[str]:
-    """Time each simulator with cocotb and without, write `path`, and print the table.
+    """Times each simulator with cocotb and without, writes `path`, and prints the table.
 
     Returns a line for each ratio that was missed.
     """
@@ -113,7 +113,7 @@ def measure(
     following: torch.Tensor | None,
     parts: int = 1,
 ) -> dict:
-    """Run a stage on its input codes as `parts` batches, each split into jobs that fit the core.
+    """Runs a stage on its input codes as `parts` batches, each split into jobs that fit the core.
 
     `codes` are int8 [N, C_in, H, W]. `following` are the codes that the next layer gets in the
     fake-quantised network, None for the last layer. Returns the row of the table. Raises BenchError

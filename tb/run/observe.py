@@ -28,7 +28,7 @@ WAVEFORM = WAVES / "core.fst"
 
 @cocotb.test()
 async def batch(dut):
-    """Run the layer of the file that the environment names, and check it."""
+    """Runs the layer of the file that the environment names, and checks it."""
     torch.set_num_threads(1)
     arrays = np.load(os.environ[BATCH], allow_pickle=False)
     settings = json.loads(str(arrays["layer"]))
@@ -38,7 +38,7 @@ async def batch(dut):
 
 
 def explain(stage: Stage, codes: torch.Tensor, place: Difference, rtl: Path) -> str:
-    """Run what went wrong at `place` again, and return in one line what is seen there.
+    """Runs what went wrong at `place` again, and returns in one line what is seen there.
 
     The image and the output tile of `place` run alone first, which is quick; if they are right
     there, the whole job runs. `codes`, [N, C_in, H, W], are the input of the stage for the images
@@ -82,7 +82,7 @@ def observe(
     table: np.ndarray | None,
     rtl: Path = RTL,
 ) -> str | None:
-    """Run `layer` in `folder` on Icarus, and return what the observing bench finds wrong.
+    """Runs `layer` in `folder` on Icarus, and returns what the observing bench finds wrong.
 
     Returns None if all is right there. The waveform is in `WAVEFORM` afterwards.
     """

@@ -127,7 +127,7 @@ def main() -> int:
 
 
 def check(folder: TileText, record: Record) -> tuple[dict, list[str]]:
-    """Compare a whole run with PyTorch and with the files.
+    """Compares a whole run with PyTorch and with the files.
 
     Returns the results (the keys of replay.json), and a line for each thing that is wrong.
     """

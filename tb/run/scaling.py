@@ -119,7 +119,7 @@ def main() -> int:
 
 
 def warm_up(client: Client, checkpoint: str) -> float:
-    """Let every worker load what it needs, and return the seconds that this takes."""
+    """Lets every worker load what it needs, and returns the seconds that this takes."""
     began = time.monotonic()
     client.run(start_worker, checkpoint)
     return time.monotonic() - began

@@ -222,7 +222,7 @@ def run(
     shards, known = iter(shards), {}
 
     def fill() -> Iterator[tuple[Shard, dict, bool]]:
-        """Give the present workers enough to do; yield the shards whose results are kept."""
+        """Gives the present workers enough to do; yields the shards whose results are kept."""
         enough = max(2 * sum(client.nthreads().values()), LEAST_GIVEN)
         while len(known) < enough and (shard := next(shards, None)) is not None:
             if not fresh and (kept := store.load_arrays(shard.identity)) is not None:

@@ -56,7 +56,7 @@ def main() -> int:
 
 
 def write_layer(layer: LayerData, folder: Path, header: bool = True) -> list[str]:
-    """Write the layer on its first image into `folder`, and return the names of the files.
+    """Writes the layer on its first image into `folder`, and returns the names of the files.
 
     PyTorch computes the psums and outputs. Raises InputError, with nothing written, for a layer
     that the format cannot hold.

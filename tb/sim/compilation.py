@@ -36,7 +36,7 @@ class Simulation:
         limit: float | None = None,
         **variables: str,
     ) -> None:
-        """Run the simulation in `folder`, each command to its end.
+        """Runs the simulation in `folder`, each command to its end.
 
         `plusargs` are added to the last command, `variables` to its environment. `heard`, `limit`
         and the errors are those of `tb.sim.process.succeed`.
@@ -112,7 +112,7 @@ def prepared(commands: Commands, folder: Path) -> tuple[list[list[str]], dict[st
 
 
 def check_program(path: Path) -> None:
-    """Raise InputError unless the program that iverilog wrote is whole; it ignores a full disk.
+    """Raises InputError unless the program that iverilog wrote is whole; it ignores a full disk.
 
     The last thing in such a program is a list of files, which begins with their number.
     """

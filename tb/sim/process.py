@@ -42,7 +42,7 @@ def succeed(
     heard: Callable[[str], None],
     limit: float | None = None,
 ) -> None:
-    """Run a command as `execute` does; raises BenchError also if its exit code is not 0."""
+    """Runs a command as `execute` does; raises BenchError also if its exit code is not 0."""
     if code := execute(command, folder, environment, heard, limit):
         raise BenchError(f"Process {command[0]} terminated with error {code}")
 
@@ -54,7 +54,7 @@ def execute(
     heard: Callable[[str], None],
     limit: float | None = None,
 ) -> int:
-    """Run a command in `folder`, pass each line of its output to `heard`, and return its exit code.
+    """Runs a command in `folder`, passes each output line to `heard`, and returns its exit code.
 
     Raises BenchError if a signal ends the command, SilentError if it says nothing for `limit`
     seconds (by default `silence_limit()`), and InputError if it does not start. An exception from
@@ -117,7 +117,7 @@ def _lines(pipe, limit: float) -> Iterator[str]:
 
 
 def _end_with(parent: int) -> None:
-    """Have this new process killed when `parent` ends, which may have happened already."""
+    """Has this new process killed when `parent` ends, which may have happened already."""
     if hasattr(_LIBC, "prctl"):
         _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent:

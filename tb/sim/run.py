@@ -52,7 +52,7 @@ def run_bench(
     variant: str = "",
     folder: Path | None = None,
 ) -> None:
-    """Run the cocotb tests of `module` ("tb.test_pe") on the Verilog module `toplevel`.
+    """Runs the cocotb tests of `module` ("tb.test_pe") on the Verilog module `toplevel`.
 
     `sources` are Verilog files, by default all of `rtl/`; `settings` are environment variables for
     the bench. The usual cocotb variables work. The compiled simulation is kept for the next run.
@@ -116,7 +116,7 @@ def _options(simulator: str, toplevel: str, seed: int, waves: bool) -> dict[str,
 def _simulate(
     simulator: str, label: str, sources: list[Path], commands: Commands, folder: Path
 ) -> str | None:
-    """Compile what is not compiled yet, and run it in `folder`.
+    """Compiles what is not compiled yet, and runs it in `folder`.
 
     Returns how it failed, with the first line that the tools said of an error; None if it ended.
     """

@@ -24,7 +24,7 @@ INSTALL = {"icarus": "apt-get install iverilog", "verilator": "apt-get install g
 
 
 def check_simulator(simulator: str, waves: bool = False, *, tested: bool = False) -> None:
-    """Raise InputError if `simulator`, or what it needs for waveforms, is unknown or missing.
+    """Raises InputError if `simulator`, or what it needs for waveforms, is unknown or missing.
 
     If `tested`, only the simulators that this project is tested with are accepted.
     """
@@ -91,7 +91,7 @@ def _fails(*command: str, text: str = "") -> bool:
 
 @contextmanager
 def environment(simulator: str, **variables: str) -> Iterator[None]:
-    """Set the environment variables of a run, and restore the old ones afterwards.
+    """Sets the environment variables of a run, and restores the old ones afterwards.
 
     This is not done by cocotb-test's `extra_env`, because the outer environment overrides that.
     """

@@ -12,7 +12,7 @@ HEADER, GEOMETRY = 0, 3  # types of blocks of an FST file; a writer adds the lat
 
 
 def check_waveform(path: Path) -> None:
-    """Raise InputError unless FST file `path` is whole; writers of such files ignore a full disk.
+    """Raises InputError unless FST file `path` is whole; writers of such files ignore a full disk.
 
     An FST file is a row of blocks. Each block begins with its type (a byte) and its length (8
     bytes, big-endian; the length counts its own 8 bytes).
@@ -31,7 +31,7 @@ def check_waveform(path: Path) -> None:
 
 
 def cut_waveform(source: Path, target: Path, start: int, end: int) -> None:
-    """Write the part of FST file `source` from time `start` to time `end` to `target`.
+    """Writes the part of FST file `source` from time `start` to time `end` to `target`.
 
     Times are in the file's own unit. Raises InputError if `source` is no FST file.
     """
@@ -53,7 +53,7 @@ def cut_waveform(source: Path, target: Path, start: int, end: int) -> None:
 
 
 def _copy(reader, writer, start: int, end: int) -> None:
-    """Copy the hierarchy, the values at `start`, and all changes after it up to `end`."""
+    """Copies the hierarchy, the values at `start`, and all changes after it up to `end`."""
     lib.fstWriterSetTimescale(writer, lib.fstReaderGetTimescale(reader))
     handles = _copy_hierarchy(reader, writer)
     lib.fstWriterEmitTimeChange(writer, start)
@@ -82,7 +82,7 @@ def _copy(reader, writer, start: int, end: int) -> None:
 
 
 def _copy_hierarchy(reader, writer) -> dict[int, int]:
-    """Copy scopes and variables, aliases too; returns the reader's handles → the writer's."""
+    """Copies scopes and variables, aliases too; returns the reader's handles → the writer's."""
     handles: dict[int, int] = {}
     lib.fstReaderIterateHierRewind(reader)
     while (node := lib.fstReaderIterateHier(reader)) != ffi.NULL:

@@ -54,7 +54,7 @@ class Watch:
         return cls(**json.loads(text)) if text else None
 
     def write_save_file(self, trace: Callable[[GTKWSave], None]) -> None:
-        """Write GTKWave's save file and Surfer's command file; `trace` names the signals."""
+        """Writes GTKWave's save file and Surfer's command file; `trace` names the signals."""
         gtkwave, surfer = io.StringIO(), io.StringIO()
         save = SaveFile(gtkwave, surfer)
         save.dumpfile(self.waveform)
@@ -77,7 +77,7 @@ class SaveFile(GTKWSave):
         self.surfer = surfer
 
     def trace(self, name: str, *args, **options) -> None:
-        """Add a signal.
+        """Adds a signal.
 
         Its range of bits is part of the name for GTKWave, and is left out for Surfer.
         """
@@ -86,7 +86,7 @@ class SaveFile(GTKWSave):
         print(f"variable_add {bare}", file=self.surfer)
 
     def begin_group(self, name: str, *args, **options) -> None:
-        """Begin a group. For Surfer it is a divider, whose name has no blanks."""
+        """Begins a group. For Surfer it is a divider, whose name has no blanks."""
         super().begin_group(name, *args, **options)
         print(f"divider_add {name.replace(' ', '_')}", file=self.surfer)
 
@@ -97,7 +97,7 @@ def time_ns(cycle: int) -> int:
 
 
 def trace_top(save: GTKWSave, dut: HierarchyObject, clock: str) -> None:
-    """Add the signals of the top module to a save file, the clock first."""
+    """Adds the signals of the top module to a save file, the clock first."""
     top = dut._name
     save.treeopen(f"{top}.")
     save.trace(f"{top}.{clock}")
@@ -110,7 +110,7 @@ def trace_top(save: GTKWSave, dut: HierarchyObject, clock: str) -> None:
 
 
 def trace_array(save: GTKWSave, rows: int = 8, cols: int = 8) -> None:
-    """Add the signals of systolic_array in groups: the ports, then the signals of each PE."""
+    """Adds the signals of systolic_array in groups: the ports, then the signals of each PE."""
     top = "systolic_array"
     widths = {"act": 4, "weight": 4, "psum": 16}
     save.treeopen(f"{top}.")

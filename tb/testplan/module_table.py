@@ -82,7 +82,7 @@ class Run:
         return "-".join(filter(None, (self.variant, *values))) or "default"
 
     def on(self, simulator: str, **options: Any) -> None:
-        """Run the bench on a simulator; `options` and errors are as in `tb.sim.run.run_bench`."""
+        """Runs the bench on a simulator; `options` and errors are as in `tb.sim.run.run_bench`."""
         run_bench(
             self.bench,
             self.toplevel,

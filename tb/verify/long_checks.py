@@ -82,7 +82,7 @@ def main() -> int:
 
 
 def run_all(parts: list[Part], fresh: bool) -> list[Ended]:
-    """Run each part, or take the pass from before if nothing has changed since."""
+    """Runs each part, or takes the pass from before if nothing has changed since."""
     ended = []
     for number, part in enumerate(parts, 1):
         about = identity(part)
@@ -117,7 +117,7 @@ def identity(part: Part) -> dict:
 
 
 def run(part: Part) -> Ended:
-    """Run a part in the project's root, and pass each line that it prints to the terminal."""
+    """Runs a part in the project's root, and passes each line that it prints to the terminal."""
     began, last = time.monotonic(), ""
     process = subprocess.Popen(
         part.command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
@@ -135,7 +135,7 @@ def run(part: Part) -> Ended:
 
 
 def report(ended: list[Ended], path: Path) -> int:
-    """Print the table, write the results, and return the worst of the exit codes."""
+    """Prints the table, writes the results, and returns the worst of the exit codes."""
     rows = [
         [one.part, "passed" if one.code == 0 else "FAILED", time_words(one), one.said[:100]]
         for one in ended

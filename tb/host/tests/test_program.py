@@ -33,7 +33,7 @@ LAYERS = (
 
 @cocotb.test()
 async def observed_psums(dut):
-    """Write down the psums that leave the array in every cycle while a layer runs."""
+    """Writes down the psums that leave the array in every cycle while a layer runs."""
     folder = Path(os.environ[DATA])
     arrays = np.load(folder / "data.npz", allow_pickle=False)
     settings = json.loads((folder / "layer.json").read_text())
@@ -47,7 +47,7 @@ async def observed_psums(dut):
 
 
 async def watch(dut, psums: list[bytes]) -> None:
-    """Add the array's psums to the list for ever, in the format that core_host.v writes."""
+    """Adds the array's psums to the list for ever, in the format that core_host.v writes."""
     while True:
         await ReadOnly()
         if int(dut.psum_valid.value):

@@ -55,7 +55,7 @@ def generator(fault: str, seed: int | None = None) -> np.random.Generator:
 
 
 def must_say(*words: str) -> None:
-    """Write the words in which the place must be named to a file for the test."""
+    """Writes the words in which the place must be named to a file for the test."""
     (Path(os.environ[WORDS]) / f"{os.environ[FAULT]}.json").write_text(json.dumps(words))
 
 
@@ -109,7 +109,7 @@ class CorruptArray(ArrayBench):
         self.waiting = deque()
 
     async def run(self, playing, expected, place, *others, **more):
-        """Run with a place drawn for a fault in the outputs or in their reference."""
+        """Runs with a place drawn for a fault in the outputs or in their reference."""
         self.expected, self.place = expected, place
         if self.fault == "reference_psum":
             index, column = (int(self.rng.integers(size)) for size in expected.shape)
@@ -201,7 +201,7 @@ def with_x(value: LogicArray, bit: int) -> LogicArray:
 def corrupt_core(
     bench: CoreBench, data: LayerData, table: np.ndarray, fault: str, patch: pytest.MonkeyPatch
 ) -> None:
-    """Put a fault into what `tb.test_core_layers.whole` runs next on `bench`.
+    """Puts a fault into what `tb.test_core_layers.whole` runs next on `bench`.
 
     `data` is the layer on its images and `table` its thresholds, both without the fault.
     """

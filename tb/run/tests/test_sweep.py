@@ -202,7 +202,7 @@ def start(tmp_path):
 
 
 def wait_for_results(folder: Path, count: int, process: subprocess.Popen) -> None:
-    """Wait until `count` shards of the sweep `process` are kept."""
+    """Waits until `count` shards of the sweep `process` are kept."""
     while len(kept_shards(folder)) < count:
         assert process.poll() is None, process.stderr.read()
         time.sleep(0.02)

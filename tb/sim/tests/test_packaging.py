@@ -67,7 +67,7 @@ def wrong(project: Path) -> set[str]:
 
 
 def compile_list(project: Path, compiler: str, top: str) -> subprocess.CompletedProcess:
-    """Compile the file list of module `top` with Icarus or Verilator."""
+    """Compiles the file list of module `top` with Icarus or Verilator."""
     folder, command = COMPILERS[compiler]
     with environment(compiler):
         return subprocess.run(
@@ -76,7 +76,7 @@ def compile_list(project: Path, compiler: str, top: str) -> subprocess.Completed
 
 
 def fusesoc(project: Path, target: str, top: str) -> subprocess.CompletedProcess:
-    """Run a target of FuseSoC's description; `top` chooses the core or the array."""
+    """Runs a target of FuseSoC's description; `top` chooses the core or the array."""
     command = [Path(sys.executable).parent / "fusesoc", "--cores-root", "."]
     command += ["run", "--build", "--target", target, *FLAGS[top], "systolic_cosim"]
     with environment("verilator", HOME=str(project), XDG_CONFIG_HOME=str(project)):
@@ -84,7 +84,7 @@ def fusesoc(project: Path, target: str, top: str) -> subprocess.CompletedProcess
 
 
 def without(path: Path, name: str) -> None:
-    """Remove the line of a source from a description."""
+    """Removes the line of a source from a description."""
     lines = path.read_text().splitlines(keepends=True)
     kept = [line for line in lines if not line.rstrip().endswith(name)]
     assert len(kept) == len(lines) - 1

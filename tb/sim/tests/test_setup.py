@@ -28,7 +28,7 @@ SOURCES = {  # how each of pip's variables says where packages come from
 
 
 def wheel(folder: Path, name: str, version: str, source: str = "") -> Path:
-    """Write the wheel of a package that consists of one module; returns its path."""
+    """Writes the wheel of a package that consists of one module; returns its path."""
     path = folder / f"{name}-{version}-py3-none-any.whl"
     about = f"{name}-{version}.dist-info"
     with zipfile.ZipFile(path, "w") as file:
