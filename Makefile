@@ -4,7 +4,7 @@
 #   make test         everything under pytest, lint included
 #   make help         all targets, in groups
 
-DUT ?= tb/components/own_array.py
+DUT ?= tb/components/systolic_array_adapter.py
 MODEL ?= training/shipped/vgg16_w4a4.safetensors
 WAVES ?= 0
 DATA ?= $(CIFAR10_ROOT)

@@ -6,9 +6,9 @@ import pytest
 from cocotb.triggers import RisingEdge
 
 from tb.components import cover_points
-from tb.components.own_array import ArrayBench
 from tb.components.random_tiles import check_tiles, extremes, random_generator, random_tiles
 from tb.components.schedule import schedule
+from tb.components.systolic_array_adapter import ArrayBench
 from tb.sim.errors import BenchError
 from tb.testplan.pytest_runs import each_run
 

@@ -13,7 +13,7 @@ from pymodel.support.command import run_command
 from pymodel.support.files import ROOT
 
 FILES = {
-    "tb/array.py": "tb/components/own_array.py",
+    "tb/array.py": "tb/components/systolic_array_adapter.py",
     "tb/load_first_array.py": "tb/examples/load_first_array.py",
 }
 

@@ -1,7 +1,7 @@
 """Connects an array to the checks: how to reset it, load a tile, stream activations, read psums.
 
-docs/own-array.md explains the adapter of somebody else's array; `tb/components/own_array.py` is the
-adapter of ours.
+docs/own-array.md explains the adapter of somebody else's array; the adapter of ours is in
+`tb/components/systolic_array_adapter.py`.
 """
 
 import importlib.util
@@ -35,7 +35,7 @@ from tb.components.scoreboard import Scoreboard
 from tb.sim.errors import BenchError
 from tb.sim.waves import CLOCK_PERIOD_NS, Watch, trace_top
 
-OWN = ROOT / "tb" / "components" / "own_array.py"
+OWN = ROOT / "tb" / "components" / "systolic_array_adapter.py"
 ADAPTER_FILE = "SYSTOLIC_DUT"  # environment: the adapter's file, for a bench of any array
 UNKNOWN = "X or Z"  # stands for the value of a column
 TELL_SECONDS = 30.0  # a long run says so often that it goes on, or tb.sim.process would give it up

@@ -8,8 +8,8 @@ from jinja2 import Environment, FileSystemLoader
 from tabulate import tabulate
 
 from pymodel.support.files import ROOT, replacing
-from tb.coverage.exclusions import Exclusion, source_lines
 from tb.coverage.reached import DATA, KINDS, MEMORIES, Coverage
+from tb.coverage.read_exclusions import Exclusion, source_lines
 
 # The page has the style of the report.
 TEMPLATES = [Path(__file__).parent / "templates", ROOT / "tb" / "report" / "templates"]

@@ -1,5 +1,5 @@
-"""Lives in tb/components/own_array.py now."""
+"""Lives in tb/components/systolic_array_adapter.py now."""
 
 from pymodel.support.old_names import forward
 
-forward(__spec__, "tb.components.own_array")
+forward(__spec__, "tb.components.systolic_array_adapter")

@@ -12,8 +12,8 @@ from cocotb.triggers import RisingEdge
 
 from pymodel.hardware.tiling import Tile, Tiles
 from pymodel.support.files import write_json
-from tb.components.own_array import ArrayBench
 from tb.components.packing import unpack
+from tb.components.systolic_array_adapter import ArrayBench
 from tb.components.tile_run import TileRun
 from tb.components.trained_tiles import tile_run
 from tb.run.layer import SETTINGS, LayerJob

@@ -21,7 +21,10 @@ BENCH = "tb.run.array_bench"
 
 
 def check(path: Path, simulator: str, folder: Path | None = None) -> None:
-    """Runs the bench on the adapter in file `path`, in `folder`; raises BenchError if a test fails."""
+    """Runs the bench on the adapter in file `path`, in `folder`.
+
+    Raises BenchError if a test fails.
+    """
     dut = adapter_class(path)
     run_bench(
         BENCH,

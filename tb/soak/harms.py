@@ -218,7 +218,7 @@ INCLUDING = "tb/soak/including_array"
 SUM = "psum_o <= psum_i + product;"
 EDITS = (
     Edit("rtl/pe.v", "psum_i + product", "psum_i - product"),
-    Edit("tb/components/own_array.py", "if value != old:", "if value == old:"),
+    Edit("tb/components/systolic_array_adapter.py", "if value != old:", "if value == old:"),
     Edit("tb/components/trained_tiles.py", "expected, dim=1", "expected, dim=0"),
     Edit(
         f"{INCLUDING}/sum.inc",

@@ -31,8 +31,8 @@ from pymodel.reference.layer_data import LayerData
 from tb import test_core_layers
 from tb.components import core_driver
 from tb.components.core_driver import CoreBench
-from tb.components.own_array import ArrayBench
 from tb.components.scoreboard import beat_words, first_difference
+from tb.components.systolic_array_adapter import ArrayBench
 
 FAULT = "SYSTOLIC_FAULT"  # environment: which one
 WORDS = "SYSTOLIC_FAULT_WORDS"  # environment: folder that takes the words
