@@ -13,12 +13,19 @@ import pytest
 import pymodel.support.command as commands
 from pymodel.support.command import run_command
 from pymodel.support.fresh import compile_changed
+from tb.sim.simulators import asserts_left_out
 
 # `pytest -n` already runs one process per core; commands that tests start inherit this.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 compile_changed()  # an edit just after a run counts, and a simulation starts sooner
 # These files stand for modules that moved, and print a note when they are imported.
 collect_ignore_glob = ["pymodel/old_names/*", "tb/old_names/*", "tb/run/tests/old_adapter.py"]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Refuses to run tests where Python leaves out their assert statements."""
+    if reason := asserts_left_out():
+        raise pytest.UsageError(reason)
 
 
 def pytest_ignore_collect(collection_path: Path) -> bool | None:

@@ -23,11 +23,28 @@ UNTESTED = {"questa": "vsim", "xcelium": "xrun", "vcs": "vcs", "riviera": "vsims
 INSTALL = {"icarus": "apt-get install iverilog", "verilator": "apt-get install g++ make perl"}
 
 
+def asserts_left_out() -> str | None:
+    """Returns in one line why Python leaves out assert statements; None if it does not.
+
+    The simulator's Python reads PYTHONOPTIMIZE too, so the variable counts even where this process
+    was started without it.
+    """
+    if os.environ.get("PYTHONOPTIMIZE", "") not in ("", "0"):
+        value = os.environ["PYTHONOPTIMIZE"]
+        return f"PYTHONOPTIMIZE is '{value}': benches would judge without their asserts; unset it"
+    if not __debug__:
+        return "Python was started with -O: benches would judge without their asserts; leave it out"
+    return None
+
+
 def check_simulator(simulator: str, waves: bool = False, *, tested: bool = False) -> None:
     """Raises InputError if `simulator`, or what it needs for waveforms, is unknown or missing.
 
-    If `tested`, only the simulators that this project is tested with are accepted.
+    If `tested`, only the simulators that this project is tested with are accepted. Raises
+    InputError too where Python would leave out the assert statements by which benches judge.
     """
+    if reason := asserts_left_out():
+        raise InputError(reason)
     if simulator in UNTESTED and not tested:
         if shutil.which(UNTESTED[simulator]) is None:
             raise InputError(
