@@ -31,7 +31,7 @@ layer: setup ## Run a trained layer on the array: what make alone does (DUT, SIM
 	  $(if $(filter-out 0,$(WAVES)),--waves) $(ARGS)
 
 test: setup ## Run what says whether this checkout works: all benches, tests, lint (SIM: simulator of the benches)
-	@begun=$$(date +%s); $(PY) -m pytest -n auto --dist worksteal -q -m "not verify" --junitxml build/results/tests.xml; \
+	@begun=$$(date +%s); rm -f build/results/tests.xml; $(PY) -m pytest -n auto --dist worksteal -q --all-must-run -m "not verify" --junitxml build/results/tests.xml; \
 	  code=$$?; echo "make test took $$(($$(date +%s) - begun)) seconds"; exit $$code
 
 report: SIM ?= icarus

@@ -22,6 +22,31 @@ compile_changed()  # an edit just after a run counts, and a simulation starts so
 collect_ignore_glob = ["pymodel/old_names/*", "tb/old_names/*", "tb/run/tests/old_adapter.py"]
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Adds the option with which make test runs."""
+    parser.addoption(
+        "--all-must-run",
+        action="store_true",
+        help="fail unless every test that was collected ran, or was skipped with a reason",
+    )
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """Fails a run that would pass although tests that it collected did not run."""
+    if not session.config.getoption("--all-must-run") or hasattr(session.config, "workerinput"):
+        return
+    said = session.config.pluginmanager.get_plugin("terminalreporter").stats
+    ran = sum(
+        getattr(report, "when", "call") == "call" or report.outcome != "passed"
+        for outcome in ("passed", "skipped", "failed", "error", "xfailed", "xpassed")
+        for report in said.get(outcome, ())
+    )
+    if exitstatus == pytest.ExitCode.OK and not 0 < session.testscollected == ran:
+        print(f"\nFAILED: {ran} of {session.testscollected} tests ran, expected all of them")
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Refuses to run tests where Python leaves out their assert statements."""
     if reason := asserts_left_out():

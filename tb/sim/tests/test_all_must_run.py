@@ -1,0 +1,43 @@
+"""make test does not pass if tests that it collects do not run."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from pymodel.support.files import ROOT
+
+TEXT = "def test_one(): pass\n\ndef test_two(): pass\n"
+
+
+def run(folder, *options: str, **variables: str) -> tuple[int, str]:
+    """Returns the exit code and the output of pytest with our conftest on two tests in `folder`."""
+    (folder / "test_some.py").write_text(TEXT)
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "conftest", "-c", "/dev/null"]
+    done = subprocess.run(
+        [*command, "--rootdir", str(folder), *options, str(folder)],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": str(ROOT)} | variables,
+        capture_output=True,
+        text=True,
+    )
+    return done.returncode, done.stdout
+
+
+def test_a_collection_alone_fails(tmp_path):
+    code, out = run(tmp_path, "--all-must-run", PYTEST_ADDOPTS="--collect-only")
+    assert (code, "FAILED: 0 of 2 tests ran, expected all of them" in out) == (1, True), out
+    assert run(tmp_path, PYTEST_ADDOPTS="--collect-only")[0] == 0
+
+
+@pytest.mark.parametrize("options", [(), ("-n", "2")], ids=["one process", "two processes"])
+def test_a_run_of_all_passes(tmp_path, options):
+    code, out = run(tmp_path, "--all-must-run", *options)
+    assert (code, "2 passed" in out) == (0, True), out
+
+
+def test_make_test_has_the_option():
+    text = (ROOT / "Makefile").read_text()
+    (recipe,) = [line for line in text.splitlines() if "tests.xml" in line and "pytest" in line]
+    assert " --all-must-run " in recipe
