@@ -98,8 +98,11 @@ def run_command(main: Callable[[], int]) -> None:
     """Runs the `main` of a command and exits with what `main` returns: 0 passed, 1 a check failed.
 
     An InputError, or a file that cannot be written, gives one line on stderr and exit code 2,
-    without traceback. Ctrl-C gives exit code 130, as a shell expects.
+    without traceback. Ctrl-C gives exit code 130, as a shell expects. Characters that the output
+    cannot show are replaced.
     """
+    for stream in (sys.stdout, sys.stderr):  # which may be ASCII, as in a minimal container
+        stream.reconfigure(errors="replace")
     try:
         sys.exit(main())
     except InputError as error:

@@ -137,3 +137,15 @@ def test_a_room_of_several_commands_names_them(arguments, code):
     assert done.returncode == code
     assert re.search("netlist.*synth", done.stdout + done.stderr, re.DOTALL)
     assert done.stderr.count("\n") == (code != 0)
+
+
+def test_an_output_that_is_ascii_is_no_traceback():
+    program = "run_command(lambda: conclude('an array of 8 × 8, −7'))"
+    done = subprocess.run(
+        [sys.executable, "-c", f"from pymodel.support.command import *\n{program}"],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONIOENCODING": "ascii"},
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "an array of 8 ? 8, ?7\n", "")
