@@ -10,6 +10,7 @@ from pymodel.hardware.core import Core, Layer, result_vectors
 from tb.sim.errors import BenchError
 
 EMPTY = "empty comparison: nothing was expected, so nothing was checked"
+ZEROS = "nothing but zeros was expected: an array that always gives 0 would pass"
 
 
 class Scoreboard:

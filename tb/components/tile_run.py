@@ -10,7 +10,7 @@ from pymodel.hardware.tiling import Tile, Tiles
 from pymodel.support.errors import InputError
 from pymodel.support.files import replacing
 from tb.components.array_adapter import ArrayAdapter
-from tb.components.scoreboard import EMPTY, Scoreboard
+from tb.components.scoreboard import EMPTY, ZEROS, Scoreboard
 from tb.sim.errors import BenchError
 
 
@@ -87,6 +87,8 @@ class TileRun:
         """
         if not self.expected.size:
             raise BenchError(EMPTY)
+        if not self.expected.any():
+            raise BenchError(ZEROS)
         pixels = self.expected.shape[2]
         weights = np.tile(self.tiles.weights, (self.images, 1, 1))
         activations = list(self.tiles.activations.reshape(-1, pixels, array.rows))
