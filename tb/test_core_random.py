@@ -1,4 +1,4 @@
-"""Random layers run through the core and agree with PyTorch; half have pauses on all channels."""
+"""Random layers run through the core and get the right sums; half have pauses on all channels."""
 
 import os
 

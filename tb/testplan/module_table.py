@@ -151,7 +151,7 @@ def runs(
 
 
 def _core_runs() -> tuple[Run, ...]:
-    """Returns the runs of the core; of the large builds, most are left to make verify."""
+    """Returns the runs of the core; random layers and large builds are left to make verify."""
     found = []
     for name, core in CORES.items():
         found += runs("core", [core.parameters()], long=name != "4x4")
@@ -162,7 +162,7 @@ def _core_runs() -> tuple[Run, ...]:
             "tb.test_core_random",
             settings={PART: str(part)},
             variant=f"part{part}",
-            long=str(part) != SMALL_PART,
+            long=True,
         )
     small, large = [CORES["4x4"].parameters()], [CORES["8x8"].parameters()]
     found += runs("core", small, "tb.test_core_states")

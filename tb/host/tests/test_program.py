@@ -64,7 +64,8 @@ def saved(folder: Path, layer: Layer, seed: int):
     return codes, weights, table
 
 
-@pytest.mark.parametrize("layer", first_few(LAYERS, 1))
+@pytest.mark.verify
+@pytest.mark.parametrize("layer", LAYERS, ids=str)
 def test_both_benches_see_the_same_psums(layer, tmp_path):
     """The fully observing bench and the fast one agree psum for psum, in the same order."""
     codes, weights, table = saved(tmp_path, layer, 1)

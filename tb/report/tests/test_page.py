@@ -375,6 +375,7 @@ def test_images_by_keyboard(opened, data):
     assert page.evaluate(values.format("weights")) == data["pictures"]["weights"]
 
 
+@pytest.mark.verify
 def test_pictures_are_the_layers(data, shipped, images):
     layer = layer_data(capture(shipped, images.first(IMAGES).images))
     for image, pictures in enumerate(data["pictures"]["images"]):

@@ -4,8 +4,6 @@ import os
 import subprocess
 import sys
 
-import pytest
-
 from pymodel.support.files import ROOT
 
 TEXT = "def test_one(): pass\n\ndef test_two(): pass\n"
@@ -31,9 +29,8 @@ def test_a_collection_alone_fails(tmp_path):
     assert run(tmp_path, PYTEST_ADDOPTS="--collect-only")[0] == 0
 
 
-@pytest.mark.parametrize("options", [(), ("-n", "2")], ids=["one process", "two processes"])
-def test_a_run_of_all_passes(tmp_path, options):
-    code, out = run(tmp_path, "--all-must-run", *options)
+def test_a_run_of_all_passes(tmp_path):
+    code, out = run(tmp_path, "--all-must-run", "-n", "2")
     assert (code, "2 passed" in out) == (0, True), out
 
 
