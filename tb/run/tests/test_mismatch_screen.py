@@ -16,7 +16,6 @@ from tb.run import mismatch_screen
 from tb.run.layer import main
 from tb.sim.sources import faulty_rtl
 from tb.sim.wave_window import cut_waveform
-from tb.testplan.pytest_runs import first_few
 
 SEED = int(os.environ.get("COCOTB_RANDOM_SEED", "1"))
 ARRAY = "systolic_array.v"
@@ -196,7 +195,8 @@ def elsewhere(tmp_path, monkeypatch):
     monkeypatch.setattr(mismatch_screen, "WAVEFORM", tmp_path / "mismatch.fst")
 
 
-@pytest.mark.parametrize("fault", first_few(FAULTS, 1, lambda fault: fault.__name__))
+@pytest.mark.verify
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
 def test_the_hint_is_right_and_the_waveform_is_cut_around_the_first_wrong_psum(
     fault, command, tmp_path
 ):
