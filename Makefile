@@ -11,7 +11,7 @@ DATA ?= $(CIFAR10_ROOT)
 
 PY := .venv/bin/python
 export PYTHON ?= python3
-# An edit just after a run must not go unseen: pymodel/support/fresh.py says how it could.
+# An edit just after a run must not go unseen: pymodel/support/compiled_files.py says how it could.
 export PYTHONDONTWRITEBYTECODE := 1
 
 # What the sweeps share: simulator, checkpoint, data set, and options (ARGS="--workers 1 --fresh")

@@ -12,7 +12,7 @@ import pytest
 
 import pymodel.support.command as commands
 from pymodel.support.command import run_command
-from pymodel.support.fresh import compile_changed
+from pymodel.support.compiled_files import compile_changed
 from tb.sim.simulators import asserts_left_out
 
 # `pytest -n` already runs one process per core; commands that tests start inherit this.

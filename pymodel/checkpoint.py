@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from pymodel.quantiser import SMALLEST_SCALE, code_range, quantised_layers
+from pymodel.support.checksummed_tensors import read_sealed, write_sealed
 from pymodel.support.errors import InputError
-from pymodel.support.sealed import read_sealed, write_sealed
 from pymodel.vgg import PLAN, VGG16
 
 FORMAT = "systolic-cosim checkpoint 1"

@@ -7,8 +7,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from pymodel.support.checksummed_tensors import read_sealed, write_sealed
 from pymodel.support.errors import InputError
-from pymodel.support.sealed import read_sealed, write_sealed
 
 CLASS_NAMES = (
     "airplane",

@@ -12,7 +12,7 @@ import pytest
 
 from tb.formal.prove import PROPERTIES, bound, inside, statements
 from tb.sim.errors import BenchError
-from tb.sim.run import run_bench
+from tb.sim.run_bench import run_bench
 from tb.sim.sources import RTL, faulty_rtl
 from tb.testplan.module_table import CORES, PART, SMALL_PART
 

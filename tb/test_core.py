@@ -13,7 +13,7 @@ from pymodel.hardware import registers
 from pymodel.hardware.core import Core, Layer, check, packet_lengths
 from pymodel.hardware.cycles import cycles, limit_cycles
 from pymodel.hardware.registers import Error, Mode
-from tb.components.core_driver import check_layer, started
+from tb.components.axi_driver import check_layer, started
 from tb.components.random_layers import random_data, random_layer, reference
 from tb.components.random_tiles import random_generator
 from tb.components.scoreboard import compare

@@ -16,12 +16,12 @@ from pymodel.hardware.registers import Mode
 from pymodel.hardware.thresholds import thresholds
 from pymodel.images import load_images, normalise
 from pymodel.quantiser import quantised_layers
-from pymodel.reference.folding import fold
+from pymodel.reference.batchnorm_folding import fold
 from pymodel.reference.layer_data import MAX_ABS_ERROR, layer_data
-from tb.components.core_driver import CoreBench, check_layer, started
+from tb.components.axi_driver import CoreDriver, check_layer, started
 from tb.components.trained_tiles import compare_recovered
 from tb.sim.errors import BenchError
-from tb.sim.run import run_bench
+from tb.sim.run_bench import run_bench
 from tb.testplan.module_table import SIMULATORS, TRAINED_LAYER, TRAINED_REPORT
 from tb.testplan.pytest_runs import first_few
 
@@ -41,7 +41,7 @@ async def trained_layer(dut):
     Path(os.environ[TRAINED_REPORT]).write_text(json.dumps(counted))
 
 
-async def whole(bench: CoreBench, model: nn.Module, images: torch.Tensor, name: str) -> dict:
+async def whole(bench: CoreDriver, model: nn.Module, images: torch.Tensor, name: str) -> dict:
     """Checks every sum and every code of a layer; returns the counts.
 
     Codes that differ from those of the float network are counted.
@@ -74,7 +74,7 @@ async def whole(bench: CoreBench, model: nn.Module, images: torch.Tensor, name: 
     return {"sums": sums.numel(), "error": data.error(sums)[0], "codes": fake.numel()}
 
 
-async def tile(bench: CoreBench, model: nn.Module, images: torch.Tensor, name: str) -> dict:
+async def tile(bench: CoreDriver, model: nn.Module, images: torch.Tensor, name: str) -> dict:
     """Checks the last input tile and the last output tile of a layer; returns the counts."""
     convolution = find_layer(model, name)
     seen = []

@@ -6,7 +6,7 @@ import cocotb
 import numpy as np
 
 from pymodel.hardware.cycles import cycles
-from tb.components.core_driver import check_layer, started
+from tb.components.axi_driver import check_layer, started
 from tb.components.random_layers import random_data, random_layer, reference
 from tb.components.scoreboard import compare
 from tb.testplan.module_table import PART

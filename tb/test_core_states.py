@@ -23,7 +23,7 @@ from pymodel.hardware.core import Core, Layer, check
 from pymodel.hardware.cycles import cycles
 from pymodel.hardware.registers import Error, Mode
 from tb.components import cover_points
-from tb.components.core_driver import CoreBench, check_layer, started
+from tb.components.axi_driver import CoreDriver, check_layer, started
 from tb.components.random_layers import random_data, random_layer, reference
 from tb.components.random_tiles import random_generator
 from tb.components.scoreboard import compare
@@ -174,7 +174,7 @@ async def until(dut, condition) -> None:
     raise AssertionError("the core never came into this state")
 
 
-def load(bench: CoreBench, data, times: int, streams=cover_points.STREAMS) -> None:
+def load(bench: CoreDriver, data, times: int, streams=cover_points.STREAMS) -> None:
     """Queues the packets of a layer for these streams, `times` times."""
     for _ in range(times):
         bench.load(

@@ -10,7 +10,7 @@ import cocotb
 from cocotb.handle import Force, HierarchyObject, Release
 from cocotb.triggers import RisingEdge, Timer
 
-from tb.components.core_driver import started
+from tb.components.axi_driver import started
 from tb.components.random_tiles import random_generator
 from tb.testplan.pytest_runs import each_run
 

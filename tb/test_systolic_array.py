@@ -6,14 +6,14 @@ import pytest
 from cocotb.triggers import RisingEdge
 
 from tb.components import cover_points
+from tb.components.array_schedule import schedule
 from tb.components.random_tiles import check_tiles, extremes, random_generator, random_tiles
-from tb.components.schedule import schedule
-from tb.components.systolic_array_adapter import ArrayBench
+from tb.components.systolic_array_adapter import SystolicArrayAdapter
 from tb.sim.errors import BenchError
 from tb.testplan.pytest_runs import each_run
 
 
-async def check(bench: ArrayBench, weights, activations, **options) -> int:
+async def check(bench: SystolicArrayAdapter, weights, activations, **options) -> int:
     """Runs tiles by their schedule and compares every psum; returns the number of cycles."""
     cover_points.watch(cover_points.array, bench.dut)
     bits = (bench.weight_width, bench.act_width)
@@ -24,7 +24,7 @@ async def check(bench: ArrayBench, weights, activations, **options) -> int:
 @cocotb.test()
 async def tiles_follow_without_a_bubble(dut):
     """With tiles of COLS pixels or more, every cycle has a psum vector, from first to last."""
-    bench = ArrayBench(dut)
+    bench = SystolicArrayAdapter(dut)
     await bench.start()
     rng = random_generator()
     lengths = [bench.cols] * 10 + rng.integers(bench.cols, 3 * bench.cols + 1, 20).tolist()
@@ -35,7 +35,7 @@ async def tiles_follow_without_a_bubble(dut):
 @cocotb.test()
 async def short_tiles_wait_for_their_weights(dut):
     """Tiles of fewer than COLS pixels lose nothing; each waits until its weights are loaded."""
-    bench = ArrayBench(dut)
+    bench = SystolicArrayAdapter(dut)
     await bench.start()
     rng = random_generator()
     lengths = rng.integers(1, bench.cols + 1, 30).tolist()
@@ -43,7 +43,7 @@ async def short_tiles_wait_for_their_weights(dut):
     assert cycles == bench.cols * len(lengths) + lengths[-1] + bench.latency
 
 
-async def no_weight_goes_on(bench: ArrayBench) -> None:
+async def no_weight_goes_on(bench: SystolicArrayAdapter) -> None:
     """Checks for ever that no weight in the last column has more than one PE still to reach."""
     rows, last = range(bench.rows), bench.cols - 1
     if hasattr(bench.dut, "g_row"):
@@ -60,7 +60,7 @@ async def no_weight_goes_on(bench: ArrayBench) -> None:
 @cocotb.test()
 async def gaps_anywhere_lose_nothing(dut):
     """Tiles have random lengths, inputs have idle cycles, and idle buses have random bits."""
-    bench = ArrayBench(dut)
+    bench = SystolicArrayAdapter(dut)
     await bench.start()
     if not hasattr(dut, "gates"):  # of tb/gates: nobody can look into them
         cocotb.start_soon(no_weight_goes_on(bench))
@@ -72,7 +72,7 @@ async def gaps_anywhere_lose_nothing(dut):
 @cocotb.test()
 async def extreme_psums_are_exact(dut):
     """All rows have the largest product of either sign, −2^(W−1) included, tile by tile."""
-    bench = ArrayBench(dut)
+    bench = SystolicArrayAdapter(dut)
     await bench.start()
     act_max, low, high = extremes(bench)
     weights = np.empty((4, bench.rows, bench.cols), int)
@@ -86,7 +86,7 @@ async def extreme_psums_are_exact(dut):
 @cocotb.test()
 async def reset_in_the_middle_leaves_nothing_behind(dut):
     """After a reset while tiles are under way, the next ones come out right and nothing else."""
-    bench = ArrayBench(dut)
+    bench = SystolicArrayAdapter(dut)
     await bench.start()
     rng = random_generator()
     weights, activations = random_tiles(bench, rng, [2 * bench.cols] * 3)
@@ -100,7 +100,7 @@ async def reset_in_the_middle_leaves_nothing_behind(dut):
 @cocotb.test()
 async def one_cycle_of_reset_is_enough(dut):
     """No psum of before or of that cycle comes out, and the next tile may follow at once."""
-    bench = ArrayBench(dut)
+    bench = SystolicArrayAdapter(dut)
     await bench.start()
     rng = random_generator()
     busy = schedule(*random_tiles(bench, rng, [bench.cols, bench.cols + bench.latency]))
@@ -116,7 +116,7 @@ async def one_cycle_of_reset_is_enough(dut):
 @cocotb.test()
 async def a_run_without_outputs_is_not_a_pass(dut):
     """With weights alone, nothing is expected and nothing comes, and that fails."""
-    bench = ArrayBench(dut)
+    bench = SystolicArrayAdapter(dut)
     await bench.start()
     weights, activations = random_tiles(bench, random_generator(), [1])
     stimulus = schedule(weights, activations)

@@ -24,8 +24,8 @@ from pymodel.quantiser import initialise_scales, set_quantising
 from pymodel.support.command import CommandParser, conclude, quiet, run_command, tell, whole_number
 from pymodel.support.files import RESULTS, write_json
 from training.recipe import PRESETS, Recipe, teacher_of
-from training.step import Place, Pool, Step, make_optimisers
 from training.train import CALIBRATION_IMAGES, build, place_model, setup
+from training.training_step import Place, Pool, Step, make_optimisers
 
 RESULTS_FILE = RESULTS / "cost.json"
 TRAIN_IMAGES = 50_000

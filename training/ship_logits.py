@@ -13,8 +13,8 @@ from torch import Tensor
 from pymodel.checkpoint import SHIPPED, load_checkpoint
 from pymodel.images import load_images, normalise
 from pymodel.reference.integer_network import IntegerNetwork
+from pymodel.support.checksummed_tensors import write_sealed
 from pymodel.support.command import CommandParser, conclude, run_command
-from pymodel.support.sealed import write_sealed
 from pymodel.vgg import VGG16
 
 LOGITS = Path(__file__).parent / "shipped" / "logits_100.safetensors"

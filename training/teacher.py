@@ -6,8 +6,8 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from pymodel.support.checksummed_tensors import read_sealed, write_sealed
 from pymodel.support.errors import InputError
-from pymodel.support.sealed import read_sealed, write_sealed
 from training.airbench import Airbench
 from training.recipe import TEACHER, Recipe
 

@@ -31,18 +31,18 @@ from tqdm import tqdm
 from pymodel.checkpoint import save_checkpoint
 from pymodel.images import ImageSet, normalise
 from pymodel.quantiser import Quantiser, compiler_works, initialise_scales, set_quantising
+from pymodel.support.checksummed_tensors import read_sealed, tensor_digest, write_sealed
 from pymodel.support.command import CommandParser, conclude, quiet, run_command, tell
 from pymodel.support.errors import InputError
 from pymodel.support.files import RESULTS, ROOT, replacing, write_json
-from pymodel.support.sealed import read_sealed, tensor_digest, write_sealed
 from pymodel.vgg import VGG16
 from training.airbench import WHITENING_IMAGES, Airbench
 from training.data import hold_out, load_cifar10
 from training.evaluate import accuracy
 from training.recipe import LIMITS, NETWORKS, PRESETS, Recipe, changed, teacher_of
 from training.recycle import recycle
-from training.step import Place, Pool, Step, cutmix_box, make_optimisers
 from training.teacher import load_teacher, save_teacher, teacher_metadata
+from training.training_step import Place, Pool, Step, cutmix_box, make_optimisers
 
 CSV_COLUMNS = (
     "epoch",

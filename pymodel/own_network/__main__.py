@@ -1,7 +1,7 @@
 """Runs the command of this room: python -m pymodel.own_network --help."""
 
 from pymodel.support.command import run_room
-from pymodel.support.fresh import compile_changed
+from pymodel.support.compiled_files import compile_changed
 
 if __name__ == "__main__":
     compile_changed()

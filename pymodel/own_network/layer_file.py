@@ -1,4 +1,4 @@
-"""Writes and reads exported layers: safetensors, sealed by a SHA-256 (pymodel/support/sealed.py).
+"""Writes and reads exported layers: safetensors, sealed by a SHA-256 (checksummed_tensors.py).
 
 A file holds all that a run on an array needs, so the run does not need the network that the layers
 come from. The tensors of layer X are `X.activation_codes`, `X.weight_codes`, `X.step`, `X.bias` and
@@ -14,8 +14,8 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from pymodel.reference.layer_data import LayerData
+from pymodel.support.checksummed_tensors import read_sealed, write_sealed
 from pymodel.support.errors import InputError
-from pymodel.support.sealed import read_sealed, write_sealed
 
 FORMAT = "systolic-cosim layers 1"
 # Dtype, number of dimensions, smallest and largest value of each tensor of a layer.

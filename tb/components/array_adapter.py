@@ -26,9 +26,9 @@ from cocotb.types import LogicArray
 from cocotb.utils import get_sim_steps, get_sim_time
 from vcd.gtkw import GTKWSave
 
+from pymodel.support.compiled_files import SourceLoader
 from pymodel.support.errors import InputError
 from pymodel.support.files import ROOT
-from pymodel.support.fresh import SourceLoader
 from pymodel.support.old_names import new_path
 from tb.components.packing import pack, unpack
 from tb.components.scoreboard import Scoreboard

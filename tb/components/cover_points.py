@@ -14,7 +14,7 @@ from cocotb.triggers import FallingEdge, ReadOnly
 from cocotb_coverage.coverage import CoverPoint, coverage_db
 
 from pymodel.hardware.registers import Mode
-from tb.sim.run import COVERAGE
+from tb.sim.run_bench import COVERAGE
 
 WEIGHTS, ACTS = range(-8, 8), range(16)  # of 4 bits
 CORNERS = {

@@ -9,8 +9,8 @@ from cocotb.types import LogicArray
 from vcd.gtkw import GTKWSave
 
 from tb.components.array_adapter import ArrayAdapter
+from tb.components.array_schedule import Stimulus, schedule
 from tb.components.packing import pack
-from tb.components.schedule import Stimulus, schedule
 from tb.sim.sources import RTL
 from tb.sim.waves import trace_array
 
@@ -60,7 +60,7 @@ class ArrayDriver:
         self.idle()
 
 
-class ArrayBench(ArrayAdapter):
+class SystolicArrayAdapter(ArrayAdapter):
     """The adapter of `systolic_array`, which loads the next tile while one computes."""
 
     TOPLEVEL = "systolic_array"

@@ -11,10 +11,10 @@ from pathlib import Path
 
 from pymodel.support.command import CommandParser, conclude, tell
 from pymodel.support.files import RESULTS, ROOT, write_json
+from tb.coverage.coverage_page import GOALS, result_table, summary, write_page
 from tb.coverage.reached import merge
 from tb.coverage.read_exclusions import EXCLUSIONS, exclude, read_exclusions
 from tb.coverage.runs import LARGEST, SIMULATOR, label, run_all, size, suite
-from tb.coverage.tables import GOALS, result_table, summary, write_page
 from tb.sim.errors import BenchError
 from tb.sim.simulators import check_simulator, simulator_version
 from tb.sim.sources import RTL, check_sources, rtl_digest

@@ -22,7 +22,7 @@ from pymodel.support.errors import InputError
 from pymodel.support.files import temporary_folder
 from tb.sim.errors import BenchError
 from tb.sim.kept_results import Store, code
-from tb.sim.run import COVERAGE, COVERAGE_ARGUMENTS, runtime_arguments
+from tb.sim.run_bench import COVERAGE, COVERAGE_ARGUMENTS, runtime_arguments
 from tb.sim.simulators import random_seed, simulator_version
 from tb.sim.sources import RTL, check_sources, rtl_digest
 from tb.testplan.module_table import TABLE, Run
@@ -62,7 +62,7 @@ def identity(run: Run) -> dict[str, Any]:
         "arguments": COVERAGE_ARGUMENTS,
         "filter": os.environ.get("COCOTB_TEST_FILTER", ""),
         "rtl": rtl_digest(),
-        "code": code("tb.sim.run", run.bench),
+        "code": code("tb.sim.run_bench", run.bench),
     }
 
 

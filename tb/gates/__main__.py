@@ -1,7 +1,7 @@
 """Starts the commands of this room; python -m tb.gates netlist --help describes one of them."""
 
 from pymodel.support.command import run_room
-from pymodel.support.fresh import compile_changed
+from pymodel.support.compiled_files import compile_changed
 
 COMMANDS = {"netlist": "tb.gates.benches_on_gates", "synth": "tb.gates.synthesis"}
 

@@ -37,7 +37,7 @@ from tb.gates.synthesis import yosys
 from tb.run.layer import LayerJob
 from tb.sim.errors import BenchError
 from tb.sim.kept_results import Store, code, files_digest
-from tb.sim.run import RESULTS_XML, run_bench
+from tb.sim.run_bench import RESULTS_XML, run_bench
 from tb.sim.simulators import check_simulator, random_seed, simulator_version
 from tb.sim.sources import RTL, check_sources, rtl_digest
 from tb.testplan.module_table import PART, SMALL_PART, TABLE, TRAINED_LAYER, TRAINED_REPORT

@@ -1,13 +1,13 @@
 """Starts the commands of this room; python -m tb.generate guide --help describes one of them."""
 
 from pymodel.support.command import run_room
-from pymodel.support.fresh import compile_changed
+from pymodel.support.compiled_files import compile_changed
 
 COMMANDS = {
-    "registers": "tb.generate.register_files",
-    "guide": "tb.generate.guide",
-    "notebook": "tb.generate.notebook",
-    "verification": "tb.generate.verification_table",
+    "registers": "tb.generate.write_register_files",
+    "guide": "tb.generate.write_guide",
+    "notebook": "tb.generate.write_notebook",
+    "verification": "tb.generate.write_verification_table",
 }
 
 if __name__ == "__main__":

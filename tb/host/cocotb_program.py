@@ -15,7 +15,7 @@ from cocotb.triggers import FallingEdge, RisingEdge
 
 from pymodel.hardware.core import Layer
 from pymodel.hardware.cycles import cycles
-from tb.host.program import CORE, jobs_of, read_results, write_program
+from tb.host.core_program import CORE, jobs_of, read_results, write_program
 from tb.sim.errors import BenchError
 
 

@@ -3,7 +3,7 @@
 `default_nettype none
 
 // A host for the core, in Verilog for speed: plays whole programs of layers from memory, and writes what
-// comes out to a file. Nobody has to look at it between load and done; tb/host/program.py writes the files.
+// comes out to a file. Nobody has to look at it between load and done; tb/host/core_program.py writes the files.
 //
 //   act.bin, weight.bin, threshold.bin   beats: a byte that is 1 where the packet ends, then the data,
 //                                        highest byte first

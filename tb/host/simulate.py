@@ -8,9 +8,9 @@ import numpy as np
 from pymodel.support.files import temporary_folder
 from tb.host.compile_host import prepare_host
 from tb.sim.errors import BenchError
-from tb.sim.run import RESULTS_XML
+from tb.sim.results_xml import first_failure
+from tb.sim.run_bench import RESULTS_XML
 from tb.sim.sources import RTL
-from tb.sim.verdict import first_failure
 
 PROGRAM = "tb.host.cocotb_program"
 

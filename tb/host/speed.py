@@ -17,7 +17,7 @@ from tabulate import tabulate
 from pymodel.hardware.core import Layer
 from pymodel.support.files import temporary_folder
 from tb.host.compile_host import prepare_host
-from tb.host.program import jobs_of, read_results, write_program
+from tb.host.core_program import jobs_of, read_results, write_program
 from tb.host.simulate import PROGRAM, simulate
 from tb.sim.compilation import Simulation
 from tb.sim.errors import BenchError

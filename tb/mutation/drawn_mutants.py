@@ -24,9 +24,9 @@ from tb.sim.compilation import Simulation
 from tb.sim.errors import BenchError
 from tb.sim.kept_results import Store
 from tb.sim.process import SilentError
-from tb.sim.run import RESULTS_XML, prepare_bench
+from tb.sim.results_xml import first_failure
+from tb.sim.run_bench import RESULTS_XML, prepare_bench
 from tb.sim.sources import RTL, check_sources, faulty_rtl, rtl_digest
-from tb.sim.verdict import first_failure
 from tb.testplan.module_table import TABLE, Bench
 
 BUILD = ROOT / "build" / "mutation"

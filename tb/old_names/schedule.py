@@ -1,5 +1,5 @@
-"""Lives in tb/components/schedule.py now."""
+"""Lives in tb/components/array_schedule.py now."""
 
 from pymodel.support.old_names import forward
 
-forward(__spec__, "tb.components.schedule")
+forward(__spec__, "tb.components.array_schedule")

@@ -36,14 +36,14 @@ from pymodel.support.files import RESULTS, ROOT, replacing, temporary_folder
 from pymodel.vgg import VGG16
 from tb.components.array_adapter import OWN, adapter_class
 from tb.components.tile_run import Record
-from tb.host.program import CORE, jobs_of
+from tb.host.core_program import CORE, jobs_of
 from tb.report import charts
 from tb.report.command_results import Row, minute, read_all, read_log, shown, table
 from tb.report.recording import Recording, record
 from tb.run.benchmark import BATCH, DEFAULT_BATCH, captured
 from tb.run.layer import MAX_ABS_ERROR, MAX_ERROR_STEPS, LayerJob
 from tb.sim.errors import BenchError
-from tb.sim.run import run_bench
+from tb.sim.run_bench import run_bench
 from tb.sim.simulators import check_simulator, random_seed, simulator_version
 
 OUTPUT = ROOT / "build" / "report.html"

@@ -13,11 +13,11 @@ from cocotb.triggers import RisingEdge
 from pymodel.hardware.tiling import Tile, Tiles
 from pymodel.support.files import write_json
 from tb.components.packing import unpack
-from tb.components.systolic_array_adapter import ArrayBench
+from tb.components.systolic_array_adapter import SystolicArrayAdapter
 from tb.components.tile_run import TileRun
 from tb.components.trained_tiles import tile_run
 from tb.run.layer import SETTINGS, LayerJob
-from tb.sim.run import run_bench
+from tb.sim.run_bench import run_bench
 
 IMAGE = "SYSTOLIC_IMAGE"  # environment variable: which image of the job is recorded
 MOST_CYCLES = 200  # of activations; a layer that takes longer is recorded up to there
@@ -57,7 +57,7 @@ class Recording:
 class Recorder:
     """Samples the ports of `systolic_array` and of all its PEs at every rising clock edge."""
 
-    def __init__(self, array: ArrayBench):
+    def __init__(self, array: SystolicArrayAdapter):
         self.array = array
         self.pe: dict[str, list] = {name: [] for name in PE_SIGNALS}
         self.control: dict[str, list] = {name: [] for name in CONTROL}
@@ -128,7 +128,7 @@ async def record_every_pe(dut):
     job = LayerJob(**json.loads(os.environ[SETTINGS]))
     image = int(os.environ[IMAGE])
     torch.set_num_threads(1)
-    array = ArrayBench(dut)
+    array = SystolicArrayAdapter(dut)
     whole = tile_run(job.read(), array.rows, array.cols)
     run = part(whole, image, array.cols)
     await array.start()
@@ -169,7 +169,7 @@ def record(job: LayerJob, image: int) -> Recording:
     """Simulates `image` of the job; returns the recording. Raises BenchError if a psum is wrong."""
     run_bench(
         "tb.report.recording",
-        ArrayBench.TOPLEVEL,
+        SystolicArrayAdapter.TOPLEVEL,
         simulator=job.simulator,
         settings=job.settings() | {IMAGE: str(image)},
         waves=False,

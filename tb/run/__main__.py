@@ -1,7 +1,7 @@
 """Starts the commands of this room; python -m tb.run layer --help describes one of them."""
 
 from pymodel.support.command import run_room
-from pymodel.support.fresh import compile_changed
+from pymodel.support.compiled_files import compile_changed
 
 COMMANDS = {
     "layer": "tb.run.layer",

@@ -26,7 +26,7 @@ from pymodel.support.command import CommandParser, conclude, quiet, tell
 from pymodel.support.files import RESULTS, write_json
 from tb.components.scoreboard import first_difference
 from tb.host.compile_host import prepare_host
-from tb.host.program import CORE
+from tb.host.core_program import CORE
 from tb.host.simulate import PROGRAM, simulate
 from tb.run.observe import explain
 from tb.run.sweep import (

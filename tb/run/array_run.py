@@ -11,7 +11,7 @@ from tb.components.array_adapter import ArrayAdapter
 from tb.components.tile_run import Record
 from tb.run.mismatch_screen import cut_around, forget_mismatch, show_mismatch, watch_around
 from tb.sim.errors import BenchError
-from tb.sim.run import run_bench
+from tb.sim.run_bench import run_bench
 from tb.sim.waves import Watch
 
 

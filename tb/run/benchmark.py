@@ -21,7 +21,7 @@ from pymodel.support.command import CommandParser, conclude, quiet, tell
 from pymodel.support.files import RESULTS, temporary_folder, write_json
 from tb.components.scoreboard import compare
 from tb.host.compile_host import prepare_host
-from tb.host.program import CORE, jobs_of, read_results, write_program
+from tb.host.core_program import CORE, jobs_of, read_results, write_program
 from tb.host.speed import LEAST_RATIO, measure_speed, play, speed_table
 from tb.sim.compilation import Simulation
 from tb.sim.errors import BenchError

@@ -14,7 +14,7 @@ from pymodel.support.command import CommandParser, conclude, tell
 from pymodel.support.files import temporary_folder
 from tb.components.array_adapter import ADAPTER_FILE, OWN, adapter_class
 from tb.sim.errors import BenchError
-from tb.sim.run import RESULTS_XML, run_bench
+from tb.sim.run_bench import RESULTS_XML, run_bench
 from tb.sim.simulators import check_simulator, random_seed
 
 BENCH = "tb.run.array_bench"

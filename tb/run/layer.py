@@ -21,7 +21,7 @@ from pymodel.support.command import CommandParser, conclude, quiet, tell, whole_
 from pymodel.support.files import RESULTS, publish, temporary_folder
 from tb.components.array_adapter import OWN, adapter_class
 from tb.run.array_run import ArrayRun
-from tb.sim.run import RESULTS_XML
+from tb.sim.run_bench import RESULTS_XML
 from tb.sim.simulators import check_simulator, random_seed
 from tb.sim.sources import check_sources
 from tb.sim.wave_window import check_waveform

@@ -14,11 +14,11 @@ from pymodel.hardware.registers import Mode
 from pymodel.reference.integer_network import InnerStage, Stage
 from pymodel.support.command import tell
 from pymodel.support.files import ROOT, publish, temporary_folder
-from tb.components.core_driver import check_layer, started
+from tb.components.axi_driver import check_layer, started
 from tb.components.scoreboard import Difference
-from tb.host.program import CORE, jobs_of
+from tb.host.core_program import CORE, jobs_of
 from tb.sim.errors import BenchError
-from tb.sim.run import run_bench
+from tb.sim.run_bench import run_bench
 from tb.sim.sources import RTL, check_sources
 from tb.sim.waves import WAVES
 

@@ -13,7 +13,7 @@ from typing import Any
 from pymodel.hardware.core import Core
 from pymodel.support.files import ROOT
 from tb.components.array_adapter import ADAPTER_FILE, OWN
-from tb.sim.run import run_bench
+from tb.sim.run_bench import run_bench
 
 # pytest runs the benches on Icarus, or on the simulator that SIM names.
 SIMULATORS = [os.environ.get("SIM", "icarus")]
@@ -82,7 +82,7 @@ class Run:
         return "-".join(filter(None, (self.variant, *values))) or "default"
 
     def on(self, simulator: str, **options: Any) -> None:
-        """Runs the bench on a simulator; `options` and errors are as in `tb.sim.run.run_bench`."""
+        """Runs the bench on a simulator; options and errors are as in `run_bench` of tb/sim."""
         run_bench(
             self.bench,
             self.toplevel,

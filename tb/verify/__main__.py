@@ -1,8 +1,8 @@
 """Starts the command of this room; python -m tb.verify --help describes it."""
 
 from pymodel.support.command import run_room
-from pymodel.support.fresh import compile_changed
+from pymodel.support.compiled_files import compile_changed
 
 if __name__ == "__main__":
     compile_changed()
-    run_room("tb.verify", "tb.verify.long_checks")
+    run_room("tb.verify", "tb.verify.all_long_checks")

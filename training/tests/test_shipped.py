@@ -4,7 +4,7 @@ import torch
 
 from pymodel.capture import capture
 from pymodel.checkpoint import SHIPPED, load_checkpoint
-from pymodel.support.sealed import read_sealed
+from pymodel.support.checksummed_tensors import read_sealed
 from training.evaluate import predict
 from training.ship_logits import LOGITS, integer_logits
 

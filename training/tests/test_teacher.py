@@ -9,9 +9,9 @@ from safetensors.torch import load_file
 
 import training.train
 from pymodel.checkpoint import SHIPPED
+from pymodel.support.checksummed_tensors import read_sealed, write_sealed
 from pymodel.support.errors import InputError
 from pymodel.support.files import ROOT
-from pymodel.support.sealed import read_sealed, write_sealed
 from training.airbench import Airbench
 from training.evaluate import accuracy
 from training.recipe import TEACHER, Recipe

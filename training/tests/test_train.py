@@ -12,14 +12,14 @@ import torch
 from safetensors.torch import load_file
 
 import training.evaluate
-import training.step
 import training.train
+import training.training_step
 from pymodel.checkpoint import load_checkpoint
 from pymodel.images import ImageSet
 from pymodel.quantiser import initialise_scales
+from pymodel.support.checksummed_tensors import read_sealed
 from pymodel.support.errors import InputError
 from pymodel.support.files import ROOT
-from pymodel.support.sealed import read_sealed
 from pymodel.vgg import VGG16
 from training.evaluate import edge_distance, predict, with_integer_layer
 from training.recipe import NETWORKS
@@ -56,7 +56,7 @@ def test_same_seed_same_weights_and_another_seed_others(trained, tmp_path):
 def test_interrupted_and_resumed_equals_uninterrupted(trained, tmp_path, monkeypatch, stop_at):
     """Ctrl-C comes in the middle of an epoch, which has two steps; the last one is quantised."""
     steps = 0
-    augment = training.step.augment
+    augment = training.training_step.augment
 
     def interrupting(*arguments):
         nonlocal steps
@@ -65,7 +65,7 @@ def test_interrupted_and_resumed_equals_uninterrupted(trained, tmp_path, monkeyp
             raise KeyboardInterrupt
         return augment(*arguments)
 
-    monkeypatch.setattr(training.step, "augment", interrupting)
+    monkeypatch.setattr(training.training_step, "augment", interrupting)
     if stop_at == 1:  # nothing is saved yet, so there is nothing to resume
         with pytest.raises(KeyboardInterrupt):
             tiny.run(tmp_path)

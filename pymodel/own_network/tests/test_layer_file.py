@@ -9,8 +9,8 @@ from pymodel.checkpoint import SHIPPED
 from pymodel.own_network.layer_file import is_layer_file, load_layer, load_layers, save_layers
 from pymodel.own_network.tests.random_layer import random_layer
 from pymodel.reference.integer_convolution import integer_convolution
+from pymodel.support.checksummed_tensors import read_sealed, write_sealed
 from pymodel.support.errors import InputError
-from pymodel.support.sealed import read_sealed, write_sealed
 
 
 @pytest.fixture

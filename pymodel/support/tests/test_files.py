@@ -9,6 +9,7 @@ import sys
 import pytest
 import torch
 
+from pymodel.support.checksummed_tensors import write_sealed
 from pymodel.support.errors import InputError
 from pymodel.support.files import (
     ROOT,
@@ -18,7 +19,6 @@ from pymodel.support.files import (
     temporary_folder,
     write_json,
 )
-from pymodel.support.sealed import write_sealed
 
 
 @pytest.fixture

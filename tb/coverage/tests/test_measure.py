@@ -11,10 +11,10 @@ from pymodel.support.errors import InputError
 from tb.components import cover_points
 from tb.coverage import measure
 from tb.coverage import runs as coverage_runs
+from tb.coverage.coverage_page import result_table, summary
 from tb.coverage.measure import main
 from tb.coverage.reached import KINDS, Coverage, Point, merge
 from tb.coverage.read_exclusions import Exclusion, exclude
-from tb.coverage.tables import result_table, summary
 from tb.sim.kept_results import Store
 from tb.sim.sources import RTL, check_sources
 from tb.testplan.module_table import runs_of

@@ -29,10 +29,10 @@ from pymodel.hardware.thresholds import requantise
 from pymodel.reference.integer_convolution import integer_convolution
 from pymodel.reference.layer_data import LayerData
 from tb import test_core_layers
-from tb.components import core_driver
-from tb.components.core_driver import CoreBench
+from tb.components import axi_driver
+from tb.components.axi_driver import CoreDriver
 from tb.components.scoreboard import beat_words, first_difference
-from tb.components.systolic_array_adapter import ArrayBench
+from tb.components.systolic_array_adapter import SystolicArrayAdapter
 
 FAULT = "SYSTOLIC_FAULT"  # environment: which one
 WORDS = "SYSTOLIC_FAULT_WORDS"  # environment: folder that takes the words
@@ -96,7 +96,7 @@ def before_another(rng: np.random.Generator, vectors: np.ndarray) -> int:
     return int(rng.choice(np.flatnonzero((vectors[:-1] != vectors[1:]).any(1))))
 
 
-class CorruptArray(ArrayBench):
+class CorruptArray(SystolicArrayAdapter):
     """Our array with the fault that the environment names in its driver or its monitor."""
 
     def __init__(self, dut):
@@ -199,7 +199,7 @@ def with_x(value: LogicArray, bit: int) -> LogicArray:
 
 
 def corrupt_core(
-    bench: CoreBench, data: LayerData, table: np.ndarray, fault: str, patch: pytest.MonkeyPatch
+    bench: CoreDriver, data: LayerData, table: np.ndarray, fault: str, patch: pytest.MonkeyPatch
 ) -> None:
     """Puts a fault into what `tb.test_core_layers.whole` runs next on `bench`.
 
@@ -222,7 +222,7 @@ def corrupt_core(
         image, channel, y, x = place = tuple(int(rng.integers(size)) for size in sums.shape)
         wrong = sums.copy()
         wrong[place] += rng.choice((-1, 1))
-        patch.setattr(core_driver, "reference", lambda *_: wrong)
+        patch.setattr(axi_driver, "reference", lambda *_: wrong)
         must_say(
             f"mismatch: output tile {channel // bench.core.cols}, image {image}, pixel ({y}, {x}), "
             f"channel {channel}: expected {wrong[place]}, got {sums[place]} "
@@ -299,7 +299,7 @@ def reordered(frame, fault: str, at: int, size: int):
     return frame
 
 
-async def unknown_bit(bench: CoreBench, beat: int, bit: int) -> None:
+async def unknown_bit(bench: CoreDriver, beat: int, bit: int) -> None:
     """Puts an X into one bit of the sum of a beat as the beat leaves the accumulator."""
     accumulator, count = bench.dut.accumulator, 0
     while True:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tb.run.layer import LayerJob, result_table
-from tb.sim.run import run_bench
+from tb.sim.run_bench import run_bench
 from tb.testplan.module_table import SIMULATORS
 
 

@@ -24,14 +24,14 @@ from pymodel.hardware.registers import Mode
 from pymodel.hardware.thresholds import thresholds
 from pymodel.images import load_images
 from pymodel.quantiser import quantised_layers
-from pymodel.reference.folding import fold
+from pymodel.reference.batchnorm_folding import fold
 from pymodel.reference.layer_data import layer_data
 from tb import test_core_layers
-from tb.components.core_driver import started
+from tb.components.axi_driver import started
 from tb.components.random_layers import reference
 from tb.components.scoreboard import compare, first_difference
 from tb.host.compile_host import prepare_host
-from tb.host.program import CORE, RESULT_BYTES, jobs_of, read_results, write_program
+from tb.host.core_program import CORE, RESULT_BYTES, jobs_of, read_results, write_program
 from tb.host.speed import play
 from tb.run import layer
 from tb.run.layer import LayerJob
@@ -49,7 +49,7 @@ from tb.run.tests.corrupt import (
     generator,
 )
 from tb.sim.errors import BenchError
-from tb.sim.run import RESULTS_XML, run_bench
+from tb.sim.run_bench import RESULTS_XML, run_bench
 from tb.sim.simulators import random_seed
 from tb.sim.sources import check_sources, faulty_rtl
 from tb.testplan.module_table import CORES

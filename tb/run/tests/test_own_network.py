@@ -12,7 +12,7 @@ from pymodel.images import load_images
 from pymodel.own_network import export
 from pymodel.own_network.layer_file import load_layers, save_layers
 from pymodel.own_network.tests.random_layer import random_layer
-from pymodel.support.sealed import read_sealed, write_sealed
+from pymodel.support.checksummed_tensors import read_sealed, write_sealed
 from tb.run import layer
 from tb.testplan.pytest_runs import first_few
 from training.examples import brevitas_cnn, few_steps, resnet20

@@ -103,7 +103,7 @@ KINDS = {
         ["tb.mutation.campaign", "tb.test_pe"],
         ["tb.mutation.named_faults", "tb.formal.proof_table"],
     ),
-    "coverage": (_coverage, ["tb.sim.run", "tb.test_core_random"], []),
+    "coverage": (_coverage, ["tb.sim.run_bench", "tb.test_core_random"], []),
     "a bench on gates": (_gates, ["tb.gates.benches_on_gates", "tb.test_core"], []),
     "a proof": (_proof, ["tb.formal.prove"], ["tb.formal.proof_table"]),
     "a shard of a sweep": (_shard, ["tb.run.network", sweep.PROGRAM], []),

@@ -49,8 +49,8 @@ def test_imports_run_one_way():
     [
         ("pymodel/vgg.py", "import training.recipe", "The folders at the top level BROKEN"),
         ("pymodel/support/files.py", "import pymodel.vgg", "The rooms of pymodel BROKEN"),
-        ("tb/sim/run.py", "import tb.components.array_adapter", "The rooms of tb BROKEN"),
-        ("tb/sim/verdict.py", "import tb.sim.run", "No circles inside a room BROKEN"),
+        ("tb/sim/run_bench.py", "import tb.components.array_adapter", "The rooms of tb BROKEN"),
+        ("tb/sim/results_xml.py", "import tb.sim.run_bench", "No circles inside a room BROKEN"),
     ],
 )
 def test_an_import_the_other_way_is_found(copy, file, line, broken):

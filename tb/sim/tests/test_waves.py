@@ -11,7 +11,7 @@ from pylibfst.helpers import get_scopes_signals2
 from pymodel.support.files import ROOT
 from tb.run import layer, mismatch_screen
 from tb.sim import waves
-from tb.sim.run import run_bench
+from tb.sim.run_bench import run_bench
 from tb.sim.sources import faulty_rtl
 from tb.sim.tests.waves_bench import SIGNALS
 from tb.sim.waves import Watch

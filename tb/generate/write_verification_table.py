@@ -9,7 +9,7 @@ from pathlib import Path
 from pymodel.support.command import CommandParser, conclude
 from pymodel.support.errors import InputError
 from pymodel.support.files import RESULTS, ROOT, replacing
-from tb.coverage.tables import GOALS
+from tb.coverage.coverage_page import GOALS
 from tb.gates.benches_on_gates import DESIGNS
 from tb.report.command_results import CHECKS, Row, read_all, table
 from tb.sim.sources import rtl_digest

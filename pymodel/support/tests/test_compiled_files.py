@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from pymodel.support.compiled_files import compile_changed
 from pymodel.support.files import ROOT
-from pymodel.support.fresh import compile_changed
 
 READ = "from edited import VALUE; print(VALUE)"
 
@@ -21,7 +21,7 @@ READ = "from edited import VALUE; print(VALUE)"
     [
         (
             "import sys; from pathlib import Path; "
-            "from pymodel.support.fresh import compile_changed; "
+            "from pymodel.support.compiled_files import compile_changed; "
             "compile_changed(Path(sys.argv[1]))",
             ["1", "2"],
         ),

@@ -12,8 +12,8 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from pymodel.reference.layer_data import MAX_ABS_ERROR
-from tb.generate import notebook as command_of_notebook
-from tb.generate.notebook import NOTEBOOK, execute, read
+from tb.generate import write_notebook as command_of_notebook
+from tb.generate.write_notebook import NOTEBOOK, execute, read
 
 MOST_BYTES = 500 * 1024
 SWITCH = 'TRAIN = "shipped"'

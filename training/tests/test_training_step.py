@@ -10,8 +10,8 @@ from torch.nn import functional
 from pymodel.vgg import VGG16
 from training.airbench import Airbench
 from training.recipe import PRESETS
-from training.step import Place, cutmix_box, distillation, make_optimisers
 from training.tests import tiny
+from training.training_step import Place, cutmix_box, distillation, make_optimisers
 
 
 def test_distillation_is_zero_for_the_teachers_own_logits_and_has_its_gradient():

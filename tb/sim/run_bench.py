@@ -19,6 +19,7 @@ from pymodel.support.errors import InputError
 from pymodel.support.files import ROOT, temporary_folder
 from tb.sim.compilation import BUILDS, Commands, Simulation, compiled, prepared
 from tb.sim.errors import BenchError
+from tb.sim.results_xml import first_failure
 from tb.sim.simulators import (
     UNTESTED,
     VERILATOR_ROOT,
@@ -28,7 +29,6 @@ from tb.sim.simulators import (
     simulator_version,
 )
 from tb.sim.sources import RTL, check_sources, include_folders
-from tb.sim.verdict import first_failure
 from tb.sim.waves import WAVES
 
 RESULTS_XML = "results.xml"  # cocotb's, in the folder of a run

@@ -5,8 +5,8 @@ import json
 import pytest
 
 from tb.gates.benches_on_gates import DESIGNS
-from tb.generate import verification_table
-from tb.generate.verification_table import BEGIN, END, NAMES
+from tb.generate import write_verification_table
+from tb.generate.write_verification_table import BEGIN, END, NAMES
 from tb.sim.sources import rtl_digest
 from tb.soak.tries import CHECKPOINTS, FAULTS
 
@@ -48,13 +48,13 @@ def folder(tmp_path, monkeypatch):
     for name, values in RESULTS.items():
         (tmp_path / f"{name}.json").write_text(json.dumps(values))
     (tmp_path / "README.md").write_text(f"before\n{BEGIN}old\n{END}after\n")
-    monkeypatch.setattr(verification_table, "RESULTS", tmp_path)
-    monkeypatch.setattr(verification_table, "README", tmp_path / "README.md")
+    monkeypatch.setattr(write_verification_table, "RESULTS", tmp_path)
+    monkeypatch.setattr(write_verification_table, "README", tmp_path / "README.md")
     return tmp_path
 
 
 def test_table(folder, command):
-    assert command(verification_table.main)[0] == 0
+    assert command(write_verification_table.main)[0] == 0
     text = (folder / "README.md").read_text()
     assert text.startswith("before\n")
     assert text.endswith("after\n")
@@ -74,7 +74,7 @@ def test_table(folder, command):
 def test_a_missing_result_is_refused(name, folder, refused):
     (folder / f"{name}.json").unlink()
     before = (folder / "README.md").read_text()
-    refused(verification_table.main, words=(f"{name}.json", "make"))
+    refused(write_verification_table.main, words=(f"{name}.json", "make"))
     assert (folder / "README.md").read_text() == before
 
 
@@ -108,10 +108,10 @@ def test_what_is_wrong_or_not_whole_is_refused(name, key, value, words, folder, 
     """The table shows no figure of a run that failed, was only a part, or is of other RTL."""
     (folder / f"{name}.json").write_text(json.dumps(RESULTS[name] | {key: value}))
     before = (folder / "README.md").read_text()
-    refused(verification_table.main, words=("make", words))
+    refused(write_verification_table.main, words=("make", words))
     assert (folder / "README.md").read_text() == before
 
 
 def test_readme_has_the_markers():
-    text = (verification_table.ROOT / "README.md").read_text()
+    text = (write_verification_table.ROOT / "README.md").read_text()
     assert text.count(BEGIN) == text.count(END) == 1

@@ -33,7 +33,7 @@ MAX_JOBS = 8192
 RESULT_BYTES = 28  # of a beat in results.bin: 24 of data, and a word that marks the last one
 
 
-class Job(NamedTuple):
+class CoreJob(NamedTuple):
     """A layer that fits into the core, and the part of a larger layer that it computes."""
 
     batch: int  # number of its batch; each batch sends the weights anew
@@ -52,10 +52,10 @@ class Status(NamedTuple):
     stalls: int
 
 
-def jobs_of(layer: Layer, batches: int = 1) -> list[Job]:
+def jobs_of(layer: Layer, batches: int = 1) -> list[CoreJob]:
     """Returns the jobs of `layer` for `batches` batches, one after another."""
     return [
-        Job(
+        CoreJob(
             batch,
             slice(images.start + batch * layer.images, images.stop + batch * layer.images),
             channels,
@@ -68,7 +68,7 @@ def jobs_of(layer: Layer, batches: int = 1) -> list[Job]:
 
 def write_program(
     folder: Path,
-    jobs: Sequence[Job],
+    jobs: Sequence[CoreJob],
     codes: np.ndarray,
     weights: np.ndarray,
     table: np.ndarray | None = None,
@@ -106,7 +106,7 @@ def write_program(
     return beats
 
 
-def read_results(folder: Path, jobs: Sequence[Job]) -> tuple[np.ndarray, Status]:
+def read_results(folder: Path, jobs: Sequence[CoreJob]) -> tuple[np.ndarray, Status]:
     """Returns sums or codes, int32 [N, C_out, H', W'], and the host's counts.
 
     Raises BenchError if the core hung, set an error, or sent X or Z, too much, too little or wrong
@@ -154,7 +154,7 @@ def read_results(folder: Path, jobs: Sequence[Job]) -> tuple[np.ndarray, Status]
     return whole, status
 
 
-def _words(jobs: Sequence[Job], number: int) -> str:
+def _words(jobs: Sequence[CoreJob], number: int) -> str:
     """Returns which part of the layer a job computes, in words."""
     images, channels = jobs[number].images, jobs[number].channels
     return (
@@ -163,7 +163,7 @@ def _words(jobs: Sequence[Job], number: int) -> str:
     )
 
 
-def _beat_words(jobs: Sequence[Job], ends: np.ndarray, beat: int, bit: int) -> str:
+def _beat_words(jobs: Sequence[CoreJob], ends: np.ndarray, beat: int, bit: int) -> str:
     """Returns the pixel and channel of a bit of a result, in words."""
     number = int(np.searchsorted(ends, beat, side="right"))
     if number == len(jobs):
@@ -176,7 +176,7 @@ def _beat_words(jobs: Sequence[Job], ends: np.ndarray, beat: int, bit: int) -> s
     return f"image {job.images.start + image}, pixel ({y}, {x}), channel {channel}"
 
 
-def _weights(job: Job) -> tuple[int, slice]:
+def _weights(job: CoreJob) -> tuple[int, slice]:
     """Returns a key that is the same for two jobs with the same weights and thresholds."""
     return job.batch, job.channels
 

@@ -36,7 +36,7 @@ from tb.sim.waves import CLOCK_PERIOD_NS
 STREAMS = ("act", "weight", "threshold")
 
 
-class CoreBench:
+class CoreDriver:
     """The core with its clock, an AXI4-Lite master, three stream sources and a sink."""
 
     def __init__(self, dut: HierarchyObject):
@@ -213,15 +213,15 @@ class CoreBench:
             raise BenchError("extra output: a result came, but no layer runs")
 
 
-async def started(dut) -> CoreBench:
+async def started(dut) -> CoreDriver:
     """Returns the bench of the core after reset, when the accumulator is cleared."""
-    bench = CoreBench(dut)
+    bench = CoreDriver(dut)
     await bench.reset()
     await ClockCycles(dut.clk_i, bench.core.pixels + 5)
     return bench
 
 
-async def check_layer(bench: CoreBench, layer: Layer, data) -> np.ndarray:
+async def check_layer(bench: CoreDriver, layer: Layer, data) -> np.ndarray:
     """Loads, runs and compares a layer without stalls; returns its results.
 
     `data` are codes, weights and thresholds (or None); the results are int64 [N, C_out, H', W'].

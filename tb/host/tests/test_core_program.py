@@ -11,14 +11,14 @@ from cocotb.triggers import ReadOnly, RisingEdge
 
 from pymodel.hardware.core import Layer
 from pymodel.hardware.registers import Mode
-from tb.components.core_driver import check_layer, started
+from tb.components.axi_driver import check_layer, started
 from tb.components.random_layers import random_data, reference
 from tb.host.compile_host import prepare_host
-from tb.host.program import CORE, RESULT_BYTES, jobs_of, read_results, write_program
+from tb.host.core_program import CORE, RESULT_BYTES, jobs_of, read_results, write_program
 from tb.host.simulate import PROGRAM, simulate, write_layers
 from tb.host.speed import play
 from tb.sim.errors import BenchError
-from tb.sim.run import run_bench
+from tb.sim.run_bench import run_bench
 from tb.sim.sources import faulty_rtl
 from tb.testplan.module_table import SIMULATORS
 from tb.testplan.pytest_runs import first_few
@@ -70,7 +70,7 @@ def test_both_benches_see_the_same_psums(layer, tmp_path):
     """The fully observing bench and the fast one agree psum for psum, in the same order."""
     codes, weights, table = saved(tmp_path, layer, 1)
     run_bench(
-        "tb.host.tests.test_program",
+        "tb.host.tests.test_core_program",
         "core",
         simulator=SIMULATORS[0],
         settings={DATA: str(tmp_path)},

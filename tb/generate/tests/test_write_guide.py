@@ -15,7 +15,7 @@ from vcd.gtkw import GTKWSave
 from vcd.reader import TokenKind, tokenize
 
 from tb.components.tile_run import Record
-from tb.generate import guide
+from tb.generate import write_guide
 from tb.run import layer
 from tb.sim.sources import faulty_rtl
 from tb.sim.waves import time_ns, trace_array
@@ -41,22 +41,24 @@ RIGHT = EXAMPLES.format(six="\n6", two="\n2", nothing="", words="\na\nb")
 
 def test_outputs_are_written_anew():
     """Missing, wrong, extra and too few lines are replaced; all else stays as it is."""
-    assert guide.updated(EXAMPLES.format(six="", two="\n3", nothing="\n5", words="\na")) == RIGHT
-    assert guide.updated(RIGHT) == RIGHT
+    assert (
+        write_guide.updated(EXAMPLES.format(six="", two="\n3", nothing="\n5", words="\na")) == RIGHT
+    )
+    assert write_guide.updated(RIGHT) == RIGHT
 
 
 def test_guide_is_replaced_as_a_whole(command, monkeypatch, tmp_path):
     """The command writes the file; an example that fails leaves it as it was."""
-    monkeypatch.setattr(guide, "ROOT", tmp_path)
-    monkeypatch.setattr(guide, "GUIDE", tmp_path / "guide.md")
-    guide.GUIDE.write_text(">>> 1 + 1\n3\n")
-    assert command(guide.main)[0] == 0
-    assert guide.GUIDE.read_text() == ">>> 1 + 1\n2\n"
+    monkeypatch.setattr(write_guide, "ROOT", tmp_path)
+    monkeypatch.setattr(write_guide, "GUIDE", tmp_path / "guide.md")
+    write_guide.GUIDE.write_text(">>> 1 + 1\n3\n")
+    assert command(write_guide.main)[0] == 0
+    assert write_guide.GUIDE.read_text() == ">>> 1 + 1\n2\n"
     broken = ">>> 1 + 1\n3\n\n>>> from pymodel.support.errors import InputError\n"
     broken += ">>> raise InputError('x')\n"
-    guide.GUIDE.write_text(broken)
-    assert command(guide.main)[0] == 2
-    assert guide.GUIDE.read_text() == broken
+    write_guide.GUIDE.write_text(broken)
+    assert command(write_guide.main)[0] == 2
+    assert write_guide.GUIDE.read_text() == broken
 
 
 @pytest.mark.verify

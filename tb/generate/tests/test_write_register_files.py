@@ -2,7 +2,7 @@
 
 from pymodel.hardware.registers import REGISTERS, STATUS, VERSION, Error, Mode
 from pymodel.support.files import ROOT
-from tb.generate.register_files import HEADER, MARKDOWN, PYTHON, VERILOG, write
+from tb.generate.write_register_files import HEADER, MARKDOWN, PYTHON, VERILOG, write
 
 
 def test_generated_files_are_up_to_date(tmp_path):

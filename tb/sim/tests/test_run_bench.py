@@ -10,10 +10,10 @@ from pymodel.support.errors import InputError
 from tb.sim import compilation
 from tb.sim.compilation import BUILDS, check_program
 from tb.sim.errors import BenchError
-from tb.sim.run import RESULTS_XML, run_bench
+from tb.sim.results_xml import first_failure, planned_tests
+from tb.sim.run_bench import RESULTS_XML, run_bench
 from tb.sim.simulators import simulator_version
 from tb.sim.sources import RTL
-from tb.sim.verdict import first_failure, planned_tests
 
 BENCH, TOP = "tb.test_delay", "delay"
 

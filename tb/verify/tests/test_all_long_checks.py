@@ -8,8 +8,8 @@ import yaml
 
 from pymodel.support.files import ROOT
 from tb.sim.kept_results import Store
-from tb.verify import long_checks
-from tb.verify.long_checks import Part
+from tb.verify import all_long_checks
+from tb.verify.all_long_checks import Part
 
 
 def saying(name: str, code: int, line: str = "done") -> Part:
@@ -21,12 +21,12 @@ def saying(name: str, code: int, line: str = "done") -> Part:
 @pytest.fixture
 def verify(command, monkeypatch, tmp_path):
     """Returns a function that runs the command, and returns code, output and results."""
-    monkeypatch.setattr(long_checks, "STORE", Store("verify", tmp_path))
+    monkeypatch.setattr(all_long_checks, "STORE", Store("verify", tmp_path))
 
     def run(*some, arguments=()):
-        monkeypatch.setattr(long_checks, "PARTS", some)
+        monkeypatch.setattr(all_long_checks, "PARTS", some)
         results = tmp_path / "verify.json"
-        code, out, _ = command(long_checks.main, "--results", results, *arguments)
+        code, out, _ = command(all_long_checks.main, "--results", results, *arguments)
         return code, out, json.loads(results.read_text())
 
     return run
@@ -53,25 +53,25 @@ def test_what_passed_counts_until_something_changes(verify, monkeypatch):
     assert [one["kept"] for one in found["parts"]] == [True, False]
     assert "a: passed before" in out
     assert not verify(*some, arguments=["--fresh"])[2]["parts"][0]["kept"]
-    monkeypatch.setattr(long_checks, "files_digest", lambda files: "changed")
+    monkeypatch.setattr(all_long_checks, "files_digest", lambda files: "changed")
     assert not verify(*some)[2]["parts"][0]["kept"]
 
 
 def test_every_file_of_the_repository_is_in_the_key(monkeypatch):
     seen = []
-    monkeypatch.setattr(long_checks, "files_digest", lambda files: seen.extend(files) or "")
-    long_checks.identity(long_checks.PARTS[0])
+    monkeypatch.setattr(all_long_checks, "files_digest", lambda files: seen.extend(files) or "")
+    all_long_checks.identity(all_long_checks.PARTS[0])
     assert {ROOT / "rtl" / "pe.v", ROOT / "Makefile", ROOT / "tb" / "test_pe.py"} <= {*seen}
 
 
 def test_bad_input(refused):
-    refused(long_checks.main, "--only", "nothing", words=["--only nothing", "mutation", "soak"])
+    refused(all_long_checks.main, "--only", "nothing", words=["--only nothing", "mutation", "soak"])
 
 
 def test_each_part_is_a_command_of_its_own():
     """Each part is a command for which the Makefile has a target, or the long tests."""
     makefile = (ROOT / "Makefile").read_text()
-    for part in long_checks.PARTS:
+    for part in all_long_checks.PARTS:
         words = " ".join(part.command[1:3]) + (" netlist" if part.name == "netlist" else "")
         assert f"$(PY) {words}" in makefile
 
@@ -79,4 +79,4 @@ def test_each_part_is_a_command_of_its_own():
 def test_the_weekly_workflow_runs_every_part():
     workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "verify.yml").read_text())
     matrix = workflow["jobs"]["part"]["strategy"]["matrix"]["part"]
-    assert matrix == [part.name for part in long_checks.PARTS]
+    assert matrix == [part.name for part in all_long_checks.PARTS]
