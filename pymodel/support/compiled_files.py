@@ -1,4 +1,4 @@
-"""Makes Python take this project's modules from their sources, or from exact copies of them.
+"""Makes Python run what the sources of this project say, and not an outdated compiled file.
 
 Python trusts a compiled file (.pyc) that was made from a source of the same size, changed in the
 same second. So an edit just after a run could go unseen, and an old result would count. A compiled
@@ -8,35 +8,57 @@ saves each simulation the time of compiling what it imports.
 
 import contextlib
 import importlib.util
+import marshal
 import os
 import py_compile
 import sys
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
 
-from pymodel.support.files import ROOT
+from pymodel.support.errors import InputError
+from pymodel.support.files import ROOT, replacing
 
-ROOMS = ("pymodel", "training", "tb")
-CHECKED = (0b11).to_bytes(4, "little")  # flags of a compiled file that is held to its source
+PACKAGES = ("pymodel", "training", "tb")
+# Flags in the header of a compiled file that holds the hash of its source, and that Python compares
+# with the source at each import (PEP 552).
+CHECKED = (0b11).to_bytes(4, "little")
 
 
 def compile_changed(root: Path = ROOT) -> None:
     """Compiles the modules of this project in `root` that were changed since they were compiled.
 
-    From then on neither this process nor those that it starts write other compiled files. In a
-    folder that cannot be written to nothing is compiled: Python then does that at each import.
+    After the call, this process and the processes that it starts write no other compiled files. In
+    a folder that cannot be written to, no module is compiled, and Python compiles the modules at
+    each import.
     """
     sys.dont_write_bytecode = True
     os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
-    for source in (file for room in ROOMS for file in (root / room).rglob("*.py")):
+    for source in (file for name in PACKAGES for file in (root / name).rglob("*.py")):
         compiled = Path(importlib.util.cache_from_source(source))
-        # What does not compile, or cannot be written, says so where it is used.
-        with contextlib.suppress(OSError, SyntaxError, ValueError):
+        # A source with a mistake is reported when it is imported, and a module without a compiled
+        # file is compiled when it is imported. So neither is an error here.
+        with contextlib.suppress(InputError, OSError, SyntaxError, ValueError):
             wanted = CHECKED + importlib.util.source_hash(source.read_bytes())
             if not compiled.exists() or compiled.read_bytes()[4:16] != wanted:
                 compiled.unlink(missing_ok=True)
-                mode = py_compile.PycInvalidationMode.CHECKED_HASH
-                py_compile.compile(str(source), doraise=True, invalidation_mode=mode, quiet=2)
+                _compile(source, compiled)
+
+
+def _compile(source: Path, compiled: Path) -> None:
+    """Writes the compiled file of `source`, whole or not at all.
+
+    Python's own writer takes a part of the file for all of it if the disk fills up or the size of
+    files is limited.
+    """
+    mode = py_compile.PycInvalidationMode.CHECKED_HASH
+    with replacing(compiled) as temporary:
+        py_compile.compile(
+            str(source), str(temporary), doraise=True, invalidation_mode=mode, quiet=2
+        )
+        try:
+            marshal.loads(temporary.read_bytes()[16:])
+        except EOFError:
+            raise OSError(f"{compiled}: not written as a whole") from None
 
 
 class SourceLoader(SourceFileLoader):

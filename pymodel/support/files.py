@@ -1,4 +1,4 @@
-"""Says where results go, and writes files so that nothing half-written is ever left behind."""
+"""Names the folders of results, and writes files so that each appears whole or not at all."""
 
 import glob
 import itertools
@@ -26,8 +26,8 @@ _numbers = itertools.count()
 def replacing(path: str | Path) -> Iterator[Path]:
     """Yields a temporary path, which is renamed to `path` on success and removed on failure.
 
-    Raises InputError if the file cannot be written (no right, disk full), and leaves `path` as it
-    was.
+    Raises InputError if the file cannot be written (no permission, disk full), and leaves `path` as
+    it was. A process that is killed leaves its temporary file, which a later call removes.
 
     with replacing("result.txt") as temporary:
         temporary.write_text("whole or not at all")
@@ -44,14 +44,15 @@ def replacing(path: str | Path) -> Iterator[Path]:
         finally:
             temporary.unlink(missing_ok=True)
     except (OSError, SafetensorError) as error:
-        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+        lines = str(error).splitlines() or [type(error).__name__]
+        reason = getattr(error, "strerror", None) or lines[0]
         raise InputError(f"{path}: cannot be written ({reason})") from None
 
 
 def publish(source: Path, path: Path) -> None:
-    """Copies `source` to `path`, whole or not at all. Without a `source`, `path` is removed.
+    """Copies the file `source` to `path`, whole or not at all.
 
-    Raises InputError if `path` cannot be written.
+    If `source` does not exist, `path` is removed. Raises InputError if `path` cannot be written.
     """
     if not source.exists():
         path.unlink(missing_ok=True)
@@ -62,9 +63,9 @@ def publish(source: Path, path: Path) -> None:
 
 @contextmanager
 def temporary_folder(name: str, parent: Path = SCRATCH) -> Iterator[Path]:
-    """Yields a new folder in `parent`, and removes it in the end.
+    """Yields a new folder in `parent`, and removes the folder in the end.
 
-    What killed processes left in `parent` is removed too.
+    The temporary files that killed processes left in `parent` are removed too.
     """
     parent.mkdir(parents=True, exist_ok=True)
     remove_leftovers(parent)
@@ -89,7 +90,7 @@ def remove_leftovers(folder: Path) -> None:
             os.kill(int(path.name.split("-")[-2]), 0)
         except ProcessLookupError:
             shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(True)
-        except (OSError, ValueError):  # another user's process, or a name that is not ours
+        except (OSError, ValueError):  # a process of another user, or a name of another program
             continue
 
 

@@ -101,3 +101,22 @@ def test_importing_changes_nothing_in_the_process():
         "assert state() == before\n"
     )
     subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True)
+
+
+def test_no_part_of_a_compiled_file_stays(tmp_path):
+    """Where a compiled file cannot be written as a whole, none is left, and the module loads."""
+    (tmp_path / "tb").mkdir()
+    source = tmp_path / "tb" / "edited.py"
+    source.write_text("VALUE = 1\n" + "".join(f"VALUE_{n} = {n}\n" for n in range(1000)))
+    program = (
+        "import resource, sys; from pathlib import Path; "
+        "from pymodel.support.compiled_files import compile_changed; "
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000)); "
+        f"compile_changed(Path(sys.argv[1])); {READ}"
+    )
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join((str(ROOT), str(tmp_path / "tb")))}
+    found = subprocess.check_output(
+        [sys.executable, "-c", program, str(tmp_path)], text=True, env=environment
+    )
+    assert found == "1\n"
+    assert list(tmp_path.rglob("*.pyc*")) == []
