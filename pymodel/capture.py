@@ -1,4 +1,4 @@
-"""Captures the inputs of a layer and of the next one in one pass, by forward pre-hooks."""
+"""Captures the inputs of a layer and of the next convolution in one pass, by pre-hooks."""
 
 from dataclasses import dataclass
 
@@ -14,20 +14,20 @@ DEFAULT_LAYER = "features.27"
 
 @dataclass(frozen=True)
 class Capture:
-    """What a layer and the next convolution were given in one forward pass of N images."""
+    """The inputs of a layer and of the next convolution in one forward pass of N images."""
 
     name: str  # name of the layer
     layer: QuantConv2d
-    input: Tensor  # pre-hooked input of the layer: float32 [N, C_in, H, W]
-    between: nn.Sequential  # modules between the layer and the next convolution (here: ReLU)
+    input: Tensor  # input of the layer: float32 [N, C_in, H, W]
+    between: nn.Sequential  # modules between the two; after DEFAULT_LAYER one ReLU
     next_name: str  # name of the next convolution
-    next_input: Tensor  # pre-hooked input of the next convolution: float32 [N, C_out, H', W']
+    next_input: Tensor  # input of the next convolution: float32 [N, C_out, H', W']
 
 
 def find_layer(model: nn.Module, name: str) -> QuantConv2d:
     """Returns the quantised convolution `name` of `model`.
 
-    Raises InputError, which lists the names that would do, if `name` is no quantised convolution.
+    Raises InputError, which lists the valid names, if `name` is no quantised convolution.
     """
     layers = {n: m for n, m in quantised_layers(model).items() if isinstance(m, QuantConv2d)}
     if name in layers:
@@ -42,8 +42,8 @@ def find_layer(model: nn.Module, name: str) -> QuantConv2d:
 def find_next(model: nn.Module, name: str) -> tuple[str, nn.Sequential]:
     """Returns the name of the convolution after `name`, and the modules between the two.
 
-    Both convolutions must lie in the same nn.Sequential. Raises InputError if `name` is its last
-    convolution.
+    Both convolutions must lie in the same nn.Sequential. Raises InputError if `name` is the last
+    convolution of its nn.Sequential.
     """
     parent_name, _, position = name.rpartition(".")
     parent = model.get_submodule(parent_name)
@@ -55,7 +55,9 @@ def find_next(model: nn.Module, name: str) -> tuple[str, nn.Sequential]:
         if isinstance(module, nn.Conv2d):
             return ".".join(filter(None, (parent_name, child))), nn.Sequential(*between)
         between.append(module)
-    raise InputError(f"layer '{name}' is the last convolution, expected one before it")
+    raise InputError(
+        f"layer '{name}' is the last convolution of its nn.Sequential, expected an earlier one"
+    )
 
 
 @torch.no_grad()
@@ -63,7 +65,8 @@ def capture(model: nn.Module, images: Tensor, name: str = DEFAULT_LAYER) -> Capt
     """Runs uint8 images [N, 3, 32, 32] through `model` once, and captures the layer `name`.
 
     The whole pass is computed in float32, without autocast and TF32. The model is left in
-    evaluation mode. Raises InputError if `name` is no quantised convolution, or the last one.
+    evaluation mode. Raises InputError if `name` is no quantised convolution, or is the last
+    convolution of its nn.Sequential.
     """
     layer = find_layer(model, name)
     next_name, between = find_next(model, name)

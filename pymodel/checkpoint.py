@@ -23,11 +23,11 @@ BITS = 4
 REQUIRED_METADATA = {
     "format": "name and version of this format",
     "architecture": "network and its plan of layers",
-    "weight_bits": "bits of a weight code",
-    "activation_bits": "bits of an activation code",
+    "weight_bits": "number of bits of a weight code",
+    "activation_bits": "number of bits of an activation code",
     "accuracy": "share of the 10,000 test images classified correctly, 0..1",
     "seed": "seed of the training",
-    "command": "the command that trained it",
+    "command": "command that trained the network",
     "recipe": "hyperparameters, JSON",
 }
 SHIPPED = Path(__file__).parents[1] / "training" / "shipped" / "vgg16_w4a4.safetensors"
@@ -50,15 +50,17 @@ def unpack_codes(packed: Tensor, shape: torch.Size) -> Tensor:
 def save_checkpoint(model: VGG16, path: str | Path, metadata: dict[str, str]) -> None:
     """Writes `model` with `metadata` (accuracy, seed, command, recipe), whole or not at all.
 
-    Raises InputError if a value of the model is not finite, if its codes do not have 4 bits, or if
-    the file cannot be written.
+    Raises InputError if a value of the model is not finite, if the codes of the model do not have
+    4 bits, or if the file cannot be written.
     """
     if model.bits != BITS:
         raise InputError(f"{path}: not written, the model has {model.bits} bits, expected {BITS}")
     tensors = {name: t.detach().cpu().contiguous() for name, t in model.state_dict().items()}
     for name, tensor in tensors.items():
         if not torch.isfinite(tensor).all():
-            raise InputError(f"{path}: not written, {name} holds a value that is not finite")
+            raise InputError(
+                f"{path}: not written, {name} holds NaN or infinity, expected finite values"
+            )
     for name, layer in quantised_layers(model).items():
         del tensors[f"{name}.weight"]
         tensors[f"{name}.weight_codes"] = pack_codes(layer.weight_codes().cpu())
@@ -83,7 +85,8 @@ def load_checkpoint(path: str | Path = SHIPPED) -> tuple[VGG16, dict[str, str]]:
     """Returns the model (float32, in evaluation mode, on the CPU) and the metadata of its file.
 
     Raises InputError for a file that is missing, truncated, altered, of another architecture, or
-    whose tensors differ in names, shapes, dtypes or ranges from those of the network.
+    whose metadata are incomplete, and for a file whose tensors differ in names, shapes, dtypes or
+    ranges from those of the network.
     """
     tensors, metadata = read_sealed(path)
     for key, meaning in REQUIRED_METADATA.items():
@@ -133,7 +136,11 @@ def load_checkpoint(path: str | Path = SHIPPED) -> tuple[VGG16, dict[str, str]]:
         # Quantising code · scale gives the code again, and so the same float, bit for bit.
         weight = codes * tensors[f"{name}.weight_quantiser.scale"]
         if not torch.isfinite(weight).all():
-            raise InputError(f"{path}: {name}.weight_quantiser.scale is too large for float32")
+            largest = tensors[f"{name}.weight_quantiser.scale"].max().item()
+            raise InputError(
+                f"{path}: {name}.weight_quantiser.scale holds {largest:g}, which is too large, "
+                "expected scales whose weights are finite in float32"
+            )
         tensors[f"{name}.weight"] = weight
     model.load_state_dict(tensors)
     return model.eval(), metadata

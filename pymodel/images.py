@@ -66,8 +66,9 @@ def load_images(path: str | Path = SHIPPED) -> ImageSet:
     """Reads a sealed file of images, labels and indices. Raises InputError for any other file."""
     tensors, _ = read_sealed(path)
     expected = {"images": torch.uint8, "labels": torch.int64, "indices": torch.int64}
-    found = {name: tensor.dtype for name, tensor in tensors.items()}
-    if found != expected or tensors["images"].shape[1:] != IMAGE_SHAPE:
+    dtypes = {name: tensor.dtype for name, tensor in tensors.items()}
+    if dtypes != expected or tensors["images"].shape[1:] != IMAGE_SHAPE:
+        found = {name: f"{t.dtype} {list(t.shape)}" for name, t in tensors.items()}
         raise InputError(f"{path}: holds {found}, expected {expected} with images of {IMAGE_SHAPE}")
     return ImageSet(**tensors)
 

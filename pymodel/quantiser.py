@@ -1,6 +1,6 @@
-"""Implements the fake-quantisers LSQ (Esser et al., "Learned Step Size Quantization", ICLR 2020).
+"""Implements the fake-quantiser LSQ (Esser et al., "Learned Step Size Quantization", ICLR 2020).
 
-The paper's symbols and ours:
+The symbols of the paper and the names in this file are:
 
 =======  =============================  ========================================================
 paper    here                           meaning
@@ -14,8 +14,9 @@ v̂        fake-quantised value           v̄ · s, eq. 2
 g        `gradient_scale`               1/√(N · Q_P), section 2.2
 =======  =============================  ========================================================
 
-The paper's weight codes are −8..7; ours are symmetric, so that every code has its negative.
-`torch.round` rounds half to even, and so does every other place that makes codes.
+The weight codes of the paper are −8..7; those of this file are −7..7, so that every code has its
+negative. `torch.round` rounds half to even, and so does all other code of this project that makes
+codes.
 """
 
 import functools
@@ -26,9 +27,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-# A scale at or below zero would flip or erase its layer. The quantiser uses
-# max(scale, SMALLEST_SCALE), and the parameter still gets the gradient, so that a scale that fell
-# below can climb back.
+# A scale below zero would change the sign of its layer, and a scale of zero would make all outputs
+# zero. The quantiser uses max(scale, SMALLEST_SCALE). The parameter still gets the gradient, so
+# that a scale that fell below SMALLEST_SCALE can rise again.
 SMALLEST_SCALE = 1e-6
 
 
@@ -65,10 +66,11 @@ def _backward(
 
 
 @functools.cache
-def _kernels(compiled: bool) -> tuple[Callable, Callable]:
-    """Returns the forward and the backward function.
+def _forward_and_backward(compiled: bool) -> tuple[Callable, Callable]:
+    """Returns the forward and the backward function, compiled by torch.compile or not.
 
-    Either one walks a tensor about ten times when it is eager, and once when it is compiled.
+    A function that is not compiled reads and writes a tensor about ten times, and a compiled one
+    once.
     """
     if not compiled:
         return _forward, _backward
@@ -77,9 +79,9 @@ def _kernels(compiled: bool) -> tuple[Callable, Callable]:
 
 
 def compiler_works(device: str | torch.device = "cpu") -> bool:
-    """Returns whether torch.compile works here, and prints a note if it does not.
+    """Returns whether torch.compile works on this machine, and prints a note if it does not.
 
-    For a CPU the compiler needs g++ and the headers of Python.
+    For a CPU, torch.compile needs g++ and the headers of Python.
     """
     quantiser = Quantiser(4, signed=False).to(device)
     quantiser.compiled = True
@@ -93,17 +95,17 @@ def compiler_works(device: str | torch.device = "cpu") -> bool:
 
 
 class _FakeQuantise(torch.autograd.Function):
-    """The straight-through estimator. No other place in the project has one."""
+    """The straight-through estimator (eq. 1 to 3 and 5), the only one of the project."""
 
     @staticmethod
     def forward(ctx, x, scale, gradient_scale, low, high, compiled):
         ctx.save_for_backward(x, scale, gradient_scale)
         ctx.low, ctx.high, ctx.compiled = low, high, compiled
-        return _kernels(compiled)[0](x, scale, low, high)
+        return _forward_and_backward(compiled)[0](x, scale, low, high)
 
     @staticmethod
     def backward(ctx, grad):
-        backward = _kernels(ctx.compiled)[1]
+        backward = _forward_and_backward(ctx.compiled)[1]
         grad_x, grad_scale = backward(grad, *ctx.saved_tensors, ctx.low, ctx.high)
         return grad_x, grad_scale, None, None, None, None
 
@@ -111,9 +113,10 @@ class _FakeQuantise(torch.autograd.Function):
 class Quantiser(nn.Module):
     """A fake-quantiser: takes floats and returns floats on the grid `code · scale`.
 
-    With `per_channel`, the number of channels, each index of dimension 0 has its own scale: weights
-    have one per output channel. Without, one scale serves the tensor: activations have one per
-    layer.
+    `per_channel` is a number of channels, each of which (an index of dimension 0) has a scale of
+    its own; weights have a scale for each output channel. If `per_channel` is None, there is one
+    scale for the whole tensor; activations have one scale for each layer. Where `compiled` is True,
+    training uses torch.compile.
     """
 
     def __init__(self, bits: int, *, signed: bool, per_channel: int | None = None):
@@ -126,7 +129,7 @@ class Quantiser(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Returns `x` fake-quantised, of the same shape and float dtype (eq. 1 to 3 and 5)."""
         g = torch.full((), self.gradient_scale(x), device=x.device)
-        # There is one row per scale, so that one compiled kernel serves every shape. Activations
+        # There is one row per scale, so that one compiled function serves every shape. Activations
         # have one scale, so they are taken in the order of memory, without a copy.
         channels_last = x.ndim == 4 and x.is_contiguous(memory_format=torch.channels_last)
         ordered = x.movedim(1, -1) if channels_last and self.scale.ndim == 0 else x
@@ -197,7 +200,10 @@ class QuantLayer(nn.Module):
         return self.activation_quantiser.codes(x)
 
     def initialise_scales(self, x: Tensor) -> None:
-        """Initialises the scales, that of the activations from the float input `x`."""
+        """Initialises the scale of the activations from `x`, and those of the weights.
+
+        `x` is a float input of the layer.
+        """
         self.activation_quantiser.initialise(x)
         self.weight_quantiser.initialise(self.kernels)
 
@@ -247,7 +253,7 @@ def quantised_layers(model: nn.Module) -> dict[str, QuantConv2d | QuantLinear]:
 
 
 def set_quantising(model: nn.Module, quantising: bool) -> None:
-    """Switches every layer of `model` between quantised and float. Float layers learn no scales."""
+    """Makes every quantisable layer of `model` quantise or not. A float layer learns no scales."""
     for layer in quantised_layers(model).values():
         layer.quantising = quantising
         for quantiser in (layer.weight_quantiser, layer.activation_quantiser):
@@ -258,8 +264,8 @@ def set_quantising(model: nn.Module, quantising: bool) -> None:
 def initialise_scales(model: nn.Module, images: Tensor) -> None:
     """Initialises all scales from the weights and from one float forward pass of `images`.
 
-    `images` is an input of the model, for example float [N, 3, H, W]. All layers quantise
-    afterwards.
+    `images` is an input of the model, for example float [N, 3, H, W]. All layers quantise after
+    the call.
     """
     layers = quantised_layers(model).values()
 

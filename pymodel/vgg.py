@@ -18,8 +18,8 @@ class VGG16(nn.Module):
 
     The first convolution and the classifier are float; the other twelve are quantised to `bits`.
     The squeezed layer is `features[27]`, on 4×4 maps; its output, after the ReLU, is the input of
-    `features[29]`. Without `squeezed` it is the ordinary network, to compare with: 512 channels
-    instead of 8, and BatchNorm after every convolution.
+    `features[29]`. Without `squeezed` the network is the ordinary VGG16, for comparison: 512
+    channels instead of 8, and BatchNorm after every convolution.
     """
 
     def __init__(self, bits: int = 4, *, squeezed: bool = True):

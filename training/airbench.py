@@ -15,8 +15,9 @@ from pymodel.vgg import CLASSES
 CHANNELS = (64, 256, 256)  # output channels of the three groups
 PATCH = 2  # side of the patches that the first convolution whitens, in pixels
 WHITENING_IMAGES = 5000  # number of training images whose patches are used
-# Added to each variance, because directions in which patches hardly differ are noise.
-SMALLEST_VARIANCE = 5e-4
+# The whitening adds this to each variance, because directions in which patches hardly differ are
+# noise, which a division by their small variance would amplify.
+ADDED_VARIANCE = 5e-4
 
 
 def gelu(x: Tensor) -> Tensor:
@@ -25,9 +26,10 @@ def gelu(x: Tensor) -> Tensor:
 
 
 class Group(nn.Module):
-    """Three 3 × 3 convolutions, which halve the sides of the image; the last has a shortcut.
+    """Three 3 × 3 convolutions, a max pool after the first, and a shortcut past the other two.
 
-    Each convolution starts as the identity of its input channels (section 3.2).
+    The max pool halves the sides of the image. Each convolution starts as the identity of its input
+    channels (section 3.2).
     """
 
     def __init__(self, inputs: int, outputs: int):
@@ -63,13 +65,14 @@ class Airbench(nn.Module):
     def whiten(self, images: Tensor) -> None:
         """Sets the first convolution to the principal components of patches (section 3.1).
 
-        images: normalised training images, float [N, 3, H, W]. Each component is divided by its
-        standard deviation and is used with both signs. Training does not change it.
+        images: normalised training images, float [N, 3, H, W]. Each component is divided by the
+        standard deviation of the patches along it, and is used with both signs. Training does not
+        change this convolution, but only the bias that is added to its output.
         """
         patches = images.unfold(2, PATCH, 1).unfold(3, PATCH, 1)
         patches = patches.permute(0, 2, 3, 1, 4, 5).flatten(3).flatten(0, 2)
         variances, components = torch.linalg.eigh(patches.T @ patches / len(patches))
-        kernels = components.T / (variances[:, None] + SMALLEST_VARIANCE).sqrt()
+        kernels = components.T / (variances[:, None] + ADDED_VARIANCE).sqrt()
         kernels = kernels.view(-1, *self.whitening.shape[1:])
         self.whitening.copy_(torch.cat([kernels, -kernels]))
 

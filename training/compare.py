@@ -40,7 +40,7 @@ class Run:
 
     @classmethod
     def read(cls, folder: Path) -> "Run":
-        """Reads the run of a folder.
+        """Returns the run of a folder.
 
         Raises InputError if a file is missing, or is not what training.train writes.
         """
@@ -61,7 +61,10 @@ class Run:
         except OSError as error:
             raise InputError(f"{path}: {error.strerror}, expected a finished training") from None
         except (ValueError, TypeError):
-            raise InputError(f"{path}: not what training.train writes, or of another run") from None
+            raise InputError(
+                f"{path}: not what training.train writes, expected result.json and log.csv of one "
+                "finished training"
+            ) from None
         return cls(result, log)
 
 
@@ -87,10 +90,11 @@ def read_runs(folders: Sequence[Path]) -> dict[str, list[Run]]:
 
 
 def summary(runs: Sequence[Run]) -> dict:
-    """Returns the seeds of one network's runs, their accuracies (0..1) and the mean of these.
+    """Returns a summary of one network's runs, a dictionary for JSON.
 
-    The standard deviation of the accuracies is None if there is but one run. `seconds` is the mean
-    time of a training.
+    `seeds` and `accuracies` (0..1) have a value for each run. `mean` and `deviation` are the mean
+    and the standard deviation of the accuracies, the latter None for a single run. `seconds` is the
+    mean time of a training.
     """
     shares = [run.result["accuracy"] for run in runs]
     return {
@@ -115,7 +119,7 @@ def table(summaries: dict[str, dict]) -> str:
 
 
 def draw(runs: dict[str, list[Run]]) -> Figure:
-    """Draws the accuracy of each run, and beside it the curves of each network's first seed."""
+    """Returns a figure: the accuracy of each run, and the curves of each network's first seed."""
     figure = Figure(figsize=(9, 3.4), layout="constrained")
     accuracies, curves = figure.subplots(1, 2, width_ratios=(1, 1.5))
     images = next(iter(runs.values()))[0].result["images"]
@@ -156,6 +160,7 @@ def draw(runs: dict[str, list[Run]]) -> Figure:
 
 
 def main() -> int:
+    """Runs the command, and returns its exit code. Raises InputError for a mistake of the user."""
     parser = CommandParser("training.compare", __doc__)
     parser.add_argument(
         "runs", type=Path, nargs="*", help="folders of finished trainings; default: those that ship"

@@ -25,11 +25,12 @@ from pymodel.support.command import CommandParser, conclude, quiet, run_command,
 from pymodel.support.files import RESULTS, write_json
 from training.recipe import PRESETS, Recipe, teacher_of
 from training.train import CALIBRATION_IMAGES, build, place_model, setup
-from training.training_step import Place, Pool, Step, make_optimisers
+from training.training_step import DeviceImages, Place, Step, make_optimisers
 
 RESULTS_FILE = RESULTS / "cost.json"
 TRAIN_IMAGES = 50_000
-# Number of steps before the timed ones. They allocate, compile, and are recorded on a GPU.
+# Number of steps before the timed ones. They allocate memory and compile, and on a GPU the last of
+# them is recorded.
 FIRST_STEPS = 4
 
 
@@ -58,28 +59,29 @@ def phases(recipe: Recipe) -> Counter[Phase]:
 
 
 class Float32(Place):
-    """A place that multiplies in float32, whatever else it could do."""
+    """A place that multiplies in float32, even where bfloat16 saves time."""
 
     dtype = torch.float32
 
 
 def measure(phase: Phase, place: Place, steps: int) -> tuple[float, float]:
-    """Returns the median seconds of a step, and of Muon's part of a step."""
+    """Returns the median seconds of a step, and of the part that Muon takes, 0 without Muon."""
     recipe = phase.recipe
     torch.manual_seed(0)
     count = max(recipe.batch_size, CALIBRATION_IMAGES)
     images = torch.randint(0, 256, (count, 3, 32, 32)).byte()
-    pool = Pool(ImageSet(images, torch.arange(count) % 10, torch.arange(count)), place.device)
+    train_set = ImageSet(images, torch.arange(count) % 10, torch.arange(count))
+    train_images = DeviceImages(train_set, place.device)
     model = place_model(build(recipe), place)
     optimisers = make_optimisers(model, recipe, place)
     if phase.quantised:
-        initialise_scales(model, normalise(pool.images[:CALIBRATION_IMAGES]))
+        initialise_scales(model, normalise(train_images.images[:CALIBRATION_IMAGES]))
     set_quantising(model, phase.quantised)
     teacher = None
     if phase.taught:
         teacher = place_model(build(teacher_of(recipe)), place).eval().requires_grad_(False)
     model.train()
-    step = Step(model, optimisers, pool, recipe, place, phase.size, teacher)
+    step = Step(model, optimisers, train_images, recipe, place, phase.size, teacher)
     batch = torch.arange(recipe.batch_size, device=place.device)
 
     def seconds(work) -> float:
@@ -100,7 +102,10 @@ def measure(phase: Phase, place: Place, steps: int) -> tuple[float, float]:
 
 
 def rows(place: Place, steps: int) -> Iterator[dict]:
-    """Yields a row for each phase of each preset. A phase that presets share is measured once."""
+    """Yields a row for each phase of each preset, a dictionary for JSON.
+
+    A phase that several presets have is measured once.
+    """
     single = Float32(place.device, place.rank, place.world, place.compiled)
     of_preset = {name: phases(recipe) for name, recipe in PRESETS.items()}
     times = {}
@@ -155,7 +160,7 @@ def table(found: list[dict]) -> str:
         "taught",
         "epochs",
         "ms a step",
-        "of it Muon",
+        "ms of Muon",
         "float32 takes ×",
         "minutes",
     ]
@@ -163,6 +168,7 @@ def table(found: list[dict]) -> str:
 
 
 def main() -> int:
+    """Runs the command, and returns its exit code. Raises InputError for a mistake of the user."""
     parser = CommandParser("training.cost", __doc__)
     parser.add_argument("--steps", default="5", help="number of steps that are timed in each phase")
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")

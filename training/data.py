@@ -37,9 +37,9 @@ ROOT_VARIABLE = "CIFAR10_ROOT"
 def load_cifar10(root: str | None, *, train: bool) -> ImageSet:
     """Returns the 50,000 training or 10,000 test images in `root`, or else in $CIFAR10_ROOT.
 
-    If the folder (default `build/data`) does not hold the data set, it is downloaded there. Every
-    file is checked against torchvision's MD5 before it is read. Raises InputError, which names the
-    first missing or damaged file.
+    If the folder (default `build/data`) does not hold the data set, the data set is downloaded into
+    it. Every file is checked against torchvision's MD5 before it is read. Raises InputError, which
+    names the first missing or damaged file, and if the download fails.
     """
     folder = Path(root or os.environ.get(ROOT_VARIABLE) or ROOT / "build" / "data").expanduser()
     if not (folder / CIFAR10.base_folder).exists():
@@ -61,8 +61,9 @@ def hold_out(images: ImageSet, count: int = 5000) -> tuple[ImageSet, ImageSet]:
 def load_test_images(root: str | None) -> ImageSet:
     """Returns the 10,000 test images if they are on this machine, or else the shipped 100.
 
-    The folders are those of `load_cifar10`. Nothing is downloaded. Raises InputError if `root` or
-    $CIFAR10_ROOT is given and does not hold the images.
+    Their folder is `root`, or else $CIFAR10_ROOT, or else `build/data`. Nothing is downloaded.
+    Raises InputError if the folder is given by `root` or $CIFAR10_ROOT and does not hold the
+    images, and if a file is damaged.
     """
     given = root or os.environ.get(ROOT_VARIABLE)
     if given or (ROOT / "build" / "data" / CIFAR10.base_folder).exists():
@@ -96,7 +97,7 @@ def _download(folder: Path) -> None:
 
 
 def _problem(folder: Path) -> str | None:
-    """Returns the first file of the data set that is missing or damaged, with what is wrong."""
+    """Returns a message about the first file that is missing or damaged, or None if none is."""
     files = [
         *CIFAR10.train_list,
         *CIFAR10.test_list,
@@ -112,7 +113,7 @@ def _problem(folder: Path) -> str | None:
 
 
 def _what_to_do(folder: Path) -> str:
-    """Returns the words that say how the data set gets into `folder`."""
+    """Returns the end of a message, which says how to put the data set into `folder`."""
     return (
         f"put the Python version of CIFAR-10 into {folder} as {CIFAR10.base_folder}, "
         f"or name its parent folder with --data or ${ROOT_VARIABLE}"
@@ -120,15 +121,16 @@ def _what_to_do(folder: Path) -> str:
 
 
 def _read(dataset: CIFAR10) -> ImageSet:
+    """Returns all images of a torchvision data set, with labels and indices."""
     images = torch.from_numpy(dataset.data).permute(0, 3, 1, 2).contiguous()
     return ImageSet(images, torch.tensor(dataset.targets), torch.arange(len(images)))
 
 
 def augment(images: Tensor, flip: Tensor, shift: Tensor) -> Tensor:
-    """Flips and shifts a batch of bytes.
+    """Returns a batch of images, each flipped (left and right) or not, and shifted.
 
     images: uint8 [N, 3, H, H]; flip: bool [N]; shift: int64 [N, 2], rows and columns in pixels.
-    Reflection fills the edge. Returns float32 of the shape of `images`, in 0..255.
+    Reflection fills the edge. The result is float32 of the shape of `images`, in 0..255.
     """
     full = images.shape[-1]
     line = torch.arange(full, device=images.device)
@@ -148,5 +150,5 @@ def shrink(images: Tensor, size: int) -> Tensor:
 
 
 def _reflect(index: Tensor, size: int) -> Tensor:
-    """Mirrors indices that lie outside 0..size−1 back inside, without repeating the edge."""
+    """Returns `index` with values outside 0..size−1 mirrored inside, without the edge twice."""
     return (size - 1) - (size - 1 - index.abs()).abs()

@@ -23,7 +23,8 @@ from training.data import load_cifar10
 BATCH = 250  # images per forward pass
 RESULTS_FILE = RESULTS / "evaluate.json"
 TEST_IMAGES = 10_000
-# Another processor sums in another order, and rounds a few codes at an edge the other way.
+# Largest difference from the accuracy that a checkpoint states. Another processor may sum in
+# another order, and round a few values at the edge between two codes to the other code.
 ACCURACY_TOLERANCE = 0.002
 # Two computations of one sum differ by float32's rounding. Their codes in the next layer may differ
 # only where the value lies this close to the edge between two codes.
@@ -34,8 +35,8 @@ EDGE_STEPS = 1e-4
 def predict(model: nn.Module, images: Tensor, progress: str | None = None) -> Tensor:
     """Returns the predicted classes, int64 [N], of uint8 images [N, 3, 32, 32].
 
-    The model is left in evaluation mode, and computes in float32 without TF32. `progress` names the
-    progress bar; without it there is none.
+    The model is left in evaluation mode, and computes in float32 without TF32. `progress` is the
+    name of the progress bar; if it is None, there is no bar.
     """
     model.eval()
     device = next(model.parameters()).device
@@ -60,10 +61,11 @@ def with_integer_layer(model: nn.Module, name: str = DEFAULT_LAYER) -> nn.Module
 
 @torch.no_grad()
 def edge_distance(model: nn.Module, images: Tensor, name: str = DEFAULT_LAYER) -> float | None:
-    """Returns how far from the edge between two codes the differing codes lie, in steps.
+    """Returns the largest distance of a differing code from the edge between two codes, in steps.
 
     The input codes of the next layer are computed twice, from layer `name` in floats and in
-    integers. Returns None if no code differs. images: uint8 [N, 3, 32, 32].
+    integers; where the two differ, the distance is that of the float value. Returns None if no code
+    differs. images: uint8 [N, 3, 32, 32].
     """
     seen = capture(model, images, name)
     following = model.get_submodule(seen.next_name)
@@ -76,6 +78,7 @@ def edge_distance(model: nn.Module, images: Tensor, name: str = DEFAULT_LAYER) -
 
 
 def main() -> int:
+    """Runs the command, and returns its exit code. Raises InputError for a mistake of the user."""
     parser = CommandParser("training.evaluate", __doc__)
     parser.add_argument(
         "--data", help="folder that holds cifar-10-batches-py; default: $CIFAR10_ROOT"
@@ -120,9 +123,14 @@ def main() -> int:
                 passed=False,
             )
         tell(f"batch {number}: differing codes lie within {distance:.1e} step of an edge")
-    off = abs(result["accuracy"] - float(metadata["accuracy"]))
+    stated = float(metadata["accuracy"])
+    off = abs(result["accuracy"] - stated)
     if len(test_set) == TEST_IMAGES and off > ACCURACY_TOLERANCE:
-        return conclude("FAILED: the checkpoint states another accuracy", passed=False)
+        return conclude(
+            f"FAILED: {arguments.model}: the accuracy is {result['accuracy']:.2%}, expected "
+            f"{stated:.2%} ± {ACCURACY_TOLERANCE:.2%}, as the checkpoint states",
+            passed=False,
+        )
     return conclude(f"Results: {os.path.relpath(RESULTS_FILE)}")
 
 

@@ -48,9 +48,11 @@ def orthogonalise(matrix: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
 class Muon(torch.optim.Optimizer):
     """Updates weights [out_channels, in_channels, k, k] by orthogonalised Nesterov momentum.
 
-    Each weight is kept at the norm √out_channels, so `lr` is the relative size of a step. The norm
-    itself is free, because BatchNorm undoes it, or after the squeezed layer the ReLU and the
-    learned scale. `dtype` is the dtype of the matrix products.
+    A step first scales each weight to the norm √out_channels. An orthogonalised matrix has about
+    the same norm if it has no more rows than columns, and a smaller one otherwise. So the
+    relative size of a step is about `lr`, or less. The norm of a weight may be chosen, because the
+    BatchNorm after the convolution divides by it; after the squeezed layer, which has no BatchNorm,
+    the learned scale of the next layer follows it. `dtype` is the dtype of the matrix products.
     """
 
     def __init__(

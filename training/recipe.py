@@ -26,19 +26,21 @@ class Recipe:
     label_smoothing: float = 0.1  # share of the target that all classes share
     shift: int = 2  # largest random shift of an image in both directions, pixels
     cutmix: float = 0.0  # share of the steps in which a box of each image shows another image
-    # The float phase comes first; the quantisers work in this last share of the epochs, at 0 never.
+    # The float phase comes first. The quantisers work in this last share of the epochs; with 0 they
+    # never work.
     quantised_share: float = 1 / 3
     # Each pair is the share of the epochs from which a size holds, and the size: the image side in
     # pixels. A small image costs a quarter (16) or 56 % (24) of a full one, and is enough to learn
     # coarse features.
     sizes: tuple[tuple[float, int], ...] = ((0.0, 16), (0.6, 24), (0.9, 32))
     distil: float = 0.0  # share of the teacher in the loss; 0: no teacher
-    # The teacher teaches in this last share of the epochs: on small images it would be as slow as
-    # its pupil.
+    # The teacher teaches in this last share of the epochs only, because a step on small images
+    # would take twice as long with a teacher.
     taught_share: float = 1.0
-    # After this share of the epochs dead channels of the squeezed layer start anew, at 1 never.
+    # After this share of the epochs dead channels of the squeezed layer start anew; with 1 they
+    # never do.
     recycle: float = 1.0
-    temperature: float = 4.0  # softens the classes of teacher and pupil
+    temperature: float = 4.0  # divides the logits of teacher and student
     bits: int = 4  # number of bits of weight and activation codes
     architecture: str = "vgg16-squeezed"  # one of ARCHITECTURES
 
@@ -97,7 +99,7 @@ def changed(recipe: Recipe, settings: Iterable[str]) -> Recipe:
 
 
 def _rising(sizes: tuple[tuple[float, int], ...]) -> bool:
-    """Returns whether `sizes` start with the first epoch, rise in time, and are 16 to 32 pixels."""
+    """Returns whether the shares of `sizes` rise from 0 to below 1, and all sides are 16 to 32."""
     shares = [share for share, _ in sizes]
     return (
         shares[:1] == [0.0]
@@ -107,10 +109,10 @@ def _rising(sizes: tuple[tuple[float, int], ...]) -> bool:
     )
 
 
-# For each hyperparameter, a function that tells whether a value can work, and words for what can.
-# None of the functions accepts NaN.
+# For each hyperparameter, a function that returns whether a value can work, and the words that name
+# such values in messages. None of the functions accepts NaN.
 LIMITS = {
-    "epochs": (lambda n: n >= 5, "5 or more, one for each phase of the recipe"),
+    "epochs": (lambda n: n >= 5, "5 or more"),
     "batch_size": (lambda n: 1 <= n <= 10_000, "1 to 10000"),
     "peak_lr": (lambda rate: 0 < rate < math.inf, "a number above 0"),
     "warmup": (lambda share: 0 < share < 1, "a share between 0 and 1"),
@@ -162,7 +164,7 @@ PRESETS: dict[str, Recipe] = {
     ),
 }
 
-# How the teacher of a recipe with a `distil` is trained.
+# The recipe of the teacher of every recipe whose `distil` is above 0.
 TEACHER = Recipe(
     epochs=60,
     muon_lr=0.025,
@@ -178,7 +180,7 @@ TEACHER = Recipe(
 def teacher_of(recipe: Recipe) -> Recipe | None:
     """Returns the recipe of the teacher of `recipe`, or None if `recipe` has no teacher.
 
-    The teacher is trained for no more epochs than its pupil.
+    The teacher is trained for no more epochs than the student.
     """
     return replace(TEACHER, epochs=min(TEACHER.epochs, recipe.epochs)) if recipe.distil else None
 

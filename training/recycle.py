@@ -3,8 +3,8 @@
 No BatchNorm keeps the eight channels of this convolution alive: a channel whose sums are all
 negative is zero behind the ReLU, has no gradient, and stays dead. As in Sokar et al., "The Dormant
 Neuron Phenomenon in Deep Reinforcement Learning" (ICML 2023), section 4, such a channel gets fresh
-incoming weights, and outgoing weights of zero. So the network computes what it did before, and can
-learn to use the channel.
+incoming weights, and outgoing weights of zero. So the network computes what it computed before, and
+can learn to use the channel.
 """
 
 import torch
@@ -19,9 +19,10 @@ from pymodel.vgg import VGG16
 def recycle(model: nn.Module, images: Tensor, seed: int) -> list[int]:
     """Gives the dead output channels of `features[27]` fresh weights; returns the channels, from 0.
 
-    `images`: uint8 [N, 3, H, W]; a channel that is zero at every pixel of all images is dead.
-    `seed` draws the weights, which are changed in place. A model that is no squeezed VGG16, or
-    whose channels are all dead, keeps its weights. A squeezed VGG16 is left in evaluation mode.
+    `images`: uint8 [N, 3, H, W]; a channel that is zero at every pixel of all images is dead. The
+    fresh weights are drawn from `seed`, and the model is changed in place. A model that is no
+    squeezed VGG16, or whose channels are all dead, keeps its weights; the function then returns no
+    channels. A squeezed VGG16 is left in evaluation mode.
     """
     if not (isinstance(model, VGG16) and isinstance(model.features[28], nn.ReLU)):
         return []
@@ -33,8 +34,10 @@ def recycle(model: nn.Module, images: Tensor, seed: int) -> list[int]:
     weight, scale = layer.weight, layer.weight_quantiser.scale
     before = float(weight.norm())
 
-    # The fresh kernels are as long as the live ones. Their mean is zero, because all inputs are
-    # positive, and their sign makes the mean of their sums positive, so that they live at first.
+    # The norm of each fresh kernel is the mean norm of the live ones. The mean of its weights is
+    # zero, because no input is negative, so that weights of another mean could make all sums
+    # negative. The sign of the kernel is such that the mean of its sums is positive, so that the
+    # channel is not dead at first.
     live = weight[~dead].flatten(1).norm(dim=1).mean()
     shape = (int(dead.sum()), *weight.shape[1:])
     fresh = torch.randn(shape, generator=torch.Generator().manual_seed(seed)).to(weight)
@@ -48,8 +51,8 @@ def recycle(model: nn.Module, images: Tensor, seed: int) -> list[int]:
     scale[~dead] = present[~dead]
     following.weight[:, dead] = 0.0
 
-    # Muon keeps the norm of a weight tensor. The scales and the statistics of BatchNorm shrink with
-    # the weights, so that the codes of the live channels stay what they are.
+    # Muon scales a weight tensor to a fixed norm. The scales and the statistics of BatchNorm shrink
+    # with the weights, so that the codes of the live channels do not change.
     shrink = before / float(weight.norm())
     for tensor in (weight, scale, following.activation_quantiser.scale, norm.running_mean):
         tensor *= shrink

@@ -13,6 +13,7 @@ PER_CLASS = 10
 
 
 def main() -> int:
+    """Runs the command, and returns its exit code. Raises InputError for a mistake of the user."""
     CommandParser("training.ship_images", __doc__).parse_args()
     images = load_cifar10(None, train=False)
     of_class = [torch.nonzero(images.labels == c)[:PER_CLASS, 0] for c in range(len(CLASS_NAMES))]

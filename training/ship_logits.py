@@ -36,6 +36,7 @@ def integer_logits(model: VGG16, images: Tensor) -> Tensor:
 
 
 def main() -> int:
+    """Runs the command, and returns its exit code. Raises InputError for a mistake of the user."""
     CommandParser("training.ship_logits", __doc__).parse_args()
     model, metadata = load_checkpoint(SHIPPED)
     logits = integer_logits(model, load_images().images)

@@ -1,4 +1,4 @@
-"""Writes and reads the file of a teacher: a run writes the file, and another may start from it."""
+"""Writes and reads the file of a teacher: a run writes the file, and later runs may read it."""
 
 import json
 from pathlib import Path
@@ -18,8 +18,8 @@ METADATA = ("format", "recipe", "seed", "accuracy", "images", "seconds")
 def save_teacher(model: nn.Module, path: Path, metadata: dict[str, str]) -> None:
     """Writes `model` with `metadata`, which holds all keys of METADATA but the format.
 
-    Weights are stored in bfloat16, in which they are multiplied wherever that saves time. Raises
-    InputError if `path` cannot be written.
+    Weights are stored in bfloat16, because the products have that dtype wherever this saves time.
+    Raises InputError if `path` cannot be written.
     """
     tensors = {
         name: (t.bfloat16() if t.ndim > 1 else t).detach().cpu().contiguous()
@@ -31,13 +31,15 @@ def save_teacher(model: nn.Module, path: Path, metadata: dict[str, str]) -> None
 def load_teacher(path: Path, *, held_out: bool) -> tuple[Airbench, dict[str, str]]:
     """Returns the network (float32, in evaluation mode, on the CPU, frozen) and its metadata.
 
-    Raises InputError if the file is missing, damaged or no teacher. With `held_out`, a teacher that
-    has seen the held-out images is refused as well.
+    Raises InputError if the file is missing, damaged or no teacher, and with `held_out` also for a
+    teacher that was trained with the held-out images.
     """
     tensors, metadata = read_sealed(path)
-    if metadata.get("format") != FORMAT or any(key not in metadata for key in METADATA):
-        found = metadata.get("format")
-        raise InputError(f"{path}: format is {found!r}, expected {FORMAT!r} with its metadata")
+    if metadata.get("format") != FORMAT:
+        raise InputError(f"{path}: format is {metadata.get('format')!r}, expected {FORMAT!r}")
+    for key in METADATA:
+        if key not in metadata:
+            raise InputError(f"{path}: metadata has no '{key}', expected {', '.join(METADATA)}")
     if held_out and metadata["images"] != "held out":
         raise InputError(
             f"{path}: has seen the held-out images, expected a teacher trained with --hold-out"
@@ -47,10 +49,13 @@ def load_teacher(path: Path, *, held_out: bool) -> tuple[Airbench, dict[str, str
         float(metadata["accuracy"]), float(metadata["seconds"])
     except (KeyError, TypeError, ValueError):
         raise InputError(
-            f"{path}: recipe, accuracy or seconds is not as training.train writes it"
+            f"{path}: recipe, accuracy or seconds is not as training.train writes it, expected "
+            "JSON and two numbers"
         ) from None
     if architecture != TEACHER.architecture:
-        raise InputError(f"{path}: is {architecture!r}, expected {TEACHER.architecture!r}")
+        raise InputError(
+            f"{path}: architecture is {architecture!r}, expected {TEACHER.architecture!r}"
+        )
     model = Airbench()
     expected = {name: tuple(t.shape) for name, t in model.state_dict().items()}
     if {name: tuple(t.shape) for name, t in tensors.items()} != expected:

@@ -5,9 +5,9 @@
     python -m training.train --data FOLDER --network full-float --hold-out --run build/full-float
     torchrun --nproc-per-node 2 -m training.train --data FOLDER
 
-Each epoch depends on nothing but the seed, its number and the state that the epoch before left, and
-that state is saved after it (after short epochs, twice a minute). So a run that was interrupted and
-resumed ends in the same weights as one that was not.
+An epoch depends only on the seed, on its number and on the state after the epoch before. The state
+is saved after each epoch, or at most every 30 s if epochs are shorter. So a run that was
+interrupted and resumed ends in the same weights as a run that was not.
 """
 
 import argparse
@@ -42,7 +42,7 @@ from training.evaluate import accuracy
 from training.recipe import LIMITS, NETWORKS, PRESETS, Recipe, changed, teacher_of
 from training.recycle import recycle
 from training.teacher import load_teacher, save_teacher, teacher_metadata
-from training.training_step import Place, Pool, Step, cutmix_box, make_optimisers
+from training.training_step import DeviceImages, Place, Step, cutmix_box, make_optimisers
 
 CSV_COLUMNS = (
     "epoch",
@@ -55,32 +55,37 @@ CSV_COLUMNS = (
     "seconds",
 )
 RESULTS_FILE = RESULTS / "train.json"
-# Test (or held-out) images evaluated after each epoch, to watch; nothing is chosen by it.
+# Number of test (or held-out) images that are classified after each epoch, for the log. No choice
+# depends on the result.
 PROGRESS_IMAGES = 1000
-SAVE_SECONDS = 30  # a state younger than this is not written anew, but for the last epoch's
-CALIBRATION_IMAGES = 512  # training images that initialise the activation scales, find the dead
+# Before the last epoch, a state is saved only if the last one was saved this long ago.
+SAVE_SECONDS = 30
+# Number of training images that initialise the activation scales, and that show which channels of
+# the squeezed layer are dead.
+CALIBRATION_IMAGES = 512
 
-# A training whose share of right training images falls below this part of the best epoch's before
-# has diverged. A change of phase costs far less.
+# A training has diverged if its accuracy on the training images falls below this part of the best
+# accuracy of an earlier epoch. At a change of phase the accuracy falls far less.
 DIVERGED = 0.5
-LEARNED = 0.5  # a best epoch below this share says nothing
+LEARNED = 0.5  # smallest best accuracy that counts; below it, a fall shows nothing
 
 
 class DivergedError(Exception):
-    """A training that lost what it had learned. The message is one line."""
+    """Says in one line that a training lost what it had learned."""
 
 
 @contextmanager
 def setup(device: str, *, compiled: bool = True):
-    """Chooses the device (auto, cpu or cuda), and joins the other processes under torchrun.
+    """Chooses the device (auto, cpu or cuda), joins torchrun's processes, and yields the `Place`.
 
-    Raises InputError for a device that is unknown or not there.
+    `compiled` permits torch.compile for the quantisers. Raises InputError for a device that is
+    unknown or that this machine lacks.
     """
     if device not in ("auto", "cpu", "cuda"):
         raise InputError(f"--device is '{device}', expected auto, cpu or cuda")
     cuda = torch.cuda.is_available() if device == "auto" else device == "cuda"
     if cuda and not torch.cuda.is_available():
-        raise InputError("--device is cuda, but this machine has no CUDA device")
+        raise InputError("--device is cuda, but this machine has no CUDA device; expected cpu")
     world = int(os.environ.get("WORLD_SIZE", 1))
     rank = int(os.environ.get("RANK", 0))
     chosen = torch.device(f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if cuda else "cpu")
@@ -105,7 +110,7 @@ def build(recipe: Recipe) -> nn.Module:
 
 
 def place_model(model: nn.Module, place: Place) -> nn.Module:
-    """Moves `model` to the device of `place`, in the memory format that convolutions prefer."""
+    """Moves `model` to the device of `place`, in the memory format that is fastest there."""
     for module in model.modules():
         if isinstance(module, Quantiser):
             module.compiled = place.compiled
@@ -114,7 +119,7 @@ def place_model(model: nn.Module, place: Place) -> nn.Module:
 
 def train(
     train_set: ImageSet,
-    judged: ImageSet,
+    evaluation_set: ImageSet,
     recipe: Recipe,
     run: Path,
     seed: int,
@@ -123,15 +128,17 @@ def train(
     resume: bool = False,
     teacher: nn.Module | None = None,
 ) -> tuple[nn.Module, list[dict]]:
-    """Trains from `seed`, or from the state in folder `run` if `resume`; watches some of `judged`.
+    """Trains a network by `recipe`, from `seed`, or with `resume` from the state in folder `run`.
 
     Returns the model, in evaluation mode and the ordinary memory format, and the rows of the log.
-    `teacher` is in evaluation mode on the same device; a recipe with a `distil` needs it.
+    `teacher` is in evaluation mode on the same device; a recipe whose `distil` is above 0 needs a
+    teacher. After each epoch, the first images of `evaluation_set` are classified for the log.
 
-    After each epoch, `run` holds `log.csv`, and `state.safetensors` of it or of one at most
-    SAVE_SECONDS older. Raises DivergedError in the epoch that diverged, and does not save its
-    state. Raises InputError if the state to resume from is missing, damaged, or of another recipe,
-    teacher, seed or number of processes; or if, without `resume`, a run is there already.
+    After each epoch, `run` holds `log.csv`, and `state.safetensors` of that epoch or of an epoch
+    that ended at most SAVE_SECONDS earlier; in the first SAVE_SECONDS there may be no state. Raises
+    DivergedError in an epoch that diverged, and does not save the state of that epoch. Raises
+    InputError if the state to resume from is missing, damaged, or of another recipe, teacher, seed
+    or number of processes; and without `resume` if `run` holds a state already.
     """
     model = initial_model(recipe, train_set, seed, place)
     optimisers = make_optimisers(model, recipe, place)
@@ -143,28 +150,32 @@ def train(
         if place.rank == 0:
             write_log(log, rows)
     elif state.exists():
-        raise InputError(f"{state}: a run is there already; go on with --resume, or remove it")
+        raise InputError(
+            f"{state}: holds the state of an earlier run, expected no file; go on with --resume, "
+            "or remove the file"
+        )
 
     steps = len(train_set) // recipe.batch_size
-    pool = Pool(train_set, place.device)
+    train_images = DeviceImages(train_set, place.device)
     phase, step = None, None
     saved = time.monotonic()
     with progress_bar(recipe, steps, len(rows), place) as bar:
         for epoch in range(len(rows), recipe.epochs):
             began = time.monotonic()
-            prepare_scales(model, recipe, pool, epoch)
+            prepare_scales(model, recipe, train_images, epoch)
             if recipe.recycles(epoch):
-                recycle_dead_channels(model, pool, seed, place)
-                phase = None  # a new Step: all processes go on from the weights of the first
+                recycle_dead_channels(model, train_images, seed, place)
+                # A new Step makes all processes go on from the weights of the first process.
+                phase = None
             if phase != Phase.of(recipe, epoch):
                 phase = Phase.of(recipe, epoch)
                 wrapped = DistributedDataParallel(model) if place.world > 1 else model
                 teaching = teacher if phase.taught else None
-                step = Step(wrapped, optimisers, pool, recipe, place, phase.size, teaching)
+                step = Step(wrapped, optimisers, train_images, recipe, place, phase.size, teaching)
             bar.set_description(f"epoch {epoch + 1}/{recipe.epochs}")
             loss, correct = run_epoch(step, epoch, steps, seed, bar)
             if place.rank == 0:
-                progress = accuracy(model, judged.first(PROGRESS_IMAGES))
+                progress = accuracy(model, evaluation_set.first(PROGRESS_IMAGES))
                 lr = float(optimisers[0].param_groups[0]["lr"])
                 seconds = time.monotonic() - began
                 row = (epoch + 1, phase.size, int(phase.quantised), lr, loss, correct, progress)
@@ -182,9 +193,9 @@ def train(
 class Phase:
     """The settings for which a Step is built; successive epochs of one phase share the Step."""
 
-    size: int  # pixels along the edge of an image
-    quantised: bool
-    taught: bool
+    size: int  # image side, pixels
+    quantised: bool  # whether the quantisers work
+    taught: bool  # whether a teacher teaches
 
     @classmethod
     def of(cls, recipe: Recipe, epoch: int) -> "Phase":
@@ -193,7 +204,7 @@ class Phase:
 
 
 def initial_model(recipe: Recipe, train_set: ImageSet, seed: int, place: Place) -> nn.Module:
-    """Returns the network with which a run from `seed` begins, placed, its quantisers off."""
+    """Returns the network with which a run from `seed` begins, on the device, quantisers off."""
     torch.manual_seed(seed)
     model = build(recipe)
     if isinstance(model, Airbench):
@@ -206,7 +217,10 @@ def initial_model(recipe: Recipe, train_set: ImageSet, seed: int, place: Place) 
 def run_identity(
     recipe: Recipe, seed: int, place: Place, teacher: nn.Module | None
 ) -> dict[str, str]:
-    """Returns what the state of a run must be of, so that the run may go on from that state."""
+    """Returns the metadata that a state must have if this run is to go on from that state.
+
+    The metadata are the recipe, the seed, the number of processes, and the SHA-256 of the teacher.
+    """
     identity = {
         "recipe": json.dumps(recipe.as_dict()),
         "seed": str(seed),
@@ -234,17 +248,21 @@ def progress_bar(recipe: Recipe, steps: int, done: int, place: Place) -> tqdm:
     )
 
 
-def prepare_scales(model: nn.Module, recipe: Recipe, pool: Pool, epoch: int) -> None:
-    """Turns the quantisers on or off for an epoch; initialises their scales before the first."""
+def prepare_scales(
+    model: nn.Module, recipe: Recipe, train_images: DeviceImages, epoch: int
+) -> None:
+    """Turns the quantisers on or off for an epoch; initialises scales before their first use."""
     quantised = recipe.quantised(epoch)
     if quantised and not recipe.quantised(epoch - 1):
-        initialise_scales(model, normalise(pool.images[:CALIBRATION_IMAGES]))
+        initialise_scales(model, normalise(train_images.images[:CALIBRATION_IMAGES]))
     set_quantising(model, quantised)
 
 
-def recycle_dead_channels(model: nn.Module, pool: Pool, seed: int, place: Place) -> None:
-    """Lets the dead channels of the squeezed layer start anew, and says which."""
-    dead = recycle(model, pool.images[:CALIBRATION_IMAGES], seed)
+def recycle_dead_channels(
+    model: nn.Module, train_images: DeviceImages, seed: int, place: Place
+) -> None:
+    """Lets the dead channels of the squeezed layer start anew, and prints their numbers."""
+    dead = recycle(model, train_images.images[:CALIBRATION_IMAGES], seed)
     if dead and place.rank == 0:
         with tqdm.external_write_mode():
             tell(f"dead channels of features.27 start anew: {', '.join(map(str, dead))}")
@@ -257,7 +275,7 @@ def tell_epoch(row: dict) -> None:
             f"epoch {row['epoch']:3}  {row['size']} px  "
             f"{'4-bit' if row['quantised'] else 'float'}  lr {row['lr']:.4f}  "
             f"loss {row['train_loss']:.3f}  train {row['train_accuracy']:.2%}  "
-            f"test[:1000] {row['test_accuracy_1000']:.2%}  {row['seconds']:.0f} s"
+            f"evaluation {row['test_accuracy_1000']:.2%}  {row['seconds']:.0f} s"
         )
     sys.stdout.flush()
 
@@ -266,7 +284,7 @@ def taught_by(
     given: Path | None,
     folder: Path,
     train_set: ImageSet,
-    judged: ImageSet,
+    evaluation_set: ImageSet,
     recipe: Recipe,
     seed: int,
     place: Place,
@@ -274,19 +292,21 @@ def taught_by(
     held_out: bool,
     resume: bool,
 ) -> tuple[nn.Module, float]:
-    """Returns the teacher, placed, and the seconds of its training.
+    """Returns the teacher, on the device of `place`, and the seconds of its training.
 
-    The teacher is that of file `given`, or is trained by `recipe` in `folder` and read from the
-    file that it is saved in, so that a pupil that goes on later has the same.
+    The teacher is read from the file `given`. If `given` is None, the teacher is trained by
+    `recipe` in `folder`, unless `resume` finds its file there. It is then read from its file as
+    well, so that a student that is resumed later has the same teacher. `held_out` says that
+    `evaluation_set` holds the held-out images. Raises InputError if the file cannot be used.
     """
     path = given or folder / "teacher.safetensors"
     if not given and not (resume and path.exists()):
         if place.rank == 0:
             tell(f"First the teacher, {recipe.architecture}:")
         resume = resume and state_of(folder).exists()
-        model, rows = train(train_set, judged, recipe, folder, seed, place, resume=resume)
+        model, rows = train(train_set, evaluation_set, recipe, folder, seed, place, resume=resume)
         if place.rank == 0:
-            share = accuracy(model, judged)
+            share = accuracy(model, evaluation_set)
             seconds = sum(row["seconds"] for row in rows)
             images = "held out" if held_out else "test"
             save_teacher(model, path, teacher_metadata(recipe, seed, share, images, seconds))
@@ -294,13 +314,13 @@ def taught_by(
             distributed.barrier()
     teacher, metadata = load_teacher(path, held_out=held_out)
     if place.rank == 0:
-        share = f"{float(metadata['accuracy']):.2%} of the {metadata['images']} images"
-        tell(f"The teacher, {os.path.relpath(path)}, classifies {share}.")
+        right = f"{float(metadata['accuracy']):.2%} of the {metadata['images']} images correctly"
+        tell(f"The teacher, {os.path.relpath(path)}, classifies {right}.")
     return place_model(teacher, place), float(metadata["seconds"])
 
 
 def refuse_diverged(rows: list[dict]) -> None:
-    """Raises DivergedError if the last epoch of the log forgot what an earlier one knew."""
+    """Raises DivergedError if the last epoch classified far fewer images correctly than another."""
     *before, last = rows
     best = max(before, key=lambda row: row["train_accuracy"], default=last)
     if best["train_accuracy"] >= LEARNED and not (
@@ -314,20 +334,20 @@ def refuse_diverged(rows: list[dict]) -> None:
 
 
 def run_epoch(step: Step, epoch: int, steps: int, seed: int, bar: tqdm) -> tuple[float, float]:
-    """Trains for one pass over the training set.
+    """Trains for one pass over the training set, in `steps` steps; `epoch` counts from 0.
 
-    Returns mean cross-entropy and accuracy (0..1) of this process's share of the images.
+    Returns the mean cross-entropy and the accuracy (0..1) of this process's share of the images.
     """
     step.model.train()
-    recipe, place, pool = step.recipe, step.place, step.pool
-    count = len(pool.images)
+    recipe, place, train_images = step.recipe, step.place, step.train_images
+    count = len(train_images.images)
     generator = torch.Generator().manual_seed(seed * 1_000_003 + epoch)
     order = torch.randperm(count, generator=generator).to(place.device)
     shifts = torch.randint(-recipe.shift, recipe.shift + 1, (count, 2), generator=generator)
-    pool.shifts.copy_(shifts)
+    train_images.shifts.copy_(shifts)
     # Alternating flip: random in the first epoch, then the other way in each following one.
     first = torch.rand(count, generator=torch.Generator().manual_seed(seed)) < 0.5
-    pool.flips.copy_(first ^ bool(epoch % 2))
+    train_images.flips.copy_(first ^ bool(epoch % 2))
     draws = torch.rand(steps, 4, generator=generator).tolist()
     step.losses.zero_()
     step.hits.zero_()
@@ -341,7 +361,10 @@ def run_epoch(step: Step, epoch: int, steps: int, seed: int, bar: tqdm) -> tuple
 
 
 def save_state(path: Path, model, optimisers, rows: list[dict], identity: dict[str, str]) -> None:
-    """Writes weights, momentum and the log so far: all that the next epoch depends on."""
+    """Writes weights, momentum and the log so far: all that the next epoch depends on.
+
+    Raises InputError if `path` cannot be written.
+    """
     tensors = {f"model.{n}": t for n, t in model.state_dict().items()}
     momentum = {p: s for o in optimisers for p, s in o.state.items()}
     for name, parameter in model.named_parameters():
@@ -352,9 +375,9 @@ def save_state(path: Path, model, optimisers, rows: list[dict], identity: dict[s
 
 
 def restore(path: Path, model, optimisers, identity: dict[str, str]) -> list[dict]:
-    """Loads what `save_state` saved; returns the rows of the log.
+    """Loads what `save_state` wrote into `model` and `optimisers`; returns the rows of the log.
 
-    Raises InputError if the state belongs to another run.
+    Raises InputError if the file is missing or damaged, or if the state belongs to another run.
     """
     tensors, metadata = read_sealed(path)
     for key, value in identity.items():
@@ -381,17 +404,20 @@ def write_log(path: Path, rows: list[dict]) -> None:
 
 
 def main() -> int:
+    """Runs the command, and returns its exit code. Raises InputError for a mistake of the user."""
     arguments = parse_arguments()
     recipe = chosen_recipe(arguments)
     check_arguments(arguments, recipe)
-    train_set, judged = image_sets(arguments)
+    train_set, evaluation_set = image_sets(arguments)
     with setup(arguments.device) as place:
         check_writable(arguments)
         try:
-            teacher, teacher_seconds = teacher_for(arguments, recipe, train_set, judged, place)
+            teacher, teacher_seconds = teacher_for(
+                arguments, recipe, train_set, evaluation_set, place
+            )
             model, rows = train(
                 train_set,
-                judged,
+                evaluation_set,
                 recipe,
                 arguments.run,
                 arguments.seed,
@@ -406,8 +432,8 @@ def main() -> int:
                 print("The finished epochs are kept; go on with --resume.", file=sys.stderr)
             raise
         if place.rank == 0:
-            model = model.cpu()  # where a checkpoint is loaded
-            share = accuracy(model, judged)
+            model = model.cpu()  # load_checkpoint puts the model on the CPU too
+            share = accuracy(model, evaluation_set)
             if shippable(arguments):
                 metadata = checkpoint_metadata(share, arguments.seed, recipe, place)
                 save_checkpoint(model, output_of(arguments), metadata)
@@ -468,12 +494,12 @@ def shippable(arguments: argparse.Namespace) -> bool:
 
 
 def output_of(arguments: argparse.Namespace) -> Path:
-    """Returns the file of the checkpoint."""
+    """Returns the path of the checkpoint."""
     return arguments.output or arguments.run / "vgg16_w4a4.safetensors"
 
 
 def state_of(run: Path) -> Path:
-    """Returns the file of the state after the last epoch of the run in a folder."""
+    """Returns the path of the state that the run in a folder saves."""
     return run / "state.safetensors"
 
 
@@ -483,26 +509,35 @@ def teacher_folder(arguments: argparse.Namespace) -> Path:
 
 
 def can_resume(arguments: argparse.Namespace) -> bool:
-    """Returns whether an epoch of the run or of its teacher is finished."""
+    """Returns whether the run or its teacher has saved a state."""
     return state_of(arguments.run).exists() or state_of(teacher_folder(arguments)).exists()
 
 
 def check_arguments(arguments: argparse.Namespace, recipe: Recipe) -> None:
     """Raises InputError for the first option that does not fit the others or lacks its file."""
     if arguments.output and not shippable(arguments):
-        raise InputError("--output: only squeezed-4bit without --hold-out and --set is saved")
+        raise InputError(
+            f"--output is {arguments.output}, expected none, because a checkpoint is saved only of "
+            "squeezed-4bit without --hold-out and --set"
+        )
     if arguments.resume and not can_resume(arguments):
-        raise InputError(f"{state_of(arguments.run)}: not found; there is nothing to resume")
+        raise InputError(
+            f"{state_of(arguments.run)}: not found, expected the state of a run to resume"
+        )
     if arguments.teacher:
         if not recipe.distil:
-            raise InputError("--teacher: the recipe learns from none, its distil is 0")
-        load_teacher(arguments.teacher, held_out=arguments.hold_out)  # now, not after the data
+            raise InputError(
+                f"--teacher is {arguments.teacher}, expected none, because the recipe has no "
+                "teacher: its distil is 0"
+            )
+        # A bad file is refused here, before the data set is read.
+        load_teacher(arguments.teacher, held_out=arguments.hold_out)
     if not 0 <= arguments.seed < 2**31:
         raise InputError(f"--seed is {arguments.seed}, expected 0 to {2**31 - 1}")
 
 
 def image_sets(arguments: argparse.Namespace) -> tuple[ImageSet, ImageSet]:
-    """Returns the images to train with, and those that judge: held-out ones, or the test set."""
+    """Returns the training images, and the evaluation images: held-out images or the test set."""
     train_set = load_cifar10(arguments.data, train=True)
     if arguments.hold_out:
         return hold_out(train_set)
@@ -510,7 +545,10 @@ def image_sets(arguments: argparse.Namespace) -> tuple[ImageSet, ImageSet]:
 
 
 def check_writable(arguments: argparse.Namespace) -> None:
-    """Makes the folders; raises InputError, before hours of training, if they cannot be written."""
+    """Makes the folders of the run, before hours of training.
+
+    Raises InputError if a folder cannot be written to, or if the checkpoint's path is a folder.
+    """
     output = output_of(arguments)
     for folder in (arguments.run, output.parent):
         try:
@@ -526,17 +564,17 @@ def teacher_for(
     arguments: argparse.Namespace,
     recipe: Recipe,
     train_set: ImageSet,
-    judged: ImageSet,
+    evaluation_set: ImageSet,
     place: Place,
 ) -> tuple[nn.Module | None, float]:
-    """Returns the recipe's teacher and the seconds of its training; None and 0 if it has none."""
+    """Returns the teacher and the seconds of its training; None and 0 if `recipe` has none."""
     if not (teaching := teacher_of(recipe)):
         return None, 0.0
     return taught_by(
         arguments.teacher,
         teacher_folder(arguments),
         train_set,
-        judged,
+        evaluation_set,
         teaching,
         arguments.seed,
         place,
@@ -552,7 +590,7 @@ def run_result(
     seconds: float,
     teacher_seconds: float,
 ) -> dict:
-    """Returns the JSON results of a run that classifies `share` of the judging images right."""
+    """Returns the results of a run for JSON; `share` is its accuracy on the evaluation images."""
     return {
         "accuracy": share,
         "images": "held out" if arguments.hold_out else "test",
@@ -585,7 +623,10 @@ def report_result(result: dict, arguments: argparse.Namespace) -> None:
 
 
 def chosen_recipe(arguments: argparse.Namespace) -> Recipe:
-    """Returns the recipe that the options name; InputError if it is unknown or cannot work."""
+    """Returns the recipe that the options choose.
+
+    Raises InputError for an unknown network or preset, and for hyperparameters that cannot work.
+    """
     if arguments.network not in NETWORKS:
         raise InputError(f"--network is '{arguments.network}', expected {', '.join(NETWORKS)}")
     if arguments.preset not in PRESETS:
@@ -600,7 +641,7 @@ def chosen_recipe(arguments: argparse.Namespace) -> Recipe:
 
 
 def checkpoint_metadata(share: float, seed: int, recipe: Recipe, place: Place) -> dict[str, str]:
-    """Returns what a checkpoint says of its training."""
+    """Returns the metadata of a checkpoint: accuracy `share` (0..1), seed, command and recipe."""
     program = "python" if place.world == 1 else f"torchrun --nproc-per-node {place.world}"
     words = shlex.join(a for a in sys.argv[1:] if a != "--resume")
     return {

@@ -14,7 +14,7 @@ from training.recipe import Recipe
 
 @dataclass(frozen=True)
 class Place:
-    """Where the training runs: process `rank` of `world` processes, its device and its numerics."""
+    """A process that trains: number `rank` of `world` processes, with its device and numerics."""
 
     device: torch.device
     rank: int = 0
@@ -23,10 +23,10 @@ class Place:
 
     @property
     def dtype(self) -> torch.dtype:
-        """The dtype of the products: bfloat16 where it saves time, or else float32.
+        """The dtype of the products: bfloat16 where that saves time, and otherwise float32.
 
-        bfloat16 saves time on a GPU, and on a CPU that multiplies it, where convolutions took half
-        the time.
+        bfloat16 saves time on a GPU, and on a CPU that has instructions for its products; on such a
+        CPU convolutions took half of the time.
         """
         capable = torch.cpu.get_capabilities()
         pays = capable.get("amx_bf16", False) or capable.get("avx512_bf16", False)
@@ -34,13 +34,13 @@ class Place:
 
     @property
     def recorded(self) -> bool:
-        """Whether a step is recorded as a CUDA graph, as launching its kernels takes longer."""
+        """Whether a step is a recorded CUDA graph, which saves launching its kernels one by one."""
         return self.device.type == "cuda" and self.world == 1
 
     def autocast(self) -> torch.autocast:
         """Returns the context in which products have `dtype`.
 
-        It has no cache, because a recorded step must not depend on one.
+        The context has no cache, because a recorded step must not depend on a cache.
         """
         enabled = self.dtype is not torch.float32
         return torch.autocast(
@@ -81,8 +81,12 @@ def make_optimisers(model: nn.Module, recipe: Recipe, place: Place) -> list[torc
     return optimisers
 
 
-class Pool:
-    """The training set on the device, with the flip and the shift of each image in this epoch."""
+class DeviceImages:
+    """The training set on the device, with the flip and the shift of each image in this epoch.
+
+    images: uint8 [N, 3, H, W]; labels: int64 [N]; flips: bool [N]; shifts: int64 [N, 2], rows and
+    columns in pixels.
+    """
 
     def __init__(self, train_set: ImageSet, device: torch.device):
         self.images = train_set.images.to(device)
@@ -97,32 +101,35 @@ class Step:
     `hits` and `losses` add up the accuracy and the cross-entropy of each batch, on the device.
     """
 
-    EAGER = 3  # steps before the recording, which allocate momentum, compile and choose kernels
+    # Number of steps before the recording. They allocate momentum, compile and choose kernels.
+    EAGER = 3
 
     def __init__(
         self,
         model: nn.Module,
         optimisers: list,
-        pool: Pool,
+        train_images: DeviceImages,
         recipe: Recipe,
         place: Place,
         size: int,
         teacher: nn.Module | None,
     ):
         self.model, self.optimisers, self.teacher = model, optimisers, teacher
-        self.pool, self.recipe, self.place, self.size = pool, recipe, place, size
+        self.train_images, self.recipe, self.place, self.size = train_images, recipe, place, size
         share = recipe.batch_size // place.world
         self.batch = torch.zeros(share, dtype=torch.int64, device=place.device)
-        self.box = torch.zeros(pool.images.shape[-2:], dtype=torch.bool, device=place.device)
+        sides = train_images.images.shape[-2:]
+        self.box = torch.zeros(sides, dtype=torch.bool, device=place.device)
         self.losses = torch.zeros((), device=place.device)
         self.hits = torch.zeros((), device=place.device)
         self.calls = 0
         self.graph: torch.cuda.CUDAGraph | None = None
 
     def __call__(self, batch: Tensor, box: tuple[slice, slice], lr: float) -> None:
-        """Trains on the images whose indices are `batch`, int64 [batch size]; `lr` is SGD's rate.
+        """Trains on the images whose indices are `batch`, int64 [batch_size // world].
 
-        With CutMix, each image shows within `box` (rows, columns) another image of the batch.
+        `lr` is the learning rate of SGD; other optimisers use their share of it. With CutMix, each
+        image shows another image of the batch inside `box` (rows, columns).
         """
         self.batch.copy_(batch)
         if self.recipe.cutmix:
@@ -138,7 +145,8 @@ class Step:
         if not self.place.recorded:
             self._compute()
         elif self.calls <= self.EAGER:
-            side = torch.cuda.Stream()  # recording requires it of the steps before
+            # PyTorch requires that the steps before a recording run on another stream.
+            side = torch.cuda.Stream()
             side.wait_stream(torch.cuda.current_stream())
             with torch.cuda.stream(side):
                 self._compute()
@@ -151,9 +159,10 @@ class Step:
             self.graph.replay()
 
     def _compute(self) -> None:
-        recipe, pool, at = self.recipe, self.pool, self.batch
-        labels = pool.labels[at]
-        images = augment(pool.images[at], pool.flips[at], pool.shifts[at])
+        """Does one step with the present batch, box and learning rates."""
+        recipe, of_epoch, at = self.recipe, self.train_images, self.batch
+        labels = of_epoch.labels[at]
+        images = augment(of_epoch.images[at], of_epoch.flips[at], of_epoch.shifts[at])
         if recipe.cutmix:
             images = torch.where(self.box, images.roll(1, 0), images)
         with self.place.autocast():
@@ -162,7 +171,8 @@ class Step:
         loss = cross_entropy
         if self.teacher is not None:
             with torch.no_grad(), self.place.autocast():
-                # The teacher has learned from full images, so it gets the same images unshrunk.
+                # The teacher has learned from full images, so the images for the teacher are not
+                # shrunk.
                 taught = self.teacher(network_input(images)).float()
             loss = torch.lerp(
                 cross_entropy, distillation(logits, taught, recipe.temperature), recipe.distil
@@ -176,6 +186,7 @@ class Step:
         self.hits += (logits.argmax(1) == labels).float().mean()
 
     def _cross_entropy(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Returns the mean cross-entropy; CutMix weighs both labels by their share of the image."""
         smoothing = self.recipe.label_smoothing
         loss = functional.cross_entropy(logits, labels, label_smoothing=smoothing)
         if not self.recipe.cutmix:
@@ -185,14 +196,18 @@ class Step:
 
 
 def network_input(images: Tensor) -> Tensor:
-    """Returns images of 0..255 normalised, in the memory format that convolutions prefer."""
+    """Returns images float [N, 3, H, W] of 0..255 as the network expects them.
+
+    They are normalised, float32, in the memory format that is fastest for convolutions.
+    """
     return normalise(images).contiguous(memory_format=torch.channels_last)
 
 
 def distillation(logits: Tensor, taught: Tensor, temperature: float) -> Tensor:
-    """Returns T² · KL(teacher ‖ student) of the softened classes (Hinton et al., 2015, section 2).
+    """Returns T² · KL(teacher ‖ student) of the softened classes, a mean over the batch.
 
-    `logits` are those of the student and `taught` those of the teacher, float [N, 10] each.
+    `logits` are those of the student and `taught` those of the teacher, float [N, 10] each. The
+    source is Hinton et al., "Distilling the Knowledge in a Neural Network", 2015, section 2.
     """
     soft = (taught / temperature).softmax(1)
     loss = functional.kl_div((logits / temperature).log_softmax(1), soft, reduction="batchmean")
@@ -200,10 +215,11 @@ def distillation(logits: Tensor, taught: Tensor, temperature: float) -> Tensor:
 
 
 def cutmix_box(size: int, draws: list[float], share: float) -> tuple[slice, slice]:
-    """Returns the rows and columns that CutMix replaces (Yun et al., 2019, section 3.1).
+    """Returns the rows and columns of the box that CutMix replaces.
 
-    The image is size × size. The area of the box is a uniform share of the image, cut at the edges;
-    in all but `share` of the steps the box is empty. `draws`: four uniform numbers of 0..1.
+    The image is size × size pixels. The area of the box is a uniform share of the image, and what
+    lies outside the image is cut off. In all but `share` of the steps the box is empty. `draws` are
+    four uniform numbers of 0..1. The source is Yun et al., "CutMix", ICCV 2019, section 3.1.
     """
     chosen, area, *centre = draws
     if chosen >= share:

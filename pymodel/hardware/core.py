@@ -8,7 +8,7 @@ import numpy as np
 
 from pymodel.hardware.registers import Error, Mode
 
-MAX_ACTIVATION, MIN_WEIGHT = 15, -8  # largest magnitudes that the hardware accepts
+MAX_ACTIVATION, MIN_WEIGHT = 15, -8  # largest and smallest code that the hardware accepts
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Core:
 
     @property
     def latency(self) -> int:
-        """Cycles from the address of an activation to its result at the output.
+        """Number of cycles from the address of an activation to the result at the output.
 
         Memory and registers take 3, the array takes ROWS + COLS − 1, the accumulator takes 1, the
         output stage 6, the FIFO 1.
@@ -53,7 +53,7 @@ class Layer:
 
     @property
     def output_size(self) -> tuple[int, int]:
-        """Height and width of the output map."""
+        """Height and width of the output map, in pixels."""
         height, width = (
             (side + 2 * self.padding - self.kernel) // self.stride + 1
             for side in (self.height, self.width)
@@ -81,22 +81,22 @@ class Layer:
         """
         return tuple(
             [
-                len(outputs_reached(tap, side, out, self.stride, self.padding))
-                for tap in range(self.kernel)
+                len(outputs_reached(kernel_row, side, out, self.stride, self.padding))
+                for kernel_row in range(self.kernel)
             ]
             for side, out in zip((self.height, self.width), self.output_size, strict=True)
         )
 
 
-def outputs_reached(tap: int, side: int, out_side: int, stride: int, padding: int) -> range:
-    """Returns the output rows for which kernel row `tap` lies inside the map.
+def outputs_reached(kernel_row: int, side: int, out_side: int, stride: int, padding: int) -> range:
+    """Returns the output rows for which kernel row `kernel_row` lies inside the map.
 
-    The map has `side` rows and its output `out_side`. The function serves columns just as well.
+    The map has `side` rows and its output `out_side`. Columns follow the same rule.
 
     >>> outputs_reached(0, 4, 4, stride=1, padding=1)
     range(1, 4)
     """
-    inside = [o for o in range(out_side) if 0 <= o * stride - padding + tap < side]
+    inside = [o for o in range(out_side) if 0 <= o * stride - padding + kernel_row < side]
     return range(inside[0], inside[-1] + 1) if inside else range(0)
 
 
@@ -109,7 +109,7 @@ class PacketLengths(NamedTuple):
 
 
 def packet_lengths(layer: Layer, core: Core) -> PacketLengths:
-    """Returns the lengths of the packets of `layer`, in beats. A beat is a word of a memory."""
+    """Returns the lengths of the packets of `layer`, in beats. A beat is one word of a memory."""
     input_tiles, output_tiles = layer.tiles(core)
     return PacketLengths(
         input_tiles * layer.images * layer.height * layer.width,
@@ -154,44 +154,51 @@ def check(layer: Layer, core: Core) -> Error:
 
 
 def act_vectors(codes: np.ndarray, core: Core) -> np.ndarray:
-    """Returns the activation packet [beats, ROWS] of codes [N, C_in, H, W].
+    """Returns the activation packet [beats, ROWS] of integer codes [N, C_in, H, W].
 
-    Input tiles follow one another; within a tile images do, and within an image its pixels, row by
-    row. Missing channels are zeros.
+    The order is, from the slowest index to the fastest: input tile, image, pixel row, pixel column.
+    Missing channels are zeros. The dtype is that of `codes`.
     """
     tiles = _grouped(codes, 1, core.rows)  # [N, tiles, ROWS, H, W]
     return tiles.transpose(1, 0, 3, 4, 2).reshape(-1, core.rows)
 
 
 def weight_vectors(weights: np.ndarray, core: Core) -> np.ndarray:
-    """Returns the weight packet [beats, ROWS] of weights [C_out, C_in, k, k].
+    """Returns the weight packet [beats, ROWS] of integer weights [C_out, C_in, k, k].
 
     A beat holds the weights of one column of the array. The order is, from the slowest index to the
-    fastest: output tile, input tile, kernel row, kernel column, array column.
+    fastest: output tile, input tile, kernel row, kernel column, array column. The dtype is that of
+    `weights`.
     """
     tiles = _grouped(_grouped(weights, 1, core.rows), 0, core.cols)  # [out, COLS, in, ROWS, k, k]
     return tiles.transpose(0, 2, 4, 5, 1, 3).reshape(-1, core.rows)
 
 
 def threshold_vectors(thresholds: np.ndarray, core: Core) -> np.ndarray:
-    """Returns the threshold packet [beats, COLS] of thresholds [C_out, 16].
+    """Returns the threshold packet [beats, COLS] of integer thresholds [C_out, 16].
 
-    pymodel/hardware/thresholds.py computes the thresholds. Output tiles follow one another.
+    pymodel/hardware/thresholds.py computes the thresholds. A beat holds one entry of the table for
+    the channels of an output tile. The order is, from the slowest index to the fastest: output
+    tile, entry. The dtype is that of `thresholds`.
     """
     tiles = _grouped(thresholds, 0, core.cols)  # [tiles, COLS, 16]
     return tiles.transpose(0, 2, 1).reshape(-1, core.cols)
 
 
 def result_vectors(results: np.ndarray, core: Core) -> np.ndarray:
-    """Returns the packet [beats, COLS] that the core sends for results [N, C_out, H', W'].
+    """Returns the packet [beats, COLS] that the core sends for integer results [N, C_out, H', W'].
 
-    Output tiles follow one another.
+    The order is, from the slowest index to the fastest: output tile, image, pixel row, pixel
+    column. Missing channels are zeros. The dtype is that of `results`.
     """
     return act_vectors(results, Core(rows=core.cols))
 
 
 def results(vectors: np.ndarray, layer: Layer) -> np.ndarray:
-    """Undoes `result_vectors`: returns [N, C_out, H', W'] for what the core sent, [beats, COLS]."""
+    """Returns the results [N, C_out, H', W'] in the packet [beats, COLS] that the core sent.
+
+    The function is the inverse of `result_vectors`. The dtype is that of `vectors`.
+    """
     height, width = layer.output_size
     tiles = vectors.reshape(-1, layer.images, height, width, vectors.shape[1])
     maps = tiles.transpose(1, 0, 4, 2, 3).reshape(layer.images, -1, height, width)
@@ -199,9 +206,10 @@ def results(vectors: np.ndarray, layer: Layer) -> np.ndarray:
 
 
 def split(layer: Layer, core: Core) -> Iterator[tuple[slice, slice, Layer]]:
-    """Yields jobs that fit the core: images, output channels, and the layer that they make.
+    """Yields the jobs into which `layer` must be split so that each job fits the core.
 
-    A job takes as many images as the memories hold, and then as many output tiles. Jobs of the same
+    A job is a slice of the images, a slice of the output channels, and the layer of these two. It
+    has as many images as the memories hold, and then as many output tiles. Jobs of the same
     output channels follow one another. Raises ValueError if a single image or output tile does not
     fit.
     """

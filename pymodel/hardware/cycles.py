@@ -1,14 +1,18 @@
 """Computes how many cycles a layer takes on the core without stalls, in closed form.
 
-The sequencer streams, for each output tile, input tile, kernel row and kernel column, one
-activation per output pixel whose input lies inside the map. A tile of fewer pixels than COLS waits
-until the next tile's weights have been loaded. With
+The sequencer streams, for each output tile, input tile, kernel row ky and kernel column kx, one
+activation vector per output pixel whose input lies inside the map. A tile of fewer pixels than COLS
+waits until the next tile's weights have been loaded. With
 
-    p(ky, kx) = images · rows(ky) · cols(kx)      pixels that kernel position (ky, kx) reaches
-    P = images · H' · W'                          all output pixels; the final tile visits them all
-    m(n) = max(n, COLS), but m(0) = 0             a tap that reaches nothing is left out
+    in, out                                     numbers of input tiles and of output tiles
+    rows(ky)                                    output rows for which row ky lies inside the map
+    cols(kx)                                    output columns for which column kx lies inside it
+    p(ky, kx) = images · rows(ky) · cols(kx)    output pixels that kernel position (ky, kx) reaches
+    P = images · H' · W'                        all output pixels, H' × W' for each image
+    m(n) = max(n, COLS), but m(0) = 0           cycles of a tile that streams n pixels
 
-and with the final kernel position f, whose row and column equal the padding,
+and with the final kernel position f, whose row and column equal the padding, and which streams all
+P pixels in the last tile of each output tile,
 
     cycles = 2 + COLS                                                   start; first weights
            + out · in · Σ m(p(ky, kx)) + out · (m(P) − m(p(f)))         tiles
@@ -30,23 +34,28 @@ def cycles(layer: Layer, core: Core) -> int:
     input_tiles, output_tiles = layer.tiles(core)
     rows, cols = layer.reach()
     pixels = layer.images * layer.output_size[0] * layer.output_size[1]
-    centre = layer.images * rows[layer.padding] * cols[layer.padding]
+    final = layer.images * rows[layer.padding] * cols[layer.padding]
 
-    def slots(pixels: int) -> int:
-        return max(pixels, core.cols) if pixels else 0  # a tap that reaches nothing is left out
+    def slots(streamed: int) -> int:
+        # The sequencer leaves out a kernel position that reaches no pixel.
+        return max(streamed, core.cols) if streamed else 0
 
-    taps = sum(slots(layer.images * r * c) for r in rows for c in cols)
-    tiles = output_tiles * (input_tiles * taps + slots(pixels) - slots(centre))
+    positions = sum(slots(layer.images * r * c) for r in rows for c in cols)
+    tiles = output_tiles * (input_tiles * positions + slots(pixels) - slots(final))
     return 2 + core.cols + tiles - slots(pixels) + pixels + core.latency
 
 
 def limit_cycles(layer: Layer, core: Core) -> int:
-    """Returns the cycles that streaming alone would take: one for each tap inside the map."""
+    """Returns the cycles that streaming alone would take, one for each tap inside the map.
+
+    A tap is a pair of an output pixel and a kernel position. It lies inside the map if the input
+    that they need is no padding. Each pair of an input tile and an output tile streams all taps.
+    """
     input_tiles, output_tiles = layer.tiles(core)
     rows, cols = layer.reach()
     return output_tiles * input_tiles * layer.images * sum(rows) * sum(cols)
 
 
 def dense_limit_cycles(layer: Layer, core: Core) -> float:
-    """Returns the cycles of all taps, also those in the padding, at ROWS · COLS MACs a cycle."""
+    """Returns the cycles of all taps, with those in the padding, at ROWS · COLS MACs a cycle."""
     return layer.macs() / (core.rows * core.cols)

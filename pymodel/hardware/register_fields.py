@@ -6,7 +6,7 @@ from typing import NamedTuple
 class Field(NamedTuple):
     """Neighbouring bits of a register that mean one thing."""
 
-    low: int  # number of its lowest bit
+    low: int  # number of the lowest bit
     width: int  # number of bits
     access: str  # what software may do: r, w or rw
     reset: int | None  # value after reset; None if a parameter of the build decides it
@@ -19,9 +19,9 @@ class Register(NamedTuple):
     fields: dict[str, Field]
 
     def pack(self, **values: int) -> int:
-        """Returns the word that holds these fields, and zeros elsewhere.
+        """Returns the word that holds `values` in the fields of these names, and zeros elsewhere.
 
-        Raises ValueError if a value does not fit its field.
+        Raises ValueError if a value does not fit its field, and KeyError for an unknown name.
         """
         word = 0
         for name, value in values.items():

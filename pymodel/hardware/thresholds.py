@@ -1,9 +1,10 @@
 """Turns integer sums into the codes of the next layer, by thresholds.
 
 Between two quantised convolutions lie a scale per channel, BatchNorm, ReLU and the next layer's
-fake-quantiser: a monotone staircase of the integer sum with 16 steps. Fifteen thresholds per
-channel describe it exactly, whatever the scales are. A multiplier and a shift would have to
-approximate a real factor and offset, and would be off by one code wherever a sum lies near a step.
+fake-quantiser. Together they are a monotone staircase of the integer sum, with 16 levels and 15
+steps between them. Fifteen thresholds per channel, one for each step, describe the staircase
+exactly, whatever the scales are. A multiplier and a shift would have to approximate a real factor
+and offset, and would be off by one code wherever a sum lies near a step.
 
 The thresholds are those of exact arithmetic: the network's float32 parameters are folded in float64
 into y = a · sum + b, and a, b and the next scale are then taken as the rational numbers that they
@@ -16,7 +17,7 @@ from math import ceil, floor
 
 import numpy as np
 
-CODES = 16
+CODES = 16  # number of codes of an activation of 4 bits
 
 
 def thresholds(a: np.ndarray, b: np.ndarray, next_scale: float, sum_width: int = 24) -> np.ndarray:
@@ -33,7 +34,7 @@ def thresholds(a: np.ndarray, b: np.ndarray, next_scale: float, sum_width: int =
     for channel, (gain, offset) in enumerate(zip(a.tolist(), b.tolist(), strict=True)):
         table[channel, 0] = gain < 0
         for code in range(1, CODES):
-            step = scale * (2 * code - 1) / 2
+            step = scale * (2 * code - 1) / 2  # value of y between the codes code − 1 and code
             half_goes_up = code % 2 == 0
             if gain == 0:
                 reached = offset > step or (offset == step and half_goes_up)

@@ -13,10 +13,10 @@ import numpy as np
 class Tile(NamedTuple):
     """The part of a layer that a tile computes."""
 
-    output_group: int  # its output channels start at output_group · COLS
+    output_group: int  # the output channels start at output_group · COLS
     ky: int  # kernel row
     kx: int  # kernel column
-    input_group: int  # its input channels start at input_group · ROWS
+    input_group: int  # the input channels start at input_group · ROWS
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ def cut(
     rows: int,
     cols: int,
 ) -> Tiles:
-    """Cuts a layer into tiles for an array of `rows` × `cols`.
+    """Returns the tiles of a layer for an array of `rows` × `cols`.
 
     activation_codes: int8 [N, C_in, H, W]; weight_codes: int8 [C_out, C_in, k, k]; stride and
     padding are in pixels.
@@ -62,20 +62,20 @@ def cut(
         inputs = slice(input_group * rows, (input_group + 1) * rows)
         outputs = slice(output_group * cols, (output_group + 1) * cols)
         tile_weights.append(weights[outputs, inputs, ky, kx].T)
-        tap = padded[
+        stream = padded[
             :,
             inputs,
             ky : ky + stride * (height - 1) + 1 : stride,
             kx : kx + stride * (width - 1) + 1 : stride,
         ]
-        streams.append(tap.transpose(0, 2, 3, 1).reshape(len(tap), height * width, rows))
+        streams.append(stream.transpose(0, 2, 3, 1).reshape(len(stream), height * width, rows))
     return Tiles(tiles, np.stack(tile_weights), np.stack(streams, axis=1), (height, width))
 
 
 def gather(psums: np.ndarray, tiles: Tiles, out_channels: int) -> np.ndarray:
-    """Sums the psums of all tiles into the output of the layer.
+    """Returns the output of the layer, int64 [images, out_channels, H', W'].
 
-    psums: int [images, tiles, output pixels, COLS]. Returns int64 [images, out_channels, H', W'].
+    The output is the sum of the psums of all tiles, int [images, tiles, output pixels, COLS].
     """
     images, _, pixels, cols = psums.shape
     groups = 1 + max(tile.output_group for tile in tiles.tiles)

@@ -1,4 +1,4 @@
-"""Lives in pymodel/support/command.py now."""
+"""The old name of pymodel/support/command.py."""
 
 from pymodel.support.old_names import forward
 

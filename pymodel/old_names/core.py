@@ -1,4 +1,4 @@
-"""Lives in pymodel/hardware/core.py now."""
+"""The old name of pymodel/hardware/core.py."""
 
 from pymodel.support.old_names import forward
 

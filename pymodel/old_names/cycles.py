@@ -1,4 +1,4 @@
-"""Lives in pymodel/hardware/cycles.py now."""
+"""The old name of pymodel/hardware/cycles.py."""
 
 from pymodel.support.old_names import forward
 

@@ -1,4 +1,4 @@
-"""Lives in pymodel/support/errors.py now."""
+"""The old name of pymodel/support/errors.py."""
 
 from pymodel.support.old_names import forward
 

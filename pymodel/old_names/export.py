@@ -1,4 +1,4 @@
-"""Lives in pymodel/own_network/export.py now."""
+"""The old name of pymodel/own_network/export.py."""
 
 from pymodel.support.old_names import forward
 

@@ -1,4 +1,4 @@
-"""Lives in pymodel/support/files.py now."""
+"""The old name of pymodel/support/files.py."""
 
 from pymodel.support.old_names import forward
 

@@ -1,4 +1,4 @@
-"""Lives in pymodel/reference/integer_network.py now."""
+"""The old name of pymodel/reference/integer_network.py."""
 
 from pymodel.support.old_names import forward
 

@@ -1,4 +1,4 @@
-"""Lives in pymodel/reference/layer_data.py now."""
+"""The old name of pymodel/reference/layer_data.py."""
 
 from pymodel.support.old_names import forward
 

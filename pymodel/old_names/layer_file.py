@@ -1,4 +1,4 @@
-"""Lives in pymodel/own_network/layer_file.py now."""
+"""The old name of pymodel/own_network/layer_file.py."""
 
 from pymodel.support.old_names import forward
 

@@ -1,4 +1,4 @@
-"""Lives in pymodel/hardware/registers.py now."""
+"""The old name of pymodel/hardware/registers.py."""
 
 from pymodel.support.old_names import forward
 

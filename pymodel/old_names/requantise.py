@@ -1,4 +1,4 @@
-"""Lives in pymodel/hardware/thresholds.py now."""
+"""The old name of pymodel/hardware/thresholds.py."""
 
 from pymodel.support.old_names import forward
 

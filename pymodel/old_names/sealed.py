@@ -1,4 +1,4 @@
-"""Lives in pymodel/support/checksummed_tensors.py now."""
+"""The old name of pymodel/support/checksummed_tensors.py."""
 
 from pymodel.support.old_names import forward
 

@@ -1,4 +1,4 @@
-"""Lives in pymodel/hardware/tile_text.py now."""
+"""The old name of pymodel/hardware/tile_text.py."""
 
 from pymodel.support.old_names import forward
 

@@ -1,4 +1,4 @@
-"""Lives in pymodel/hardware/tiling.py now."""
+"""The old name of pymodel/hardware/tiling.py."""
 
 from pymodel.support.old_names import forward
 

@@ -40,8 +40,8 @@ RESULTS_FILE = RESULTS / "export.json"
 def load_model(factory: str) -> nn.Module:
     """Returns the torch.nn.Module that `package.module:factory` makes.
 
-    Raises InputError if the module does not import, or has no such factory, and if the factory
-    raises or returns something else.
+    Raises InputError if the module does not import or has no such factory, and if the factory
+    raises or returns anything but a torch.nn.Module.
     """
     module_name, colon, attribute = factory.partition(":")
     if not (colon and module_name and attribute):
@@ -60,7 +60,9 @@ def load_model(factory: str) -> nn.Module:
     try:
         make = operator.attrgetter(attribute)(module)
     except AttributeError:
-        raise InputError(f"{module_name}: has no '{attribute}'") from None
+        raise InputError(
+            f"{module_name}: has no '{attribute}', expected the name of a factory"
+        ) from None
     if not callable(make) or isinstance(make, nn.Module):
         raise InputError(
             f"{factory} is a {type(make).__name__}, expected a function or class that gives a "
@@ -75,7 +77,8 @@ def load_model(factory: str) -> nn.Module:
 def load_state(model: nn.Module, path: Path) -> None:
     """Loads the state dict of a safetensors file into `model`.
 
-    Raises InputError if the file is damaged or belongs to another model.
+    Raises InputError if the file is missing or damaged, holds NaN or infinity, or belongs to
+    another model.
     """
     state = _read(path)
     for name, tensor in state.items():
@@ -118,7 +121,11 @@ def load_inputs(path: Path, count: int) -> Tensor:
 
 
 def layer_rows(layers: dict[str, nn.Module], found: dict[str, Fit | FitError]) -> list[dict]:
-    """Returns a row per layer: what the layer is, and why it does not fit if it does not."""
+    """Returns a row for each layer of `found`, as a dictionary for JSON.
+
+    Every row has `layer`, `kind` and `fits`. The row of a layer that fits also has sizes (pixels),
+    numbers of bits and errors of the layer, and the row of any other layer has the `reason`.
+    """
     rows = []
     for name, result in found.items():
         row = {"layer": name, "kind": type(layers[name]).__name__, "fits": isinstance(result, Fit)}
@@ -143,7 +150,10 @@ def layer_rows(layers: dict[str, nn.Module], found: dict[str, Fit | FitError]) -
 
 
 def table(rows: list[dict]) -> str:
-    """Returns the rows of `report` as a text table. Its column `bits` is weight, activation."""
+    """Returns the rows of `layer_rows` as a text table.
+
+    The column `bits` has the number of bits of a weight code, then that of an activation code.
+    """
     cells = []
     for row in rows:
         if not row["fits"]:
@@ -166,6 +176,7 @@ def table(rows: list[dict]) -> str:
 
 
 def main() -> int:
+    """Runs the command, and returns its exit code. Raises InputError for a mistake of the user."""
     parser = CommandParser("pymodel.own_network", __doc__)
     parser.add_argument("factory", metavar="package.module:factory", help="factory of the network")
     parser.add_argument(
@@ -209,7 +220,9 @@ def main() -> int:
         model = nn.Sequential(model)
         layers = layers_of(model)
     if not layers:
-        raise InputError(f"{arguments.factory}: has no convolution and no linear layer")
+        raise InputError(
+            f"{arguments.factory}: has no convolution and no linear layer, expected at least one"
+        )
     names = list(dict.fromkeys(arguments.layer or layers))
     for name in names:
         if name not in layers:
@@ -263,7 +276,7 @@ def _unknown(model: nn.Module, name: str, layers: dict[str, nn.Module]) -> str:
 
 
 def _of_the_user(what: str, function: Callable, *arguments: Any) -> Any:
-    """Calls a function that may run the user's code, and returns what it returns.
+    """Calls a function that may run the user's code, and returns the result of the function.
 
     Any exception of that code becomes an InputError of one line, which starts with `what`.
     """

@@ -14,15 +14,15 @@ from pymodel.quantiser import SMALLEST_SCALE, Quantiser, QuantLayer
 from pymodel.reference.integer_convolution import integer_convolution
 from pymodel.reference.layer_data import MAX_ABS_ERROR, MAX_ERROR_STEPS, LayerData
 
-BITS = 4  # most bits of an activation, unsigned, and of a weight, signed
+BITS = 4  # largest number of bits of an activation code, unsigned, and of a weight code, signed
 
 
 class Fit(NamedTuple):
     """A layer that fits the array."""
 
     layer: LayerData
-    weight_bits: int
-    activation_bits: int
+    weight_bits: int  # number of bits of a weight code
+    activation_bits: int  # number of bits of an activation code
     error: float  # largest error of the output recovered from PyTorch's integer convolution
     error_steps: float  # the same error, in steps of the sum
 
@@ -45,7 +45,8 @@ def fit_layers(model: nn.Module, inputs: Tensor, names: list[str]) -> dict[str, 
     hooks = []
     for name in names:
         layer = model.get_submodule(name)
-        # The output that a Brevitas layer hands to its output quantiser; each such layer has one.
+        # Holds the output of a Brevitas layer before its output quantiser; every such layer has an
+        # output quantiser, even where that quantiser does nothing.
         unquantised = {}
 
         def judge(layer, args, kwargs, output, name=name, unquantised=unquantised):
@@ -82,9 +83,10 @@ def fit_layers(model: nn.Module, inputs: Tensor, names: list[str]) -> dict[str, 
 
 
 def _fit(name: str, layer: nn.Module, given: Any, output: Any, images: int) -> Fit:
-    """Returns the integers of `layer` for the input `given`, after its `output` has judged them.
+    """Returns the `Fit` of `layer`, whose integers for the input `given` give its `output`.
 
-    Raises FitError if the layer does not fit, or if its integers do not give its output.
+    `images` is the number of inputs in `given`. Raises FitError if the layer does not fit, or if
+    its integers do not give its output.
     """
     stride, padding = _geometry(layer)
     activations, weights, bias = _integers(layer, given)
@@ -155,7 +157,7 @@ def _fit(name: str, layer: nn.Module, given: Any, output: Any, images: int) -> F
 
 
 def _geometry(layer: nn.Module) -> tuple[int, int]:
-    """Returns stride and padding in pixels. Raises FitError for what the array cannot do."""
+    """Returns stride and padding in pixels. Raises FitError for a layer that no array computes."""
     if isinstance(layer, nn.Linear):
         return 1, 0
     if not isinstance(layer, nn.Conv2d):
@@ -200,7 +202,10 @@ def _integers(layer: nn.Module, given: Any) -> Integers:
 
 
 def _own(layer: QuantLayer, given: Tensor) -> Integers:
-    """Returns the integers of a layer with this project's quantisers. Raises FitError."""
+    """Returns the integers of a layer with this project's quantisers for the input `given`.
+
+    Raises FitError if the quantisers are switched off, or if a scale is too small to be used.
+    """
     if not layer.quantising:
         raise FitError("its quantisers are switched off")
 
@@ -227,5 +232,5 @@ def _is_brevitas(layer: nn.Module) -> bool:
 
 
 def _pixels(values: Tensor) -> Tensor:
-    """Turns [N, …, features] into [N, features, pixels, 1]; all dimensions between are pixels."""
+    """Returns [N, …, features] as [N, features, pixels, 1]; all dimensions between are pixels."""
     return values.reshape(len(values), -1, values.shape[-1]).transpose(1, 2)[..., None]

@@ -1,4 +1,4 @@
-"""Takes the integers of Brevitas's quantised layers from its quant tensors. It needs Brevitas."""
+"""Takes the integers of Brevitas's quantised layers from quant tensors; it imports Brevitas."""
 
 import math
 from typing import Any
@@ -35,9 +35,11 @@ def integers(layer: nn.Module, given: Any) -> Integers:
 
 
 def _quantised(values: Any, what: str, advice: str) -> Quantised:
-    """Returns codes and scale of the quant tensor `values`, the layer's `what`.
+    """Returns codes and scale of the quant tensor `values`, which is the layer's input or weight.
 
-    Raises FitError, which ends with `advice` if `values` are not quantised to integers.
+    `what` is the name of `values` in messages. Raises FitError if `values` are not quantised to
+    integers, with a message that ends with `advice`; if their zero point is not 0; and if they do
+    not lie on the grid of their scale.
     """
     if not isinstance(values, IntQuantTensor):
         raise FitError(

@@ -7,14 +7,14 @@ from torch import Tensor
 
 
 class FitError(Exception):
-    """A layer does not fit. The message says why, in one line without the layer's name."""
+    """Says that a layer does not fit, and why, in one line without the layer's name."""
 
 
 @dataclass(frozen=True)
 class Quantised:
     """A quantised tensor: its values are code · scale."""
 
-    codes: Tensor  # whole numbers
+    codes: Tensor  # whole numbers, of any shape and dtype
     scale: Tensor  # float32, of any shape with one value, or one per index of dimension 0
     bits: int  # number of bits of a code
     signed: bool  # whether codes can be negative
@@ -25,4 +25,4 @@ class Integers(NamedTuple):
 
     activations: Quantised
     weights: Quantised
-    bias: Tensor | None  # float32 [C_out]
+    bias: Tensor | None  # float32 [C_out], or None for a layer without bias

@@ -64,7 +64,7 @@ def save_layers(path: str | Path, layers: dict[str, LayerData], command: str) ->
 
 
 def is_layer_file(path: str | Path) -> bool:
-    """Returns whether the file says that it holds exported layers; it may still be damaged."""
+    """Returns whether the metadata of the file name this format. The file may still be damaged."""
     try:
         with safe_open(path, framework="pt") as file:
             return (file.metadata() or {}).get("format") == FORMAT
@@ -75,8 +75,8 @@ def is_layer_file(path: str | Path) -> bool:
 def load_layers(path: str | Path) -> dict[str, LayerData]:
     """Returns all layers of an exported file by name.
 
-    Raises InputError for a file that is missing, truncated, altered, of another format,
-    or whose tensors differ in names, shapes, dtypes or ranges from what a layer has.
+    Raises InputError for a file that is missing, truncated, altered or of another format, and for
+    a file whose tensors differ in names, shapes, dtypes or ranges from those of a layer.
     """
     tensors, metadata = read_sealed(path)
     if metadata.get("format") != FORMAT:
@@ -131,7 +131,7 @@ def _settings(path: str | Path, text: str) -> dict[str, tuple[int, int]]:
 
 
 def _check_tensor(path: str | Path, name: str, tensor: Tensor) -> None:
-    """Raises InputError unless dtype, dimensions and values of `tensor` are those of its FORM."""
+    """Raises InputError unless dtype, dimensions and values of `tensor` are as FORM states."""
     dtype, dimensions, low, high = FORM[name.rpartition(".")[2]]
     if tensor.dtype != dtype or tensor.ndim != dimensions or not tensor.numel():
         raise InputError(

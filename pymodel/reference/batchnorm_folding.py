@@ -9,12 +9,12 @@ from pymodel.support.errors import InputError
 
 
 def fold(layer: QuantConv2d, between: nn.Module) -> tuple[np.ndarray, np.ndarray]:
-    """Returns a and b of y = a · sum + b, each float64 [C_out].
+    """Returns a and b, float64 [C_out] each: a · sum + b is what the ReLU after `layer` is given.
 
-    `between` holds the modules between `layer` and the next layer: a BatchNorm or none, then a
-    ReLU, then any number of max pools. Max pools leave a and b as they are: the
-    pools are applied to the codes, and the largest y has the largest code. Raises InputError for
-    other modules.
+    `sum` is an integer sum of codes. `between` holds the modules between `layer` and the next
+    layer: a BatchNorm or none, then a ReLU, then any number of max pools. Max pools do not change a
+    and b, because the pools are applied to the codes, and the largest value has the largest code.
+    Raises InputError for other modules.
     """
     modules = list(between)
     scale = layer.weight_quantiser.scale.detach().double().clamp_min(SMALLEST_SCALE).flatten()
@@ -27,5 +27,8 @@ def fold(layer: QuantConv2d, between: nn.Module) -> tuple[np.ndarray, np.ndarray
     kinds = [type(module) for module in modules]
     if kinds[:1] != [nn.ReLU] or any(kind is not nn.MaxPool2d for kind in kinds[1:]):
         names = ", ".join(kind.__name__ for kind in kinds) or "nothing"
-        raise InputError(f"{names} follows the layer, expected a ReLU and then at most max pools")
+        raise InputError(
+            f"the layer and its BatchNorm, if any, are followed by {names}, expected a ReLU, and "
+            "after the ReLU only max pools"
+        )
     return a.detach().numpy(), b.detach().numpy()

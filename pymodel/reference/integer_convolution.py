@@ -1,4 +1,7 @@
-"""Computes what the array must compute, by PyTorch's convolution and not by tiling code."""
+"""Computes the integer sums and psums that the array must give, by PyTorch's convolution.
+
+The code that cuts a layer into tiles is not used, so that a mistake in it shows.
+"""
 
 import torch
 from torch import Tensor, nn
@@ -36,7 +39,8 @@ def tile_psums(
 ) -> Tensor:
     """Returns the psums of one tile, int64 [N, output pixels, cols], pixels row by row.
 
-    They are the convolution of the tile's channels with all other kernel positions set to zero.
+    The psums are the convolution of the tile's channels by weights that are zero at all other
+    kernel positions.
     codes: int8 [N, C_in, H, W]; weight_codes: int8 [C_out, C_in, k, k]; stride and padding are in
     pixels.
     """
@@ -53,9 +57,9 @@ def tile_psums(
 def raster_psums(padded: Tensor, weights: Tensor) -> Tensor:
     """Returns the psums of each kernel position at every pixel of a padded map.
 
-    They are the 1 × 1 convolutions of the map with the weights of each position. padded: integer
-    [C_in, H, W]; weights: integer [C_out, C_in, k, k]. Returns int64 [k · k, H · W, C_out], kernel
-    positions and pixels row by row.
+    The psums are the 1 × 1 convolutions of the map with the weights of each position. padded:
+    integer [C_in, H, W]; weights: integer [C_out, C_in, k, k]. Returns int64 [k · k, H · W, C_out],
+    kernel positions and pixels row by row.
     """
     out_channels, in_channels, kernel, _ = weights.shape
     single = weights.permute(2, 3, 0, 1).reshape(-1, in_channels, 1, 1)
@@ -69,7 +73,7 @@ def step(layer: QuantConv2d) -> Tensor:
 
 
 class IntegerConv2d(nn.Module):
-    """Stands in for a quantised convolution: convolves its integer codes, and scales the sums."""
+    """Replaces a quantised convolution: convolves the integer codes, and scales the sums."""
 
     def __init__(self, layer: QuantConv2d):
         super().__init__()

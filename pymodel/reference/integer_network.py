@@ -1,6 +1,6 @@
-"""Computes the whole network on integers, as the core does: the reference for every code.
+"""Computes the whole network on integers, as the core does, to check every code of the core.
 
-The first convolution and the classifier stay float. Each layer between them is an integer
+The first convolution and the classifier are float. Each layer between them is an integer
 convolution, whose sums become the codes of the next layer by thresholds
 (pymodel/hardware/thresholds.py). Max pools act on codes: a threshold staircase is monotone, so the
 largest of four outputs has the largest code.
@@ -39,7 +39,7 @@ class Stage:
 
     @property
     def settings(self) -> dict[str, int]:
-        """Returns the fields of `pymodel.hardware.core.Layer` that the layer decides."""
+        """The fields of `pymodel.hardware.core.Layer` that follow from the layer."""
         return {
             "out_channels": self.layer.out_channels,
             "kernel": self.layer.kernel_size[0],
@@ -53,14 +53,14 @@ class InnerStage(Stage):
     """A stage whose outputs are the codes of the next stage."""
 
     gain: np.ndarray  # a of y = a · sum + b, float64 [C_out]
-    offset: np.ndarray  # b of the same, float64 [C_out]
+    offset: np.ndarray  # b of y = a · sum + b, float64 [C_out]
     next_scale: float  # scale of the next layer's input codes
     table: np.ndarray  # the thresholds that follow from gain, offset and scale, int64 [C_out, 16]
     pools: tuple[nn.MaxPool2d, ...]  # max pools between this layer and the next
 
     @property
     def settings(self) -> dict[str, int]:
-        """Returns the settings of a stage, `mode`, and `pools`, the number of 2 × 2 pools after it.
+        """The settings of any stage, `mode`, and `pools`, the number of 2 × 2 pools after it.
 
         Raises InputError for other pools.
         """
@@ -69,21 +69,24 @@ class InnerStage(Stage):
         return super().settings | {"mode": int(Mode.CODES), "pools": len(self.pools)}
 
     def codes(self, codes: Tensor) -> Tensor:
-        """Returns the codes that the core sends for input codes: int8 [N, C_out, H', W']."""
+        """Returns the codes, int8 [N, C_out, H', W'], for input codes int8 [N, C_in, H, W]."""
         return torch.from_numpy(requantise(self.sums(codes).numpy(), self.table)).to(torch.int8)
 
     def pool(self, outputs: Tensor) -> Tensor:
-        """Returns the next layer's input: outputs (codes or floats) after the stage's pools."""
+        """Returns `outputs` [N, C_out, H', W'], codes or floats, after the max pools of the stage.
+
+        The result is the input of the next stage, and has the dtype of `outputs`.
+        """
         pooled = outputs if outputs.is_floating_point() else outputs.float()
         for pool in self.pools:
             pooled = pool(pooled)
         return pooled.to(outputs.dtype)
 
     def edge_distances(self, codes: Tensor) -> Tensor:
-        """Returns how far the next layer's inputs lie from the edge between two codes, in steps.
+        """Returns the distance of each input of the next layer from the edge between two codes.
 
-        The distances are float64 in 0..0.5, of the shape of the next layer's input. They follow
-        from the input codes of this stage.
+        The distances are in steps of the next layer's codes, float64 in 0..0.5, of the shape of the
+        next layer's input. They follow from the input `codes` of this stage, int8 [N, C_in, H, W].
         """
         gain, offset = (torch.from_numpy(v)[:, None, None] for v in (self.gain, self.offset))
         steps = (self.sums(codes) * gain + offset).relu() / self.next_scale
@@ -92,16 +95,19 @@ class InnerStage(Stage):
 
 @dataclass(frozen=True)
 class LastStage(Stage):
-    """The last stage, whose sums are the result."""
+    """The last stage, which gives sums and no codes."""
 
     @property
     def settings(self) -> dict[str, int]:
-        """Returns the settings of a stage, `mode`, and `pools`, which is 0."""
+        """The settings of any stage, `mode`, and `pools`, which is 0."""
         return super().settings | {"mode": int(Mode.SUMS), "pools": 0}
 
 
 class IntegerNetwork:
-    """A VGG16 whose quantised layers are computed on integers."""
+    """A VGG16 whose quantised layers are computed on integers.
+
+    Raises InputError if anything but BatchNorm, ReLU and max pools lies between two of them.
+    """
 
     def __init__(self, model: nn.Module):
         self.model = model.eval()
@@ -133,19 +139,24 @@ class IntegerNetwork:
 
     @property
     def stages(self) -> list[Stage]:
-        """Returns all stages, in the order in which they run."""
+        """All stages, in the order in which they run."""
         return [*self.inner, self.last]
 
     @torch.no_grad()
     def first_codes(self, images: Tensor) -> Tensor:
-        """Returns the first stage's input codes, int8, of uint8 images [N, 3, 32, 32].
+        """Returns the input codes of the first stage, int8 [N, C, 32, 32].
 
-        The host computes them, in float.
+        `images` are uint8 [N, 3, 32, 32].
+        In a system with the core, the host computes these codes, in float.
         """
         return self.inner[0].layer.activation_codes(self._before(normalise(images)))
 
     def outputs(self, codes: Tensor) -> Iterator[Tensor]:
-        """Yields what each stage must give for the `first_codes`: codes, and in the end sums."""
+        """Yields the outputs of each stage, in order, for the input `codes` of the first stage.
+
+        The outputs are codes, int8 [N, C_out, H', W'] before pooling, and for the last stage sums,
+        int64 [N, C_out, H', W'].
+        """
         for stage in self.inner:
             outputs = stage.codes(codes)
             yield outputs
@@ -154,9 +165,9 @@ class IntegerNetwork:
 
     @torch.no_grad()
     def logits(self, sums: Tensor) -> Tensor:
-        """Returns the logits, float32 [N, 10], for the last stage's sums [N, C, H, W].
+        """Returns the logits, float32 [N, 10], for the last stage's sums, int64 [N, C, H, W].
 
-        The host computes them, in float.
+        In a system with the core, the host computes the logits, in float.
         """
         features = self._after(sums.float() * step(self.last.layer))
         return self.model.classifier(torch.flatten(features, 1))
@@ -164,7 +175,10 @@ class IntegerNetwork:
 
 @contextmanager
 def input_codes(network: IntegerNetwork) -> Iterator[list[Tensor]]:
-    """Yields a list that takes each stage's input codes when the fake-quantised network runs."""
+    """Yields a list, to which a forward pass of the fake-quantised network adds its codes.
+
+    The codes are the input codes of each stage in order, int8 [N, C_in, H, W].
+    """
     inputs: list[Tensor] = []
     hooks = [
         stage.layer.register_forward_pre_hook(
@@ -180,24 +194,25 @@ def input_codes(network: IntegerNetwork) -> Iterator[list[Tensor]]:
 
 
 class Difference(NamedTuple):
-    """How the codes that a stage hands on differ from those of the fake-quantised network."""
+    """The differences between a stage's outputs and the codes of the fake-quantised network."""
 
     codes: int  # number of codes compared
     differing: int  # number of codes that differ although the stage had the same input
     farthest: float  # largest distance of such a code from the edge between two codes, in steps
-    differing_in_the_end: int  # number of codes that differ, differing inputs of the stage included
+    differing_in_the_end: int  # number of codes that differ if all stages before run on integers
 
 
 @torch.no_grad()
 def compare_with_fake_quantised(
     network: IntegerNetwork, images: Tensor
 ) -> tuple[Tensor, Tensor, list[Difference]]:
-    """Returns the predictions of both networks, and the differences of their codes.
+    """Returns the predictions of both networks, and the differences between their codes.
 
     images: uint8 [N, 3, 32, 32]. The predictions of the integer network come first, then those of
     the fake-quantised one, int64 [N] each. There is a `Difference` for each stage but the last.
-    The fake-quantised network computes in float32 and rounds in every step; the integer network
-    rounds nowhere.
+    The fake-quantised network computes in float32, and rounds in every operation. The integer
+    network computes exactly between its first codes and its last sums, and rounds only where a sum
+    becomes a code.
     """
     with input_codes(network) as inputs:
         fake = network.model(normalise(images)).argmax(1)

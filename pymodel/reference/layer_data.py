@@ -34,17 +34,19 @@ class LayerData:
 
     @torch.no_grad()
     def recover(self, sums: Tensor) -> Tensor:
-        """Returns what the integer sums [N, C_out, H', W'] say that `reference` is.
+        """Returns the recovered values of integer sums [N, C_out, H', W'], float32.
 
-        The values are float32: the sums are scaled by `step`, and `after` is applied.
+        The sums are scaled by `step`, and `after` is applied. The result is to be compared with
+        `reference`, whose shape it has.
         """
         return self.after(sums.float() * self.step)
 
     def difference(self, sums: Tensor) -> tuple[Tensor, Tensor]:
-        """Returns the recovered values minus `reference` twice, float32 of its shape.
+        """Returns the recovered values of `sums` minus `reference`, in two units.
 
-        The first is in the units of `reference`, the second in steps. A step is the change that one
-        unit of the integer sum makes in a recovered value.
+        The first result is in the units of `reference`, the second in steps. A step is the change
+        that one unit of the integer sum makes in a recovered value. Both are float32, of the shape
+        of `reference`.
         """
         difference = self.recover(sums) - self.reference
         gain = self.step
@@ -55,7 +57,7 @@ class LayerData:
         return difference, difference / gain
 
     def error(self, sums: Tensor) -> tuple[float, float]:
-        """Returns the largest absolute difference in the units of `reference`, and in steps."""
+        """Returns the largest absolute difference, in the units of `reference` and in steps."""
         difference, steps = self.difference(sums)
         return difference.abs().max().item(), steps.abs().max().item()
 

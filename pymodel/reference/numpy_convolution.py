@@ -1,7 +1,7 @@
 """Computes the integer convolution with NumPy, for benches that run inside a simulator.
 
-To import PyTorch there takes longer than most of these benches run. A test holds this convolution
-to PyTorch's.
+Importing PyTorch into a simulator takes longer than most of these benches run. A test compares this
+convolution with PyTorch's.
 """
 
 import numpy as np
@@ -16,7 +16,7 @@ def numpy_convolution(
     activations: integer [N, C_in, H, W]; weights: integer [C_out, C_in, k, k]; stride and padding
     are in pixels. Each output is the product of the weights with one window of the padded map, in
     float64, which is exact, because every product and sum of codes is a whole number far below
-    2^53.
+    2^53. Raises ValueError if the padded map is smaller than the kernel.
     """
     sides = [(0, 0), (0, 0), (padding, padding), (padding, padding)]
     padded = np.pad(np.asarray(activations, np.float64), sides)

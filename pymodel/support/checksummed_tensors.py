@@ -1,4 +1,4 @@
-"""Writes and reads safetensors files that carry a SHA-256 of their tensors and metadata."""
+"""Writes and reads sealed files: safetensors with a SHA-256 of their tensors and metadata."""
 
 import hashlib
 import json
@@ -13,7 +13,7 @@ from pymodel.support.files import replacing
 
 
 def write_sealed(tensors: dict[str, Tensor], metadata: dict[str, str], path: str | Path) -> None:
-    """Writes tensors and metadata (without the key `sha256`) with their SHA-256.
+    """Writes tensors and metadata with their SHA-256, which becomes the metadata key `sha256`.
 
     Raises InputError if `path` cannot be written.
     """
@@ -32,7 +32,7 @@ def tensor_digest(tensors: dict[str, Tensor], metadata: dict[str, str]) -> str:
 
 
 def read_sealed(path: str | Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Returns tensors and metadata of a sealed file; the metadata are without `sha256`.
+    """Returns tensors and metadata of a sealed file; the metadata lack the key `sha256`.
 
     Raises InputError if the file is missing, truncated, no safetensors file, or altered.
     """
@@ -42,7 +42,9 @@ def read_sealed(path: str | Path) -> tuple[dict[str, Tensor], dict[str, str]]:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         with Path(path).open("rb") as file:
             header = file.read(int.from_bytes(file.read(8), "little"))
-        if min(header) < ord(" "):  # safetensors pads with spaces; one may have been flipped
+        # safetensors pads its header with spaces. Its reader takes a tab or a newline as well, so
+        # without this check such a change of the file would not show.
+        if min(header) < ord(" "):
             raise ValueError("a control character in the header")
         found = metadata.pop("sha256", None)
         computed = tensor_digest(tensors, metadata)

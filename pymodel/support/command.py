@@ -15,8 +15,8 @@ from rich.text import Text
 from pymodel.support.errors import InputError
 
 PASSED, FAILED, REFUSED, INTERRUPTED = 0, 1, 2, 130  # exit codes
-# Errors of the disk and not of this project: the disk is full or read-only, a file is too large or
-# belongs to another user.
+# Error numbers that the user's disk causes and not a mistake in this project: the disk is full or
+# read-only, a file is too large or belongs to another user.
 UNWRITABLE = {
     errno.EACCES,
     errno.EDQUOT,
@@ -55,7 +55,7 @@ class CommandParser(argparse.ArgumentParser):
         arguments = super().parse_args(args, namespace)
         global _quiet
         _quiet = arguments.quiet
-        if _quiet:  # as there is a handler, cocotb-test adds none that prints
+        if _quiet:  # cocotb-test adds a handler that prints, unless there is a handler already
             logging.getLogger().addHandler(logging.NullHandler())
         if arguments.verbose:
             os.environ["COCOTB_LOG_LEVEL"] = "DEBUG"
@@ -65,7 +65,7 @@ class CommandParser(argparse.ArgumentParser):
 def whole_number(name: str, text: str, low: int, high: int) -> int:
     """Returns `text` as an integer from `low` to `high`.
 
-    Raises InputError, which calls the number `name`, if `text` is none.
+    Raises InputError for any other text. The message uses `name` as the name of the number.
 
     >>> whole_number("IMAGES", "16", 1, 100)
     16
@@ -82,14 +82,14 @@ def quiet() -> bool:
 
 
 def tell(*parts: RenderableType) -> None:
-    """Prints `parts`, but not with --quiet. Long lines are not broken."""
+    """Prints `parts`, and with --quiet prints nothing. Long lines are not broken."""
     if not _quiet:
         for part in parts:
             _print(part)
 
 
 def conclude(text: str, *, passed: bool = True) -> int:
-    """Prints the last line, in green or red on a terminal, and returns the exit code."""
+    """Prints the last line, in green or red on a terminal, and returns the exit code, 0 or 1."""
     _print(text, style="green" if passed else "bold red")
     return PASSED if passed else FAILED
 
@@ -101,7 +101,7 @@ def run_command(main: Callable[[], int]) -> None:
     without traceback. Ctrl-C gives exit code 130, as a shell expects. Characters that the output
     cannot show are replaced.
     """
-    for stream in (sys.stdout, sys.stderr):  # which may be ASCII, as in a minimal container
+    for stream in (sys.stdout, sys.stderr):  # their encoding is ASCII in a minimal container
         stream.reconfigure(errors="replace")
     try:
         sys.exit(main())
@@ -124,7 +124,8 @@ def run_room(room: str, commands: dict[str, str] | str) -> None:
 
     `commands` is the module of the only command, or the module of each command by name. The modules
     are imported here, so that worker processes find their functions by the names of the modules.
-    Without a name, or with --help, the names are printed.
+    With --help the names are printed. An unknown name, or none, gives one line on stderr and exit
+    code 2.
     """
     if isinstance(commands, str):
         run_command(importlib.import_module(commands).main)

@@ -1,5 +1,5 @@
-"""Defines the one exception that stands for a user's mistake."""
+"""Defines the exception for a mistake of the user."""
 
 
 class InputError(Exception):
-    """Bad input. The message is one line: file or option, what was found, what was expected."""
+    """A mistake of the user. The message is one line: file or option, what was found, expected."""

@@ -1,7 +1,7 @@
-"""Keeps old names of modules and files working, which scripts and adapters of users may hold.
+"""Keeps old names of modules and files working, which scripts and adapters of users may contain.
 
-The files in pymodel/old_names and tb/old_names stand for modules that now live elsewhere. A package
-finds them because its `__init__.py` adds that folder to its path.
+Each file in pymodel/old_names and tb/old_names has the old name of a module that was moved. A
+package finds these files because its `__init__.py` adds the folder to the path of the package.
 """
 
 import importlib
@@ -12,6 +12,7 @@ from pathlib import Path
 from pymodel.support.command import run_command
 from pymodel.support.files import ROOT
 
+# New path of each file that was moved, by its old path; both are relative to the repository.
 FILES = {
     "tb/array.py": "tb/components/systolic_array_adapter.py",
     "tb/load_first_array.py": "tb/examples/load_first_array.py",
@@ -19,9 +20,9 @@ FILES = {
 
 
 def forward(spec: ModuleSpec, new: str) -> None:
-    """Makes the module of `spec`, which is being imported or run, be the module `new`.
+    """Replaces the module of `spec`, which is being imported or run, by the module named `new`.
 
-    One line on stderr says where the module lives now.
+    One line on stderr names the new module.
     """
     print(f"note: {spec.name} lives in {new} now", file=sys.stderr)
     module = importlib.import_module(new)
@@ -31,9 +32,9 @@ def forward(spec: ModuleSpec, new: str) -> None:
 
 
 def new_path(path: Path) -> Path:
-    """Returns where a moved file of this project lives now, or any other path as it is.
+    """Returns the new path if `path` is the old path of a moved file, and otherwise `path`.
 
-    One line on stderr says so if the file has moved.
+    One line on stderr names the new path of a moved file.
     """
     for old, new in FILES.items():
         if path == ROOT / old and not path.exists():

@@ -113,7 +113,7 @@ def test_metadata_altered(saved):
     assert "altered" in refusal(saved)
 
 
-def test_no_seal(saved, tmp_path):
+def test_a_file_without_a_seal_is_refused(saved, tmp_path):
     from safetensors.torch import save_file
 
     save_file({"a": torch.zeros(1)}, tmp_path / "plain")
@@ -204,7 +204,7 @@ def test_shipped_images(images):
     assert len(set(images.indices.tolist())) == 100
 
 
-def test_images_that_are_none(saved, tmp_path):
+def test_files_that_hold_no_images_are_refused(saved, tmp_path):
     refusal(saved, load_images)
     wrong = ImageSet(
         torch.zeros(1, 3, 8, 8, dtype=torch.uint8), torch.zeros(1).long(), torch.zeros(1).long()

@@ -1,4 +1,4 @@
-"""What is told of coverage: the tables, the holes, and the page."""
+"""Sums up the coverage of all runs, and writes it as tables and as a page."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
@@ -17,7 +17,7 @@ GOALS = {"line": 100, "branch": 100, "toggle": 99, "functional": 100}  # percent
 
 
 def summary(coverage: Coverage, modules: Sequence[str], exclusions: Sequence[Exclusion]) -> dict:
-    """Returns the contents of coverage.json."""
+    """Returns percentages, counts, holes and exclusions by the keys of coverage.json."""
     rows = []
     for module in modules:
         row = {"module": module}
@@ -116,7 +116,7 @@ def result_table(result: dict, most: int = 20) -> str:
 
 
 def write_page(path: Path, coverage: Coverage, result: dict) -> None:
-    """Writes the report as HTML: tables, holes, exclusions, and each source with its counts."""
+    """Writes the page as HTML: tables, holes, exclusions, and each source with its counts."""
     sources = []
     for row in result["modules"]:
         module = row["module"]

@@ -51,19 +51,19 @@ def main() -> int:
     left_out = [label(run) for run in runs if size(run) > LARGEST]
     runs = [run for run in runs if size(run) <= LARGEST]
     try:
-        stems = run_all(runs, arguments)
+        folders = run_all(runs, arguments)
     except BenchError as error:
         return conclude(f"FAILED: {error}", passed=False)
-    coverage = merge(stems)
+    coverage = merge(folders)
     modules = sorted({path.stem for path in check_sources(RTL)})
     if arguments.only:
         modules = [module for module in modules if module in arguments.only]
         coverage.hits = Counter({p: n for p, n in coverage.hits.items() if p.module in modules})
         excluded = [exclusion for exclusion in excluded if exclusion.module in modules]
     else:
-        for name in FUNCTIONAL:  # nobody watched is as bad as nothing seen
+        for name in FUNCTIONAL:  # a point that no bench watches counts as one never reached
             coverage.bins[name] = coverage.bins[name] or Counter({"any": 0})
-    exclude(coverage, excluded)
+    exclude(coverage, excluded, arguments.exclusions)
     result = summary(coverage, modules, excluded)
     result |= {"simulator": simulator_version(SIMULATOR), "rtl": rtl_digest(), "runs": len(runs)}
     result |= {"runs_left_out": left_out}

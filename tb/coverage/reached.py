@@ -1,4 +1,4 @@
-"""The points that runs reached, united, from the files of Verilator and cocotb-coverage."""
+"""Unites what the runs reached, which Verilator and cocotb-coverage have written to files."""
 
 import math
 from collections import Counter, defaultdict
@@ -17,7 +17,7 @@ KINDS = ("line", "branch", "toggle")
 
 
 class Point(NamedTuple):
-    """A place that counts how often it was reached, in any instance and with any parameters."""
+    """A place of the RTL that runs may reach, in any instance and with any parameters."""
 
     kind: str
     module: str
@@ -30,7 +30,8 @@ class Point(NamedTuple):
 class Coverage:
     """All that the runs reached together."""
 
-    hits: Counter[Point] = field(default_factory=Counter)
+    hits: Counter[Point] = field(default_factory=Counter)  # also points that no run reached: 0
+    # How often each bin was hit, by functional cover point and bin
     bins: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     excluded: dict[Point, str] = field(default_factory=dict)  # the reason
 
@@ -43,12 +44,15 @@ class Coverage:
         ]
 
     def percent(self, kind: str, module: str | None = None) -> float | None:
-        """Returns the percentage of the points of `of` that were reached; None if it has none."""
+        """Returns the percentage of points that were reached, of one module or of all.
+
+        Excluded points do not count. Returns None if no point is left.
+        """
         points = self.of(kind, module)
         return share(sum(self.hits[p] > 0 for p in points), len(points)) if points else None
 
     def functional(self, name: str | None = None) -> float:
-        """Returns the percentage of bins that were hit, of one cover point or of all."""
+        """Returns the percentage of bins that were hit, of one cover point or of all; 0 if none."""
         hits = [
             n for point, bins in self.bins.items() if name in (None, point) for n in bins.values()
         ]
@@ -60,12 +64,12 @@ def share(part: int, whole: int) -> float:
     return math.floor(10000 * part / whole) / 100
 
 
-def merge(stems: Iterable[Path]) -> Coverage:
-    """Returns what the runs in these folders reached together."""
+def merge(folders: Iterable[Path]) -> Coverage:
+    """Returns what several runs reached together; each folder holds the files of one run."""
     coverage = Coverage()
-    for stem in stems:
-        coverage.hits.update(read_points((stem / "reached.dat").read_text()))
-        functional = stem / "reached.yml"
+    for folder in folders:
+        coverage.hits.update(read_points((folder / "reached.dat").read_text()))
+        functional = folder / "reached.yml"
         if functional.exists():
             for name, point in yaml.safe_load(functional.read_text()).items():
                 if "bins:_hits" in point:
@@ -75,10 +79,10 @@ def merge(stems: Iterable[Path]) -> Coverage:
 
 
 def read_points(text: str) -> Counter[Point]:
-    r"""The points of a coverage.dat of Verilator, and how often each was reached.
+    r"""Returns the points in a coverage file of Verilator, and how often each was reached.
 
-    A line of source counts as reached if every block that it belongs to was: what stands after an
-    `if` in the same line, too.
+    A line of source counts as reached if every block that it belongs to was reached. What stands
+    after an `if` in the same line is such a block too.
 
     >>> text = "C '\1f\2rtl/a.v\1l\0023\1n\0025\1t\2branch\1o\2if\1S\0023-4\1h\2a' 7"
     >>> for point, count in read_points(text).items(): print(*point, count)

@@ -1,4 +1,4 @@
-"""Points that need not be reached, each with its reason; exclusions.toml lists them."""
+"""Reads which points no test can reach, and takes them out of what was measured."""
 
 import re
 import tomllib
@@ -15,7 +15,7 @@ EXCLUSIONS = Path(__file__).with_name("exclusions.toml")
 
 
 class Exclusion(NamedTuple):
-    """Points that cannot be reached, and why."""
+    """Points of a module that no test can reach, and the reason."""
 
     kind: str
     module: str
@@ -54,12 +54,12 @@ def _is_exclusion(entry: object) -> bool:
     )
 
 
-def exclude(coverage: Coverage, exclusions: Sequence[Exclusion]) -> None:
-    """Takes the excluded points out of `coverage`.
+def exclude(coverage: Coverage, exclusions: Sequence[Exclusion], path: Path = EXCLUSIONS) -> None:
+    """Takes the points of the exclusions, which file `path` lists, out of `coverage`.
 
     The point of a toggle is a bit of a signal, which is reached if it went both ways. The point of
     a line or branch is its source, with "else: " and the like before that of a branch. Raises
-    InputError if a point does not exist, or was reached after all.
+    InputError, which names `path`, if a point does not exist or was reached after all.
     """
     known = defaultdict(list)
     for point in coverage.hits:
@@ -69,18 +69,18 @@ def exclude(coverage: Coverage, exclusions: Sequence[Exclusion]) -> None:
         for text in exclusion.points:
             for name in expanded(text):
                 points = known.get((exclusion.kind, exclusion.module, name), [])
-                words = f"{exclusion.kind} exclusion of {exclusion.module}: {name}"
+                words = f"{path}: {exclusion.kind} exclusion of {exclusion.module}: {name}"
                 if not points:
-                    raise InputError(f"{words}: there is no such point")
+                    raise InputError(f"{words}: there is no such point, expected one of the module")
                 if all(coverage.hits[point] for point in points):
-                    raise InputError(f"{words}: it was reached, so it must not be excluded")
+                    raise InputError(f"{words}: it was reached, expected one that no run reaches")
                 coverage.excluded.update(
                     (point, exclusion.reason) for point in points if not coverage.hits[point]
                 )
 
 
 def names_of(point: Point) -> list[str]:
-    """Returns the names that an exclusion may give to a point."""
+    """Returns the names by which an exclusion may name a point."""
     if point.kind == "toggle":
         return [point.what.rpartition(":")[0]]
     text = source_lines(point.module)[point.line - 1].strip()

@@ -67,9 +67,9 @@ def identity(run: Run) -> dict[str, Any]:
 
 
 def suite(only: Sequence[str] = ()) -> list[Run]:
-    """Returns the runs of all benches that count, or of those named: modules, or more of the core.
+    """Returns the runs whose coverage counts: all of them, or those that `only` names.
 
-    Raises InputError for an unknown name.
+    A name is that of a module, or one of MORE_BENCHES. Raises InputError for an unknown name.
     """
     names = [source.stem for source in check_sources(RTL)] + list(MORE_BENCHES)
     for name in only:
@@ -87,21 +87,22 @@ def suite(only: Sequence[str] = ()) -> list[Run]:
 def run_all(runs: Sequence[Run], arguments: argparse.Namespace) -> list[Path]:
     """Measures each run, as many at a time as there are cores; returns the folders of results.
 
-    The result of a run is kept and used again. Raises BenchError if a test fails.
+    The result of a run is kept, and used again unless `arguments.fresh`. Raises BenchError if a
+    test fails.
     """
-    stems = {STORE.path(identity(run), label(run)): run for run in runs}
-    missing = [stem for stem in stems if arguments.fresh or not stem.exists()]
-    groups = defaultdict(list)
-    for stem in missing:
-        groups[build(stems[stem])].append(stem)
-    largest = sorted(groups.values(), key=lambda g: ("ROWS" in str(stems[g[0]]), len(g)))
+    folders = {STORE.path(identity(run), label(run)): run for run in runs}
+    missing = [folder for folder in folders if arguments.fresh or not folder.exists()]
+    groups = defaultdict(list)  # by build
+    for folder in missing:
+        groups[build(folders[folder])].append(folder)
+    by_size = sorted(groups.values(), key=lambda g: ("ROWS" in str(folders[g[0]]), len(g)))
     progress = tqdm(
         total=len(runs), initial=len(runs) - len(missing), unit="run", disable=quiet() or None
     )
     if missing:
         tell(
             f"{len(runs)} runs of {len({run.bench for run in runs})} benches, "
-            f"{len(runs) - len(missing)} of them are there"
+            f"{len(runs) - len(missing)} of them are kept from before"
         )
         runtime_arguments()
     workers = os.cpu_count() or 1
@@ -110,14 +111,15 @@ def run_all(runs: Sequence[Run], arguments: argparse.Namespace) -> list[Path]:
     )
     try:
         waiting = [
-            pool.submit(measure, [(stem, stems[stem]) for stem in group]) for group in largest[::-1]
+            pool.submit(measure, [(folder, folders[folder]) for folder in group])
+            for group in by_size[::-1]  # the largest first
         ]
         for done in as_completed(waiting):
             progress.update(done.result())
     finally:
         progress.close()
         pool.shutdown(cancel_futures=True)
-    return list(stems)
+    return list(folders)
 
 
 def prepare_worker(verbose: bool) -> None:
@@ -130,9 +132,10 @@ def prepare_worker(verbose: bool) -> None:
 
 
 def measure(runs: Sequence[tuple[Path, Run]]) -> int:
-    """Runs the runs of one build, one after another; returns their number.
+    """Makes the runs of one build, one after another; returns their number.
 
-    Raises BenchError, with the run's name, if a test fails.
+    Each run comes with the folder that keeps its result. Raises BenchError, with the run's name, if
+    a test fails.
     """
     for place, run in runs:
         with temporary_folder(label(run), place.parent) as folder:

@@ -26,7 +26,7 @@ class Proof:
     """A proof by k-induction; its covers and mutants are looked for within `steps` cycles."""
 
     module: str
-    k: int
+    k: int  # number of steps of the induction
     steps: int
     mutants: tuple[ProofMutant, ...] = ()
     bounded: tuple[str, ...] = ()  # properties shown for `steps` cycles only
@@ -39,12 +39,12 @@ class Proof:
 
     @property
     def parameters(self) -> dict[str, int]:
-        """The module's parameters in this proof."""
+        """Returns the values of the module's parameters in this proof, by name."""
         return dict(MODULES[self.module].proven[self.variant])
 
     @property
     def name(self) -> str:
-        """Of the module, and what tells this proof from its others."""
+        """Returns the module's name and the variant, which tells this proof from its others."""
         return f"{self.module} {self.variant}".strip().replace(" ", "-")
 
 
@@ -758,17 +758,17 @@ CONTROL = Proof(
         ),
     ),
 )
-# As it is mutated
+# The proof with the parameters with which control is also mutated (tb/mutation)
 SHORT_CONTROL = Proof(
     "control", 2, 24, only=("lemma_state", "lemma_primed"), variant="short counters"
 )
-# The RAMs of lane 0: which code falls, thresholds 4, 8, 12, and those between
+# The RAMs of lane 0: whether its codes fall; thresholds 4, 8 and 12; the thresholds between them
 THRESHOLD_RAMS = (
     "inverted_ram",
     *(f"g_coarse[{k}].coarse_ram" for k in (1, 2, 3)),
     *(f"g_lane[0].g_threshold[{k}].fine_ram" for k in (1, 2, 3)),
 )
-# Its parameters: one lane, sums of 5 bits, two tiles
+# OUTPUT_STAGE has one lane, sums of 5 bits and two tiles; the widths below follow from that.
 SEE_THRESHOLDS = {"seen_inverted": "inverted_ram.ram.word"}
 for n in range(4):
     SEE_THRESHOLDS[f"seen_tiles[{2 * n + 1}:{2 * n}]"] = f"{THRESHOLD_RAMS[n]}.ram.watched"

@@ -4,7 +4,8 @@ python -m tb.formal                     # all modules; build/results/formal.json
 python -m tb.formal pe output_fifo      # these modules alone; no file is written
 
 The properties of rtl/X.v are in properties/X.sv, as if written at the module's end; README.md there
-says how it works. proofs.py says how each module is proven, and which mutants are refuted.
+says how they are written. proof_table.py says how each module is proven, and which mutants its
+properties refute.
 """
 
 import functools
@@ -34,11 +35,11 @@ from tb.sim.sources import RTL, check_sources, replace_once, rtl_digest
 PROPERTIES = Path(__file__).with_name("properties")
 BUILD = ROOT / "build" / "formal"
 STORE = Store("formal")
-LISTS = ("tb.formal.proof_table",)  # a proof is in its task
+LISTS = ("tb.formal.proof_table",)  # all that counts of a proof is in the text of its tasks
 SECONDS = 900  # after which a solver is stopped
 BINARIES = Path(sys.executable).parent
 STATEMENT = re.compile(r"^( *// .*\n)? *(\w+): (assert|assume|cover) \(", re.MULTILINE)
-# What a read gives while its own address is written is undefined: here, anything.
+# While its own address is written, a read gives an undefined word: in a proof, any word.
 COLLIDES = "write_i && write_address_i == read_address_i"
 READ = (
     "read_data_o <= words[read_address_i]",
@@ -57,7 +58,7 @@ class Statement:
 
     @property
     def is_property(self) -> bool:
-        """Returns whether it is asserted for its own sake, and not as a lemma for induction."""
+        """Returns whether the statement is a property, and not a lemma that induction needs."""
         return self.kind == "assert" and not self.label.startswith("lemma_")
 
 
@@ -67,13 +68,13 @@ class Task:
 
     proof: Proof
     mode: str  # of SymbiYosys: prove, cover or bmc
-    labels: tuple[str, ...]  # the asserts, or covers, that it is about
-    text: str  # its file
+    labels: tuple[str, ...]  # the asserts or covers that the call decides
+    text: str  # of the file that SymbiYosys reads
     mutant: ProofMutant | None = None
 
     @property
     def identity(self) -> dict[str, str]:
-        """Returns what the outcome depends on: the task with its sources, tools, and our code."""
+        """Returns all that the outcome follows from: the task with its sources, tools, our code."""
         return {"task": self.text, "tools": versions(), "code": _code()}
 
     @property
@@ -118,7 +119,7 @@ def main() -> int:
 def statements(module: str) -> list[Statement]:
     """Returns the labelled asserts, assumes and covers of a module.
 
-    Raises InputError for one without a comment above it that says what it means.
+    Raises InputError if one of them has no comment above it that says what it means.
     """
     path = PROPERTIES / f"{module}.sv"
     found = []
@@ -132,7 +133,8 @@ def statements(module: str) -> list[Statement]:
 def bound(module: str, rtl: Path = RTL) -> str:
     """Returns the source of a module with its properties at its end, in SystemVerilog for Yosys."""
     path = PROPERTIES / f"{module}.sv"
-    return _insert(_source(module, rtl), path.read_text(encoding="utf-8") if path.exists() else "")
+    text = path.read_text(encoding="utf-8") if path.exists() else ""
+    return _insert(_source(module, rtl), text, rtl / f"{module}.v")
 
 
 def tasks(proof: Proof, rtl: Path = RTL) -> list[Task]:
@@ -158,7 +160,10 @@ def tasks(proof: Proof, rtl: Path = RTL) -> list[Task]:
 def run(
     proofs: list[Proof], rtl: Path = RTL, workers: int = 2, fresh: bool = False
 ) -> dict[Task, Outcome]:
-    """Returns each task's outcome, kept from before or found now, `workers` tasks at a time."""
+    """Returns each task's outcome, kept from before or found now, `workers` tasks at a time.
+
+    Raises InputError if a tool or a source is missing, or if a mutant does not find its place.
+    """
     _check_tools()
     waiting = [task for proof in proofs for task in tasks(proof, rtl)]
     waiting.sort(key=lambda task: task.mutant is not None)  # what takes long comes first
@@ -183,12 +188,12 @@ def run(
 def report(proofs: list[Proof], outcomes: dict[Task, Outcome], *, complete: bool) -> int:
     """Prints the table, and writes the results of a complete run.
 
-    Returns 1 if anything is not as it should be, else 0.
+    Returns 1 if an assert is not proven, a mutant not refuted or a cover not reached, else 0.
     """
     entries, wrong = [], []
     covers = mutants = 0
     for proof in proofs:
-        meanings = {s.label: s for s in statements(proof.module)}
+        by_label = {s.label: s for s in statements(proof.module)}
         killed: dict[str, list[str]] = {}
         for task, outcome in outcomes.items():
             if task.proof is not proof:
@@ -209,20 +214,20 @@ def report(proofs: list[Proof], outcomes: dict[Task, Outcome], *, complete: bool
             if task.proof is not proof or task.mutant or task.mode == "cover":
                 continue
             for label in task.labels:
-                # Where induction fails somewhere, nothing that it should have shown is shown.
+                # If the induction fails for one assert of a task, it has proven none of them.
                 proven = outcome.status == "PASS"
                 entries.append(
                     {
                         "module": proof.module,
                         "proof": proof.name,
                         "property": label,
-                        "meaning": meanings[label].meaning,
-                        "lemma": not meanings[label].is_property,
+                        "meaning": by_label[label].meaning,
+                        "lemma": not by_label[label].is_property,
                         "proven": proven,
                         "unbounded": task.mode == "prove",
                         "restricted": any(
                             s.label.startswith("small_") and s.label not in proof.without
-                            for s in meanings.values()
+                            for s in by_label.values()
                         ),
                         "k": proof.k if task.mode == "prove" else proof.steps,
                         "parameters": proof.parameters,
@@ -313,7 +318,7 @@ def inside(module: str, rtl: Path = RTL) -> set[str]:
 
 
 def headers(texts: Iterable[str], rtl: Path) -> dict[str, str]:
-    """Returns the headers that Verilog texts include, by name; InputError if one is missing."""
+    """Returns the headers that `texts` include, by name; raises InputError if one is missing."""
     names = {name for text in texts for name in re.findall(r'`include "([^"\n]+)"', text)}
     return {name: _read(rtl / name, "the header") for name in sorted(names)}
 
@@ -329,11 +334,14 @@ def _read(path: Path, what: str) -> str:
         raise InputError(f"{path}: {error.strerror}, expected {what}") from None
 
 
-def _insert(source: str, text: str) -> str:
-    """Returns `source` with `text` before its last endmodule; raises InputError if it has none."""
+def _insert(source: str, text: str, path: Path) -> str:
+    """Returns `source`, the content of file `path`, with `text` before its last endmodule.
+
+    Raises InputError if it has none.
+    """
     before, found, after = source.rpartition("endmodule")
     if not found:
-        raise InputError("a source without endmodule")
+        raise InputError(f"{path}: holds no endmodule, expected the module's source")
     return f"{before}{text}\n{found}{after}"
 
 
@@ -347,9 +355,10 @@ def _task_file(
         texts[mutant.source or proof.module] = mutant.of(texts[mutant.source or proof.module])
     for name in (proof.module, *proof.bind):
         properties = (PROPERTIES / f"{name}.sv").read_text(encoding="utf-8")
-        texts[name] = _insert(texts[name], properties)
+        texts[name] = _insert(texts[name], properties, rtl / f"{name}.v")
     if "ram" in texts:
-        texts["ram"] = _insert(replace_once(texts["ram"], *READ, "rtl/ram.v"), COLLISION)
+        ram = replace_once(texts["ram"], *READ, "rtl/ram.v")
+        texts["ram"] = _insert(ram, COLLISION, rtl / "ram.v")
     chosen = "".join(f"chparam -set {k} {v} {proof.module}\n" for k, v in proof.parameters.items())
     kept = " ".join(f"c:{label}" for label in labels)
     if mode == "prove" and proof.bind:
@@ -451,7 +460,7 @@ def _outcome(task: Task, fresh: bool, processes: _Processes) -> Outcome:
                 str(file.relative_to(ROOT)),
             ]
         )
-        with suppress(OSError):  # what it leaves is for people, and the last one's is enough
+        with suppress(OSError):  # the folder is for people; that of one process will do
             shutil.rmtree(BUILD / task.name, ignore_errors=True)
             work.rename(BUILD / task.name)
     outcome = read_outcome(output)

@@ -47,9 +47,9 @@ SIMULATOR = "icarus"  # Verilator would compile so many gates for minutes
 MAPPED = ("AND", "OR", "XOR", "MUX")  # and NOT, which abc always takes
 LAYER_IMAGES = 4
 
-# What benches read inside a module: signals that keep their names in the netlist
-# Not run on gates are the two benches that watch or force what is inside the core: test_core_states
-# and test_core_wires.
+# The signals that benches read inside a module, by module and scope: they keep their names in the
+# netlist. Two benches watch or force more than that inside the core, test_core_states and
+# test_core_wires; they do not run on gates.
 INSIDE = {"core": {"array": ("act_valid_i",)}}
 
 
@@ -58,13 +58,14 @@ class Design:
     """A build of a module that is synthesised, and the benches that run on it."""
 
     top: str
-    size: str
+    size: str  # tells it from other builds of the module
     parameters: Mapping[str, int]
     benches: tuple[str, ...]  # modules with cocotb tests
-    adapter: Path  # of an array
+    adapter: Path  # of an array; the core's benches do not use it
 
     @property
     def name(self) -> str:
+        """Returns the name of the top module with the size of the build."""
         return f"{self.top} {self.size}"
 
 
@@ -84,7 +85,7 @@ class Netlist:
 
     @property
     def sources(self) -> list[Path]:
-        """The Verilog files of the netlist, for `run_bench`."""
+        """Returns the Verilog files of the netlist."""
         return sorted(self.folder.glob("*.v"))
 
 
@@ -140,7 +141,8 @@ def run_all(
 ) -> tuple[dict[str, Netlist], dict[tuple[str, str], Outcome]]:
     """Synthesises each design and runs its benches on the gates, in `workers` processes.
 
-    Returns the netlists by design, and the outcomes by design and bench.
+    Returns the netlists by the design's name, and the outcomes by the design's name and bench.
+    Raises InputError if Yosys refuses the RTL.
     """
     netlists, found = {}, {}
     total = sum(1 + len(design.benches) for design in designs)
@@ -250,7 +252,7 @@ def run(
     An outcome without failures is kept, and returned again unless `fresh`.
     """
     if not logging.getLogger().handlers and os.environ.get("COCOTB_LOG_LEVEL") != "DEBUG":
-        logging.getLogger().addHandler(logging.NullHandler())  # several benches at once
+        logging.getLogger().addHandler(logging.NullHandler())  # or the logs of several benches mix
     identity = identity_of(design, netlist, bench, only)
     kept = None if fresh else PASSED.load(identity)
     if kept:
@@ -285,7 +287,7 @@ def run(
             message = str(error)
         psums = json.loads(layer.read_text())["psums_checked"] if layer.exists() else 0
         tests, failed = _count(Path(name) / RESULTS_XML)
-    failed = failed or int(bool(message))  # it did not even compile
+    failed = failed or int(bool(message))  # a bench that did not start is one failure
     outcome = Outcome(tests, failed, psums, time.monotonic() - began, message)
     if not failed:
         PASSED.save(identity, asdict(outcome))
@@ -293,7 +295,7 @@ def run(
 
 
 def summary(netlists: Mapping[str, Netlist], outcomes: Mapping[tuple[str, str], Outcome]) -> dict:
-    """Returns the contents of the results file (JSON)."""
+    """Returns the outcomes by the keys of the results file (JSON), without the hash of the RTL."""
     rows = outcomes.values()
     return {
         "simulator": SIMULATOR,
@@ -339,7 +341,7 @@ def result_table(
 def _prepare_worker() -> None:
     """Lets Ctrl-C, which Yosys and simulations get too, end a worker silently."""
     signal.signal(signal.SIGINT, lambda *_: sys.exit(INTERRUPTED))
-    warnings.simplefilter("ignore", RuntimeWarning)  # cocotb-test's, about what it leaves undone
+    warnings.simplefilter("ignore", RuntimeWarning)  # cocotb-test's, about what it never awaits
 
 
 def _work(function: Callable[..., Any], *given: Any, **named: Any) -> Any:
@@ -351,7 +353,7 @@ def _work(function: Callable[..., Any], *given: Any, **named: Any) -> Any:
 
 
 def _count(results: Path) -> tuple[int, int]:
-    """Returns the number of tests that ran, and of those that failed, by cocotb's results file."""
+    """Returns from cocotb's results file the number of tests that ran, and of those that failed."""
     if not results.exists():
         return 0, 0
     cases = [c for c in ElementTree.parse(results).iter("testcase") if c.find("skipped") is None]

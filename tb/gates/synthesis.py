@@ -25,7 +25,7 @@ PINS, MULTIPLIER = Path("tb/gates/core_pins.v"), Path("tb/gates/core_multiplier.
 DEVICE = ("--85k", "--speed", "6", "--package", "CABGA756")
 SEEDS = (1, 2, 3)
 TARGET_MHZ = 100.0
-PLACER = ("--placer-heap-timingweight", "20")  # twice the default: the longest ways are routing
+PLACER = ("--placer-heap-timingweight", "20")  # twice the default: long paths are mostly wires
 ASKED_MHZ = 120.0  # more than the target: where all paths meet what was asked, nextpnr stops trying
 KINDS = {
     "LUT4": "lookup tables of 4 inputs",
@@ -51,11 +51,15 @@ def main() -> int:
     rows = [[kind, meaning, f"{cells.get(kind, 0):,}"] for kind, meaning in KINDS.items()]
     others = sum(count for kind, count in cells.items() if kind not in KINDS)
     tell(tabulate([*rows, ["others", "multiplexers", f"{others:,}"]], disable_numparse=True))
-    return conclude("No latch, no net with two drivers. Results: build/results/synth.json")
+    words = "The core has no latch and no net with two drivers"
+    return conclude(f"{words}. Results: build/results/synth.json")
 
 
 def place_and_route(rtl: Path) -> int:
-    """Prints the clock of each seed; returns 1 if the worst misses the target, else 0."""
+    """Prints the clock of each seed; returns 1 if the worst one misses the target, else 0.
+
+    Raises InputError if a tool refuses the sources or the netlist.
+    """
     synthesise(rtl, "core_pins")
     tell(f"Placing and routing with {len(SEEDS)} seeds (some minutes each)")
     with ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -68,7 +72,8 @@ def place_and_route(rtl: Path) -> int:
     rows += [["worst", f"{worst:.1f} MHz"], ["at 64 MACs a cycle", f"{tops:.4f} TOPS"]]
     tell(tabulate(rows, disable_numparse=True))
     if worst < TARGET_MHZ:
-        return conclude(f"FAILED: {worst:.1f} MHz, expected {TARGET_MHZ:g}", passed=False)
+        words = f"FAILED: the worst clock is {worst:.1f} MHz, expected {TARGET_MHZ:g} MHz or more"
+        return conclude(words, passed=False)
     return conclude("Results: build/results/pnr.json")
 
 
@@ -98,7 +103,7 @@ def synthesise(rtl: Path, top: str) -> dict[str, int]:
         rtl,
         top,
         [
-            # The PEs' and the sequencer's small products not in DSPs: the way there takes too long.
+            # The small products of PEs and sequencer use no DSPs: the wires there are too slow.
             f"techmap -map {MULTIPLIER} *\\pe *sequencer*",
             f"synth_ecp5 -top {top} -json {output.relative_to(ROOT)}",
             f"tee -q -o {statistics.relative_to(ROOT)} stat -json",
@@ -127,7 +132,10 @@ def yosys(rtl: Path, top: str, passes: list[str], parameters: dict[str, int] | N
 
 
 def route(seed: int) -> float:
-    """Places and routes with this seed; returns the clock that is reached, in MHz."""
+    """Places and routes with this seed; returns the clock that is reached, in MHz.
+
+    Raises InputError with the first error of nextpnr.
+    """
     report = BUILD / f"pnr-{seed}.json"
     report.unlink(missing_ok=True)
     done = tool(
@@ -153,7 +161,7 @@ def route(seed: int) -> float:
 
 
 def tool(name: str, *arguments: str) -> subprocess.CompletedProcess:
-    """Runs a program of the virtual environment in the project's root."""
+    """Runs a program of the virtual environment in the project's root; returns how it ended."""
     command = [str(Path(sys.executable).parent / name), *arguments]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
 

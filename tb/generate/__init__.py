@@ -1,1 +1,1 @@
-"""Writes the files of this repository that follow from others."""
+"""Writes the generated files of this repository."""

@@ -3,15 +3,16 @@
 python -m tb.generate verification
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from pymodel.support.command import CommandParser, conclude
 from pymodel.support.errors import InputError
 from pymodel.support.files import RESULTS, ROOT, replacing
 from tb.coverage.coverage_page import GOALS
 from tb.gates.benches_on_gates import DESIGNS
-from tb.report.command_results import CHECKS, Row, read_all, table
+from tb.report.command_results import CHECKS, Row, brief, read_all, table
 from tb.sim.sources import rtl_digest
 from tb.soak.tries import CHECKPOINTS, FAULTS
 
@@ -21,41 +22,98 @@ BEGIN, END = (
     "<!-- end -->\n",
 )
 NAMES = ("layer", "mutation", "formal", "coverage", "netlist", "soak")
-OF_THIS_RTL = {"a run on the RTL as it is now": lambda r: r.get("rtl") == rtl_digest()}
-# What a run must have done for its figures to be shown
-NEEDED: dict[str, dict[str, Callable[[dict], bool]]] = {
-    "layer": {
-        "our own array": lambda r: r["array"] == "systolic_array",
-        "16 images": lambda r: r["images"] >= 16,
-    },
-    "mutation": OF_THIS_RTL
-    | {
-        "seeds 1, 2, 3 and one that was drawn": lambda r: {"1", "2", "3"} < r["seeds"].keys(),
-        "40 named faults": lambda r: r["named"] >= 40,
-        "500 mutants for each seed": lambda r: all(
-            counts["netlist"] >= 500 for counts in r["seeds"].values()
+
+
+class Need(NamedTuple):
+    """A condition on a result, without which the README does not show its figures."""
+
+    what: str  # name of the figure that the condition looks at
+    found: Callable[[dict], Any]  # returns the figure of a result
+    expected: str  # the figure that is expected, in words
+    holds: Callable[[Any], bool]  # returns whether a figure is as expected
+
+
+def _least(what: str, found: Callable[[dict], float], least: float) -> Need:
+    return Need(what, found, f"{least:,} or more", lambda figure: figure >= least)
+
+
+def _same(what: str, found: Callable[[dict], Iterable[str]], names: Iterable[str]) -> Need:
+    """Returns the condition that a result has just these names."""
+    expected = set(names)
+    return Need(
+        f"{what} missing or unknown",
+        lambda r: sorted(expected ^ set(found(r))),
+        "none",
+        lambda others: not others,
+    )
+
+
+OF_THIS_RTL = Need(
+    "hash of the RTL",
+    lambda r: r.get("rtl"),
+    "that of the RTL as it is now",
+    lambda figure: figure == rtl_digest(),
+)
+NEEDED: dict[str, tuple[Need, ...]] = {
+    "layer": (
+        Need(
+            "array",
+            lambda r: r["array"],
+            "'systolic_array', our own array",
+            lambda name: name == "systolic_array",
         ),
-        "5 s a mutant": lambda r: r["seconds_per_mutant"] <= 5,
-    },
-    "formal": OF_THIS_RTL | {"nothing wrong": lambda r: not r["wrong"]},
-    "coverage": OF_THIS_RTL
-    | {"its goals": lambda r: all(r[kind] >= goal for kind, goal in GOALS.items())},
-    "netlist": OF_THIS_RTL
-    | {"all designs": lambda r: {design.name for design in DESIGNS} == r["gates"].keys()},
-    "soak": {
-        "all faults": lambda r: (
-            {row["name"] for row in r["faults"]} == {*(fault.name for fault in FAULTS), CHECKPOINTS}
+        _least("images", lambda r: r["images"], 16),
+    ),
+    "mutation": (
+        OF_THIS_RTL,
+        Need(
+            "seeds",
+            lambda r: sorted(r["seeds"]),
+            "1, 2, 3 and one that was drawn",
+            lambda seeds: {"1", "2", "3"} < set(seeds),
         ),
-        "no try left out": lambda r: r["skipped"] == 0,
-        "1,000 damaged checkpoints": lambda r: r["checkpoints_refused"] >= 1000,
-    },
+        _least("named faults", lambda r: r["named"], 40),
+        _least(
+            "mutants of a seed",
+            lambda r: min(counts["netlist"] for counts in r["seeds"].values()),
+            500,
+        ),
+        Need(
+            "seconds per mutant",
+            lambda r: r["seconds_per_mutant"],
+            "5 or less",
+            lambda seconds: seconds <= 5,
+        ),
+    ),
+    "formal": (
+        OF_THIS_RTL,
+        Need("failures", lambda r: r["wrong"], "none", lambda failures: not failures),
+    ),
+    "coverage": (
+        OF_THIS_RTL,
+        *(
+            _least(f"{kind} coverage in percent", lambda r, kind=kind: r[kind], goal)
+            for kind, goal in GOALS.items()
+        ),
+    ),
+    "netlist": (OF_THIS_RTL, _same("designs", lambda r: r["gates"], (d.name for d in DESIGNS))),
+    "soak": (
+        _same(
+            "faults",
+            lambda r: (row["name"] for row in r["faults"]),
+            (*(fault.name for fault in FAULTS), CHECKPOINTS),
+        ),
+        Need("tries left out", lambda r: r["skipped"], "none", lambda skipped: skipped == 0),
+        _least("damaged checkpoints refused", lambda r: r["checkpoints_refused"], 1000),
+    ),
 }
 
 
 def rows(results: Path) -> list[Row]:
     """Returns the lines of the table.
 
-    Raises InputError if a result is missing, is not whole, or says that something is wrong.
+    Raises InputError if a result is missing, says that something is wrong, or is of a run that did
+    less than NEEDED asks for.
     """
     checks = {check.name: check for check in CHECKS}
     found = read_all(results)
@@ -69,12 +127,13 @@ def rows(results: Path) -> list[Row]:
     for row in lines:
         if row.state == "wrong":
             raise InputError(f"{row.command}: {row.result}; the README shows only what is right")
-    for name, needed in NEEDED.items():
-        for words, holds in needed.items():
-            if not holds(found[name]):
+    for name, needs in NEEDED.items():
+        for need in needs:
+            figure = need.found(found[name])
+            if not need.holds(figure):
                 raise InputError(
-                    f"{results / name}.json: expected {words}, as make "
-                    f"{checks[name].target} does without options"
+                    f"{results / name}.json: {need.what}: {brief(figure)}, expected "
+                    f"{need.expected}; make {checks[name].target} writes this file"
                 )
     return lines
 

@@ -51,8 +51,8 @@ from tb.sim.sources import RTL, find_once, rtl_digest, verilog_files
 LARGEST = 10_000  # mutants
 STORE = Store("verdict")
 STATES = ("killed", "survived", "equivalent", "broken")
-GRACE = 20.0  # seconds of silence, beyond twice what the bench takes
-RIGHT = 600.0  # seconds of silence of a bench of which nothing is known
+GRACE = 20.0  # seconds for which a bench may be silent, beside twice its duration
+UNKNOWN_LIMIT = 600.0  # seconds for which a bench may be silent whose duration is not known
 
 
 class Result(NamedTuple):
@@ -60,8 +60,8 @@ class Result(NamedTuple):
 
     module: str
     kind: str  # "named" or "netlist"
-    where: str
-    difference: str
+    where: str  # such as "rtl/pe.v:42"
+    difference: str  # in words
     verdict: Verdict
 
 
@@ -69,7 +69,7 @@ def main() -> int:
     parser = CommandParser("tb.mutation", __doc__)
     parser.add_argument("--number", default="500", help="number of netlist mutants in all modules")
     parser.add_argument("--seed", default="1", help="seed of the drawing: a number, or random")
-    parser.add_argument("--jobs", default=str(os.cpu_count()), help="at a time")
+    parser.add_argument("--jobs", default=str(os.cpu_count()), help="number of faults at a time")
     parser.add_argument("--fresh", action="store_true", help="try again what was kept")
     arguments = parser.parse_args()
     number = whole_number("--number", arguments.number, 0, LARGEST)
@@ -78,8 +78,8 @@ def main() -> int:
     if arguments.seed != "random":
         seed = whole_number("--seed", arguments.seed, 0, 10**9 - 1)
     check_simulator("icarus")
-    tell(f"Seed {seed}, {jobs} at a time")
-    logging.disable(logging.INFO)  # the compilers' commands
+    tell(f"Seed {seed}; faults at a time: {jobs}")
+    logging.disable(logging.INFO)  # messages of this level are the compilers' commands
     store = Verdicts(arguments.fresh)
     results = run(FAULTS, number, seed, jobs, store)
     return report(results, seed, store)
@@ -94,7 +94,7 @@ class Verdicts:
     def __init__(self, fresh: bool):
         self.fresh = fresh
         self.begun = time.time()
-        self.tried = 0  # now, not before
+        self.tried = 0  # number of verdicts that this run has found
         self._counting = threading.Lock()
         self._common = {
             "simulator": simulator_version("icarus"),
@@ -108,7 +108,8 @@ class Verdicts:
     ) -> Verdict:
         """Returns the verdict of the target's benches on `what`; they run until one kills it.
 
-        The verdict of each bench is kept, or found by `find(bench)`.
+        The verdict of each bench is kept, or found by `find(bench)`. Raises InputError as `kept`
+        does.
         """
         seconds = 0.0
         for bench in target.benches:
@@ -128,10 +129,11 @@ class Verdicts:
         files: Iterable[Path],
         fresh: bool | None = None,
     ) -> Verdict:
-        """Returns the kept verdict on `what` of `target`; else that of `find()`, which is kept.
+        """Returns the kept verdict on `what` of `target`, else that of `find()`.
 
-        `files` are this project's code that finds it. Raises InputError if one of them or of the
-        RTL changed meanwhile.
+        The verdict of `find()` is kept unless it is that the fault is broken. `files` are this
+        project's code that finds it. Raises InputError if one of them or of the RTL changed
+        meanwhile.
         """
         files = {*_rtl_files(target.module), *files}
         identity = self.identity(target, what, files)
@@ -145,7 +147,7 @@ class Verdicts:
                 raise InputError(f"{name}: changed while its faults were tried; run again")
         with self._counting:
             self.tried += 1
-        if verdict.state != "broken":  # which may be a full disk's doing
+        if verdict.state != "broken":  # a full disk may be why nothing compiled
             STORE.save(identity, verdict._asdict())
         return verdict
 
@@ -172,7 +174,7 @@ def run(
     fault.
     """
     faults = tuple(faults)
-    begin = {target: share for target, share in shares(number).items() if share}
+    numbers = {target: share for target, share in shares(number).items() if share}
     results, survivors = [], {}
     with (
         ThreadPoolExecutor(jobs) as pool,
@@ -181,13 +183,14 @@ def run(
         try:
             # What takes longest comes first.
             drawn = {
-                pool.submit(CompiledNetlist, t, n, seed): t for t, n in reversed(begin.items())
+                pool.submit(CompiledNetlist, t, n, seed): t for t, n in reversed(numbers.items())
             }
             tried = {pool.submit(try_fault, fault, store): fault for fault in faults}
             for future in as_completed(drawn):
-                bench = future.result()
-                bar.total += len(bench.netlist.mutants)
-                tried |= {pool.submit(bench.verdict, m, store): m for m in bench.netlist.mutants}
+                compiled = future.result()
+                mutants = compiled.netlist.mutants
+                bar.total += len(mutants)
+                tried |= {pool.submit(compiled.verdict, m, store): m for m in mutants}
             for future in as_completed(tried):
                 fault, verdict = tried[future], future.result()
                 if isinstance(fault, Mutant) and verdict.state == "survived":
@@ -250,7 +253,7 @@ class CompiledNetlist:
                     simulation = compile_netlist(self.netlist)
                 seconds = 0.0
                 for bench in self.netlist.target.benches:
-                    verdict = try_mutant(simulation, bench, random_seed(), limit=RIGHT)
+                    verdict = try_mutant(simulation, bench, random_seed(), limit=UNKNOWN_LIMIT)
                     if verdict.state != "survived":
                         name = self.netlist.target.name
                         raise InputError(f"{name}: {verdict.how} fails on the netlist as it is")
@@ -271,7 +274,7 @@ def try_fault(fault: Fault, store: Verdicts) -> Verdict:
 
 def _right(target: Target, bench: Bench) -> Verdict:
     """Returns a bench's verdict on the RTL as it is; raises InputError if the bench fails."""
-    verdict = _try(compile_rtl, target, RIGHT, bench)
+    verdict = _try(compile_rtl, target, UNKNOWN_LIMIT, bench)
     if verdict.state != "survived":
         raise InputError(f"{target.name}: {verdict.how} fails without a fault")
     return verdict
@@ -375,7 +378,9 @@ def report(results: list[Result], seed: int, store: Verdicts) -> int:
         f"{time.time() - store.begun:.0f} s. Results: build/results/mutation.json"
     )
     if survivors:
-        return conclude(f"FAILED: {len(survivors)} survived; {words}", passed=False)
+        return conclude(
+            f"FAILED: {len(survivors)} survived or do not compile; {words}", passed=False
+        )
     return conclude(words)
 
 

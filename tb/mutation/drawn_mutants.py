@@ -1,8 +1,8 @@
 """Draws and runs mutants: the RTL with one fault, which the module's own bench should find.
 
 A netlist mutant is one change that Yosys makes to a module as it was read, before it is mapped to
-anything: a wire inverted, stuck, or taken from a neighbour. All mutants of a module are in one
-netlist, which a plusarg switches (0: none), so it is compiled once. A named fault (named_faults.py)
+gates: a wire inverted, stuck, or taken from a neighbour. One netlist holds all mutants of a module
+and is compiled once; a plusarg chooses the mutant (0: none). A named fault (named_faults.py)
 is a change of the source, of a kind that people make.
 """
 
@@ -32,8 +32,8 @@ from tb.testplan.module_table import TABLE, Bench
 BUILD = ROOT / "build" / "mutation"
 NETLISTS, FAULTY = Store("mutated-netlist"), Store("faulty-rtl")
 WITHOUT_PROPERTIES = ("chformal -remove", "delete t:$anyconst t:$anyseq", "opt_clean")
-SWITCH = "mutant"  # the plusarg
-CLOCK = re.compile(r"-port (CLK|\\?clk_i)\b")  # of a register, of a module inside
+SWITCH = "mutant"  # the plusarg that chooses the mutant
+CLOCK = re.compile(r"-port (CLK|\\?clk_i)\b")  # the clock of a register, or of a module inside
 COLOUR = re.compile(r"\x1b\[[\d;]*m")
 
 
@@ -113,7 +113,7 @@ def shares(number: int, targets: Iterable[Target] = TARGETS) -> dict[Target, int
 
 
 def draw(target: Target, number: int, seed: int) -> MutatedNetlist:
-    """Draws `number` different mutants of `target`, or all if it has fewer.
+    """Draws at most `number` different mutants of `target`: fewer if Yosys finds no more.
 
     Raises InputError if Yosys fails.
     """
@@ -124,8 +124,8 @@ def draw(target: Target, number: int, seed: int) -> MutatedNetlist:
         reading = [*read(target), *WITHOUT_PROPERTIES]
         yosys(*reading, f"mutate -list {2 * number} -seed {seed} -o {listed}")
         lines = (ROOT / listed).read_text().splitlines()
-        # A clock that passes through a switch comes late for all. That every register has the clock
-        # itself, and its rising edge, is checked by the linter (tb/gates/synthesis.py).
+        # A clock that passes through a switch comes late in all mutants, so no clock is changed. A
+        # test of tb/gates (test_synthesis.py) checks that each register has the clock itself.
         changes = list(dict.fromkeys(line for line in lines if not CLOCK.search(line)))[:number]
         width = max(1, len(changes).bit_length())
         switched = [
@@ -144,8 +144,8 @@ def _line(change: str) -> int:
     """Returns the line of the module's source that a change concerns.
 
     A line of the properties, which follow the source and have names for its wires, does not count.
-    Yosys names no line for what it made of the memory: there it is the line that declares the
-    memory.
+    Yosys names no line for the cells that it made of a memory: for them it is the line that
+    declares the memory.
     """
     module = re.search(r"-module (\w+)", change)[1]
     lines = (RTL / f"{module}.v").read_text().splitlines()
@@ -164,7 +164,7 @@ def read(target: Target) -> list[str]:
     """
     source = BUILD / "bound" / f"{target.module}.sv"
     with replacing(source) as temporary:
-        # Without these directives, after which Yosys counts two lines too many.
+        # The directives are removed, because Yosys counts two lines too many after them.
         kept = re.sub("^`(resetall|default_nettype).*", "", bound(target.module), flags=re.M)
         temporary.write_text(kept)
     others = [f"rtl/{path.name}" for path in sorted(RTL.glob("*.v")) if path.stem != target.module]
@@ -237,17 +237,17 @@ def _with_parameters(text: str, target: Target) -> str:
 
 
 class Verdict(NamedTuple):
-    """What became of a mutant, and how: killed, survived, equivalent or broken (no compiler)."""
+    """What became of a fault; it is broken if the faulty RTL does not compile."""
 
-    state: str
-    how: str
-    seconds: float
+    state: str  # killed, survived, equivalent or broken
+    how: str  # the test that failed, or what the compiler said; empty for a fault that survived
+    seconds: float  # that the benches took
 
 
 def compile_netlist(netlist: MutatedNetlist) -> Simulation:
     """Compiles a netlist with all its mutants, and the other modules as they are.
 
-    Several threads must not do so at once.
+    Several threads must not call this function at once.
     """
     target = netlist.target
     source = f"{target.module}.v"
@@ -263,7 +263,7 @@ def compile_netlist(netlist: MutatedNetlist) -> Simulation:
 
 
 def compile_rtl(target: Target) -> Simulation:
-    """Compiles the RTL as it is; several threads must not do so at once."""
+    """Compiles the RTL as it is; several threads must not call this function at once."""
     return prepare_bench(
         target.benches[0].module,
         target.module,
@@ -276,7 +276,8 @@ def compile_rtl(target: Target) -> Simulation:
 def compile_fault(fault: Fault, target: Target) -> Simulation:
     """Compiles the RTL with a named fault, for a target of the fault's module.
 
-    Several threads must not do so at once. Raises InputError if the RTL does not compile.
+    Several threads must not call this function at once. Raises InputError if the RTL does not
+    compile.
     """
     folder = FAULTY.make(
         {"fault": fault, "rtl": rtl_digest()},
@@ -295,7 +296,7 @@ def compile_fault(fault: Fault, target: Target) -> Simulation:
 def try_mutant(
     simulation: Simulation, bench: Bench, seed: str, number: int = 0, limit: float = 60.0
 ) -> Verdict:
-    """Runs a bench until the first test fails.
+    """Runs a bench until the first test fails, and returns the verdict: killed or survived.
 
     A mutant is killed if a test fails. It is also killed if the bench says nothing for `limit`
     seconds, and in a second run nothing for three times as long: such a mutant hangs. Number 0 is

@@ -10,8 +10,8 @@ What is not shown in this way may be shown over two cycles: if outputs and regis
 that may differ, were the same in two cycles, they are the same in the next one. An example is a bit
 that differs only after a restart, when nothing looks at it.
 
-The modules inside are boxes at first, from which the same comes as long as the same goes in. If
-that is not enough, the check takes their contents in.
+At first the modules inside are boxes, which give the same outputs as long as they get the same
+inputs. If that does not show it, the check includes the contents of the modules.
 
 The inputs are those that the assumptions in tb/formal/properties allow. The states are those for
 which the properties and lemmas there hold, which `make formal` proves. They hold from the first
@@ -33,9 +33,9 @@ from tb.mutation.drawn_mutants import BUILD, Mutant, Target, parameters, read, y
 from tb.sim.sources import RTL
 
 MITER = Path(__file__).with_name("miter.sv")
-SECONDS = 60  # for one question to the solver
-ROUNDS = 12  # in which more register bits may differ
-TRIES = 2  # of these, over two cycles
+SECONDS = 60  # after which the solver gives a question up
+ROUNDS = 12  # number of checks of a mutant; after each, more register bits may differ
+TRIES = 2  # number of these sets of register bits that are tried over two cycles
 PROVEN = "no model found: SUCCESS"
 POSSIBLE = "SAT solving finished - model found:"
 
@@ -53,8 +53,8 @@ def equivalent(target: Target, mutants: Iterable[Mutant]) -> set[int]:
 def search(target: Target, mutants: list[Mutant], flat: bool) -> set[int]:
     """Returns the numbers of the mutants that are proven to be equivalent.
 
-    The modules inside are taken in if `flat`, and are boxes otherwise. Raises InputError if the
-    assumptions contradict each other.
+    The contents of the modules inside count if `flat`; else these modules are boxes. Raises
+    InputError if the assumptions contradict each other.
     """
     BUILD.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".equivalence-", dir=BUILD) as name:
@@ -67,7 +67,8 @@ def search(target: Target, mutants: list[Mutant], flat: bool) -> set[int]:
             answers = ask(netlists, differing, folder)
             if answers.pop("gold") != "possible":
                 raise InputError(
-                    f"tb/formal/properties/{target.module}.sv: nothing satisfies all of it"
+                    f"tb/formal/properties/{target.module}.sv: no state satisfies all statements, "
+                    "expected statements that do not contradict each other"
                 )
             for number, answer in answers.items():
                 more = registers(answer)
@@ -102,7 +103,7 @@ def write_netlists(
     ]
     labels = sorted(asserted(target) - proven(target) | special(target))
     inside = [
-        "delete =A:blackbox =ram %d",  # and what they stand for comes in
+        "delete =A:blackbox =ram %d",  # the sources of these boxes follow
         f"read_verilog {' '.join(others)}",
         f"hierarchy -top {target.module}",
         "proc",
@@ -176,8 +177,8 @@ def over_two_cycles(gold: dict, gate: dict, may_differ: set[str], folder: Path) 
     """Returns whether outputs and registers stay the same if they were the same for two cycles.
 
     It must also hold that they are the same for these two cycles. The registers' bits `may_differ`
-    ("next:…") are the same only at the beginning. miter.sv has both questions. To each, the solver
-    says whether anything satisfies the assumptions, and whether the proof holds.
+    ("next:…") are the same only at the beginning. miter.sv has both questions. For each, the
+    solver says whether anything satisfies the assumptions, and whether the proof holds.
     """
     path = folder / "sides.json"
     modules = {"gold": grouped(gold, gold, may_differ), "gate": grouped(gate, gold, may_differ)}
@@ -206,9 +207,9 @@ def over_two_cycles(gold: dict, gate: dict, may_differ: set[str], folder: Path) 
 def grouped(module: dict, gold: dict, may_differ: set[str]) -> dict:
     """Returns a module with registers cut out whose ports are joined to the few of miter.sv.
 
-    The bits of these ports are in the order of the ports of `gold`. Each port that would have no
-    bit gets one that means nothing, and each output gets one anyway: Verilog has no vectors without
-    bits.
+    The bits of these ports are in the order of the ports of `gold`. Each input that would have no
+    bit gets one that is not used, and each output gets one more bit, which is 0: Verilog has no
+    vectors without bits.
     """
     groups: dict[str, list] = {
         name: [] for name in ("inputs", "constants", "same_now", "other_now")
@@ -217,7 +218,7 @@ def grouped(module: dict, gold: dict, may_differ: set[str]) -> dict:
         if not bits:
             bits.append(unused)
     for name, port in gold["ports"].items():
-        kind, _, bit = name.partition(":")  # of cut registers; else all is the kind
+        kind, _, bit = name.partition(":")  # a port of the module itself has no colon
         if kind in ("now", "next"):
             group = f"{'other' if f'next:{bit}' in may_differ else 'same'}_{kind}"
         elif port["direction"] == "output":
@@ -238,9 +239,10 @@ def grouped(module: dict, gold: dict, may_differ: set[str]) -> dict:
 def cut(module: dict) -> dict:
     """Returns a module of Yosys' JSON with its registers, and the memories inside, cut out.
 
-    A bit that went into them leaves the module ("next:…", "into:…"), one that came out of them
-    enters it. A constant of the properties ($anyconst) enters it too: it may be anything.
-    "started", which the properties set with the first reset, holds.
+    A bit that goes into one of them becomes an output of the module ("next:…", "into:…"), and a bit
+    that comes out of one becomes an input ("now:…", "from:…"). A constant of the properties
+    ($anyconst) becomes an input too ("constant:…"), since it may have any value. The wire
+    `started`, which the properties set with the first reset, is assumed to be 1.
     """
     for name, cell in list(module["cells"].items()):
         kind = cell["type"]
@@ -277,9 +279,9 @@ def cut(module: dict) -> dict:
 def _first_wins(cell: dict) -> None:
     """Turns a $pmux round, so that the lowest of several selected inputs comes out.
 
-    So it is in the Verilog that was run. A mutant may select several inputs, to which Yosys gives
-    no meaning: its Verilog is a casez, in which the lowest comes first, while in its solver the
-    highest comes out.
+    A mutant may select several inputs at once. In the Verilog that Yosys writes, which the benches
+    run, a $pmux is a casez, in which the lowest comes first; in Yosys' solver the highest would
+    come out.
     """
     width, wires = len(cell["connections"]["Y"]), cell["connections"]
     words = [wires["B"][low : low + width] for low in range(0, len(wires["B"]), width)]
@@ -290,7 +292,8 @@ def _first_wins(cell: dict) -> None:
 def write(module: dict, may_differ: set[str], path: Path, *, own: bool) -> None:
     """Writes a module whose register bits `may_differ` are no longer compared.
 
-    Each of these bits enters by two ports. The module uses one of its own if `own`, else the other.
+    Each of these bits has two inputs, so that it may differ between a module and its mutant: one
+    side (`own`) uses the input whose name ends with ', and the other side uses the other input.
     """
     ports = {name: port for name, port in module["ports"].items() if name not in may_differ}
     unused = first_unused(module)

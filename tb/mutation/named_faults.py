@@ -15,7 +15,7 @@ class Fault(NamedTuple):
     new: str
 
 
-_ROW_3 = "rst_i ? {DELAY * WIDTH{1'b0}} : taps[DELAY*WIDTH-1:0];"
+_SKEW_RESET = "rst_i ? {DELAY * WIDTH{1'b0}} : taps[DELAY*WIDTH-1:0];"
 
 FAULTS = (
     # The PE
@@ -84,7 +84,7 @@ FAULTS = (
         "REVERSE ? LANES - 1 - lane : lane",
         "REVERSE ? lane : LANES - 1 - lane",
     ),
-    Fault("the skew is not reset", "skew", _ROW_3, "taps[DELAY*WIDTH-1:0];"),
+    Fault("the skew is not reset", "skew", _SKEW_RESET, "taps[DELAY*WIDTH-1:0];"),
     Fault(
         "weight columns in reverse order",
         "systolic_array",

@@ -1,4 +1,4 @@
-"""Lives in tb/run/accuracy.py now."""
+"""The old name of tb/run/accuracy.py."""
 
 from pymodel.support.old_names import forward
 

@@ -1,4 +1,4 @@
-"""Lives in tb/components/array_adapter.py now."""
+"""The old name of tb/components/array_adapter.py."""
 
 from pymodel.support.old_names import forward
 

@@ -1,4 +1,4 @@
-"""Lives in tb/run/benchmark.py now."""
+"""The old name of tb/run/benchmark.py."""
 
 from pymodel.support.old_names import forward
 

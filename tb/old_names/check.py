@@ -1,4 +1,4 @@
-"""Lives in tb/run/check.py now."""
+"""The old name of tb/run/check.py."""
 
 from pymodel.support.old_names import forward
 

@@ -1,4 +1,4 @@
-"""Lives in tb/run/layer.py now."""
+"""The old name of tb/run/layer.py."""
 
 from pymodel.support.old_names import forward
 

@@ -1,4 +1,4 @@
-"""Lives in tb/examples/load_first_array.py now."""
+"""The old name of tb/examples/load_first_array.py."""
 
 from pymodel.support.old_names import forward
 

@@ -1,4 +1,4 @@
-"""Lives in tb/mutation/campaign.py now."""
+"""The old name of tb/mutation/campaign.py."""
 
 from pymodel.support.old_names import forward
 

@@ -1,4 +1,4 @@
-"""Lives in tb/gates/benches_on_gates.py now."""
+"""The old name of tb/gates/benches_on_gates.py."""
 
 from pymodel.support.old_names import forward
 

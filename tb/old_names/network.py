@@ -1,4 +1,4 @@
-"""Lives in tb/run/network.py now."""
+"""The old name of tb/run/network.py."""
 
 from pymodel.support.old_names import forward
 

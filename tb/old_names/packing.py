@@ -1,4 +1,4 @@
-"""Lives in tb/components/packing.py now."""
+"""The old name of tb/components/packing.py."""
 
 from pymodel.support.old_names import forward
 

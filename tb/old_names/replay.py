@@ -1,4 +1,4 @@
-"""Lives in tb/run/replay.py now."""
+"""The old name of tb/run/replay.py."""
 
 from pymodel.support.old_names import forward
 

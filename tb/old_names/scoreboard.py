@@ -1,4 +1,4 @@
-"""Lives in tb/components/scoreboard.py now."""
+"""The old name of tb/components/scoreboard.py."""
 
 from pymodel.support.old_names import forward
 

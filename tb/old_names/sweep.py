@@ -1,4 +1,4 @@
-"""Lives in tb/run/sweep.py now."""
+"""The old name of tb/run/sweep.py."""
 
 from pymodel.support.old_names import forward
 

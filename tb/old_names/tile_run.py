@@ -1,4 +1,4 @@
-"""Lives in tb/components/tile_run.py now."""
+"""The old name of tb/components/tile_run.py."""
 
 from pymodel.support.old_names import forward
 

@@ -1,4 +1,4 @@
-"""Lives in tb/run/vectors.py now."""
+"""The old name of tb/run/vectors.py."""
 
 from pymodel.support.old_names import forward
 

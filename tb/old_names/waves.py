@@ -1,4 +1,4 @@
-"""Lives in tb/sim/waves.py now."""
+"""The old name of tb/sim/waves.py."""
 
 from pymodel.support.old_names import forward
 

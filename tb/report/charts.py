@@ -15,7 +15,7 @@ from tb.run.layer import MAX_ABS_ERROR, MAX_ERROR_STEPS
 
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'DejaVu Sans', sans-serif"
 
-MOST_POINTS = 4000  # of a curve
+MOST_POINTS = 4000  # largest number of points of a curve
 
 
 class Palette(NamedTuple):
@@ -24,7 +24,7 @@ class Palette(NamedTuple):
     text: str
     muted: str
     grid: str
-    series: tuple[str, ...]  # first that of activations, then of psums, weights
+    series: tuple[str, ...]  # the colours of activations, psums, weights and what follows
     sequential: tuple[str, str]  # from zero to the largest
     diverging: tuple[str, str, str]  # negative, zero, positive
 
@@ -107,7 +107,7 @@ def training(log: Sequence[dict]) -> dict[str, go.Figure]:
 
 
 def limit(figure: go.Figure, x: float, words: str, side: str = "right") -> None:
-    """Draws a vertical line with its name at the top."""
+    """Draws a vertical line at `x`, with its name at the top on this `side` of it."""
     figure.add_shape(type="line", x0=x, x1=x, y0=0, y1=1, yref="paper")
     figure.add_annotation(
         x=x,
@@ -153,20 +153,21 @@ def busy_pes(leaving: np.ndarray, total: int, rows: int, cols: int) -> np.ndarra
 def psums(values: np.ndarray, lowest: int, highest: int) -> go.Figure:
     """Returns the chart of how often each psum of a tile occurs, within the range that is possible.
 
-    The range is what ROWS products can reach.
+    values: the psums, int, of any shape; the range, from `lowest` to `highest`, is what ROWS
+    products can reach.
     """
     found, times = np.unique(values, return_counts=True)
     figure = go.Figure(go.Bar(x=found, y=times, width=1, marker_line_width=0))
     figure.update_layout(height=260, showlegend=False, bargap=0)
     figure.update_xaxes(title="psum of a tile", range=[lowest * 1.08, highest * 1.08])
-    figure.update_yaxes(title="how many", type="log", dtick=1)
+    figure.update_yaxes(title="number of psums", type="log", dtick=1)
     limit(figure, lowest, f"least {lowest:,}".replace("-", "−"))
     limit(figure, highest, f"most {highest:,}", "left")
     return figure
 
 
 def bits(values: np.ndarray) -> np.ndarray:
-    """Returns the fewest bits that hold each value in two's complement.
+    """Returns the fewest bits that hold each value in two's complement, int, in the same shape.
 
     >>> bits(np.array([0, -1, 1, -128, 128])).tolist()
     [1, 1, 2, 8, 9]
@@ -176,7 +177,10 @@ def bits(values: np.ndarray) -> np.ndarray:
 
 
 def widths(tile: np.ndarray, sums: np.ndarray, psum_width: int, sum_width: int) -> go.Figure:
-    """Returns the chart of the bits that psums and sums need, against their registers' widths."""
+    """Returns the chart of the bits that psums and sums need, against their registers' widths.
+
+    tile, sums: psums of tiles and sums over all tiles, int, of any shape; widths are in bits.
+    """
     figure = go.Figure()
     for values, name in ((tile, "psums of a tile"), (sums, "sums over all tiles")):
         needed, times = np.unique(bits(values), return_counts=True)
@@ -193,15 +197,15 @@ def widths(tile: np.ndarray, sums: np.ndarray, psum_width: int, sum_width: int) 
 def errors(difference: np.ndarray, steps: np.ndarray) -> dict[str, go.Figure]:
     """Returns the charts of how far recovered outputs are from captured ones, where they differ.
 
-    One has the units of the next layer's input, the other steps of the integer sum; each shows its
-    limit.
+    difference: the errors in units of the next layer's input, float [n]; steps: the same errors in
+    steps of the integer sum, float [n]. Each chart shows its limit.
     """
     figures = {}
     for name, values, most, unit in (
         ("error", difference, MAX_ABS_ERROR, "|error|, units of the next layer's input"),
         ("steps", steps, MAX_ERROR_STEPS, "|error|, steps of the sum"),
     ):
-        # Over exponents, and not on a logarithmic axis, so that all bars are as wide.
+        # The bars count exponents on a linear axis, so that all bars have the same width.
         exponents = np.log10(np.abs(values[values != 0]))
         lowest = np.floor(exponents.min(initial=np.log10(most) - 1))
         edges = np.arange(lowest, np.log10(most) + 0.51, 0.25)
@@ -230,9 +234,9 @@ def errors(difference: np.ndarray, steps: np.ndarray) -> dict[str, go.Figure]:
 
 
 def layer_cycles(rows: Sequence[dict]) -> go.Figure:
-    """Returns the chart of the cycles of each run of `core.json`, with two limits.
+    """Returns the chart of the cycles of each run in `core.json`, with two limits.
 
-    The limits are that of its taps and that of a dense layer.
+    One limit counts a cycle for each tap inside the map, the dense one for the padding's taps too.
     """
     names = [f"{html.escape(row['layer'])} × {row['batch']:g}" for row in rows]
     cycles = [row["cycles"] for row in rows]

@@ -1,4 +1,4 @@
-"""Reads the results that the commands have written to build/results, where they are there."""
+"""Reads the results that the commands have left in build/results, and sums them up in a table."""
 
 import csv
 import json
@@ -26,7 +26,7 @@ def _within(low: float, high: float) -> Callable[[Any], bool]:
     return lambda value: type(value) in (int, float) and low <= value <= high
 
 
-LARGEST = 1e15  # beyond it no figure of ours makes sense
+LARGEST = 1e15  # no figure of this project is larger
 NUMBER = Kind("a number from 0", _within(0, LARGEST))
 POSITIVE = Kind("a number above 0", _within(1e-15, LARGEST))
 SHARE = Kind("a share from 0 to 1", _within(0, 1))
@@ -51,7 +51,7 @@ class Check:
 
     name: str  # of the file, without .json
     target: str  # of make, which writes the file
-    what: str
+    what: str  # in the table: what the command checks or measures
     keys: Mapping[str, Kind]  # that are needed; a list of such objects if `several`
     summary: Callable[[Any], str]
     wrong: Callable[[Any], bool] | None = None  # None: it measures, and cannot be wrong
@@ -313,13 +313,13 @@ CHECKS = (
 
 
 def read_all(folder: Path) -> dict[str, Any]:
-    """Returns the contents of all results files that exist, by name; InputError for a bad one."""
+    """Returns the contents of all results files, by name; raises InputError if one is damaged."""
     found = {check.name: check.read(folder) for check in CHECKS}
     return {name: value for name, value in found.items() if value is not None}
 
 
 def table(folder: Path, results: Mapping[str, Any]) -> list[Row]:
-    """A row for each check whose command exists or has left results in `folder`."""
+    """Returns a row for each check whose command exists or has left results in `folder`."""
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     rows = []
     for check in CHECKS:
@@ -330,14 +330,14 @@ def table(folder: Path, results: Mapping[str, Any]) -> list[Row]:
             if check.wrong:
                 state = "wrong" if check.wrong(value) else "right"
             written = datetime.fromtimestamp((folder / f"{check.name}.json").stat().st_mtime, UTC)
-            rows.append(Row(check.what, check.summary(value), state, command, minute(written)))
+            rows.append(Row(check.what, check.summary(value), state, command, utc_text(written)))
         elif check.target in targets:
             rows.append(Row(check.what, f"not run yet: {command}", "missing", command, ""))
     return rows
 
 
-def minute(time: datetime) -> str:
-    """Returns a time as the page writes it, in UTC."""
+def utc_text(time: datetime) -> str:
+    """Returns a UTC time as text, such as "2026-01-31 09:05 UTC"."""
     return time.strftime("%Y-%m-%d %H:%M UTC")
 
 

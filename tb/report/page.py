@@ -38,7 +38,7 @@ from tb.components.array_adapter import OWN, adapter_class
 from tb.components.tile_run import Record
 from tb.host.core_program import CORE, jobs_of
 from tb.report import charts
-from tb.report.command_results import Row, minute, read_all, read_log, shown, table
+from tb.report.command_results import Row, read_all, read_log, shown, table, utc_text
 from tb.report.recording import Recording, record
 from tb.run.benchmark import BATCH, DEFAULT_BATCH, captured
 from tb.run.layer import MAX_ABS_ERROR, MAX_ERROR_STEPS, LayerJob
@@ -48,7 +48,7 @@ from tb.sim.simulators import check_simulator, random_seed, simulator_version
 
 OUTPUT = ROOT / "build" / "report.html"
 TEMPLATES = Path(__file__).parent / "templates"
-MOST_MAPS = 8  # of a layer's channels, as pictures
+MOST_MAPS = 8  # largest number of a layer's channels that are shown as pictures
 
 
 @dataclass(frozen=True)
@@ -106,10 +106,10 @@ def main() -> int:
                 alone = str(folder / "recording.json")
                 recording = record(replace(job, images=image + 1, results=alone), image)
         except BenchError as error:
-            arguments.output.unlink(missing_ok=True)  # of an earlier run, which says otherwise
+            arguments.output.unlink(missing_ok=True)  # an older page is of a run that passed
             return conclude(f"FAILED: {error}", passed=False)
 
-    written = minute(datetime.now(UTC))
+    written = utc_text(datetime.now(UTC))
     measured = "core" in results
     core_cycles = results["core"] if measured else predicted_cycles(model)
     verification = [own_row(run, written), *table(arguments.results, results)]
@@ -258,9 +258,11 @@ def figures(run: LayerRun, log: list[dict], core_cycles: list[dict]) -> dict:
 
 
 def pictures(run: LayerRun) -> dict:
-    """Returns the values of the heatmaps.
+    """Returns the values of the heatmaps, as lists, of at most MOST_MAPS channels of each kind.
 
-    `weights` are [k · k], and each image has its `input` and `output`.
+    `weights` are codes, int [k · k, inputs, outputs]. `images` has for each image its `name`, its
+    `png` as a data URI, and the maps `input`, int codes [inputs, H, W], and `output`, float
+    [outputs, H', W'].
     """
     data = run.data
     weights = data.weight_codes[:MOST_MAPS, :MOST_MAPS].permute(2, 3, 1, 0).flatten(0, 1)
@@ -294,7 +296,7 @@ def png(image: Tensor) -> str:
 
 
 def captions(recording: Recording) -> Iterator[dict[str, str]]:
-    """Yields what happens in each cycle, in words, by the recorded ports and swap tokens alone."""
+    """Yields what happens in each cycle, in words that follow from the recorded signals."""
     control, pixels, tiles = recording.control, recording.pixels, recording.tiles
 
     def of_pixel(number: int) -> str:

@@ -19,10 +19,10 @@ from tb.components.trained_tiles import tile_run
 from tb.run.layer import SETTINGS, LayerJob
 from tb.sim.run_bench import run_bench
 
-IMAGE = "SYSTOLIC_IMAGE"  # environment variable: which image of the job is recorded
-MOST_CYCLES = 200  # of activations; a layer that takes longer is recorded up to there
+IMAGE = "SYSTOLIC_IMAGE"  # environment variable: number of the recorded image in the job
+MOST_CYCLES = 200  # largest number of recorded cycles in which activations enter
 
-# By their names in rtl/pe.v: what arrives from the west and what the registers hold.
+# Signals of rtl/pe.v: inputs from the west, the weight in use, and registers
 PE_SIGNALS = ("act_i", "weight", "shadow", "weight_hops_i", "swap_i", "psum_o")
 SIGNED = ("weight", "shadow", "psum_o")
 CONTROL = ("weight_valid_i", "weight_col_i", "act_valid_i", "act_swap_i", "psum_valid_o")
@@ -40,10 +40,10 @@ class Recording:
     rows: int
     cols: int
     psum_width: int  # bits
-    image: int  # its number among the shipped images
-    of_tiles: int  # number of tiles that the layer has
-    pixels: int  # activation vectors of a tile
-    of_pixels: int  # number of pixels of the output map
+    image: int  # the image's number among the shipped images
+    of_tiles: int  # number of tiles of the whole layer; `tiles` may have fewer
+    pixels: int  # number of recorded activation vectors of a tile, one for each output pixel
+    of_pixels: int  # number of pixels of the whole output map
     width: int  # of the output map, in pixels
     tiles: list[Tile]
     pe: dict[str, list[list[int | None]]]  # each of PE_SIGNALS: [T][ROWS · COLS], row by row
@@ -55,7 +55,7 @@ class Recording:
 
 
 class Recorder:
-    """Samples the ports of `systolic_array` and of all its PEs at every rising clock edge."""
+    """Samples ports of `systolic_array` and signals of all its PEs at every rising clock edge."""
 
     def __init__(self, array: SystolicArrayAdapter):
         self.array = array

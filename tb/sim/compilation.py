@@ -38,15 +38,16 @@ class Simulation:
     ) -> None:
         """Runs the simulation in `folder`, each command to its end.
 
-        `plusargs` are added to the last command, `variables` to its environment. `heard`, `limit`
-        and the errors are those of `tb.sim.process.succeed`.
+        `plusargs` are added to the last command, `variables` to the environment of each command.
+        `heard`, `limit` and the errors are those of `tb.sim.process.succeed`.
         """
         *before, last = self.commands
         for command in (*before, [*last, *plusargs]):
             succeed(command, folder, self.environment | variables, heard, limit)
 
 
-# Gives the commands that compile into a folder, the one that runs what is there, their environment.
+# A function that takes a folder. It returns a list of commands, of which the last one runs what the
+# others compile into the folder, and the environment of all.
 Commands = Callable[[Path], tuple[list[list[str]], dict[str, str]]]
 
 
@@ -58,7 +59,7 @@ def compiled(
     heard: Callable[[str], None],
     message: str = "",
 ) -> Simulation:
-    """Returns a compiled simulation; unless it is kept already, it is compiled, and `message` told.
+    """Returns a compiled simulation; unless it is kept, tells `message` and compiles it.
 
     The build is named by a hash of the commands and of all files that they read. It gets this name
     when it is whole. `heard` takes each line that a compiler says. Raises BenchError if a command
@@ -102,7 +103,7 @@ def prepared(commands: Commands, folder: Path) -> tuple[list[list[str]], dict[st
     try:
         return commands(folder)
     except AssertionError as error:
-        if "Exiting pid" in str(error):  # how those report Ctrl-C
+        if "Exiting pid" in str(error):  # cocotb-test's handlers report Ctrl-C in this way
             raise KeyboardInterrupt from None
         raise
     finally:

@@ -37,8 +37,8 @@ def first_failure(results: Path, module: str) -> str | None:
     missing = planned - {f"{case.get('classname')}.{case.get('name')}" for case in cases}
     if missing:
         return (
-            f"{len(missing)} of {len(planned)} cocotb tests left no result, {min(missing)} for "
-            "one: the simulation ended early"
+            f"{len(missing)} of {len(planned)} cocotb tests left no result, such as "
+            f"{min(missing)}: the simulation ended early"
         )
     return None
 

@@ -34,7 +34,8 @@ from tb.sim.waves import WAVES
 RESULTS_XML = "results.xml"  # cocotb's, in the folder of a run
 
 
-# Environment: a path without suffix; beside it lies what a run of run_bench covers (tb/coverage)
+# Environment variable: a path without suffix. A run of run_bench then measures coverage, and writes
+# it to files with this path and the suffixes .dat and .yml (tb/coverage).
 COVERAGE = "SYSTOLIC_COVERAGE"
 # The widest vector of the design has 576 bits. Memories have more: their words are data.
 COVERAGE_ARGUMENTS = ["--coverage-line", "--coverage-toggle", "--coverage-max-width", "640"]
@@ -97,7 +98,7 @@ def _options(simulator: str, toplevel: str, seed: int, waves: bool) -> dict[str,
     if simulator != "verilator":
         return {}
     # Verilator has two states only: random initial values are its way to show what was never set.
-    # Warnings are the linter's affair, and somebody else's array may have some.
+    # The linter looks for warnings, and somebody else's array may have some.
     compile_args = ["--x-initial", "unique", "--x-assign", "unique", "-Wno-fatal"]
     # The package was configured without g++'s flag for its precompiled header.
     make_args = ["CFG_CXXFLAGS_PCH_I=-include", "-j2"]
@@ -108,7 +109,7 @@ def _options(simulator: str, toplevel: str, seed: int, waves: bool) -> dict[str,
     if coverage := os.environ.get(COVERAGE):
         compile_args += COVERAGE_ARGUMENTS
         make_args += runtime_arguments()
-        # Registers begin with zeros, so that no toggle is owed to a random initial value.
+        # Registers begin with zeros, so that no random initial value counts as a toggle.
         plus_args = [f"+verilator+coverage+file+{coverage}.dat"]
     return {"compile_args": compile_args, "make_args": make_args, "plus_args": plus_args}
 
@@ -148,7 +149,7 @@ def _verdict(failure: str | None, folder: Path, module: str) -> str | None:
 def runtime_arguments() -> list[str]:
     """Returns arguments for make by which builds with coverage share Verilator's run-time library.
 
-    To compile this library takes four fifths of the time that a small module takes. Raises
+    The library takes four fifths of the time that the build of a small module takes. Raises
     InputError if it does not compile.
     """
     identity = {

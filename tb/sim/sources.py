@@ -19,7 +19,7 @@ def check_sources(rtl: Path) -> list[Path]:
     """Returns the Verilog sources in folder `rtl`, sorted; raises InputError if there are none."""
     sources = sorted(rtl.glob("*.v"))
     if not sources:
-        raise InputError(f"{rtl}: holds no Verilog sources (*.v)")
+        raise InputError(f"{rtl}: holds no Verilog sources (*.v), expected at least one")
     return sources
 
 
@@ -60,7 +60,7 @@ def with_included(sources: list[Path]) -> list[Path]:
 
 
 def change_times(files: list[Path]) -> dict[Path, int]:
-    """Returns when each file was changed last, in ns, by the one time that a program cannot set."""
+    """Returns the time of each file's last change, in ns: st_ctime, which no program can set."""
     return {file: file.stat().st_ctime_ns for file in files}
 
 

@@ -20,11 +20,12 @@ from pymodel.support.errors import InputError
 from pymodel.support.files import ROOT
 from tb.sim.wave_window import check_waveform
 
-KINDS = ("lost", "half-written", "unearned pass", "unclear")  # of harm; the last: message or hang
+# Kinds of harm; "unclear" is an unclear message, a hang, or a process that outlives its run.
+HARMS = ("lost", "half-written", "unearned pass", "unclear")
 PATIENCE = 300.0  # seconds after which a command hangs
-FOLLOW = 10.0  # seconds in which the processes that a command started have to end after it
+FOLLOW = 10.0  # seconds within which the processes of a command must end after it
 FIGURES = ("images", "psums_checked", "psum_mismatches", "outputs_checked", "cycles", "macs")
-PSUMS = 9 * 16 * 8  # of an image of the squeezed layer
+PSUMS = 9 * 16 * 8  # number of psums of an image in the squeezed layer
 # Environment variables that change what a command does: the copy's commands run without them.
 CHANGING = ("COCOTB", "SYSTOLIC", "MAKE", "MFLAGS", "PYTEST", "VERILATOR", "PYTHONPATH")
 CHANGING += ("PYTHONDONTWRITEBYTECODE", "SIM", "WAVES", "IMAGES", "LAYER", "MODEL", "DUT")
@@ -33,7 +34,7 @@ _started: list[subprocess.Popen] = []
 
 
 class HarmError(Exception):
-    """A fault did harm; `kind` is one of KINDS."""
+    """A fault did harm; `kind` is one of HARMS."""
 
     def __init__(self, kind: str, words: str):
         super().__init__(f"{kind}: {words}")
@@ -48,10 +49,13 @@ class Ended:
     output: str  # standard output and error
 
     def refused(self) -> str:
-        """Returns the one clear line with which the command failed; HarmError if there is none."""
+        """Returns the one clear line with which the command failed.
+
+        Raises HarmError if the command passed, or if there is no such line, or more than one.
+        """
         if self.code == 0:
             raise HarmError("unearned pass", self.output[-300:])
-        # At the beginning of a line: cocotb's log has those of failed tests, after its name.
+        # The traceback of a failed test does not count: cocotb's log has its own name before it.
         if found := re.search(r"^Traceback.*", self.output, re.MULTILINE | re.DOTALL):
             raise HarmError("unclear", found[0][:1500])
         lines = re.findall(r"^(?:error|FAILED): .*", self.output, re.MULTILINE)
@@ -74,7 +78,10 @@ class Checkout:
 
     @classmethod
     def copied_to(cls, folder: Path) -> "Checkout":
-        """Copies the tracked files of this checkout to `folder`, and links its .venv."""
+        """Copies the tracked files of this checkout to `folder`, and links its .venv.
+
+        Raises InputError if git lists no files.
+        """
         tracked = subprocess.run(
             ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True
         ).stdout.split("\0")
@@ -90,7 +97,10 @@ class Checkout:
     def start(
         self, *command: str, limits: Callable[[], None] | None = None, **variables: str
     ) -> subprocess.Popen:
-        """Starts a command in a session of its own, with these environment variables."""
+        """Starts a command in a session of its own, with these environment variables.
+
+        The new process calls `limits` before it runs the command.
+        """
         kept = {n: value for n, value in os.environ.items() if not n.startswith(CHANGING)}
         process = subprocess.Popen(
             command,
@@ -149,7 +159,10 @@ class Checkout:
             )
 
     def figures(self) -> dict | None:
-        """Returns FIGURES of the last run, None without one; HarmError if they are damaged."""
+        """Returns FIGURES of the last run, or None if it left none.
+
+        Raises HarmError if they are damaged.
+        """
         path = self.results / "layer.json"
         if not path.exists():
             return None

@@ -36,7 +36,7 @@ def two_at_once(checkout: Checkout, rng: Random, number: int) -> str:
     first = checkout.start("make", "IMAGES=1", waves)
     time.sleep(rng.uniform(0, 1.5))
     second = checkout.start("make", "IMAGES=2", waves)
-    with ThreadPoolExecutor(2) as pool:  # or one would wait for room in its pipe
+    with ThreadPoolExecutor(2) as pool:  # reads both pipes: a run waits while its pipe is full
         check_both(checkout, list(pool.map(checkout.end, (first, second))))
     return "both passed"
 
@@ -64,14 +64,14 @@ def killed(checkout: Checkout, rng: Random, number: int) -> str:
     part = rng.choice(["all", "all", "python", "vvp"])
     built = checkout.built()
     process = checkout.start("make", "IMAGES=2", "WAVES=1")
-    if part == "vvp":  # which is there for a part of the run only
+    if part == "vvp":  # vvp runs only for a part of the run
         wait_for(part, process)
     time.sleep(rng.uniform(0, 1 if part == "vvp" else checkout.seconds[built]))
     kill(process, part, kind)
     ended = checkout.end(process)
     if ended.code == 0:
         checkout.check_earned(ended, 2)
-    elif part == "vvp":  # which is a failed run: its results replace those of the run before
+    elif part == "vvp":  # the run fails, and its results replace those of the run before
         ended.refused()
         before = None
     check_after_kill(checkout, before)
@@ -153,7 +153,10 @@ def check_failed_write(checkout: Checkout, ended: Ended, before: bytes) -> str:
 
 @functools.cache
 def private_mounts() -> tuple[str, ...]:
-    """Returns the command that runs another one with mounts of its own; () without the right to."""
+    """Returns the command that runs another one with mounts of its own.
+
+    Returns () if this process has no right to mount.
+    """
     for alone in (("unshare", "--mount"), ("unshare", "--map-root-user", "--mount")):
         with contextlib.suppress(OSError):
             probe = [*alone, "mount", "-t", "tmpfs", "tmpfs", "/mnt"]
@@ -162,6 +165,7 @@ def private_mounts() -> tuple[str, ...]:
     return ()
 
 
+# Commands that write files
 WRITERS = (
     "make IMAGES=1",
     ".venv/bin/python -m tb.run layer",
@@ -230,11 +234,11 @@ EDITS = (
 
 
 def stale_build(checkout: Checkout, rng: Random, number: int) -> str:
-    """Edits a file that was built and run, also within its time stamp, and puts it right again."""
+    """Edits a file that was built and run, often with the same time stamp, and restores it."""
     element = (checkout.folder / "rtl" / "load_first_pe.v").read_text()
     including = element.replace(SUM, '\n`include "sum.inc"\n')
     if including == element:
-        raise InputError(f"rtl/load_first_pe.v: holds no {SUM!r}, expected it to be replaced")
+        raise InputError(f"rtl/load_first_pe.v: holds no {SUM!r}, expected one to replace")
     (checkout.folder / INCLUDING / "load_first_pe.v").write_text(including)
 
     edit, same = EDITS[number % len(EDITS)], rng.random() < 0.7
@@ -242,7 +246,7 @@ def stale_build(checkout: Checkout, rng: Random, number: int) -> str:
     right, times = path.read_text(), path.stat()
     wrong = right.replace(edit.right, edit.wrong)
     if wrong == right:
-        raise InputError(f"{edit.file}: holds no {edit.right!r}, expected it to be replaced")
+        raise InputError(f"{edit.file}: holds no {edit.right!r}, expected one to replace")
     try:
         for content in (right, wrong, right):
             path.write_text(content)
@@ -270,10 +274,11 @@ class Fake:
 
     @property
     def program(self) -> str:
+        """Returns the name of the program."""
         return self.script.partition("_")[0]
 
 
-SILENT = "4"  # seconds: $SIM_TIMEOUT beside the fakes, which do nothing that takes so long
+SILENT = "4"  # seconds: $SIM_TIMEOUT of a run with a fake that hangs
 HUNG = f"had said nothing for {SILENT} s"
 FAKES = (
     Fake("vvp_does_nothing.sh", "without results"),
@@ -327,7 +332,10 @@ def put_in_place(checkout: Checkout, program: str, script: Path) -> dict[str, st
 
 
 def damaged_checkpoint(path: Path, rng: Random, whole: bytes) -> str:
-    """Flips one to ten bytes of a checkpoint, or moves its end; the checkpoint must be refused."""
+    """Writes the checkpoint `whole` to `path` with one to ten bytes flipped, or with another end.
+
+    Returns what was damaged; raises HarmError unless the checkpoint is refused with one clear line.
+    """
     how = rng.choice(["flipped", "flipped in the header", "cut short", "too long"])
     data = bytearray(whole)
     if how == "cut short":
@@ -352,20 +360,20 @@ def damaged_checkpoint(path: Path, rng: Random, whole: bytes) -> str:
 
 
 @dataclass(frozen=True)
-class Kind:
+class FaultKind:
     """A kind of fault, and how often it is tried."""
 
     name: str
-    tries: int
+    tries: int  # number of tries
     provoke: Callable[[Checkout, Random, int], str]
 
 
 FAULTS = (
-    Kind("two runs at once", 6, two_at_once),
-    Kind("a run killed at any point, and started again", 24, killed),
-    Kind("a write that fails", 12, write_fails),
-    Kind("a read-only checkout", len(WRITERS), read_only),
-    Kind("a stale build", 2 * len(EDITS), stale_build),
-    Kind("a simulator that crashes or hangs", len(FAKES), fake_simulator),
+    FaultKind("two runs at once", 6, two_at_once),
+    FaultKind("a run killed at any point, and started again", 24, killed),
+    FaultKind("a write that fails", 12, write_fails),
+    FaultKind("a read-only checkout", len(WRITERS), read_only),
+    FaultKind("a stale build", 2 * len(EDITS), stale_build),
+    FaultKind("a simulator that crashes or hangs", len(FAKES), fake_simulator),
 )
 CHECKPOINTS = "a damaged checkpoint"  # tried without a checkout

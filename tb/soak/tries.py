@@ -24,13 +24,13 @@ from pymodel.support.command import CommandParser, conclude, quiet, tell
 from pymodel.support.errors import InputError
 from pymodel.support.files import RESULTS, temporary_folder, write_json
 from tb.sim.simulators import check_simulator, random_seed
-from tb.soak.checkout import KINDS, Checkout, HarmError, kill_all
-from tb.soak.harms import CHECKPOINTS, FAULTS, SKIPPED, Kind, damaged_checkpoint
+from tb.soak.checkout import HARMS, Checkout, HarmError, kill_all
+from tb.soak.harms import CHECKPOINTS, FAULTS, SKIPPED, FaultKind, damaged_checkpoint
 
-AT_ONCE = 2  # tries, each in a copy of its own
-DAMAGED = 1000  # checkpoint files
+AT_ONCE = 2  # number of tries at once, each in a copy of its own
+DAMAGED = 1000  # number of damaged checkpoints
 
-# Is told the name of a fault and how a try of it ended.
+# A function that takes the name of a fault, and how a try of it ended
 Count = Callable[[str, str | HarmError], None]
 
 
@@ -45,7 +45,7 @@ class Tally:
     harms: list[HarmError] = field(default_factory=list)
 
     def add(self, end: str | HarmError) -> None:
-        """Counts how a try ended, or that this machine does not allow it."""
+        """Counts a try by how it ended, or as skipped if this machine does not allow it."""
         if isinstance(end, HarmError):
             self.harms.append(end)
         else:
@@ -56,7 +56,7 @@ class Tally:
         self.tries += 1
 
     def as_dict(self) -> dict:
-        """Returns the entry of the JSON results."""
+        """Returns the fault's entry in soak.json."""
         return {
             "name": self.name,
             "tries": self.tries,
@@ -94,12 +94,12 @@ def soak(seed: str, names: Collection[str]) -> list[Tally]:
 
 
 def try_in_checkouts(
-    tries: Sequence[tuple[Kind, int]], seed: str, folder: Path, count: Count
+    tries: Sequence[tuple[FaultKind, int]], seed: str, folder: Path, count: Count
 ) -> None:
     """Makes the tries, AT_ONCE at a time, in copies of the checkout below `folder`."""
     copies = SimpleQueue()
 
-    def attempt(kind: Kind, number: int) -> str | HarmError:
+    def attempt(kind: FaultKind, number: int) -> str | HarmError:
         checkout = copies.get()
         try:
             return kind.provoke(checkout, Random(f"{seed} {kind.name} {number}"), number)
@@ -123,7 +123,10 @@ def try_in_checkouts(
 
 
 def working_checkout(folder: Path) -> Checkout:
-    """Returns a copy of the checkout in which two runs have passed; InputError if one does not."""
+    """Returns a copy of the checkout in which two runs have passed.
+
+    Raises InputError if one of the two fails.
+    """
     checkout = Checkout.copied_to(folder)
     try:
         for _ in range(2):  # the first one compiles
@@ -192,7 +195,7 @@ def chosen(words: Sequence[str]) -> set[str]:
 
 
 def summary(tallies: Sequence[Tally], seed: str) -> dict:
-    """Returns the JSON results."""
+    """Returns the counts of all tries by the keys of soak.json."""
     checkpoints = [tally for tally in tallies if tally.name == CHECKPOINTS]
     return {
         "faults": [tally.as_dict() for tally in tallies],
@@ -205,13 +208,13 @@ def summary(tallies: Sequence[Tally], seed: str) -> dict:
 
 
 def closing_table(tallies: Sequence[Tally]) -> str:
-    """Returns a row for each fault and each way in which its tries ended."""
+    """Returns a table as text: a row for each fault and each way in which its tries ended."""
     lines = []
     for tally in tallies:
         kinds = Counter(harm.kind for harm in tally.harms)
-        counts = [str(kinds[kind]) for kind in KINDS]
+        counts = [str(kinds[kind]) for kind in HARMS]
         ends = [f"{count:,} {end}" for end, count in sorted(tally.ends.items())]
         first = [tally.name, f"{tally.tries:,}", ends[0] if ends else "", *counts]
         lines += [first, *(["", "", end] for end in ends[1:])]
-    columns = ("fault", "tries", "how it ended", *KINDS)
+    columns = ("fault", "tries", "how it ended", *HARMS)
     return "\n" + tabulate(lines, columns, tablefmt="simple", disable_numparse=True) + "\n"

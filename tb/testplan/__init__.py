@@ -1,1 +1,1 @@
-"""Says of each RTL module which builds, benches, properties and faults it has."""
+"""Lists the builds, benches and proofs of each RTL module, and gives its runs to pytest."""

@@ -1,7 +1,7 @@
 """Holds the one table of the RTL modules: how each is tested, mutated, proven and synthesised.
 
 A module's bench is tb/test_<module>.py, its properties are tb/formal/properties/<module>.sv, and
-its named faults are in tb/mutation/named_faults.py. The table says with which parameters.
+its named faults are in tb/mutation/named_faults.py. The table gives the parameters of the builds.
 """
 
 import os
@@ -25,8 +25,8 @@ PART = "SYSTOLIC_CORE_PART"  # which part of the random layers a run of tb/test_
 TRAINED_LAYER = "SYSTOLIC_CORE_LAYER"  # which of the network's layers tb/test_core_layers.py runs
 TRAINED_REPORT = "SYSTOLIC_CORE_REPORT"  # the file that takes what tb/test_core_layers.py counted
 
-# Builds of the core: the default, one that is small in everything (a kernel of 7 × 7 fits; after a
-# reset it is soon ready), and two that are not square.
+# Builds of the core: the default, one with small memories (a kernel of 7 × 7 fits, and it is soon
+# ready after a reset), and two that are not square
 CORES = {
     "8x8": Core(),
     "4x4": Core(4, 4, 16, act_words=120, weight_words=200, threshold_tiles=2, pixels=100),
@@ -40,7 +40,7 @@ SMALL_PART = str(PARTS.index("4x4"))
 CORE_OF_ONE_IMAGE = Core(act_words=16, weight_words=72, threshold_tiles=2, pixels=16)
 
 ARRAY_NAMES = ("ROWS", "COLS", "ACT_WIDTH", "WEIGHT_WIDTH", "PSUM_WIDTH")
-# The psum widths are the least that the others allow, but for the defaults'.
+# The psum widths are the least that the other parameters allow, but for that of the default.
 ARRAYS = (
     (8, 8, 4, 4, 16),
     (3, 5, 8, 2, 12),
@@ -120,7 +120,7 @@ class Module:
 
     @property
     def benches(self) -> tuple[Bench, ...]:
-        """The benches that must find the faults in the module; by default its own bench alone."""
+        """Returns the benches that must find the module's faults, by default its own bench."""
         return self.mutated_benches or (Bench(f"tb.test_{self.name}"),)
 
 
@@ -353,7 +353,8 @@ TABLE = (
         "geometry",
         runs(
             "geometry",
-            # The last has the largest memories; it knows neither too many psums nor thresholds.
+            # The last has the largest memories and sums: no layer overflows its sums, or has too
+            # many thresholds for it.
             [
                 core.parameters()
                 for core in (
@@ -371,7 +372,7 @@ TABLE = (
         "registers",
         runs(
             "registers",
-            # The other build has every size different, and the largest and smallest that there are.
+            # The second build has other sizes than the default, among them largest and smallest.
             [Core().parameters(), Core(255, 200, 16, 32768, 2000, 256, 2).parameters()],
             short=1,
         ),

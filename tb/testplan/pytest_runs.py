@@ -11,7 +11,7 @@ from tb.testplan.module_table import SIMULATORS, Run, runs_of
 def each_run(bench: str) -> pytest.MarkDecorator:
     """Returns the mark by which a test function gets each `run` of a bench, and a `simulator`.
 
-    Long runs are left to make verify.
+    Long runs have the mark `verify`, which leaves them to make verify.
     """
     return pytest.mark.parametrize(
         ("run", "simulator"),
@@ -36,7 +36,7 @@ def name(run: Run) -> str:
 
 
 def first_few(values: Iterable[Any], count: int, named: Callable[[Any], str] = str) -> list[Any]:
-    """Returns values for `pytest.mark.parametrize`: after the first `count` they are long.
+    """Returns values for `pytest.mark.parametrize`, all but the first `count` with mark `verify`.
 
     `named` gives the name of a value's test.
     """

@@ -32,10 +32,10 @@ PYTEST = (PYTHON, "-m", "pytest", "-q", "-n", "auto")
 
 @dataclass(frozen=True)
 class Part:
-    """A long check."""
+    """A long check: a command that can be run alone."""
 
     name: str
-    what: str  # in the table
+    what: str  # printed when the part starts
     command: tuple[str, ...]
 
 
@@ -60,8 +60,8 @@ class Ended:
     part: str
     code: int  # its exit code
     seconds: float
-    said: str  # its last line
-    kept: bool = False  # from a run before
+    said: str  # its last line of output
+    kept: bool = False  # whether the part passed in an earlier run
 
 
 def main() -> int:
@@ -135,7 +135,10 @@ def run(part: Part) -> Ended:
 
 
 def report(ended: list[Ended], path: Path) -> int:
-    """Prints the table, writes the results, and returns the worst of the exit codes."""
+    """Prints the table, writes the results, and returns the exit code of the whole run.
+
+    It is FAILED if a part ended with FAILED, and else the largest exit code of the parts.
+    """
     rows = [
         [one.part, "passed" if one.code == 0 else "FAILED", time_words(one), one.said[:100]]
         for one in ended
@@ -155,6 +158,6 @@ def report(ended: list[Ended], path: Path) -> int:
 
 
 def time_words(one: Ended) -> str:
-    """Returns in words how long a part took, and whether that was in an earlier run."""
+    """Returns the time that a part took, as minutes:seconds, and whether an earlier run took it."""
     minutes, seconds = divmod(round(one.seconds), 60)
     return f"{minutes}:{seconds:02d}{', before' if one.kept else ''}"

@@ -18,7 +18,10 @@ BATCH = 16
 
 
 def train(factory: Callable[[], nn.Module], steps: int, seed: int = 0) -> tuple[nn.Module, list]:
-    """Returns a model of `factory` after `steps` steps of SGD, and the loss of each step."""
+    """Returns a model of `factory` after `steps` steps of SGD, and the loss of each step.
+
+    The first weights and the batches follow from `seed`.
+    """
     torch.manual_seed(seed)
     model = factory().train()
     shipped = load_images()
@@ -38,7 +41,8 @@ def train(factory: Callable[[], nn.Module], steps: int, seed: int = 0) -> tuple[
 def main(factory: Callable[[], nn.Module]) -> int:
     """Runs the command of an example: trains a model of `factory`, and writes its state dict.
 
-    The command has the name of the factory. Returns the exit code.
+    The command has the name of the factory. Returns the exit code. Raises InputError for a mistake
+    of the user.
     """
     doc = sys.modules[factory.__module__].__doc__
     parser = CommandParser(f"training.examples.{factory.__name__}", doc)

@@ -1,4 +1,4 @@
-"""Trains ResNet-20 for CIFAR-10 (He et al., 2016) with this project's quantisers.
+"""Trains ResNet-20 for CIFAR-10 (He et al., 2016, option B) with this project's quantisers.
 
 python -m training.examples.resnet20 --output resnet20.safetensors
 """
@@ -14,7 +14,11 @@ BITS = 4
 
 
 class Block(nn.Module):
-    """Two 3 × 3 convolutions and a shortcut, which is a 1 × 1 convolution where sizes change."""
+    """Two 3 × 3 convolutions and a shortcut.
+
+    Where the sizes change, the shortcut is a 1 × 1 convolution, option B of the paper's section
+    3.3. The paper's own CIFAR-10 networks have option A, which has no weights.
+    """
 
     def __init__(self, in_channels: int, channels: int, stride: int):
         super().__init__()
@@ -33,6 +37,7 @@ class Block(nn.Module):
         self.relu = nn.ReLU(inplace=True)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Returns float [N, channels, H', W'] for float [N, in_channels, H, W]."""
         out = self.relu(self.bn1(self.conv1(x)))
         out = self.bn2(self.conv2(out))
         return self.relu(out + self.downsample(x))

@@ -49,7 +49,7 @@ def test_a_teacher_teaches_in_the_last_share_of_the_epochs():
     assert not any(Recipe().taught(e) for e in range(12))
 
 
-def test_a_teacher_is_trained_no_longer_than_its_pupil():
+def test_a_teacher_is_trained_no_longer_than_its_student():
     assert teacher_of(PRESETS["quick"]) is None
     assert teacher_of(PRESETS["best"]) == TEACHER
     assert teacher_of(Recipe(epochs=9, distil=0.5)).epochs == 9

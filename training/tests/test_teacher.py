@@ -1,4 +1,4 @@
-"""A teacher's file gives back what was written, and its pupil learns the same as in one run."""
+"""A teacher's file gives back what was written, and its student learns the same as in one run."""
 
 import json
 from dataclasses import replace
@@ -71,10 +71,14 @@ def test_files_that_are_no_teacher_are_refused(teacher, tmp_path):
 
     refused("not found")
     refused("format is 'systolic-cosim checkpoint 1', expected", SHIPPED)
+    without_seed = tmp_path / "without seed"
+    write_sealed(tensors, {key: v for key, v in metadata.items() if key != "seed"}, without_seed)
+    refused("metadata has no 'seed', expected format, recipe, seed,", without_seed)
     refused("has seen the held-out images", teacher[1], held_out=True)
     refused("not as training.train writes it", recipe="{}")
     refused("not as training.train writes it", seconds="long")
-    refused("is 'vgg16', expected 'airbench'", recipe=json.dumps({"architecture": "vgg16"}))
+    other = json.dumps({"architecture": "vgg16"})
+    refused("architecture is 'vgg16', expected 'airbench'", recipe=other)
     refused(
         "other tensors than a network 'airbench' has",
         tensors={"classifier.weight": torch.zeros(10, 512)},
@@ -83,7 +87,7 @@ def test_files_that_are_no_teacher_are_refused(teacher, tmp_path):
 
 
 @pytest.mark.verify
-def test_a_pupil_of_the_file_is_the_pupil_of_the_run(command, refused, tmp_path, monkeypatch):
+def test_a_student_of_the_file_is_the_student_of_the_run(command, refused, tmp_path, monkeypatch):
     """A run trains its teacher and saves it; another starts from the file and ends the same."""
     torch.set_num_threads(1)
     images = tiny.tiny_set()

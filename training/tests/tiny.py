@@ -20,7 +20,7 @@ RECIPE = Recipe(epochs=3, batch_size=16, sizes=((0.0, 16),), peak_lr=0.02, muon_
 
 @contextmanager
 def narrow() -> Iterator[None]:
-    """Gives every VGG16 that is made meanwhile an eighth of its channels where it has many."""
+    """Narrows every VGG16 that is made in the context: a layer with many channels has an eighth."""
     with pytest.MonkeyPatch.context() as patch:
         for name in ("PLAN", "UNSQUEEZED"):
             plan = [entry if entry in ("M", "S", 8) else entry // 8 for entry in getattr(vgg, name)]

@@ -59,7 +59,7 @@ def test_fewer_images(saved):
     assert len(loaded.activation_codes) == len(loaded.reference) == 1
 
 
-def test_which_random_layer(saved, tmp_path):
+def test_which_layer(saved, tmp_path):
     assert "'c' is not in the file, expected one of: a, b.bias" in refusal(saved, "c")
     assert "expected one of: a, b.bias" in refusal(saved, None)
     one = tmp_path / "one.safetensors"
@@ -89,7 +89,7 @@ def test_one_bit_altered(saved, position):
     assert "altered" in refusal(saved)
 
 
-def test_tensor_missing_or_of_no_random_layer(saved):
+def test_a_tensor_that_is_missing_or_of_no_layer_is_refused(saved):
     resealed(saved, lambda tensors: tensors.update(other=tensors.pop("a.step")))
     assert "tensor a.step is missing" in refusal(saved)
     resealed(saved, lambda tensors: tensors.update({"a.step": torch.ones(4)}))
@@ -118,7 +118,7 @@ def test_tensor_missing_or_of_no_random_layer(saved):
         ("weight_codes", torch.zeros(4, 5, 10, 10).char(), "a.reference is [2, 4, 4, 3]"),
     ],
 )
-def test_a_tensor_that_cannot_be(saved, name, tensor, words):
+def test_an_impossible_tensor_is_refused(saved, name, tensor, words):
     resealed(saved, lambda tensors: tensors.update({f"a.{name}": tensor}))
     assert words in refusal(saved)
 
@@ -140,7 +140,7 @@ def test_a_tensor_that_cannot_be(saved, name, tensor, words):
         json.dumps({"two\nlines": {"stride": 2, "padding": 1}}),
     ],
 )
-def test_settings_that_cannot_be(saved, layers):
+def test_impossible_settings_are_refused(saved, layers):
     resealed(saved, layers=layers)
     assert "expected names with stride" in refusal(saved)
 

@@ -30,7 +30,7 @@ def differing(kernel: int, stride: int, padding: int) -> int:
     return int((found != expected).sum())
 
 
-def test_it_is_pytorchs():
+def test_the_sums_are_those_of_pytorch():
     assert {geometry: differing(*geometry) for geometry in GEOMETRIES} == dict.fromkeys(
         GEOMETRIES, 0
     )

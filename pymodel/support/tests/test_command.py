@@ -40,7 +40,7 @@ python -m some.module --all \\
 
 
 @pytest.fixture(autouse=True)
-def as_it_was(monkeypatch):
+def restored_settings(monkeypatch):
     """Undoes after each test what --quiet and --verbose set in the process."""
     monkeypatch.setattr(commands, "_quiet", False)
     monkeypatch.delenv("COCOTB_LOG_LEVEL", raising=False)

@@ -52,7 +52,7 @@ def test_a_write_that_fails(small_files, write, tmp_path):
     assert path.read_text() == "before"
 
 
-def test_a_failure_of_ones_own(tmp_path):
+def test_an_error_of_the_caller_leaves_the_old_file(tmp_path):
     path = tmp_path / "file"
     path.write_text("before")
 

@@ -1,4 +1,4 @@
-"""Coverage finds holes, merges runs rightly, and refuses exclusions that are wrong."""
+"""Coverage finds holes, unites the runs, and refuses exclusions that are wrong."""
 
 import json
 import re
@@ -58,7 +58,7 @@ def test_the_whole_way(command, small, monkeypatch):
 
 @pytest.mark.verify
 def test_a_failing_bench_is_no_coverage(command, small, monkeypatch):
-    """Tests that fail measure nothing, and so does a run without tests."""
+    """A run in which no test ran fails the command, and leaves no coverage."""
     monkeypatch.setenv("COCOTB_TEST_FILTER", "no_such_test")
     code, out, _ = command(main, "--only", "pe")
     assert code == 1
@@ -149,9 +149,9 @@ def test_exclusions_take_points_out():
     ],
 )
 def test_a_wrong_exclusion_is_refused(exclusion, words):
-    """A point that was reached is refused, and so is one that does not exist."""
-    with pytest.raises(InputError, match=words):
-        exclude(united(), [Exclusion(*exclusion, "because")])
+    """A point that was reached is refused, and so is one that does not exist; the file is named."""
+    with pytest.raises(InputError, match=f"^some.toml: .*{words}"):
+        exclude(united(), [Exclusion(*exclusion, "because")], Path("some.toml"))
 
 
 @pytest.mark.parametrize(
@@ -173,7 +173,7 @@ def test_bad_input_is_one_line(text, words, refused, tmp_path):
 
 
 def test_every_module_and_cover_point_is_in_the_suite():
-    """Otherwise nobody would notice a module without runs or a cover point that nobody watches."""
+    """Every module has a run, no two runs share a name, and FUNCTIONAL has every cover point."""
     runs = coverage_runs.suite()
     toplevels = {run.toplevel for run in runs}
     assert {path.stem for path in check_sources(RTL)} <= toplevels

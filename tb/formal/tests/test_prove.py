@@ -118,12 +118,14 @@ def test_a_property_without_meaning_is_refused(monkeypatch, tmp_path):
 
 
 def test_bad_input_is_one_line(refused, tmp_path):
-    """An unknown module, no workers, or a folder without the sources gets one line."""
+    """An unknown module, no workers, and missing or broken sources get one line each."""
     refused(main, "no_such", words=["no proof of module 'no_such'", "output_fifo"])
     refused(main, "--workers", 0, words=["--workers is 0", "expected 1 or more"])
     refused(main, "pe", "--rtl", tmp_path, words=["no Verilog sources"])
     (tmp_path / "skew.v").write_text("module skew ();\nendmodule\n")
     refused(main, "skew", "--rtl", tmp_path, words=["mutant", "expected once"])
     refused(main, "pe", "--rtl", tmp_path, words=["pe.v", "expected the module's source"])
+    (tmp_path / "pe.v").write_text("module pe ();\n")
+    refused(main, "pe", "--rtl", tmp_path, words=["pe.v: holds no endmodule"])
     shutil.copy(RTL / "control.v", tmp_path)
     refused(main, "control", "--rtl", tmp_path, words=["core_registers.vh", "expected the header"])

@@ -37,7 +37,7 @@ def test_what_is_not_hardware_is_refused(file, code, message, tmp_path):
 
 @pytest.mark.parametrize(("act", "weight"), [(4, 4), (2, 8), (5, 3)])
 def test_the_multiplier_of_lookup_tables_multiplies(act, weight):
-    """Yosys proves it equal to `*` for all operands, inside the PE."""
+    """Yosys proves that inside the PE the multiplier equals `*` for all operands."""
     script = (
         "read_verilog rtl/pe.v; "
         f"chparam -set ACT_WIDTH {act} -set WEIGHT_WIDTH {weight} pe; hierarchy -top pe; proc; "

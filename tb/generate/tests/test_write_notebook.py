@@ -215,7 +215,7 @@ def test_command_writes_the_outputs(command, small_notebook):
     ],
 )
 def test_failing_cell_is_one_line(command, small_notebook, source, reason):
-    """The file stays as it was."""
+    """A cell that fails gives one line with its number, and the file stays as it was."""
     path = small_notebook("x = 1", source, "x = 2")
     before = path.read_bytes()
     code, out, _ = command(command_of_notebook.main)

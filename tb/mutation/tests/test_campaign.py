@@ -1,4 +1,4 @@
-"""The benches find every named fault and the drawn mutants; mutation testing can tell."""
+"""The benches find named faults and drawn mutants, and each fault gets the right verdict."""
 
 import json
 import os
@@ -51,9 +51,9 @@ def test_named_fault(fault):
 def test_drawn_mutant(target):
     """The netlist without a mutant passes its bench; with one it fails, or is equivalent."""
     store = Verdicts(fresh=True)
-    bench = CompiledNetlist(target, FEW[target], int(random_seed()))
-    for mutant in bench.netlist.mutants:
-        verdict = bench.verdict(mutant, store)
+    compiled = CompiledNetlist(target, FEW[target], int(random_seed()))
+    for mutant in compiled.netlist.mutants:
+        verdict = compiled.verdict(mutant, store)
         if verdict.state == "survived":
             (result,) = prove([(mutant, verdict)], store)
             verdict = result.verdict
@@ -159,7 +159,7 @@ def test_a_fault_that_changes_nothing_survives():
 
 
 def test_verdicts_are_kept(monkeypatch):
-    """A second run starts no bench, unless the source, the bench or the fault is another one."""
+    """A second run starts no bench, unless the fault or the code of the bench is another one."""
     fault = Fault("none", "delay", "assign data_o = taps", "assign data_o = ~taps")
     first = try_fault(fault, Verdicts(fresh=True))
     monkeypatch.setattr(campaign, "try_mutant", lambda *_, **__: Verdict("survived", "", 0.0))
@@ -211,7 +211,7 @@ def test_a_test_filter_leaves_out_nothing(monkeypatch):
     ],
     ids=["nothing", "crash", "hang"],
 )
-def test_a_simulator_that_fails_kills_nothing(program, outcome):
+def test_a_crash_is_an_error_and_a_hang_is_a_kill(program, outcome):
     """A simulator that crashes or gives no results is an error; one that hangs twice is a kill."""
     simulation = Simulation([["sh", "-c", program]], dict(os.environ))
     if outcome == "killed":

@@ -8,7 +8,7 @@ from pymodel.support.files import ROOT, temporary_folder
 from tb.mutation.drawn_mutants import BUILD, yosys
 from tb.mutation.equivalence import cut, over_two_cycles
 
-# The stored bit is seen only where the one before it was 1.
+# The stored bit reaches output y only while `valid` is 1.
 MODULE = """
 module {name} (input clk, input a, output y, output z);
   reg valid, bit;

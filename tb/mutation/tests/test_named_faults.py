@@ -30,7 +30,7 @@ def laid_out_otherwise(text: str) -> str:
 @pytest.mark.parametrize(
     ("module", "old", "new"), [change[1:] for change in CHANGES], ids=[name for name, *_ in CHANGES]
 )
-def test_a_fault_survives_another_layout(module, old, new):
+def test_a_fault_finds_its_place_in_another_layout(module, old, new):
     """In another layout the faulty source is the same token by token; a second place is refused."""
     source = (RTL / f"{module}.v").read_text()
     faulty = replace_once(source, old, new, module)

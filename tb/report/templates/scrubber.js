@@ -1,5 +1,5 @@
 "use strict";
-// The array cycle by cycle, where a run of ours was recorded. After report.js.
+// Shows the array cycle by cycle, in a page with a recording; it needs report.js.
 
 const { rows, cols, pe, control, bus, captions } = data.recording;
 const last = captions.length - 1;
@@ -118,7 +118,7 @@ function visible(element) {
   return bottom > 0 && top < innerHeight;
 }
 
-// With the focus in this section, or nowhere while the array is in view.
+// The keys work with the focus in this section, and with no focus while the array is in view.
 document.addEventListener("keydown", (event) => {
   const target = event.target;
   const here = byId("array").contains(target) || (target === document.body && visible(byId("grid")));

@@ -25,7 +25,7 @@ from tb.report.recording import PE_SIGNALS
 from tb.sim.errors import BenchError
 from tb.testplan.module_table import SIMULATORS
 
-IMAGES, IMAGE = 2, 1  # of the page under test
+IMAGES, IMAGE = 2, 1  # number of images, and the recorded one, of the page under test
 HOSTILE = "</script><img src='http://localhost:9/x.png' onerror=alert(1)>"
 ACCURACY = {"images": 10, "accuracy_rtl": 0.5, "sums_checked": 80, "sum_mismatches": 3}
 CORE_ROW = {
@@ -116,7 +116,7 @@ def browser(page_file, foreign_file, tmp_path_factory):
     found = list(filter(None, map(shutil.which, BROWSERS)))
     for executable in found:
         command = [executable, "--headless", *arguments, "--dump-dom", probe.as_uri()]
-        # Ubuntu's is a stub for a snap, which cannot, or not here.
+        # Ubuntu's chromium is a stub that starts a snap, which may not be able to open the file.
         if (
             "it opens"
             in subprocess.run(command, capture_output=True, text=True, timeout=600).stdout
@@ -190,7 +190,7 @@ def test_recording_is_of_the_layer(recorded, data, shipped, images):
 def test_recording_moves_as_the_array_does(recorded):
     """Activations go east, psums south, and every PE adds its product."""
     act, psum, weight = (recorded[name] for name in ("act_i", "psum_o", "weight"))
-    known = 23  # from here on no register of the run is unknown
+    known = 23  # from this cycle on no recorded register is unknown
     assert (act[known + 1 :, :, 1:] == act[known:-1, :, :-1]).all()
     north = np.concatenate([np.zeros_like(psum[:, :1]), psum[:, :-1]], 1)
     following = north + act * weight
@@ -408,7 +408,7 @@ def test_utilisation_counts_multiplying_pes():
 
 
 def test_without_results_cycles_are_predicted(shipped):
-    """The closed form gives them, for the layers and batches of make bench."""
+    """Without results the closed form gives the cycles, for the same runs as make bench."""
     rows = report_page.predicted_cycles(shipped)
     assert len(rows) == 12
     (squeezed,) = [row for row in rows if row["layer"] == "features.27"]
@@ -420,7 +420,7 @@ DAMAGED = ("", '{"images": 1', "[" * 10**5, "\xff\n", "null", "[]", "{}", "[3]",
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.name)
 def test_damaged_results(tmp_path, check):
-    """The error is one line that names the file."""
+    """A damaged results file is refused with one line that names it."""
     for text in DAMAGED:
         (tmp_path / f"{check.name}.json").write_bytes(text.encode("latin-1"))
         with pytest.raises(InputError) as error:
@@ -430,7 +430,7 @@ def test_damaged_results(tmp_path, check):
 
 
 def test_damaged_results_stop_the_command(refused, tmp_path):
-    """The command stops before anything is run, and an older page stays."""
+    """The command is refused before it runs anything, and an older page stays as it was."""
     (tmp_path / "synth.json").write_text("{")
     page = tmp_path / "report.html"
     page.write_text("before")
@@ -506,7 +506,7 @@ def test_a_folder_is_no_page(refused, tmp_path):
 
 
 def test_a_failing_run_leaves_no_page(command, monkeypatch, tmp_path):
-    """An older page is removed too, since it would be of another run."""
+    """A failing run also removes an older page, which would be of another run."""
 
     def fail(job):
         raise BenchError("mismatch: image 0")
@@ -521,7 +521,7 @@ def test_a_failing_run_leaves_no_page(command, monkeypatch, tmp_path):
 
 
 def test_checks_know_their_commands(tmp_path):
-    """Each file that the Makefile's targets write is one that the table reads in full."""
+    """Without results each row says that its check is missing, and names the command for it."""
     rows = table(tmp_path, read_all(tmp_path))
     assert {row.state for row in rows} == {"missing"}
     assert {"make layer", "make bench", "make accuracy", "make evaluate"} <= {

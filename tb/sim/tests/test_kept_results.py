@@ -69,7 +69,7 @@ def test_parts_do_not_run_together():
     assert len({digest("a", "bc"), digest("ab", "c"), digest("abc"), digest("abc", "")}) == 4
 
 
-# What each kind of result is kept with, and the modules that have a part in it.
+# For each kind of result: what it is kept with, its modules, and modules that are lists
 
 
 def _verdict() -> dict:
@@ -145,7 +145,7 @@ def loaded() -> dict[str, set[Path]]:
 def test_a_change_in_any_module_that_a_result_follows_from_changes_its_key(
     kind, loaded, monkeypatch
 ):
-    """Each file that Python loads is changed in a copy of the project; no other file counts."""
+    """A change of any file that Python loads changes the key; one of another file does not."""
     identity, modules, lists = KINDS[kind]
     files = loaded[kind] - {ROOT / f"{name.replace('.', '/')}.py" for name in lists}
     assert len(files) > 8

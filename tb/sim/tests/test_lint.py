@@ -131,7 +131,7 @@ def host(control: Path, source: Path) -> subprocess.CompletedProcess:
 
 
 def test_verilator_takes_the_host_of_the_core(tmp_path):
-    """make verify compiles it; a port or a signal that is not there is found here already."""
+    """Verilator reads the core in its host, without a compilation, and names a missing port."""
     source = ROOT / "tb" / "host" / "core_host.v"
     control = source.with_suffix(".vlt")
     right = host(control, source)
@@ -188,7 +188,7 @@ def test_yosys_synthesises_every_array():
 
 
 def test_yosys_synthesises_and_stops_at_wrong_parameters():
-    """One test does both, since the first call of Yosys on a machine compiles it for a minute."""
+    """One test does both: the first call of Yosys on a machine compiles Yosys for a minute."""
     assert_synthesised("systolic_array", {})
     parameters, words = ARRAY_MISTAKES[0]
     wrong = yosys("systolic_array", parameters, "proc")

@@ -102,7 +102,7 @@ def test_what_does_not_start(tmp_path):
         execute([str(tmp_path / "none")], tmp_path, {}, print)
 
 
-def test_it_dies_with_who_started_it():
+def test_a_process_ends_with_the_process_that_started_it():
     """The parent is killed, so that it has no time to clean up."""
     code = "from tb.sim.process import *; import os; from pathlib import Path; "
     code += "execute(['sh', '-c', 'echo $$; sleep 1000'], Path(), dict(os.environ), "

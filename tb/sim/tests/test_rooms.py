@@ -105,7 +105,7 @@ def overfull(files: list[Path]) -> list[str]:
     return found
 
 
-# Of array and core as a whole
+# Benches of the array and the core as a whole
 SYSTEM_BENCHES = {
     "assumptions",
     "contract",

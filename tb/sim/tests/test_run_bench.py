@@ -29,7 +29,7 @@ def _own_builds(monkeypatch, tmp_path):
 
 @pytest.fixture
 def delay(tmp_path):
-    """Returns a function that runs the bench of delay.v on a copy; with `fault`, on a wrong one."""
+    """Returns a function that runs the bench of delay.v on a copy of it, the file `source`."""
     rtl = tmp_path / "rtl"
     rtl.mkdir()
     source = shutil.copy(RTL / "delay.v", rtl)
@@ -121,8 +121,8 @@ def test_what_is_built_is_used_again(delay, fake):
     assert len(builds()) == 1
 
 
-def test_an_edit_is_built_even_within_its_time_stamp(delay):
-    """A source is edited, and a file that it includes, whatever that file is called."""
+def test_an_edit_is_built_although_the_time_stamp_stays(delay):
+    """An edit of an included file counts, although its name does not end as that of a header."""
     text = delay.source.read_text()
     lines = [line for line in text.splitlines(True) if "<=" in line]
     assert lines
@@ -183,7 +183,8 @@ def test_a_test_without_a_result_is_no_pass(tmp_path, monkeypatch):
     assert first_failure(results, "tb.test_pe") is None
     results.write_text(f"<t>{''.join(cases[1:])}</t>")
     failure = first_failure(results, "tb.test_pe")
-    assert failure.startswith(f"1 of {len(planned)} cocotb tests left no result, {planned[0]} for")
+    words = f"1 of {len(planned)} cocotb tests left no result, such as {planned[0]}: "
+    assert failure.startswith(words)
     monkeypatch.setenv("COCOTB_TEST_FILTER", planned[1].rpartition(".")[2] + "$")
     assert first_failure(results, "tb.test_pe") is None
 

@@ -104,7 +104,7 @@ def test_pips_variables_choose_the_source(set_up, source):
 
 
 @pytest.mark.verify
-def test_a_script_that_overrides_them_is_found(set_up):
+def test_a_script_that_overrides_pips_variables_is_found(set_up):
     script = set_up.checkout / "setup.sh"
     text = script.read_text()
     assert text.count(" install -r ") == 1

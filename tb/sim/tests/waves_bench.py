@@ -8,7 +8,8 @@ from vcd.gtkw import GTKWSave
 
 from tb.sim.waves import trace_array, trace_top
 
-# Ours by row and column; another array's top module: 9 ports and 4 other signals.
+# Number of signals in a save file. Our array: 7 of control, one of each row and column, and 7 of
+# each PE. Another array: 9 ports and 4 other signals of its top module.
 SIGNALS = {"systolic_array": 7 + 8 + 8 + 64 * 7, "load_first_array": 9 + 4}
 
 

@@ -4,9 +4,9 @@ from tb.examples.load_first_array import LoadFirstArray
 
 
 class IncludingArray(LoadFirstArray):
-    """The second array, but its processing element lies in this folder and includes sum.inc.
+    """The adapter of `load_first_array` with a PE of this folder, which includes sum.inc.
 
-    That element is made from rtl/load_first_pe.v by `tb.soak.harms.stale_build`.
+    `tb.soak.harms.stale_build` makes that PE from rtl/load_first_pe.v.
     """
 
     SOURCES = ("../../../rtl/load_first_array.v", "load_first_pe.v", "../../../rtl/skew.v")

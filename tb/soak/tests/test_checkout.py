@@ -120,8 +120,8 @@ def test_a_process_that_outlives_its_command(tmp_path, monkeypatch):
     assert not still_there(process.pid, 0)
 
 
-def test_an_own_copy(tmp_path):
-    """A copy holds tracked files only, and what is done in the copy is not done here."""
+def test_a_copy_holds_the_sources_and_no_build(tmp_path):
+    """A copy holds the tracked files, and nothing of the build folder of this checkout."""
     copy = Checkout.copied_to(tmp_path / "copy")
     assert (copy.folder / "rtl" / "pe.v").exists()
     assert not copy.build.exists()

@@ -1,4 +1,4 @@
-"""Each kind of fault is tried once on a copy of this checkout, and each sees a planted harm."""
+"""Each kind of fault does no harm to a copy of this checkout, and a planted harm is found."""
 
 import os
 import signal
@@ -223,7 +223,7 @@ def test_a_read_only_checkout_that_is_not_refused(ended, words):
 @pytest.mark.verify
 @pytest.mark.parametrize("number", range(len(harms.EDITS)), ids=[edit.file for edit in harms.EDITS])
 def test_an_edit_is_found(copy, number):
-    """An edit is found, also within the time stamp of the file."""
+    """An edit is found although the time stamp of the file stays the same."""
     edit = harms.EDITS[number]
     assert harms.stale_build(copy, Least(), number) == f"{edit.file}, same time: found"
 

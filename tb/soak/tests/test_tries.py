@@ -7,7 +7,7 @@ import pytest
 
 from tb.soak import tries
 from tb.soak.checkout import Checkout, Ended, HarmError
-from tb.soak.harms import Kind
+from tb.soak.harms import FaultKind
 
 
 @pytest.fixture
@@ -25,7 +25,8 @@ def test_harm_fails_the_command(command, monkeypatch, tmp_path):
             return "well"
         raise HarmError("lost", "everything")
 
-    monkeypatch.setattr(tries, "FAULTS", (Kind("a fault", 2, harm), Kind("another", 2, harm)))
+    kinds = (FaultKind("a fault", 2, harm), FaultKind("another", 2, harm))
+    monkeypatch.setattr(tries, "FAULTS", kinds)
     results = tmp_path / "soak.json"
     code, out, _ = command(tries.main, "--only", "a fault", "--results", results)
     assert code == 1
@@ -41,8 +42,8 @@ def test_harm_fails_the_command(command, monkeypatch, tmp_path):
 
 @pytest.mark.usefixtures("_working")
 def test_a_try_that_this_machine_does_not_allow(command, monkeypatch, tmp_path):
-    """The command says so, and does not count it as a try."""
-    kinds = (Kind("a fault", 2, lambda *_: "not tried: no right to mount"),)
+    """The command says how many tries this machine does not allow, and does not count them."""
+    kinds = (FaultKind("a fault", 2, lambda *_: "not tried: no right to mount"),)
     monkeypatch.setattr(tries, "FAULTS", kinds)
     results = tmp_path / "soak.json"
     code, out, _ = command(tries.main, "--only", "a fault", "--results", results)

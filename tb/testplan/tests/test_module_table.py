@@ -74,7 +74,7 @@ def test_every_bench_of_the_table_has_cocotb_tests_and_runs_in_pytest():
 
 
 def test_long_runs_are_marked_for_make_verify(monkeypatch):
-    """A run for one simulator is not started on another one, either."""
+    """Long runs have the mark verify; no run is started on a simulator that it is not for."""
     short, long = Run("tb.b", "m", {"A": 1}), Run("tb.b", "m", {"A": 2}, long=True)
     other = Run("tb.b", "m", {"A": 3}, simulators=("another",))
     monkeypatch.setattr(
@@ -92,8 +92,8 @@ def imports_pytorch(module: str) -> bool:
     return any(re.search(r"^(import|from) torch\b", text, re.MULTILINE) for text in texts)
 
 
-def test_no_other_bench_imports_pytorch():
-    """To import PyTorch takes longer than such a bench runs, and a mutant is one run."""
+def test_only_benches_of_the_trained_network_import_pytorch():
+    """The import takes longer than another bench runs, and each mutant is a run of its bench."""
     benches = {bench.module for module in TABLE for bench in module.benches}
     benches |= {run.bench for module in TABLE for run in module.runs} | {"tb.run.replay_bench"}
     benches |= {bench for module in TABLE for gates in module.gates for bench in gates.benches}

@@ -32,8 +32,8 @@ def verify(command, monkeypatch, tmp_path):
     return run
 
 
-def test_all_parts_run_and_the_worst_decides(verify):
-    """The parts after a failure run too, and the worst code decides."""
+def test_all_parts_run_although_one_fails(verify):
+    """The parts after a failed one run too; the whole run ends with the failed part's code."""
     code, out, found = verify(saying("a", 0), saying("b", 1, "FAILED: it"), saying("c", 0))
     assert code == 1
     assert [(one["part"], one["code"], one["said"]) for one in found["parts"]] == [
