@@ -1,8 +1,8 @@
 # systolic-cosim: does the array compute what the trained network computes?
 #
 #   make              run the trained layer on the Verilog array, every psum checked
-#   make test         everything under pytest, lint included
-#   make help         all targets, in groups
+#   make test         run all benches, tests and linters under pytest
+#   make help         list all targets, in groups
 
 DUT ?= tb/components/systolic_array_adapter.py
 MODEL ?= training/shipped/vgg16_w4a4.safetensors
@@ -11,26 +11,26 @@ DATA ?= $(CIFAR10_ROOT)
 
 PY := .venv/bin/python
 export PYTHON ?= python3
-# An edit just after a run must not go unseen: pymodel/support/compiled_files.py says how it could.
+# Without this, an edit just after a run could go unseen; pymodel/support/compiled_files.py says why.
 export PYTHONDONTWRITEBYTECODE := 1
 
-# What the sweeps share: simulator, checkpoint, data set, and options (ARGS="--workers 1 --fresh")
+# The options that the sweeps share: simulator, checkpoint, data set, and ARGS="--workers 1 --fresh"
 SWEEP = --sim "$(SIM)" --model "$(MODEL)" $(if $(DATA),--data "$(DATA)") $(ARGS)
 
 .DEFAULT_GOAL := layer
 
-# `make help` prints the lines "##@ group" and, below each, the targets that "## what it does" follows.
+# `make help` prints each line "##@ group", and below it the targets whose lines end in "## what it does".
 
 ##@ most used
 .PHONY: layer test report
 
 layer: SIM ?= icarus
-layer: setup ## Run a trained layer on the array: what make alone does (DUT, SIM, IMAGES, LAYER, MODEL, WAVES=1)
+layer: setup ## Run a trained layer on the array; make alone does the same (DUT, SIM, IMAGES, LAYER, MODEL, WAVES=1)
 	@$(PY) -m tb.run layer --sim "$(SIM)" --model "$(MODEL)" --dut "$(DUT)" \
 	  $(if $(IMAGES),--images "$(IMAGES)") $(if $(LAYER),--layer "$(LAYER)") \
 	  $(if $(filter-out 0,$(WAVES)),--waves) $(ARGS)
 
-test: setup ## Run what says whether this checkout works: all benches, tests, lint (SIM: simulator of the benches)
+test: setup ## Run all benches, tests and linters (SIM: simulator of the benches)
 	@begun=$$(date +%s); rm -f build/results/tests.xml; $(PY) -m pytest -n auto --dist worksteal -q --all-must-run -m "not verify" --junitxml build/results/tests.xml; \
 	  code=$$?; echo "make test took $$(($$(date +%s) - begun)) seconds"; exit $$code
 
@@ -45,39 +45,39 @@ report: setup ## Write build/report.html: the array cycle by cycle, charts (IMAG
 .PHONY: accuracy network scaling bench
 
 accuracy: SIM ?= verilator
-accuracy: setup ## All test images through the squeezed layer on the core (SIM, CIFAR10_ROOT or DATA, ARGS)
+accuracy: setup ## Run all test images through the squeezed layer on the core (SIM, CIFAR10_ROOT or DATA, ARGS)
 	@$(PY) -m tb.run accuracy $(SWEEP)
 
 network: SIM ?= verilator
 network: IMAGES ?= 100
-network: setup ## Images through all quantised layers on the core (IMAGES, SIM, CIFAR10_ROOT or DATA, ARGS)
+network: setup ## Run images through all quantised layers on the core (IMAGES, SIM, CIFAR10_ROOT or DATA, ARGS)
 	@$(PY) -m tb.run network --images "$(IMAGES)" $(SWEEP)
 
 scaling: SIM ?= verilator
 scaling: setup ## Measure how the sweep of make network scales, and estimate it up to 1,000 workers
 	@$(PY) -m tb.run scaling --sim "$(SIM)" --model "$(MODEL)" $(ARGS)
 
-bench: setup ## Cycles of the core on every layer; speed with cocotb and without (MODEL, ARGS="--only cycles")
+bench: setup ## Measure the core's cycles on every layer, and its speed in the simulators (MODEL, ARGS="--only cycles")
 	@$(PY) -m tb.run bench --model "$(MODEL)" $(ARGS)
 
 ##@ look
 .PHONY: gtkwave waves notebook
 
-gtkwave: setup ## Open the waveform that make WAVES=1 wrote (WAVE=mismatch: that of a failing run)
+gtkwave: setup ## Open the waveform that make WAVES=1 wrote (WAVE=mismatch: the waveform of a failing run)
 	@$(PY) -m tb.sim $(WAVE) --viewer gtkwave $(ARGS)
 
-waves: setup ## Open that waveform in Surfer if it is there, else in GTKWave (WAVE, WAVEFORM_VIEWER)
+waves: setup ## Open the same waveform in Surfer if that is installed, else in GTKWave (WAVE, WAVEFORM_VIEWER)
 	@$(PY) -m tb.sim $(WAVE) $(if $(WAVEFORM_VIEWER),--viewer "$(WAVEFORM_VIEWER)") $(ARGS)
 
-notebook: setup ## Open docs/squeezed_layer.ipynb in JupyterLab, if that is installed (.venv/bin/pip install jupyterlab)
+notebook: setup ## Open docs/squeezed_layer.ipynb in JupyterLab, which ./setup.sh notebook installs
 	@if [ -x .venv/bin/jupyter-lab ]; then .venv/bin/jupyter lab docs/squeezed_layer.ipynb $(ARGS); else \
-	  echo "error: .venv/bin/jupyter-lab is not there; install it with: .venv/bin/pip install jupyterlab" >&2; exit 2; fi
+	  echo "error: .venv/bin/jupyter-lab is missing; install it with: ./setup.sh notebook" >&2; exit 2; fi
 
 ##@ own network and array
 .PHONY: check vectors replay
 
 check: SIM ?= icarus
-check: setup ## Try an array on random tiles, extremes and a reset in the middle (DUT, SIM)
+check: setup ## Try an array on random tiles, extreme values and a reset in the middle (DUT, SIM)
 	@$(PY) -m tb.run check --dut "$(DUT)" --sim "$(SIM)" $(ARGS)
 
 vectors: setup ## Write a layer as tile text files (OUT=folder, LAYER, MODEL, ARGS="--image 3 --no-header")
@@ -90,37 +90,37 @@ replay: setup ## Run a folder of tile text files on the array (DIR=folder, SIM, 
 ##@ trust
 .PHONY: verify lint mutate formal coverage netlist soak
 
-verify: setup ## Run everything long, one part after another; what was found before counts (ARGS="--only mutation")
+verify: setup ## Run all long checks, one after another; kept results count (ARGS="--only mutation")
 	@./setup.sh browser
 	@$(PY) -m tb.verify $(ARGS)
 
-lint: setup ## Run the linters alone: ruff, Verilator, Icarus, Yosys
+lint: setup ## Run only the linters: ruff, Verilator, Icarus, Yosys
 	@$(PY) -m pytest -q tb/sim/tests/test_lint.py
 
 mutate: N ?= 500
 mutate: SEED ?= 1
-mutate: setup ## Put faults into the RTL, see that the benches find each (N, SEED=number or random, JOBS)
+mutate: setup ## Put faults into the RTL, and check that the benches find each (N, SEED=number or random, JOBS)
 	@$(PY) -m tb.mutation --number "$(N)" --seed "$(SEED)" $(if $(JOBS),--jobs "$(JOBS)") $(ARGS)
 
 formal: setup ## Prove the RTL's properties, and refute the mutants that break them (ARGS="pe output_fifo")
 	@$(PY) -m tb.formal $(ARGS)
 
-coverage: setup ## Lines, branches, toggles and functional points that the benches reach (ARGS="--only pe")
+coverage: setup ## Measure the lines, branches, toggles and functional points that the benches reach (ARGS="--only pe")
 	@$(PY) -m tb.coverage $(ARGS)
 
 netlist: setup ## Synthesise arrays and core to gates, and run their benches on the gates (ARGS="--only core")
 	@$(PY) -m tb.gates netlist $(ARGS)
 
-soak: setup ## Kills, full disks, stale builds, dead simulators, damaged files: 10 minutes (ARGS="--only kill")
+soak: setup ## Harm runs, disks, builds, simulators and files, and check what is left: 10 minutes (ARGS="--only kill")
 	@$(PY) -m tb.soak $(ARGS)
 
 ##@ hardware
 .PHONY: synth pnr
 
-synth: setup ## Synthesise the core for a Lattice ECP5: cells, block RAMs, DSPs
+synth: setup ## Synthesise the core for a Lattice ECP5, and count cells, block RAMs and DSPs
 	@$(PY) -m tb.gates synth $(ARGS)
 
-pnr: setup ## Place and route the core with three seeds: the clock that it reaches
+pnr: setup ## Place and route the core with three seeds, and print the clock that it reaches
 	@$(PY) -m tb.gates synth --pnr $(ARGS)
 
 ##@ training
@@ -129,33 +129,33 @@ pnr: setup ## Place and route the core with three seeds: the clock that it reach
 train: setup ## Train the network (CIFAR10_ROOT or DATA, ARGS="--resume --epochs 30 …")
 	@$(PY) -m training.train $(if $(DATA),--data "$(DATA)") $(ARGS)
 
-evaluate: setup ## Accuracy on the 10,000 test images, squeezed layer in float and in integers
+evaluate: setup ## Measure the accuracy, with the squeezed layer in float and on integers (CIFAR10_ROOT or DATA, MODEL)
 	@$(PY) -m training.evaluate $(if $(DATA),--data "$(DATA)") --model "$(MODEL)" $(ARGS)
 
-compare: setup ## Accuracies and training curves of networks (ARGS="build/a build/b --figure file"; default: the shipped)
+compare: setup ## Compare networks: accuracies, training curves (ARGS="build/a build/b --figure file"; default: the shipped)
 	@$(PY) -m training.compare $(ARGS)
 
-cost: setup ## What the presets cost on this machine: time of a step in each phase, minutes (ARGS="--steps 20")
+cost: setup ## Measure what the presets cost on this machine: time of a step in each phase, minutes (ARGS="--steps 20")
 	@$(PY) -m training.cost $(ARGS)
 
 ##@ maintain
 .PHONY: generate registers setup clean help
 
-# What needs nothing but this checkout comes first, so that a missing result leaves only the table unwritten.
-generate: setup registers ## Write all files that follow from others (the verification table last: it needs make verify)
+# The files that need nothing but this checkout come first, so that a missing result leaves only the table unwritten.
+generate: setup registers ## Write all generated files (the verification table last, because it needs make verify)
 	@$(PY) -m training.ship_logits
 	@$(PY) -m training.compare --figure docs/networks.svg
 	@$(PY) -m tb.generate guide
 	@$(PY) -m tb.generate notebook
 	@$(PY) -m tb.generate verification
 
-registers: setup ## Write what follows from rtl/core.rdl: documentation, C and Verilog headers, Python constants
+registers: setup ## Write what is generated from rtl/core.rdl: documentation, C and Verilog headers, Python constants
 	@$(PY) -m tb.generate registers $(ARGS)
 
-setup: ## Install what is missing; the others call it
+setup: ## Install what is missing; all other targets but clean and help call it
 	@./setup.sh
 
-clean: ## Remove all that was built, state of a training included; .venv stays
+clean: ## Remove everything that was built, the state of a training included; .venv stays
 	@rm -rf build .pytest_cache .ruff_cache
 	@find . -path ./.venv -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
 

@@ -1,20 +1,21 @@
 #!/bin/sh
-# Installs what is missing, and says so: .venv with the pinned packages, and from the distribution
-# Icarus Verilog and the parts of Python that Debian ships apart. The Makefile calls it. With the
-# argument "browser" it also installs Chromium, which only the test of the report's page needs, and
-# with "notebook" Jupyter. Python packages come from where pip's own variables say.
+# Installs what is missing, and prints what that is: .venv with the pinned packages, and from the
+# distribution Icarus Verilog and the parts of Python that Debian ships apart. The Makefile calls
+# this script. With the argument "browser" (make verify) the script also installs Chromium, which
+# only the test of the report's page needs, and with "notebook" JupyterLab, which make notebook
+# needs. pip's own variables say where Python packages come from.
 set -eu
 cd "$(dirname "$0")"
 PYTHON=${PYTHON:-python3}
 
-# install PACKAGE...: with the system's package manager, or say what to type.
+# install PACKAGE...: installs with the system's package manager, or prints what to type.
 install() {
   if [ "$(id -u)" = 0 ]; then as_root=
   elif command -v sudo >/dev/null 2>&1 && { sudo -n true 2>/dev/null || [ -t 0 ]; }; then as_root=sudo
   else as_root=none
   fi
   if [ "$as_root" = none ] || ! command -v apt-get >/dev/null 2>&1; then
-    echo "error: $* missing, and no right to install it here; type: sudo apt-get install $*" >&2
+    echo "error: $* not found, and this user may not install it; type: sudo apt-get install $*" >&2
     exit 1
   fi
   echo "Installing with apt-get: $*"
@@ -37,18 +38,20 @@ browser() {
   return 1
 }
 if [ "${1:-}" = browser ] && ! browser; then
-  # Ubuntu's package is a snap, which cannot open our files. Without a browser that test is skipped.
+  # Ubuntu's package is a snap, which cannot open this folder's files. Without a browser that test is
+  # skipped.
   if grep -q '^ID=debian$' /etc/os-release 2>/dev/null; then
-    (install chromium) || echo "Going on: the test of the report's page will be skipped" >&2
+    (install chromium) || echo "No Chromium was installed: the test of the report's page will be skipped" >&2
   else echo "No Chromium or Chrome found: the test of the report's page will be skipped" >&2
   fi
 fi
 
 { mkdir -p build && [ -w build ]; } 2>/dev/null || {
-  echo "error: $PWD/build: cannot be written to; make needs a folder of yours, or a copy of this one" >&2
+  echo "error: $PWD/build: cannot be written to, expected a folder that this user may write to" >&2
   exit 1
 }
-# pinned FILE WORDS...: install what FILE pins, unless that was done since FILE changed; say so before.
+# pinned FILE WORDS...: prints what FILE pins and WORDS, and installs it, unless that was done since
+# FILE changed.
 pinned() {
   file=$1
   mark=.venv/installed${file#requirements}
@@ -62,7 +65,7 @@ pinned() {
   printf '%s\n' "$@"
   [ -x .venv/bin/pip ] || "$PYTHON" -m venv .venv
   .venv/bin/python -m pip --quiet --disable-pip-version-check install -r "$file" || {
-    echo "error: pip could not install what $PWD/$file pins; its reason stands above" >&2
+    echo "error: pip could not install what $PWD/$file pins; pip's reason is printed above" >&2
     exit 1
   }
   touch "$mark"
@@ -71,7 +74,7 @@ pinned requirements.txt \
   "To download, unless pip has it: about 300 MB, and torch: 200 MB as a CPU build, several GB with CUDA." \
   "To choose another source: PIP_INDEX_URL, PIP_EXTRA_INDEX_URL, PIP_FIND_LINKS, PIP_CONSTRAINT."
 if [ "${1:-}" = notebook ]; then
-  pinned requirements-notebook.txt "To download, unless pip has it: about 35 MB, with what Jupyter brings along."
+  pinned requirements-notebook.txt "To download, unless pip has it: about 35 MB, with what JupyterLab brings along."
 fi
 
 # cocotb loads Python as a shared library into the simulator.

@@ -1,4 +1,4 @@
-"""The accumulator against NumPy sums: any order of pixels, extremes, gaps, clearing, reset."""
+"""The accumulator agrees with NumPy's sums for any pixels, extremes, gaps, clears and resets."""
 
 import itertools
 from typing import NamedTuple
@@ -14,12 +14,12 @@ from tb.testplan.pytest_runs import each_run
 
 
 class Stimulus(NamedTuple):
-    """The pixels announced in each cycle, and the psums that follow two cycles later, if any do."""
+    """The pixels announced in each cycle, and the psums that follow two cycles later, if any."""
 
-    valid: np.ndarray  # bool [n]; where False, all the others are garbage
+    valid: np.ndarray  # bool [n]; where False, the other arrays hold garbage
     pixel: np.ndarray  # [n]
     final: np.ndarray  # bool [n]
-    added: np.ndarray  # bool [n]; where False, the psums are garbage; never without a pixel
+    added: np.ndarray  # bool [n]; where False, the psums are garbage; True only with a pixel
     psums: np.ndarray  # [n, COLS]
 
 
@@ -39,7 +39,7 @@ class Accumulator:
         )
         self.smallest, self.largest = -(2 ** (self.psum_width - 1)), 2 ** (self.psum_width - 1) - 1
         self.sums = np.zeros((self.pixels, self.cols), np.int64)
-        self.compared = 0  # finished pixels
+        self.compared = 0  # number of finished pixels that were compared
 
     async def start(self) -> None:
         """Starts the clock, resets, and waits until the memory is clear."""
@@ -80,11 +80,11 @@ class Accumulator:
         self.sums[:] = 0
 
     async def clear(self, cycles: int | None = None) -> None:
-        """Waits while the memory is cleared after a reset, or for some of those cycles only."""
+        """Waits while the memory is cleared after a reset, or only for `cycles` of these cycles."""
         await self.play(self.garbage(self.pixels if cycles is None else cycles), ready=0, drain=0)
 
     def expected(self, stimulus: Stimulus) -> dict[int, int]:
-        """Sums the stimulus; returns the words that must leave, by the cycle in which they do."""
+        """Sums the stimulus; returns the words that must leave, each by its cycle."""
         cycles, sums = [], [np.zeros(self.cols, np.int64)]
         for cycle in np.flatnonzero(stimulus.valid).tolist():
             held = self.sums[stimulus.pixel[cycle]]  # a view
@@ -123,13 +123,13 @@ class Accumulator:
             if cycle in expected:
                 word = int(dut.sum_o.value)
                 assert word == expected[cycle], (
-                    f"cycle {cycle}: {word:#x}, not {expected[cycle]:#x}"
+                    f"cycle {cycle}: expected {expected[cycle]:#x}, got {word:#x}"
                 )
                 self.compared += 1
             await RisingEdge(dut.clk_i)
 
     async def finish_all(self) -> None:
-        """Finishes every pixel, which shows what each of them holds."""
+        """Finishes every pixel, which shows the sum that each pixel holds."""
         before = self.compared
         order = self.rng.permutation(self.pixels)
         ones = np.ones(self.pixels, bool)
@@ -137,9 +137,10 @@ class Accumulator:
         assert self.compared == before + self.pixels
 
     def random(self, n: int, density: float, finals: float, reuse: float) -> Stimulus:
-        """Returns random pixels, some of them those of 1 to 6 cycles before, valid or garbage.
+        """Returns n cycles of random pixels, of which some repeat a pixel of 1 to 6 cycles before.
 
-        Three in ten have no psums.
+        density: share of valid pixels; finals: share of final ones; reuse: share of repeated ones.
+        Three in ten valid pixels have no psums.
         """
         valid = self.rng.random(n) < density
         final = self.rng.random(n) < finals
@@ -196,7 +197,7 @@ async def whole_tiles(dut):
 
 @cocotb.test()
 async def the_largest_and_the_smallest_sum(dut):
-    """Every second lane goes to one end of the range, the others to the other; then reversed."""
+    """Even lanes go to one end of the range and odd lanes to the other end; then reversed."""
     bench = Accumulator(dut)
     await bench.start()
     ends = np.where(np.arange(bench.cols) % 2, 1, -1) * 2 ** (bench.sum_width - 1)
@@ -217,7 +218,7 @@ async def reset_clears_everything(dut):
     """The accumulator is ready PIXELS cycles after any reset; no sum from before is left."""
     bench = Accumulator(dut)
     await bench.start()
-    for cut in range(1, 9):  # what is under way in the reset
+    for cut in range(1, 9):  # so that different pixels are under way at the reset
         await bench.play(bench.random(3 * bench.pixels // 2 + cut, 1.0, 0.3, 0.3), drain=0)
         await bench.reset(1 + cut % 2)
         if cut % 4 == 0:  # a second reset, while it clears

@@ -83,7 +83,7 @@ class WalkerBench:
     def __init__(self, dut):
         self.dut = dut
         self.rng = random_generator()
-        self.left: list[dict[str, int]] = []  # pixels
+        self.left: list[dict[str, int]] = []  # outputs of the pixels that are left
         self.where = "before the first tile"
 
     async def start(self) -> None:
@@ -95,7 +95,7 @@ class WalkerBench:
         self.dut.rst_i.value = 0
 
     def change(self, layer: Map) -> None:
-        """Changes to another layer when nothing is left of the one before."""
+        """Changes to another layer; nothing may be left of the layer before."""
         self.layer = layer
         for name, value in layer._asdict().items():
             if name != "stride":
@@ -142,9 +142,9 @@ class WalkerBench:
             self.left = []
 
     async def run(self, tiles: Sequence[Tile], hurry: float, free: float) -> None:
-        """Walks tiles; each is taken, and may go on, with a probability in each cycle.
+        """Walks tiles. In each cycle a tile is taken with probability `hurry`.
 
-        The probabilities are `hurry` and `free`.
+        A finished pixel has a place in a cycle with probability `free`.
         """
         for tile in tiles:
             taken = False
@@ -156,7 +156,7 @@ class WalkerBench:
     async def finish(self, free: float = 1.0) -> None:
         """Walks the rest without a new tile.
 
-        It may go on with probability `free` in each cycle.
+        A finished pixel has a place in a cycle with probability `free`.
         """
         while self.left:
             await self.cycle(bool(self.rng.random() < free))
@@ -234,7 +234,7 @@ async def as_many_images_as_bits(dut):
 
 @cocotb.test()
 async def a_single_pixel_waits(dut):
-    """A finished pixel waits, and stays, until there is a place; no other pixel ever waits."""
+    """A finished pixel waits unchanged until there is a place; no other pixel ever waits."""
     bench = WalkerBench(dut)
     await bench.start()
     bench.change(Map(1, 1, 1, 1, 1, 1))
@@ -247,12 +247,12 @@ async def a_single_pixel_waits(dut):
 
 @cocotb.test()
 async def reset_ends_a_walk(dut):
-    """After reset nothing is left of a tile, nor of one that came together with the reset."""
+    """After reset nothing is left of a tile, nor of a tile that came together with the reset."""
     bench = WalkerBench(dut)
     await bench.start()
     for number in range(20):
         layer = random_map(bench.rng)
-        if number < 2:  # a walk that nobody waits for
+        if number < 2:  # a walk too long to wait for
             layer = layer._replace(images=65535)
         bench.change(layer)
         tiles = [random_tile(bench.rng, bench.layer) for _ in range(3)]

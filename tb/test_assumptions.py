@@ -1,7 +1,7 @@
 """Assumptions that a module's proofs make about its neighbours hold in the core as layers run.
 
 The assumptions of tb/formal/properties become checks at each rising edge, while the core runs
-random layers. So proofs that are right each for itself do also fit together.
+random layers. This shows that the proofs of single modules fit together.
 """
 
 import re
@@ -16,7 +16,7 @@ from tb.sim.run_bench import run_bench
 from tb.sim.sources import RTL, faulty_rtl
 from tb.testplan.module_table import CORES, PART, SMALL_PART
 
-# Not of the modules around: what a proof chooses to look at, or how its registers begin
+# Assumptions about the proof itself: what it chooses to look at, or how its registers begin
 OF_THE_PROOF = {
     "reset_first",
     "restart_first",
@@ -31,18 +31,18 @@ OF_THE_PROOF = {
     "watched_exists",
     "unused_length",
 }
-# Of the numbers: the rows above keep the one, geometry the next, the host the last.
+# Assumptions about numbers, kept by the rows above, by geometry and by the host, in this order
 OF_THE_DATA = {"psum_of_rows_above", "sums_fit", "thresholds_ascend"}
-# Of small memories and layers; in the core by IN_CORE
+# Assumptions about small memories and layers; the core is checked with IN_CORE instead
 OF_SMALL_SIZES = {"small_sizes", "tile_fits"}
-# The sequencer never leaves the taps that reach the map (lemma_here); before a layer it has any.
+# The sequencer stays on taps that reach the map (lemma_here), but before a layer it has any tap.
 OF_THE_SEQUENCER = {"reaching"}
 NOT_HERE = OF_THE_PROOF | OF_THE_DATA | OF_SMALL_SIZES | OF_THE_SEQUENCER
-# A layer that is refused also reaches the sequencer, and goes no further than its first tile. It
-# stays (layer_stays) until it is taken, so that is soon enough to look.
+# Of a refused layer, the first tile also reaches the sequencer. A layer stays until it is taken
+# (layer_stays), so these assumptions need only be checked when it is taken.
 LAYER = ("layer_sizes", "layer_fits", "output_sizes", "layer_taps")
 WHEN = {f"sequencer.{name}": "take_i" for name in LAYER}
-# What the address generator is proven to keep for small sizes
+# Conditions that the address generator is proven to keep for small sizes
 IN_CORE = {
     "act_in_memory": "!(pixel_valid && pixel_inside) || act_address < ACT_WORDS",
     "pixel_in_memory": "!pixel_valid || pixel < PIXELS",
@@ -53,8 +53,8 @@ IN_CORE = {
 def checked(module: str, rtl: Path) -> str:
     """Returns the source of a module of the core with checks; a violation ends the simulation.
 
-    It is for Verilator: in Icarus, an expression does not follow the signals that its functions
-    read.
+    The source is for Verilator: in Icarus, an expression does not follow the signals that its
+    functions read.
     """
     text, checks = bound(module, rtl), dict(IN_CORE) if module == "core" else {}
     found = statements(module) if (PROPERTIES / f"{module}.sv").exists() else []
@@ -106,7 +106,7 @@ def test_what_is_assumed_holds(tmp_path):
 
 @pytest.mark.verify
 def test_what_is_violated_is_named(tmp_path, caplog):
-    """A module does not keep what its neighbour assumes, and the check is named."""
+    """If a module violates what its neighbour assumes, the check is named."""
     fault = ("row_taps_o <= row_taps_2;", "row_taps_o <= 7'h7f;")
     rtl = faulty_rtl(tmp_path, "geometry.v", fault)
     with pytest.raises(BenchError):

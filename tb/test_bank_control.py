@@ -1,4 +1,4 @@
-"""Packets go into two banks: each beat's place, waiting, order, lengths, release and reset."""
+"""Packets fill two banks with right places, waits, order, lengths, releases and resets."""
 
 import itertools
 from collections import Counter, deque
@@ -22,7 +22,7 @@ class Banks:
         self.forget()
 
     def forget(self) -> None:
-        """Sets the model to: nothing has come, and bank 0 is the first to fill."""
+        """Sets the model to the state in which nothing has come, and bank 0 fills first."""
         self.packets = deque()  # (bank, length), the oldest first
         self.bank = 0
         self.beats = 0
@@ -60,7 +60,7 @@ class Banks:
     async def step(self, valid: bool, last: bool, release: bool) -> bool:
         """Runs one cycle and checks all outputs; returns whether a beat was taken.
 
-        Only a packet that is there is released.
+        `release` counts only if a packet is there.
         """
         release = release and bool(self.packets)
         self.drive(valid, last, release)
@@ -86,9 +86,9 @@ class Banks:
         return taken
 
     async def send(self, length: int, gaps: float = 0.0, release: float = 0.0) -> None:
-        """Sends a packet, with idle cycles and releases in between.
+        """Sends a packet of `length` beats, with idle cycles and releases in between.
 
-        `gaps` and `release` are their probabilities in each cycle.
+        `gaps` and `release` are the probabilities of an idle cycle and of a release.
         """
         rng = self.rng
         for beat in range(length):
@@ -106,7 +106,7 @@ class Banks:
 
 @cocotb.test()
 async def random_packets(dut):
-    """Lengths around the edges, gaps, rare releases: every situation must have occurred."""
+    """Packets have lengths around the limits, gaps and rare releases; every situation occurs."""
     banks = Banks(dut)
     await banks.start()
     words = min(banks.words, 40)  # a larger bank is filled by the next test
@@ -122,7 +122,7 @@ async def random_packets(dut):
 
 @cocotb.test()
 async def lengths_around_a_bank(dut):
-    """Packets are around as long as a bank; of a longer one, writes stop and the length stays."""
+    """In packets longer than a bank, writes stop, and the length stays at WORDS + 1."""
     banks = Banks(dut)
     await banks.start()
     for length in (banks.words - 1, banks.words, banks.words + 1, banks.words + 40, 1):
@@ -142,7 +142,7 @@ async def both_full(dut):
     """The stream waits until a bank is released, and may go on in the very next cycle."""
     banks = Banks(dut)
     await banks.start()
-    for _ in range(3):  # both banks are the older one at some time
+    for _ in range(3):  # so that either bank holds the older packet at some time
         while len(banks.packets) < 2:
             await banks.send(2)
         for _ in range(3):

@@ -7,7 +7,7 @@ from tb.testplan.pytest_runs import each_run
 
 
 class BankedMemory(Memory):
-    """The memory of test_ram.py, with places of a bank and an address."""
+    """The memory of test_ram.py, in which a place is a bank and an address."""
 
     def all_places(self) -> list:
         """Returns every place that exists."""
@@ -33,7 +33,7 @@ async def random_traffic(dut):
 
 @cocotb.test()
 async def one_fills_while_the_other_is_read(dut):
-    """Each cycle writes a word of one bank and reads one of the other; then all words are read."""
+    """Each cycle writes one bank and reads the other one; then all words are read."""
     memory = BankedMemory(dut)
     await memory.start()
     words = int(dut.WORDS.value)

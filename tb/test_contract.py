@@ -13,7 +13,7 @@ from tb.sim.sources import RTL
 from tb.testplan.pytest_runs import each_run
 
 ROWS, COLS = 2, 3
-# Of each array: how many diagrams, and the signals in them.
+# Number of diagrams of each array, and below the signals in them
 DIAGRAMS = {"systolic_array": 3, "load_first_array": 1}
 INPUTS = {
     "systolic_array": (
@@ -66,7 +66,7 @@ async def diagrams_hold(dut):
         dut.rst_i.value = 0
         for cycle in cycles(diagram):
             for signal in INPUTS[top]:
-                # Anything: all ones, so that data without valid would show.
+                # A value that may be anything is all ones, so that data without valid would show.
                 handle = getattr(dut, signal)
                 anything = 2 ** len(handle) - 1
                 word = cycle[signal]
@@ -82,7 +82,7 @@ async def diagrams_hold(dut):
 
 @pytest.mark.parametrize("top", DIAGRAMS)
 def test_diagrams_are_whole(top):
-    """There are as many as there should be, and each has every signal in every cycle."""
+    """Each array has its number of diagrams, each with every signal in every cycle."""
     found = diagrams(top)
     assert len(found) == DIAGRAMS[top]
     for diagram in found:

@@ -28,7 +28,7 @@ ENDED, RESTARTED, PRIMED, SETTLED = 3, 5, 8, 9
 
 
 class Model:
-    """The model of control.v: `outputs` gives those of a cycle, `step` goes on to the next."""
+    """The model of control.v: `outputs` returns the outputs of a cycle, `step` ends the cycle."""
 
     def __init__(self):
         self.state, self.settling = "idle", 0
@@ -116,9 +116,9 @@ class ControlBench:
         await RisingEdge(self.dut.clk_i)
 
     async def cycle(self, compare: bool = True, **inputs: int) -> dict[str, int]:
-        """Runs one cycle with these inputs (without their _i, the others 0); returns the outputs.
+        """Runs one cycle with these inputs, named without _i, the others 0; returns the outputs.
 
-        With `compare`, they must be those of the model.
+        With `compare`, the outputs must be those of the model.
         """
         values = {name: inputs.get(name[:-2], 0) for name in INPUTS}
         for name, value in values.items():
@@ -153,7 +153,7 @@ class ControlBench:
     async def run_layer(self, wait: int = 0, run: int = 1, waiting: int = 0) -> None:
         """Starts a layer, waits for packets for `wait` cycles, and runs it for `run` cycles.
 
-        It waits for the output for `waiting` cycles before the last beat.
+        Before the last beat the layer waits for the output for `waiting` cycles.
         """
         if wait:
             await self.cycle(start=1)
@@ -178,7 +178,7 @@ async def random_inputs(dut):
         state = bench.model.state
         reset = chance["rst_i"] < 0.002
         change = chance["change_i"] < (0.01 if state == "idle" else 0.3)
-        packets = int(rng.choice(3, p=(0.85, 0.12, 0.03)))  # not there, right, wrong
+        packets = int(rng.choice(3, p=(0.85, 0.12, 0.03)))  # 0: missing, 1: right, 2: wrong length
         found = await bench.cycle(
             rst=reset,
             change=change,
@@ -190,14 +190,14 @@ async def random_inputs(dut):
             waiting=state == "running" and chance["waiting_i"] < 0.3,
             last_beat=chance["last_beat_i"] < 0.08,
         )
-        # Start and clear come from a write of the cycle before, which was not one of the layer's.
+        # Start and clear come from a write in the cycle before, which then wrote no other register.
         may_write = not (found["hold_o"] or change or reset)
     for event in ("accept", "refuse", "busy", "run", "drop", "finish"):
         assert bench.seen[event] > 10, event
 
 
 async def expect_settling(bench: ControlBench, since: int = 0) -> None:
-    """Checks hold, restart and prime, from `since` cycles after a change on."""
+    """Checks hold, restart and prime; the change was `since` cycles ago."""
     found = await bench.cycles(SETTLED + 3)
     for name, high in (
         ("hold_o", range(SETTLED)),
@@ -210,9 +210,9 @@ async def expect_settling(bench: ControlBench, since: int = 0) -> None:
 
 @cocotb.test()
 async def settling(dut):
-    """The core settles after reset, after a change, also while settling, and after a layer.
+    """The core settles after a reset, after a change, also while settling, and after a layer.
 
-    The layer may have run to its end or been dropped.
+    The layer may have run to its end, or its packets may have been dropped.
     """
     bench = ControlBench(dut)
     await bench.start()
@@ -234,7 +234,7 @@ async def settling(dut):
 
 @cocotb.test()
 async def change_while_busy(dut):
-    """However late before a layer's end the change comes, all of it settles."""
+    """A change in any cycle before a layer's end settles completely after the layer."""
     bench = ControlBench(dut)
     await bench.start()
     for cycles in range(2 * ENDED):
@@ -251,7 +251,7 @@ async def change_while_busy(dut):
 
 @cocotb.test()
 async def start_with_an_error(dut):
-    """No layer runs whatever is there; the error says why, and the counters and done stay."""
+    """A start with an error runs no layer and sets the error; counters and done stay."""
     bench = ControlBench(dut)
     await bench.start()
     await bench.settle()
@@ -287,7 +287,7 @@ async def start_while_busy(dut):
 
 @cocotb.test()
 async def packets_of_another_length(dut):
-    """Packets of a wrong length are dropped once; the next layer runs, but not this one."""
+    """Packets of a wrong length are dropped once; their layer does not run, the next one does."""
     bench = ControlBench(dut)
     await bench.start()
     for wait in range(4):
@@ -332,17 +332,17 @@ async def counters(dut):
         await bench.settle()
         await bench.run_layer(wait, run, waiting)
         found = await bench.cycle()
-        cycles = 1 + wait + 1 + run + waiting  # the write, …
+        cycles = 1 + wait + 1 + run + waiting  # beginning with the write of the start
         every = 2 ** int(dut.COUNTER_WIDTH.value)
         assert (found["cycles_o"], found["stalls_o"]) == (cycles % every, (wait + waiting) % every)
-    if every <= 2**12:  # narrow ones start over: every carry is seen
+    if every <= 2**12:  # narrow counters overflow, so that every carry is seen
         await bench.settle()
         await bench.run_layer(every, 10, every)
 
 
 @cocotb.test()
 async def reset_in_every_state(dut):
-    """After one cycle of reset the state is the first one, whatever comes with the reset."""
+    """After one cycle of reset the state is the initial one, whatever comes with the reset."""
     bench = ControlBench(dut)
     await bench.start()
     for steps, last in (
@@ -368,12 +368,12 @@ async def reset_in_every_state(dut):
 
 @cocotb.test()
 async def a_start_waits_for_its_tile(dut):
-    """However soon after a layer's end a start is written, its layer gets the tile primed since.
+    """A start soon after a layer's end runs with a tile that was primed after that end.
 
-    The start may also be refused, since a layer was running. The registers take a write in the
-    first cycle without hold; the start comes a cycle later. What control knows about packets is a
-    cycle old: wrong ones are still there a cycle after they were dropped, and must not be dropped
-    twice.
+    The start may also be refused, because a layer was running. The registers take a write in the
+    first cycle without hold, and the start comes a cycle later. What control knows about packets is
+    a cycle old: wrong packets still seem to be there a cycle after they were dropped, and must not
+    be dropped twice.
     """
     bench = ControlBench(dut)
     await bench.start()
@@ -381,7 +381,7 @@ async def a_start_waits_for_its_tile(dut):
     for before, end, after in (
         ([{"start": 1, "ready": 1}, {}], {"last_beat": 1}, {"ready": 1}),
         ([{"start": 1}, {}], wrong, wrong),
-        ([], {"start": 1} | wrong, wrong),  # nothing was waited for: the tile is still there
+        ([], {"start": 1} | wrong, wrong),  # no layer ran, so the tile is still there
     ):
         for delay in range(4):
             await bench.cycle(rst=1, compare=False)

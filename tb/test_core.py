@@ -47,7 +47,7 @@ async def shapes_that_networks_have(dut):
 
 @cocotb.test()
 async def only_taps_inside_the_map_are_streamed(dut):
-    """Layers padded by half their kernel or more, whose last tap misses some pixels, do so too."""
+    """Only taps inside the map are streamed, also by layers padded by half their kernel or more."""
     bench = await started(dut)
     rng = random_generator()
     rows, cols = bench.core.rows, bench.core.cols
@@ -165,7 +165,7 @@ async def blocked_output_stalls_and_loses_nothing(dut):
     """
     bench = await started(dut)
     core, rng = bench.core, random_generator()
-    places = 1 << (core.latency + 1).bit_length()  # of the FIFO
+    places = 1 << (core.latency + 1).bit_length()  # number of places in the FIFO
     for side, images, kernel in ((7, 1, 1), (4, 1, 1), (4, 2, 1), (2, 2, 1), (4, 1, 3), (2, 1, 1)):
         tiles = 2 if side == 7 else 1 + 2 * places // (side * side * images)
         tiles = min(tiles, core.weight_words // (kernel**2 * core.cols))
@@ -197,7 +197,7 @@ async def what_cannot_run_is_refused(dut):
     bench.load(*data)
     await bench.loaded()
     per_tile = 9 * core.cols  # weight words of a 3 × 3 tile
-    # As many input tiles of a 7 × 7 kernel as cannot overflow
+    # The largest number of input tiles with a 7 × 7 kernel that cannot overflow
     tiles_7x7 = (2 ** (core.sum_width - 1) - 2) // (core.rows * 15 * 8) // 49
     wrong = {
         Error.SIZE: [
@@ -317,7 +317,7 @@ async def start_after_a_dropped_packet(dut):
     for write in both:
         await write.wait()
     await ClockCycles(dut.clk_i, 20)
-    # Had there been a cycle between them, the second would have been accepted.
+    # With a cycle between the two starts, the second one would have been accepted.
     assert await bench.idle() == Error.START_WHILE_BUSY
     await bench.start()
     compare(reference(layer, codes, weights), await bench.finish(layer), layer, bench.core)
@@ -325,7 +325,7 @@ async def start_after_a_dropped_packet(dut):
 
 @cocotb.test()
 async def registers_are_written_byte_by_byte(dut):
-    """Each strobe writes its own byte and no other."""
+    """Each strobe writes its own byte, and no other byte."""
     bench = await started(dut)
     rng = random_generator()
     for register in (registers.MAP, registers.IMAGES):  # 32 bits that can be written
@@ -340,7 +340,7 @@ async def registers_are_written_byte_by_byte(dut):
 
 @cocotb.test()
 async def accesses_wait_for_answers_that_nobody_takes(dut):
-    """Three writes and three reads at once, whose answers have to wait, are each done once."""
+    """Three writes and three reads, whose answers wait because nobody takes them, are done once."""
     bench = await started(dut)
     master = bench.registers
     some = (registers.MAP, registers.TILES, registers.IMAGES)
@@ -364,7 +364,7 @@ async def accesses_wait_for_answers_that_nobody_takes(dut):
 
 @cocotb.test()
 async def accesses_without_a_register_are_refused(dut):
-    """Such accesses and writes to read-only registers are refused; other accesses are not."""
+    """Accesses without a register and writes to read-only registers are refused, others are not."""
     bench = await started(dut)
     for address, resp in ((0x7C, AxiResp.SLVERR), (registers.MAP.address, AxiResp.OKAY)):
         assert (await bench.registers.read(address, 4)).resp == resp
@@ -381,7 +381,7 @@ async def packets_of_a_wrong_length_are_dropped(dut):
     layer = Layer(2, 2, core.rows, core.cols, mode=Mode.CODES)
     codes, weights, thresholds = data = random_data(layer, random_generator())
     lengths = packet_lengths(layer, core)
-    packets = {  # stream → the right packet, its beats, those of a bank, lanes
+    packets = {  # stream → the right packet, its number of beats, the beats of a bank, lanes
         "act": ({"codes": codes}, lengths.acts, core.act_words, core.rows),
         "weight": ({"weights": weights}, lengths.weights, core.weight_words, core.rows),
         "threshold": (
@@ -447,7 +447,7 @@ async def reset_leaves_a_clean_core(dut):
 
 @cocotb.test()
 async def a_layer_right_after_reset(dut):
-    """A layer that is started before the accumulator is clear waits for that."""
+    """A layer that is started before the accumulator is clear waits until it is clear."""
     bench = await started(dut)
     rng = random_generator()
     layer = Layer(2, 2, 2 * bench.core.rows, bench.core.cols, 1, padding=0)

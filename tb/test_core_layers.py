@@ -28,9 +28,9 @@ from tb.testplan.pytest_runs import first_few
 
 @cocotb.test()
 async def trained_layer(dut):
-    """A layer runs whole (sums, then codes) or as one tile (after ReLU), and is exact.
+    """A layer runs whole (sums, then codes) or as one tile (sums after ReLU), and is exact.
 
-    The sums of a whole layer give the next layer's captured input.
+    The next layer's captured input is recovered from the sums of a whole layer.
     """
     job = json.loads(os.environ[TRAINED_LAYER])
     torch.set_num_threads(1)
@@ -64,12 +64,13 @@ async def whole(bench: CoreDriver, model: nn.Module, images: torch.Tensor, name:
             pooled = module(pooled)
     fake = following.activation_codes(seen.next_input)
     differing = torch.argwhere(pooled != fake).tolist()
-    # Float32 rounding moves a value across a step now and then, not more.
+    # Float32 rounding moves only few values across a step.
     if len(differing) > fake.numel() / 1000:
         image, channel, y, x = differing[0]
         raise BenchError(
             f"{len(differing)} of {fake.numel()} codes are not those of {seen.next_name}, the "
-            f"first at image {image}, channel {channel}, pixel ({y}, {x})"
+            f"first at image {image}, channel {channel}, pixel ({y}, {x}), expected at most one in "
+            "1000 to differ"
         )
     return {"sums": sums.numel(), "error": data.error(sums)[0], "codes": fake.numel()}
 
@@ -95,7 +96,8 @@ def shape(codes: torch.Tensor, weights: torch.Tensor, mode: Mode) -> Layer:
     return Layer(*codes.shape[2:], *weights.shape[1::-1], images=len(codes), mode=mode)
 
 
-# Whole layers through all modes; of the others a tile, on one image.
+# Layers that run whole, in modes SUMS and CODES, with their number of images. Of the other layers
+# one tile runs on one image, in mode RELU.
 WHOLE = {"features.24": 1, "features.27": 3, "features.29": 1}
 TILES = [
     "features.3",
@@ -124,6 +126,7 @@ def test_squeezed_layer_on_the_other_simulator(tmp_path):
 
 
 def run_trained_layer(name: str, simulator: str, tmp_path) -> None:
+    """Runs the bench on a layer, and checks that it compared sums, and codes of a whole layer."""
     job = {"name": name, "whole": name in WHOLE, "images": WHOLE.get(name, 1)}
     report = tmp_path / "report.json"
     run_bench(

@@ -1,4 +1,4 @@
-"""Random layers run through the core and get the right sums; half have pauses on all channels."""
+"""Random layers run through the core with right results; half have pauses on all channels."""
 
 import os
 
@@ -12,7 +12,7 @@ from tb.components.scoreboard import compare
 from tb.testplan.module_table import PART
 from tb.testplan.pytest_runs import each_run
 
-LAYERS = 30  # of each part
+LAYERS = 30  # number of layers of each part
 
 
 @cocotb.test()

@@ -1,6 +1,6 @@
 """The core is right in every state: all kernels, strides and paddings, stalls, resets, and more.
 
-Each test brings about on purpose what it is for; tb/components/cover_points.py counts that it did.
+Each test brings the core into certain states; tb/components/cover_points.py counts them.
 """
 
 import itertools
@@ -30,7 +30,7 @@ from tb.components.scoreboard import compare
 from tb.sim.waves import CLOCK_PERIOD_NS
 from tb.testplan.pytest_runs import each_run
 
-PATIENCE = 3000  # cycles within which every state comes
+PATIENCE = 3000  # number of cycles within which every state occurs
 
 
 def tiled(core: Core, side: tuple[int, int], **changes) -> Layer:
@@ -46,7 +46,7 @@ def short_test(function):
 
 @short_test
 async def every_kernel_stride_and_padding(dut):
-    """Each runs on the smallest map that it fits, or one more; cycles are those of the model."""
+    """Each layer runs on the smallest map that it fits, or a larger one, in the model's cycles."""
     bench = await started(dut)
     rng = random_generator()
     rows, cols = bench.core.rows, bench.core.cols
@@ -133,7 +133,7 @@ async def any_words_in_the_registers(dut):
 
 @short_test
 async def any_address_and_privilege(dut):
-    """Bytes of an address and protection bits do not count; no register there means SLVERR."""
+    """Two low address bits and protection bits do not count; without a register comes SLVERR."""
     bench = await started(dut)
     write_if, read_if = bench.registers.write_if, bench.registers.read_if
     word = 0x1234_5678
@@ -171,11 +171,11 @@ async def until(dut, condition) -> None:
         await FallingEdge(dut.clk_i)
         if condition():
             return
-    raise AssertionError("the core never came into this state")
+    raise AssertionError(f"the core did not come into this state within {PATIENCE} cycles")
 
 
 def load(bench: CoreDriver, data, times: int, streams=cover_points.STREAMS) -> None:
-    """Queues the packets of a layer for these streams, `times` times."""
+    """Queues the packets of a layer for `streams`, `times` times."""
     for _ in range(times):
         bench.load(
             *(
@@ -187,10 +187,10 @@ def load(bench: CoreDriver, data, times: int, streams=cover_points.STREAMS) -> N
 
 @short_test
 async def stalls_in_every_state(dut):
-    """Streams wait or are waited for, the output is slow, and answers are not taken.
+    """Layers are right while streams wait, streams are late, the output is slow, answers wait.
 
-    There are three packets of each stream: two fill the banks, the third one waits. Whichever
-    stream comes last, the layers are right.
+    Each stream gets one packet, or three, of which two fill the banks and the third waits. Each
+    stream is the last one once.
     """
     bench = await started(dut)
     rng = random_generator()
@@ -241,7 +241,7 @@ async def stalls_in_every_state(dut):
 
 @short_test
 async def reset_in_every_state(dut):
-    """Whatever the core does at a reset, and whatever waits in it, the next layer is right."""
+    """After a reset in any state, with anything pending in the core, the next layer is right."""
     bench = await started(dut)
     rng = random_generator()
 
@@ -299,7 +299,7 @@ async def one_cycle_of_reset(dut):
     """One cycle of reset clears every pixel between the memories and the FIFO, wherever it is."""
     bench = await started(dut)
     rng = random_generator()
-    # One tap, so that every pixel is finished, for longer than a pixel is under way
+    # With one tap every pixel is finished; the layer takes longer than a pixel is under way.
     layer = Layer(6, 6, bench.core.rows, bench.core.cols, 1, padding=0)
     way = 2 * (bench.core.rows + bench.core.cols) + 20
     for moment in range(way):
@@ -318,7 +318,7 @@ async def one_cycle_of_reset(dut):
 
 @short_test
 async def layers_back_to_back(dut):
-    """Every mode follows every mode; the next layer's packets and registers come while one runs."""
+    """Every mode follows every mode; the next layer's packets and registers come meanwhile."""
     bench = await started(dut)
     rng = random_generator()
     modes = [Mode(n) for n in (0, 0, 1, 0, 2, 1, 1, 2, 2, 0)]

@@ -14,7 +14,7 @@ from tb.components.axi_driver import started
 from tb.components.random_tiles import random_generator
 from tb.testplan.pytest_runs import each_run
 
-# Where wires begin, and the modules where those of the same names end
+# The modules where wires begin, and the modules where the wires of the same names end
 WIRES = {
     "registers": ("geometry", "control"),
     "geometry": ("control", "sequencer", "address_generator", "output_stage"),
@@ -22,7 +22,7 @@ WIRES = {
     "control": ("registers", "geometry", "sequencer"),
 }
 STREAMS = ("act", "weight", "threshold")
-VALUES = 20  # a bit that is the same in all of them would be a chance of one in a million
+VALUES = 20  # random values; a bit is the same in all of them by a chance of 1 in 500,000
 
 
 async def forced(rng, handle, value: int | None = None) -> int:
@@ -42,7 +42,7 @@ def ports(module: HierarchyObject, direction: str) -> dict:
 
 @cocotb.test()
 async def between_modules(dut):
-    """Each bit that leaves one module arrives by itself in the others."""
+    """Every bit that leaves one module arrives in the other modules."""
     await started(dut)
     rng = random_generator()
     wires = 0
@@ -89,7 +89,7 @@ async def packet_lengths(dut):
     """A packet is wrong if its length differs from the layer's in any one bit."""
     await started(dut)
     rng = random_generator()
-    await forced(rng, dut.geometry.mode_o, 2)  # which needs thresholds
+    await forced(rng, dut.geometry.mode_o, 2)  # mode CODES, which needs thresholds
     for stream in STREAMS:
         await forced(rng, getattr(dut, f"{stream}_stream").full_o, 0)
     for stream in STREAMS:

@@ -17,7 +17,7 @@ async def check(dut, sent: list[int]) -> None:
     for cycle, word in enumerate(sent):
         dut.data_i.value = word
         await ReadOnly()
-        if cycle >= cycles:  # before, it is what the delay held at first
+        if cycle >= cycles:  # before, the words are those that the delay held at first
             got, expected = int(dut.data_o.value), sent[cycle - cycles]
             assert got == expected, f"cycle {cycle}: expected {expected:#x}, got {got:#x}"
             compared += 1
@@ -27,7 +27,7 @@ async def check(dut, sent: list[int]) -> None:
 
 @cocotb.test()
 async def random_words(dut):
-    """A random word in every cycle."""
+    """Random words come in every cycle."""
     width, cycles = int(dut.WIDTH.value), int(dut.CYCLES.value)
     await check(dut, pack(random_generator().integers(0, 2, (10 * cycles + 100, width)), 1))
 

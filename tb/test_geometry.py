@@ -14,11 +14,11 @@ from tb.components import cover_points
 from tb.components.random_tiles import random_generator
 from tb.testplan.pytest_runs import each_run
 
-CYCLES = 4  # from the registers to the outputs
+CYCLES = 4  # number of cycles from the registers to the outputs
 
 
 def job(core: Core, inputs: int = 1, outputs: int = 1, **layer: int) -> Layer:
-    """Returns a layer of these numbers of tiles; one pixel, 1 × 1 kernel unless `layer` says."""
+    """Returns a layer of these numbers of tiles; by default with one pixel and a 1 × 1 kernel."""
     sizes = {"height": 1, "width": 1, "kernel": 1, "padding": 0} | layer
     return Layer(in_channels=inputs * core.rows, out_channels=outputs * core.cols, **sizes)
 
@@ -51,7 +51,7 @@ def taps(layer: Layer, side: int, out_side: int) -> int:
 def output_sides(layer: Layer) -> dict[str, int]:
     """Returns the sides of the output, 9 bits, from the lower 8 bits of the map's sides.
 
-    It is empty unless kernel, stride and padding are in their range.
+    The result is empty if kernel, stride or padding is out of its range.
     """
     if not (layer.padding < layer.kernel < 8 and layer.padding < 4 and layer.stride in (1, 2)):
         return {}
@@ -63,10 +63,10 @@ def output_sides(layer: Layer) -> dict[str, int]:
 
 
 def outputs(layer: Layer, core: Core) -> dict[str, int]:
-    """Returns what the outputs must be; sizes are left out if a register is out of its range.
+    """Returns the expected outputs; sizes are left out if a register is out of its range.
 
-    A layer that is too large for a memory shows the bits that no layer that fits does. The sides of
-    the output are known for any map.
+    A layer that is too large for a memory shows bits that are never set for a layer that fits. The
+    sides of the output are known for any map.
     """
     error = check(layer, core)
     if Error.NONE < error < Error.OVERFLOW:
@@ -100,7 +100,7 @@ def outputs(layer: Layer, core: Core) -> dict[str, int]:
 
 
 class GeometryBench:
-    """The module `geometry` with its parameters."""
+    """The module `geometry` with its clock and its parameters."""
 
     def __init__(self, dut):
         self.dut = dut
@@ -112,7 +112,7 @@ class GeometryBench:
         await RisingEdge(self.dut.clk_i)
 
     def offer(self, layer: Layer, load: int) -> None:
-        """Writes the layer's registers."""
+        """Sets the inputs to the layer's registers, and `load_i` to `load`."""
         for name, value in registers(layer, self.core).items():
             getattr(self.dut, name).value = value
         self.dut.load_i.value = load
@@ -129,7 +129,7 @@ class GeometryBench:
         return error
 
     def compare(self, layer: Layer) -> None:
-        """Checks that the outputs are this layer's."""
+        """Checks that the outputs are those of this layer."""
         for name, expected in outputs(layer, self.core).items():
             handle = getattr(self.dut, name)
             found, expected = int(handle.value), int(expected) % 2 ** len(handle)
@@ -158,11 +158,11 @@ def single_limits(core: Core) -> Iterator[tuple[Error, Layer, Layer]]:
 
 
 def memory_limits(core: Core) -> Iterator[tuple[Error, Callable[[Layer], int], list[Layer]]]:
-    """Yields errors that depend on parameters: the error, its size, and layers on both sides."""
+    """Yields each error that depends on a parameter, the size it limits, and layers around it."""
     tiles = range(1, 256)
 
     def around(limit: int, part: int) -> Iterator[int]:
-        """Yields the number of parts that just fit, and one more."""
+        """Yields the largest number of parts of size `part` within `limit`, and one more."""
         return (n for n in (limit // part, limit // part + 1) if n)
 
     yield (
@@ -199,7 +199,7 @@ def memory_limits(core: Core) -> Iterator[tuple[Error, Callable[[Layer], int], l
 
 @cocotb.test()
 async def every_limit_of_a_register(dut):
-    """At the limit a layer gets no error or another one; one beyond, it gets this error."""
+    """A layer at a limit does not get the limit's error; a layer one beyond the limit gets it."""
     bench = GeometryBench(dut)
     await bench.start()
     for error, inside, outside in single_limits(bench.core):
@@ -209,7 +209,7 @@ async def every_limit_of_a_register(dut):
 
 @cocotb.test()
 async def every_limit_of_a_memory(dut):
-    """The largest layer that fits passes, and the smallest that does not fit fails."""
+    """The largest layer that fits a memory passes, and the smallest that does not fit fails."""
     bench = GeometryBench(dut)
     await bench.start()
     reached = set()
@@ -307,7 +307,8 @@ async def every_bit_of_every_product(dut):
             if found := just_above(bit, core.act_words, width, (255, 65535)):
                 layers.append(job(core, width=width, height=found[0], images=found[1]))
         for kernel in (1, 2, 3, 5, 7):
-            most = (min(255, max_psums(core) // kernel**2), 255)  # or there are too many psums, too
+            # With more input tiles there would be too many psums, too.
+            most = (min(255, max_psums(core) // kernel**2), 255)
             if found := just_above(bit, core.weight_words, kernel**2 * core.cols, most):
                 layers.append(job(core, *found, kernel=kernel, padding=min(kernel // 2, 3)))
         for images in (2**bit, 2**bit // 16):
@@ -318,7 +319,7 @@ async def every_bit_of_every_product(dut):
 
 
 def beside(limit: int, bit: int) -> tuple[list[int], list[int]]:
-    """Returns sizes within a limit that flipping this bit takes beyond it, and the reverse."""
+    """Returns sizes within a limit that are beyond it with this bit flipped, and the reverse."""
     within = range(max(limit + 1 - 2**bit, 1), limit + 1)
     beyond = range(limit + 1, limit + 2**bit + 1)
     return (
@@ -329,7 +330,7 @@ def beside(limit: int, bit: int) -> tuple[list[int], list[int]]:
 
 @cocotb.test()
 async def every_bit_of_every_limit(dut):
-    """Layers pass or fail by any one bit of what a limit is compared with."""
+    """Each bit of a size that is compared with a limit decides whether some layer passes."""
     bench = GeometryBench(dut)
     await bench.start()
     core = bench.core
@@ -394,7 +395,7 @@ async def the_largest_layer(dut):
 
 @cocotb.test()
 async def maps_of_the_longest_sides(dut):
-    """Sides are 255 pixels (258 of the output), or a power of two, not taken for nothing."""
+    """Sides of 255 pixels (258 at the output) and powers of two are right, and not taken as 0."""
     bench = GeometryBench(dut)
     await bench.start()
     for height, width in ((255, 124), (124, 255)):
@@ -415,7 +416,7 @@ async def maps_of_the_longest_sides(dut):
 
 
 def random_layer(rng, core: Core) -> Layer:
-    """Returns a layer that the core often takes; in some, registers hold any number."""
+    """Returns a layer that the core often takes; in some layers registers hold any number."""
     wild = rng.choice((0, 0, 0.1, 0.4))
 
     def number(bits: int, *sizes: int) -> int:
@@ -439,7 +440,7 @@ def random_layer(rng, core: Core) -> Layer:
 
 
 def full_layer(rng, core: Core) -> Layer:
-    """Returns a layer with every register anywhere in its range; few of these fit in the core."""
+    """Returns a layer with every register anywhere in its range; few such layers fit the core."""
     kernel = int(rng.integers(1, 8))
     height, width, inputs, outputs = map(int, rng.integers(1, 256, 4))
     return job(
@@ -470,7 +471,7 @@ async def random_layers(dut):
 
 @cocotb.test()
 async def outputs_hold_without_load(dut):
-    """While load is low, other registers change nothing; four cycles after it rises, all is new."""
+    """While load is low, registers change no output; four cycles after it rises, all are new."""
     bench = GeometryBench(dut)
     await bench.start()
     rng = random_generator()

@@ -1,4 +1,4 @@
-"""The second array does what all arrays must do, in all sizes and widths, in its own cycles."""
+"""The second array is right in all sizes and widths, and takes its own number of cycles."""
 
 import cocotb
 import numpy as np
@@ -11,10 +11,10 @@ from tb.testplan.pytest_runs import each_run
 
 
 class Gapped(LoadFirstArray):
-    """The adapter with idle cycles anywhere, and random bits on the idle buses."""
+    """Connects the array with idle cycles anywhere, and random bits on the idle buses."""
 
     async def idle(self, rng: np.random.Generator):
-        """Waits for no cycle or a few."""
+        """Waits for 0 to 2 cycles."""
         for _ in range(rng.integers(0, 3)):
             for bus in (self.dut.weight_i, self.dut.act_i):
                 bus.value = int.from_bytes(rng.bytes(32), "little") % 2 ** len(bus)
@@ -37,7 +37,7 @@ class Gapped(LoadFirstArray):
 
 @cocotb.test()
 async def cycles_of_a_tile(dut):
-    """A tile takes ROWS cycles to load, one for each pixel, the latency, and one more."""
+    """A tile takes ROWS cycles to load, a cycle for each pixel, the latency, and one more cycle."""
     array = LoadFirstArray(dut)
     await array.start()
     weights, activations = random_tiles(array, random_generator(), [5, 1, 9])
@@ -47,7 +47,7 @@ async def cycles_of_a_tile(dut):
 
 @cocotb.test()
 async def gaps_anywhere_lose_nothing(dut):
-    """Weights stay for activations that come later."""
+    """With idle cycles anywhere, every psum is right: weights stay until they are replaced."""
     array = Gapped(dut)
     await array.start()
     rng = random_generator()
@@ -58,7 +58,7 @@ async def gaps_anywhere_lose_nothing(dut):
 
 @cocotb.test()
 async def reset_stops_what_is_under_way(dut):
-    """No psum of an activation before or in the one cycle of reset comes; idle is high at once."""
+    """After a cycle of reset no psum of an earlier activation comes, and idle is high at once."""
     array = LoadFirstArray(dut)
     await array.start()
     await array.load(np.full((array.rows, array.cols), extremes(array)[1]))

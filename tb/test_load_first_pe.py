@@ -17,7 +17,7 @@ async def step(dut, load=0, weight=0, act=0, psum=0) -> None:
 
 
 async def result(dut) -> tuple[int, int, int]:
-    """Returns weight, activation and psum that the last step left at the outputs."""
+    """Returns weight, activation and psum at the outputs after the last step."""
     dut.load_i.value = 0
     await RisingEdge(dut.clk_i)
     return dut.weight_o.value.to_signed(), int(dut.act_o.value), dut.psum_o.value.to_signed()

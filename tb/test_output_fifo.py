@@ -1,4 +1,4 @@
-"""The FIFO agrees with a deque: order, exact reservations, words held, full, empty, reset."""
+"""The FIFO agrees with a deque in order, reservations, held words, full, empty and reset."""
 
 from collections import Counter, deque
 
@@ -19,7 +19,7 @@ class Fifo:
         self.rng = random_generator()
         self.width, self.depth = int(dut.WIDTH.value), int(dut.DEPTH.value)
         self.entries = deque()
-        self.coming = 0  # reserved, not yet there
+        self.coming = 0  # number of reserved places whose words have not come
         self.seen = Counter()
         self.words = []
 
@@ -53,10 +53,10 @@ class Fifo:
     async def step(self, reserve: bool, valid: bool, ready: bool) -> None:
         """Runs one cycle and checks all outputs.
 
-        Only what is free is reserved, and only what was reserved is filled.
+        `reserve` counts only while a place is free, and `valid` only while a place is reserved.
         """
         reserve, valid = reserve and self.free > 0, valid and self.coming > 0
-        word = self.word()  # anything while it is not valid
+        word = self.word()  # without valid the word may be anything
         self.dut.reserve_i.value = reserve
         self.dut.valid_i.value = valid
         self.dut.data_i.value = word
@@ -90,7 +90,7 @@ class Fifo:
             self.entries.append(word)
 
     async def drain(self) -> None:
-        """Takes words until none is left, and runs one more cycle to see that."""
+        """Takes words until none is left, and runs one more cycle to check that none comes."""
         while self.free < self.depth:
             await self.step(False, True, True)
         await self.step(False, False, True)
@@ -98,7 +98,7 @@ class Fifo:
 
 @cocotb.test()
 async def random_traffic(dut):
-    """Phases fill the FIFO, empty it, or keep it in between; every situation must have occurred."""
+    """Phases fill the FIFO, empty it, or keep it in between; every situation occurs."""
     fifo = Fifo(dut)
     await fifo.start()
     rates = (0.0, 0.2, 0.5, 0.9, 1.0)
@@ -115,7 +115,7 @@ async def random_traffic(dut):
 
 @cocotb.test()
 async def fill_and_empty(dut):
-    """The FIFO takes DEPTH reservations and entries, no more; a pop frees a place a cycle later."""
+    """The FIFO takes DEPTH reservations and entries; a pop frees a place one cycle later."""
     fifo = Fifo(dut)
     await fifo.start()
     for _ in range(fifo.depth + 1):  # from every position of the pointers
@@ -137,7 +137,7 @@ async def fill_and_empty(dut):
 
 @cocotb.test()
 async def reset_in_the_middle_empties_it(dut):
-    """After one cycle of reset the FIFO is empty and all is free; reservations are forgotten."""
+    """After one cycle of reset the FIFO is empty, and all places are free, also reserved ones."""
     fifo = Fifo(dut)
     await fifo.start()
     held = 0

@@ -19,7 +19,7 @@ PERIOD = 10  # ns
 
 @dataclass
 class Layer:
-    """The inputs that tell the stage about a layer."""
+    """The inputs that describe a layer to the stage."""
 
     mode: int
     tiles: int
@@ -39,9 +39,9 @@ class Stage:
         self.lowest, self.highest = -(2 ** (self.width - 1)), 2 ** (self.width - 1) - 1
         self.tables = np.zeros((2, self.tiles, 16, self.cols), np.int64)
         self.cycle = 0
-        self.expected = {}  # by cycle: last and word
+        self.expected = {}  # cycle → last and word
         self.compared = 0
-        self.codes = set()  # (whether it falls with the sum, code) that came out
+        self.codes = set()  # pairs that came out: whether the code falls with the sum, and the code
         self.garbage = itertools.cycle(self.pack(self.any(61)))
 
     def pack(self, vectors: np.ndarray) -> list[int]:
@@ -49,7 +49,7 @@ class Stage:
         return pack(vectors, self.width)
 
     def any(self, *shape: int) -> np.ndarray:
-        """Returns random numbers [*shape, COLS]; some are the ends of the range, or around zero."""
+        """Returns random numbers [*shape, COLS]; some are at an end of the range or near 0."""
         values = self.rng.integers(self.lowest, self.highest + 1, (*shape, self.cols))
         edges = self.rng.choice((self.lowest, -1, 0, 1, self.highest), values.shape)
         return np.where(self.rng.random(values.shape) < 0.2, edges, values)
@@ -62,14 +62,14 @@ class Stage:
         await self.reset()
 
     def tell(self, layer: Layer) -> None:
-        """Sets the inputs to those of this layer from now on."""
+        """Sets the inputs to those of this layer."""
         self.dut.mode_i.value = layer.mode
         self.dut.output_tiles_i.value = layer.tiles
         self.dut.out_tile_pixels_i.value = layer.pixels
         self.dut.read_bank_i.value = layer.bank
 
     async def reset(self) -> None:
-        """Holds reset for one cycle with a sum that must not count; nothing of before comes out."""
+        """Holds reset for one cycle with a sum that must not count; earlier results are dropped."""
         self.dut.rst_i.value = 1
         self.dut.sum_valid_i.value = 1
         self.dut.sum_i.value = next(self.garbage)
@@ -78,9 +78,9 @@ class Stage:
         self.expected.clear()
 
     async def step(self, word: int | None = None, write: tuple | None = None) -> None:
-        """Runs one cycle and checks all outputs: a sum or none, and a write or none.
+        """Runs one cycle, with or without a sum and a write, and checks all outputs.
 
-        word: the sum; write: (bank, address, word).
+        word: the sum, or None; write: (bank, address, word), or None.
         """
         dut = self.dut
         dut.sum_valid_i.value = word is not None
@@ -124,7 +124,7 @@ class Stage:
         return table
 
     def writes(self, bank: int, table: np.ndarray) -> list[tuple[int, int, int]]:
-        """Returns the writes of a bank's first thresholds, in any order; the model has them now."""
+        """Returns writes of a bank's first thresholds, in random order, and updates the model."""
         self.tables[bank, : len(table)] = table
         words = self.pack(table.reshape(-1, self.cols))
         order = self.rng.permutation(len(words)).tolist()
@@ -136,7 +136,7 @@ class Stage:
             await self.step(write=write)
 
     def near(self, layer: Layer) -> np.ndarray:
-        """Returns sums [tiles · pixels, COLS]; most differ from a threshold of theirs by 0 or 1."""
+        """Returns sums [tiles · pixels, COLS]; most differ from one of its thresholds by 0 or 1."""
         sums = self.any(layer.tiles * layer.pixels)
         if layer.mode != CODES:
             return sums
@@ -148,7 +148,7 @@ class Stage:
         return np.where(self.rng.random(sums.shape) < 0.8, near, sums)
 
     def results(self, layer: Layer, sums: np.ndarray) -> list[int]:
-        """Returns the words that must come out."""
+        """Returns the words that must come out for `sums` [tiles · pixels, COLS]."""
         if layer.mode == SUMS:
             return self.pack(sums)
         if layer.mode == RELU:
@@ -170,7 +170,7 @@ class Stage:
     ) -> None:
         """Runs a whole layer until its last pixel has left, while `writes` are made.
 
-        With `stop`, only so many sums enter, and the test does not wait for what is under way then.
+        With `stop`, only the first `stop` sums enter, and the results under way are not awaited.
         """
         self.tell(layer)
         sums = self.near(layer) if sums is None else sums
@@ -193,7 +193,7 @@ class Stage:
 
 @cocotb.test()
 async def sums_and_relu_need_no_thresholds(dut):
-    """Without thresholds: extremes, one pixel, one tile, and more tiles than TILES are right."""
+    """Without thresholds, extremes, one pixel, one tile and more tiles than TILES are right."""
     stage = Stage(dut)
     await stage.start()
     shapes = [(1, 1), (1, 1), (7, 1), (1, 9), (255, 1), (3, 5), (2, 300), (stage.tiles + 1, 3)]
@@ -204,7 +204,7 @@ async def sums_and_relu_need_no_thresholds(dut):
 
 @cocotb.test()
 async def as_many_pixels_as_bits(dut):
-    """In a tile of 65,534 pixels with gaps, the last pixel alone is last."""
+    """In a tile of 65,534 pixels with gaps, only the last pixel is marked as last."""
     stage = Stage(dut)
     await stage.start()
     pixels = 2**16 - 2
@@ -230,7 +230,7 @@ async def as_many_pixels_as_bits(dut):
 
 @cocotb.test()
 async def first_of_many_pixels(dut):
-    """The first two of 2^n + 1 pixels in a tile are not last, so all bits of the count matter."""
+    """The first two of 2^n + 1 pixels are not marked as last, so all bits of the count matter."""
     stage = Stage(dut)
     await stage.start()
     for bit in range(1, 16):
@@ -253,12 +253,13 @@ async def _hold(dut, valid: int, cycles: int) -> None:
 
 
 async def _rises(handle) -> None:
+    """Waits until the signal rises."""
     await RisingEdge(handle)
 
 
 @cocotb.test()
 async def any_number_of_tiles(dut):
-    """With tiles of one pixel, the last tile alone is last."""
+    """With tiles of one pixel, only the last tile is marked as last."""
     stage = Stage(dut)
     await stage.start()
     counts = [*range(1, 25), *stage.rng.integers(25, 256, 16).tolist()]
@@ -293,7 +294,7 @@ async def random_layers(dut):
 
 @cocotb.test()
 async def every_threshold_of_both_banks(dut):
-    """Sums are one below, at and one above each threshold, in lanes that fall and that rise."""
+    """Sums are one below, at and one above each threshold, in lanes that fall or rise."""
     stage = Stage(dut)
     await stage.start()
     tiles = min(stage.tiles, 8)
@@ -304,7 +305,7 @@ async def every_threshold_of_both_banks(dut):
             table[:, 0] = stage.any(stage.tiles) & ~1 | falls  # the other bits mean nothing
             await stage.load(bank, table)
         for bank in range(2):
-            # All tiles first: the whole memory is used, and the tile changes in every cycle.
+            # All tiles run first: the whole memory is used, and the tile changes in every cycle.
             await stage.run(Layer(CODES, stage.tiles, 1, bank))
             table = stage.tables[bank, :tiles, :, None]
             sums = np.clip(table[:, 1:] + [[-1], [0], [1]], stage.lowest, stage.highest)
@@ -316,7 +317,7 @@ async def every_threshold_of_both_banks(dut):
 
 @cocotb.test()
 async def never_and_always(dut):
-    """Thresholds are at either end of the range, 0 to 15 at the lower end, and so are the sums."""
+    """Thresholds lie at either end of the range, 0 to 15 of them at the lower; so do the sums."""
     stage = Stage(dut)
     await stage.start()
     ends = [stage.lowest, stage.lowest + 1, -1, 0, stage.highest - 1, stage.highest]
@@ -333,7 +334,7 @@ async def never_and_always(dut):
 
 @cocotb.test()
 async def reset_in_the_middle(dut):
-    """Nothing under way ever comes out, and the next layer begins with its first tile."""
+    """After a reset no result under way comes out, and the next layer begins with tile 0."""
     stage = Stage(dut)
     await stage.start()
     tiles = min(stage.tiles, 3)

@@ -11,7 +11,7 @@ from tb.testplan.pytest_runs import each_run
 
 
 class PE:
-    """The PE with its clock, and with inputs at rest."""
+    """The PE with its clock."""
 
     def __init__(self, dut):
         self.dut = dut
@@ -38,7 +38,7 @@ class PE:
         cover_points.watch(cover_points.pe, self.dut)
 
     async def load(self, weight, hops=1):
-        """Offers a weight for one cycle."""
+        """Offers a weight for one cycle, with `hops` PEs still to reach."""
         self.dut.weight_i.value = weight
         self.dut.weight_hops_i.value = hops
         await RisingEdge(self.dut.clk_i)
@@ -76,7 +76,7 @@ async def every_product_with_psums_at_the_extremes(dut):
 
 @cocotb.test()
 async def swap_takes_effect_on_its_own_activation(dut):
-    """Loading alone changes nothing; the swap takes effect at once, and for good."""
+    """Loading alone changes no psum; the swap takes effect on its own activation, and lasts."""
     pe = PE(dut)
     await pe.start()
     await pe.load(-1)
@@ -92,7 +92,7 @@ async def swap_takes_effect_on_its_own_activation(dut):
 
 @cocotb.test()
 async def a_weight_latched_during_the_swap_is_the_next_one(dut):
-    """The activation gets the older weight if the shadow loads in the very cycle of its swap."""
+    """The activation gets the older weight if the shadow loads in the cycle of its swap."""
     pe = PE(dut)
     await pe.start()
     await pe.load(-2)
@@ -110,7 +110,7 @@ async def a_weight_latched_during_the_swap_is_the_next_one(dut):
 
 @cocotb.test()
 async def everything_is_passed_on_a_cycle_later(dut):
-    """Activation, swap and weight go east; hops count down; without hops the shadow stays."""
+    """Activation, swap and weight move east; hops count down; without hops the shadow stays."""
     pe = PE(dut)
     await pe.start()
     top = 2 ** int(dut.HOPS_WIDTH.value) - 1
@@ -127,7 +127,7 @@ async def everything_is_passed_on_a_cycle_later(dut):
         dut.act_i.value = act
         dut.swap_i.value = swap
         await ReadOnly()
-        if before is not None:  # the new inputs are there, the outputs are still the old ones'
+        if before is not None:  # the inputs are new, and the outputs are of the inputs before
             outputs = [int(h.value) for h in (dut.weight_hops_o, dut.act_o, dut.swap_o)]
             assert outputs == before
             assert dut.weight_o.value.to_signed() == held
@@ -138,7 +138,7 @@ async def everything_is_passed_on_a_cycle_later(dut):
 
 @cocotb.test()
 async def reset_clears_the_tokens(dut):
-    """Under reset no swap and no weight moves on, and those under way are gone."""
+    """In reset no swap and no weight moves on, and those under way are lost."""
     pe = PE(dut)
     await pe.start()
     dut.swap_i.value = 1

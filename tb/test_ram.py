@@ -1,4 +1,4 @@
-"""A read gives the word written last, a cycle later; no write changes another word."""
+"""A read gives the word written last, one cycle later; no write changes another word."""
 
 import cocotb
 from cocotb.clock import Clock
@@ -16,8 +16,8 @@ class Memory:
         self.rng = random_generator()
         self.width = int(dut.WIDTH.value)
         self.places = self.all_places()
-        self.words = {}  # those that were written
-        self.due = None  # what the last cycle read, if that is defined
+        self.words = {}  # place → word that was written last
+        self.due = None  # place and word that the last cycle read, if they are defined
         self.compared = 0
 
     def all_places(self) -> list:
@@ -29,7 +29,7 @@ class Memory:
         getattr(self.dut, f"{port}_address_i").value = place
 
     async def start(self) -> None:
-        """Starts the clock; nothing is written."""
+        """Starts the clock, without a write."""
         cocotb.start_soon(Clock(self.dut.clk_i, 10, unit="ns").start(False))
         self.dut.write_i.value = 0
         await RisingEdge(self.dut.clk_i)
@@ -47,9 +47,9 @@ class Memory:
         return [self.places[i] for i in self.rng.permutation(len(self.places))]
 
     async def step(self, read, write=None, word: int | None = None) -> None:
-        """Runs a cycle: reads a place, writes another or none, and checks what the last cycle read.
+        """Runs a cycle: reads a place, writes another or none, and checks the last cycle's read.
 
-        A write port without a write shows a random place and word.
+        Without a write, the write port has a random place and word.
         """
         self.dut.write_i.value = write is not None
         self.drive("write", self.random_place() if write is None else write)
@@ -98,7 +98,7 @@ async def check_random_traffic(memory: Memory, edges: list, cycles: int = 1500) 
 
 @cocotb.test()
 async def the_whole_memory(dut):
-    """The memory is filled, each word read at once, half of it inverted six times, and all read."""
+    """The memory is filled and read, and then six times half of it is inverted and all is read."""
     memory = Memory(dut)
     await memory.start()
     written = memory.places[0]
@@ -118,7 +118,7 @@ async def the_whole_memory(dut):
 
 @cocotb.test()
 async def random_traffic(dut):
-    """Both ports work at once, on places whose addresses differ in one bit, and on the last one."""
+    """Both ports work at once, on addresses that differ in one bit, and on the last address."""
     memory = Memory(dut)
     depth = len(memory.places)
     edges = [0, *(2**bit for bit in range(depth.bit_length()) if 2**bit < depth), depth - 1]

@@ -21,7 +21,7 @@ from pymodel.hardware.registers import REGISTERS, Register
 from tb.components.random_tiles import random_generator
 from tb.testplan.pytest_runs import each_run
 
-# Fields that a port shows, or that show a port.
+# Fields with their port: an output that shows the field, or an input that the field shows
 PORTS = {
     ("CONTROL", "start"): "start_o",
     ("CONTROL", "clear"): "clear_o",
@@ -43,7 +43,7 @@ PORTS = {
     ("OUTPUT", "keep_weights"): "keep_weights_o",
     ("OUTPUT", "keep_thresholds"): "keep_thresholds_o",
 }
-# Fields that say how the core was built: what a Core says there.
+# Fields that hold how the core was built, with the function that gives their value for a Core
 BUILD = {
     ("ARRAY", "rows"): lambda core: core.rows,
     ("ARRAY", "cols"): lambda core: core.cols,
@@ -66,7 +66,7 @@ CORES = [Core(), Core(255, 200, 16, 32768, 2000, 256, 2)]
 
 
 def access(name: str) -> str:
-    """Returns how software may use a register: r, w or rw, the same for all its fields."""
+    """Returns the access of software to a register: r, w or rw, the same for all its fields."""
     (kind,) = {field.access for field in REGISTERS[name].fields.values()}
     return kind
 
@@ -90,18 +90,18 @@ class Model:
         self.reset()
 
     def reset(self) -> None:
-        """Sets every field as the map says; nothing is pending."""
+        """Sets every field to its value after reset; no answer is pending."""
         self.fields = {k: f.reset for k, f in FIELDS.items() if f.access == "rw"}
         self.pulses = {port: 0 for key, port in PORTS.items() if FIELDS[key].access == "w"}
         self.write_answer: AxiResp | None = None
         self.read_answer: tuple[int, AxiResp] | None = None
 
     def value(self, port: str) -> int:
-        """Returns the value of a port now; raises ValueError for X and Z."""
+        """Returns the present value of a port; raises ValueError for X and Z."""
         return int(getattr(self.dut, port).value)
 
     def word(self, name: str) -> int:
-        """Returns the word that a register reads as now; bits outside its fields are 0."""
+        """Returns the word that a read of the register gives now; bits outside its fields are 0."""
         word = 0
         for field, place in REGISTERS[name].fields.items():
             key = (name, field)
@@ -129,7 +129,7 @@ class Model:
             self.cycle()
 
     def cycle(self) -> None:
-        """Compares the outputs, which are stable now, and goes on by a cycle."""
+        """Compares the outputs, which are stable now, and moves the model on by a cycle."""
         valid = {c: self.value(f"s_axil_{c}valid") for c in ("aw", "w", "ar")}
         written, write_free = None, self.write_answer is None or self.value("s_axil_bready")
         write = valid["aw"] and valid["w"] and write_free
@@ -150,7 +150,7 @@ class Model:
             expected["s_axil_bresp"] = self.write_answer
         if self.read_answer is not None:
             expected["s_axil_rdata"], expected["s_axil_rresp"] = self.read_answer
-        # Address and data are taken together. Without valid, ready may be anything.
+        # Address and data are taken together. While valid is low, ready may be anything.
         for channel, takes in (("aw", write), ("w", write), ("ar", read)):
             if valid[channel]:
                 expected[f"s_axil_{channel}ready"] = takes
@@ -158,7 +158,7 @@ class Model:
             found = self.value(port)
             assert found == value, f"{port}: expected {int(value):#x}, got {found:#x}"
 
-        # A read sees what was there before a write of the same cycle.
+        # A read gives the value from before a write of the same cycle.
         if read:
             self.reads += 1
             self.read_answer = self.answer(self.value("s_axil_araddr"))
@@ -176,7 +176,7 @@ class Model:
             self.reset()
 
     def take(self, name: str) -> None:
-        """Takes the bytes being written to a register that can be written."""
+        """Writes the bytes that are on the bus to a register that can be written."""
         data, strobes = self.value("s_axil_wdata"), self.value("s_axil_wstrb")
         mask = sum(0xFF << 8 * byte for byte in range(4) if strobes >> byte & 1)
         for field, place in REGISTERS[name].fields.items():
@@ -209,14 +209,14 @@ class RegistersBench:
             interface.log.setLevel(logging.ERROR)
 
     async def start(self) -> None:
-        """Holds reset for two cycles; from the second one on the model watches."""
+        """Holds reset for two cycles; the model compares from the second one on."""
         await ClockCycles(self.dut.clk_i, 2)
         cocotb.start_soon(self.model.run())
         self.dut.rst_i.value = 0
         await RisingEdge(self.dut.clk_i)
 
     def drive_valid(self, valid: int) -> None:
-        """Offers a read and a write without the master, or neither, and takes every answer."""
+        """Offers a read and a write without the master, or none of them, and takes every answer."""
         for name in ("awvalid", "wvalid", "arvalid"):
             getattr(self.dut, f"s_axil_{name}").value = valid
         self.dut.s_axil_bready.value = 1
@@ -246,7 +246,7 @@ class RegistersBench:
         return int(self.rng.integers(2**32))
 
     def random_address(self) -> int:
-        """Returns a random address, mostly a register's, sometimes not of a whole word."""
+        """Returns a random address, mostly that of a register, sometimes one inside a word."""
         if self.rng.random() < 0.2:
             return int(self.rng.integers(0x80))
         return int(self.rng.choice([*ADDRESSES]))
@@ -274,13 +274,13 @@ class RegistersBench:
 
 
 def short_test(function):
-    """Returns a cocotb test that fails when an answer does not come."""
+    """Returns a cocotb test that fails after 1 ms, for instance when an answer does not come."""
     return cocotb.test(timeout_time=1, timeout_unit="ms")(function)
 
 
 @short_test
 async def values_after_reset(dut):
-    """Every register is there with its reset values or the build's; other bits are 0."""
+    """Every register has its reset values or the build's; other bits are 0."""
     bench = RegistersBench(dut)
     await bench.start()
     for name, register in REGISTERS.items():
@@ -295,7 +295,7 @@ async def values_after_reset(dut):
 
 @short_test
 async def access_as_the_map_says(dut):
-    """Only rw fields keep what is written; writing a register that is read only is refused."""
+    """Only rw fields keep a written value; writing a read-only register is refused."""
     bench = RegistersBench(dut)
     await bench.start()
     words = {address: await bench.read(address) for address in ADDRESSES}
@@ -311,7 +311,7 @@ async def access_as_the_map_says(dut):
 
 @short_test
 async def addresses_without_a_register(dut):
-    """A read there gives SLVERR and 0, and a write SLVERR and no change."""
+    """At an address without a register a read gives SLVERR and 0, a write SLVERR and no change."""
     bench = RegistersBench(dut)
     await bench.start()
     for (name, field), port in STATUS.items():
@@ -341,7 +341,7 @@ async def byte_strobes(dut):
 
 @short_test
 async def status_is_shown(dut):
-    """A read gives what the core says."""
+    """A read of a status field gives the value of its port."""
     bench = RegistersBench(dut)
     await bench.start()
     for (name, field), port in STATUS.items():
@@ -356,7 +356,7 @@ async def status_is_shown(dut):
 
 @short_test
 async def pulses_last_one_cycle(dut):
-    """Each of two writes close together gives one cycle's pulse; a read never shows it."""
+    """Writes close together each give a pulse of one cycle, which a read never shows."""
     bench = RegistersBench(dut)
     await bench.start()
     fields = {key: port for key, port in PORTS.items() if FIELDS[key].access == "w"}
@@ -394,7 +394,7 @@ async def hold_delays_control_alone(dut):
 
 @short_test
 async def random_traffic(dut):
-    """Reads and writes come at once, with any address, word and strobes; every channel pauses."""
+    """Reads and writes come at the same time, with any address and strobes; channels pause."""
     bench = RegistersBench(dut)
     await bench.start()
     count = 300
@@ -447,7 +447,7 @@ async def reset_in_the_middle(dut):
 
 @short_test
 async def reset_wins_over_a_write(dut):
-    """A write and a read in the very cycle of a reset leave no trace: no pulse, no answer."""
+    """A write and a read in the cycle of a reset give no pulse and no answer."""
     bench = RegistersBench(dut, master=False)
     await bench.start()
     dut.s_axil_wstrb.value = 0b1111

@@ -1,4 +1,4 @@
-"""The tiles of a layer, their order and what each of them covers are those of the definition."""
+"""The tiles of a layer, their order and the outputs of each tile are those of the definition."""
 
 from collections.abc import Iterator
 
@@ -11,7 +11,7 @@ from pymodel.hardware.registers import Error
 from tb.components.random_tiles import random_generator
 from tb.testplan.pytest_runs import each_run
 
-# Cycles that the sequencer asks for: from restart to prime, and from there, or a take, to a take.
+# Cycles that the sequencer needs: from restart to prime, and from prime or take to the next take
 RESTART_TO_PRIME, STEP = 4, 4
 
 
@@ -21,7 +21,7 @@ def largest_core(cols: int) -> Core:
 
 
 class Axis:
-    """The rows of a layer, or its columns, with their taps."""
+    """The rows or the columns of a layer, with their taps."""
 
     def __init__(self, layer: Layer, side: int, out_side: int):
         self.stride, self.padding, self.out_side = layer.stride, layer.padding, out_side
@@ -31,15 +31,15 @@ class Axis:
         }
 
     def order(self) -> list[int]:
-        """Returns the taps that reach the map, in order, beginning with the one after the padding.
+        """Returns the taps that reach the map, in order, beginning with tap `padding` + 1.
 
-        The taps before it follow at the end.
+        The taps up to `padding` follow at the end.
         """
         taps = [*self.reach][self.padding + 1 :] + [*self.reach][: self.padding + 1]
         return [tap for tap in taps if self.reach[tap]]
 
     def origin(self, tap: int) -> int:
-        """Returns the input of the first output that the tap reaches."""
+        """Returns the input row or column of the first output that the tap reaches."""
         return self.reach[tap][0] * self.stride - self.padding + tap
 
 
@@ -100,7 +100,7 @@ class SequencerBench:
         self.dut = dut
         self.core = largest_core(int(dut.COLS.value))
         self.rng = random_generator()
-        self.expected = {}  # of the present cycle, by output
+        self.expected = {}  # expected outputs of the present cycle by name
 
     async def start(self) -> None:
         """Starts the clock with no control active."""
@@ -115,7 +115,7 @@ class SequencerBench:
         for _ in range(count):
             await ReadOnly()
             found = {name: int(getattr(self.dut, name).value) for name in self.expected}
-            assert found == self.expected, f"{self.where}: got {found}, not {self.expected}"
+            assert found == self.expected, f"{self.where}: expected {self.expected}, got {found}"
             await RisingEdge(self.dut.clk_i)
 
     async def idle(self, least: int) -> None:
@@ -254,7 +254,7 @@ async def every_bit_of_a_tile(dut):
 
 @cocotb.test()
 async def restart_in_the_middle(dut):
-    """Wherever a layer was left, the next one comes whole; a take in that cycle does not count."""
+    """After a restart anywhere, the next layer is whole; a take with the restart does not count."""
     bench = SequencerBench(dut)
     await bench.start()
     for number in range(20):

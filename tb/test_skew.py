@@ -1,4 +1,4 @@
-"""Each lane is delayed by exactly what the parameters say, and reset empties it."""
+"""Each lane is delayed by the number of cycles that the parameters give; reset empties it."""
 
 import cocotb
 import numpy as np
@@ -36,7 +36,7 @@ async def lane_by_lane_delay(dut):
 
 @cocotb.test()
 async def reset_empties_it(dut):
-    """After one cycle of reset, nothing that was under way or came with it leaves."""
+    """After one cycle of reset, no word leaves that was under way or came with the reset."""
     lanes, width = (int(dut[n].value) for n in ("LANES", "WIDTH"))
     ones = 2 ** (lanes * width) - 1
     cocotb.start_soon(Clock(dut.clk_i, 10, unit="ns").start(False))

@@ -1,4 +1,4 @@
-"""Packets into two banks of a memory: what the writes leave there, and when; lengths, reset."""
+"""Packets are written to two banks of a memory with right words, cycles, lengths and resets."""
 
 import itertools
 from collections import Counter, deque
@@ -23,19 +23,19 @@ class Stream:
         self.forget()
 
     def forget(self) -> None:
-        """Nothing has come, and bank 0 is the first to fill."""
+        """Sets the model to the state in which nothing has come, and bank 0 fills first."""
         self.packets = deque()  # (bank, words), the oldest first
         self.bank = 0
         self.coming: list[int] = []  # words of the packet that is not complete
         self.written = None  # (bank, address, word) of the beat before
 
     async def start(self) -> None:
-        """The clock, and a reset."""
+        """Starts the clock and resets."""
         cocotb.start_soon(Clock(self.dut.clk_i, 10, unit="ns").start(False))
         await self.reset()
 
     async def reset(self) -> None:
-        """One cycle, with a beat; what it writes is nobody's."""
+        """Holds reset for one cycle with a beat, whose write does not count."""
         self.dut.rst_i.value = 1
         self.drive(True, 0, False, False)
         await RisingEdge(self.dut.clk_i)
@@ -45,14 +45,17 @@ class Stream:
         await RisingEdge(self.dut.clk_i)
 
     def drive(self, valid: bool, word: int, last: bool, release: bool) -> None:
-        """The inputs of a cycle."""
+        """Sets the inputs of a cycle."""
         self.dut.tvalid_i.value = valid
         self.dut.tdata_i.value = word
         self.dut.tlast_i.value = last
         self.dut.release_i.value = release
 
     async def step(self, valid: bool, last: bool = False, release: bool = False) -> bool:
-        """One cycle with a random word, all outputs checked; whether the word was taken."""
+        """Runs one cycle with a random word and checks all outputs; returns whether it was taken.
+
+        `release` counts only if a packet is there.
+        """
         dut, word = self.dut, int.from_bytes(self.rng.bytes(self.width // 8 + 1), "little")
         word %= 2**self.width
         release = release and bool(self.packets)
@@ -82,7 +85,10 @@ class Stream:
         return taken
 
     async def send(self, length: int, gaps: float = 0.0, release: float = 0.0) -> None:
-        """A packet, with so many idle cycles; releases with such a chance in each cycle."""
+        """Sends a packet of `length` beats, with idle cycles and releases in between.
+
+        `gaps` and `release` are the probabilities of an idle cycle and of a release.
+        """
         for beat in range(length):
             while self.rng.random() < gaps:
                 await self.step(False, True, self.rng.random() < release)
@@ -90,7 +96,7 @@ class Stream:
                 pass
 
     async def check_oldest(self) -> None:
-        """Checks the oldest packet in the memory, the cycle after its last write; releases it."""
+        """Checks the oldest packet in the memory, a cycle after its last write, and releases it."""
         await self.step(False)
         bank, words = self.packets[0]
         held = words[: self.words]
@@ -103,7 +109,7 @@ class Stream:
 
 @cocotb.test()
 async def packets_are_in_the_memory(dut):
-    """Of one beat to more than a bank holds, one by one, and two that fill both banks."""
+    """Packets of one beat to more than a bank holds are in the memory, one or two at a time."""
     stream = Stream(dut)
     await stream.start()
     lengths = (1, 2, stream.words - 1, stream.words, stream.words + 1, stream.words + 9, 1)
@@ -122,7 +128,7 @@ async def packets_are_in_the_memory(dut):
 
 @cocotb.test()
 async def released_while_they_come(dut):
-    """Random packets and releases, so that each bank is written as soon as it is free."""
+    """Packets and releases come at random, so that each bank is written as soon as it is free."""
     stream = Stream(dut)
     await stream.start()
     longest = min(stream.words, 20) + 1
@@ -136,7 +142,7 @@ async def released_while_they_come(dut):
 
 @cocotb.test()
 async def reset_in_the_middle_forgets_everything(dut):
-    """Whatever was full or half full: the next packet goes to bank 0, word 0."""
+    """After a reset with any banks full or filling, the next packet begins at bank 0, word 0."""
     stream = Stream(dut)
     await stream.start()
     for packets in (0, 1, 2):

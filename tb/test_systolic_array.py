@@ -1,4 +1,4 @@
-"""The array agrees with NumPy: sizes, widths, extremes, dense and gapped tiles, contract, reset."""
+"""The array agrees with NumPy for all sizes, widths, extremes, gaps, short tiles and resets."""
 
 import cocotb
 import numpy as np
@@ -44,17 +44,17 @@ async def short_tiles_wait_for_their_weights(dut):
 
 
 async def no_weight_goes_on(bench: SystolicArrayAdapter) -> None:
-    """Checks for ever that no weight in the last column has more than one PE still to reach."""
+    """Checks for ever that every weight in the last column has at most one PE still to reach."""
     rows, last = range(bench.rows), bench.cols - 1
     if hasattr(bench.dut, "g_row"):
         ends = [bench.dut.g_row[row].g_col[last].hops_west for row in rows]
-    else:  # a netlist of tb/mutation/drawn_mutants.py, which has the same names, but no scopes
+    else:  # a netlist of tb/mutation/drawn_mutants.py has the same names, but no scopes
         flat = {handle._name: handle for handle in bench.dut}
         ends = [flat[f"g_row[{row}].g_col[{last}].hops_west"] for row in rows]
     while True:
         await RisingEdge(bench.dut.clk_i)
         hops = [int(end.value) for end in ends]
-        assert max(hops) <= 1, f"weights are to leave the array: {hops} PEs to reach, by row"
+        assert max(hops) <= 1, f"last column: PEs to reach by row are {hops}, expected at most 1"
 
 
 @cocotb.test()
@@ -62,7 +62,7 @@ async def gaps_anywhere_lose_nothing(dut):
     """Tiles have random lengths, inputs have idle cycles, and idle buses have random bits."""
     bench = SystolicArrayAdapter(dut)
     await bench.start()
-    if not hasattr(dut, "gates"):  # of tb/gates: nobody can look into them
+    if not hasattr(dut, "gates"):  # the gates of tb/gates have no such signals
         cocotb.start_soon(no_weight_goes_on(bench))
     rng = random_generator()
     lengths = rng.integers(1, 3 * bench.cols + 1, 40).tolist()
@@ -85,7 +85,7 @@ async def extreme_psums_are_exact(dut):
 
 @cocotb.test()
 async def reset_in_the_middle_leaves_nothing_behind(dut):
-    """After a reset while tiles are under way, the next ones come out right and nothing else."""
+    """After a reset while tiles are under way, only the psums of the next tiles come, all right."""
     bench = SystolicArrayAdapter(dut)
     await bench.start()
     rng = random_generator()
@@ -99,7 +99,7 @@ async def reset_in_the_middle_leaves_nothing_behind(dut):
 
 @cocotb.test()
 async def one_cycle_of_reset_is_enough(dut):
-    """No psum of before or of that cycle comes out, and the next tile may follow at once."""
+    """After one cycle of reset no earlier psum comes, and the next tile may follow at once."""
     bench = SystolicArrayAdapter(dut)
     await bench.start()
     rng = random_generator()
@@ -115,7 +115,7 @@ async def one_cycle_of_reset_is_enough(dut):
 
 @cocotb.test()
 async def a_run_without_outputs_is_not_a_pass(dut):
-    """With weights alone, nothing is expected and nothing comes, and that fails."""
+    """A run with weights and no activations expects nothing, and fails."""
     bench = SystolicArrayAdapter(dut)
     await bench.start()
     weights, activations = random_tiles(bench, random_generator(), [1])

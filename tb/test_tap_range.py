@@ -1,4 +1,4 @@
-"""The outputs that a tap reaches agree with a list of all of them."""
+"""The outputs that a tap reaches agree with a list of all outputs."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -9,12 +9,12 @@ from cocotb.triggers import ReadOnly, RisingEdge
 
 from tb.testplan.pytest_runs import each_run
 
-# All small sides, and large ones around the powers of two.
+# All small sides, and large ones around powers of two
 SIDES = [*range(1, 17), 31, 32, 33, 127, 128, 129, 251, 252, 253, 254, 255]
 
 
 class Case(NamedTuple):
-    """One question to the module: sides and padding in pixels."""
+    """The inputs of one request; sides and padding are in pixels."""
 
     side: int
     out_side: int
@@ -31,8 +31,8 @@ class Case(NamedTuple):
 def cases() -> Iterator[Case]:
     """Yields all cases in which the tap reaches some output.
 
-    The output side is that of every kernel that has the tap, allows the padding and fits into the
-    padded map, or else the longest that the port takes, where the map ends before.
+    The output sides are those of all kernels that have the tap, allow the padding and fit into the
+    padded map, and the longest side that the port takes, which is longer than the map.
     """
     for stride in (1, 2):
         for padding in range(4):
@@ -49,7 +49,7 @@ def cases() -> Iterator[Case]:
 
 @cocotb.test()
 async def every_tap(dut):
-    """Each cycle asks, and the next one answers: the first output, their number, its input."""
+    """Each request is answered in the next cycle: first output, number of outputs, first input."""
     cocotb.start_soon(Clock(dut.clk_i, 10, unit="ns").start(False))
     await RisingEdge(dut.clk_i)
     asked, answered = None, 0

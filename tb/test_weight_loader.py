@@ -1,4 +1,4 @@
-"""The columns of each tile come last one first, one a cycle, and the next tile at its time."""
+"""The columns of each tile come one per cycle, the last one first, and the next tile follows."""
 
 import cocotb
 from cocotb.clock import Clock
@@ -28,11 +28,11 @@ class LoaderBench:
 
     @property
     def ready(self) -> bool:
-        """Returns whether the next cycle may load, because nothing is left after this one."""
+        """Returns whether a load may come now, because no column is left after this cycle."""
         return self.left <= 1
 
     def address(self) -> int:
-        """Returns a random address; the tile's last word has a 16-bit address, too."""
+        """Returns a random address of a tile whose last word also has a 16-bit address."""
         return self.cols * int(self.rng.integers(2**16 // self.cols))
 
     async def cycle(
@@ -58,7 +58,7 @@ class LoaderBench:
         self.left = 0 if reset else self.cols if load else after
 
     async def tile(self, address: int, load_next: bool) -> None:
-        """Loads all columns of a tile; the next load may come in the last column's cycle."""
+        """Runs the cycles of a tile's columns, the last one with the next load if `load_next`."""
         for _ in range(self.cols - 1):
             await self.cycle(address)
         await self.cycle(address, load=load_next)
@@ -66,7 +66,7 @@ class LoaderBench:
 
 @cocotb.test()
 async def tiles_with_and_without_a_gap(dut):
-    """A tile takes COLS cycles; the address is the old tile's until the cycle after the load."""
+    """A tile takes COLS cycles; its address counts from the cycle after its load."""
     bench = LoaderBench(dut)
     await bench.start()
     following = False
@@ -81,7 +81,7 @@ async def tiles_with_and_without_a_gap(dut):
 
 @cocotb.test()
 async def lowest_and_highest_address(dut):
-    """No carry is lost, and none is made, at the lowest and highest address."""
+    """At the lowest and highest address, no carry is lost, and none is added."""
     bench = LoaderBench(dut)
     await bench.start()
     await bench.cycle(0, load=True)
@@ -92,7 +92,7 @@ async def lowest_and_highest_address(dut):
 
 @cocotb.test()
 async def reset_ends_a_load(dut):
-    """Nothing is left after a reset at any column, nor when a load comes with the reset."""
+    """After a reset at any column no column is left, also when a load comes with the reset."""
     bench = LoaderBench(dut)
     await bench.start()
     for columns in range(bench.cols + 1):
@@ -107,7 +107,7 @@ async def reset_ends_a_load(dut):
 
 @cocotb.test()
 async def held_columns_wait(dut):
-    """Nothing is lost or repeated when any cycle is held, also before the first or last column."""
+    """No column is lost or repeated when cycles are held, also before the first or last column."""
     bench = LoaderBench(dut)
     await bench.start()
     for _ in range(60):

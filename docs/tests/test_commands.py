@@ -1,4 +1,4 @@
-"""`make help` and docs/commands.md: every target in a group, and every target in the document."""
+"""`make help` lists every target in a group, and docs/commands.md has every target."""
 
 import re
 import subprocess
@@ -20,7 +20,7 @@ GROUPS = [
 
 
 def grouped(makefile: str) -> tuple[dict[str, list[str]], list[str]]:
-    """The targets of each group, and what is wrong: targets without group, words or `.PHONY`."""
+    """Returns the targets of each group, and a line for each without group, words or `.PHONY`."""
     groups: dict[str, list[str]] = {}
     wrong, group = [], ""
     phony = {
@@ -50,7 +50,7 @@ TARGETS = {name for names in grouped(MAKEFILE)[0].values() for name in names}
 
 
 def unknown_targets(text: str, targets: set[str]) -> list[str]:
-    """Targets that `text` calls in examples or between backticks, and that are not there."""
+    """Returns the targets that `text` calls, in examples or backticks, and that do not exist."""
     called = set(re.findall(r"(?:`|^ {4}|^\w+=\w+ )(?:\w+=\w+ )?make ([a-z]+)\b", text, re.M))
     return sorted(called - targets)
 
@@ -75,7 +75,7 @@ def test_the_document_has_every_target():
     rows = re.findall(
         r"^\| (`make.*?) \|", (ROOT / "docs" / "commands.md").read_text(), re.MULTILINE
     )
-    assert {name for row in rows for name in re.findall(r"`make (\w+)`", row)} == (TARGETS)
+    assert {name for row in rows for name in re.findall(r"`make (\w+)`", row)} == TARGETS
 
 
 @pytest.mark.parametrize(

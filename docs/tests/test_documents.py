@@ -1,6 +1,6 @@
-"""The documents: their links, anchors, files, modules, sentences and figures, and their length.
+"""The documents have right links, anchors, files, modules, sentences, figures and lengths.
 
-Each check returns what is wrong, one line each, so that a test can show it what it must find.
+Each check returns a line for each thing that is wrong, so that a test can also plant a fault.
 pytest itself runs the examples in docs/*.md (pyproject.toml).
 """
 
@@ -19,13 +19,12 @@ from tb.report.command_results import CHECKS
 
 README_LINES = 160
 FOLDERS = ("rtl", "tb", "pymodel", "training", "docs")
-# What a document may name although it is not there: placeholders, and files of a user.
+# Names that a document may use although no such file is there: placeholders, and files of a user
 PLACEHOLDER = re.compile(r"\bX\b|_X\b|my_|<")
-# What is named here and comes with other changes
 
 
 def files(*endings: str) -> list[Path]:
-    """Files of the repository with these endings; not what was built or installed."""
+    """Returns the files of the repository with these endings, without built or installed ones."""
     found = [path for folder in FOLDERS for path in (ROOT / folder).rglob("*")]
     return sorted(path for path in [*ROOT.iterdir(), *found] if path.suffix in endings)
 
@@ -37,12 +36,12 @@ every_document = pytest.mark.parametrize(
 
 
 def prose(text: str) -> str:
-    """`text` without its code blocks."""
+    """Returns `text` without its code blocks."""
     return re.sub(r"^( *)```.*?^\1```$", "", text, flags=re.DOTALL | re.MULTILINE)
 
 
 def anchors(text: str) -> set[str]:
-    """The anchors of the headings, as GitHub forms them."""
+    """Returns the anchors of the headings, as GitHub forms them."""
     found: Counter[str] = Counter()
     names = set()
     for heading in re.findall(r"^#+ +(.*)$", prose(text), re.MULTILINE):
@@ -54,7 +53,7 @@ def anchors(text: str) -> set[str]:
 
 
 def wrong_links(document: Path, text: str) -> list[str]:
-    """Relative links that lead nowhere, and anchors that no heading has."""
+    """Returns a line for each relative link to no file, or to an anchor that no heading has."""
     wrong = []
     for link in re.findall(r"\]\(([^)\s]+)\)", prose(text)):
         if re.match(r"https?:", link):
@@ -69,7 +68,7 @@ def wrong_links(document: Path, text: str) -> list[str]:
 
 
 def wrong_files(text: str) -> list[str]:
-    """Files of the repository that `text` names, in prose or examples, and that are not there."""
+    """Returns a line for each file that `text` names, in prose or examples, and that is missing."""
     named = set(re.findall(rf"(?<![\w./-])(?:{'|'.join(FOLDERS)})/[\w./-]*\w\.\w+", text))
     wrong = [
         f"{name}: no such file"
@@ -84,7 +83,7 @@ def wrong_files(text: str) -> list[str]:
 
 
 def wrong_modules(text: str) -> list[str]:
-    """Modules that `text` runs with `python -m`, or calls `tb.…`, and that are not there."""
+    """Returns a line for each module that `text` runs or names, as `tb.…`, and that is missing."""
     named = set(re.findall(r"python -m ((?:tb|pymodel|training)[\w.]*\w)", text))
     named |= set(re.findall(r"`((?:tb|pymodel|training)(?:\.\w+)+)`", text))
     wrong = []
@@ -98,12 +97,12 @@ def wrong_modules(text: str) -> list[str]:
 
 
 def sentence(init: Path) -> str:
-    """The first line of a package's docstring, "" without one."""
+    """Returns the first line of a package's docstring, "" without one."""
     return (ast.get_docstring(ast.parse(init.read_text())) or "").partition("\n")[0]
 
 
 def wrong_rooms(folder: Path, text: str) -> list[str]:
-    """Rooms of `folder` whose row in the table of `text` is missing, or says something else."""
+    """Returns a line for each room of `folder` whose row in `text` is missing or differs."""
     rows = dict(re.findall(r"^\| \[`(\w+)/`\]\(\1\) \| (.*) \|$", text, re.MULTILINE))
     rooms = {
         path.parent.name: path
@@ -118,7 +117,7 @@ def wrong_rooms(folder: Path, text: str) -> list[str]:
 
 
 def without_sentence(folders: list[Path]) -> list[str]:
-    """Folders whose `__init__.py` does not say in one sentence what they hold."""
+    """Returns a line for each folder whose `__init__.py` has no sentence about it."""
     wrong = []
     for folder in folders:
         init = folder / "__init__.py"
@@ -128,13 +127,13 @@ def without_sentence(folders: list[Path]) -> list[str]:
 
 
 def figures(text: str) -> list[str]:
-    """The figures in bold, in the rows of `text` that name the command that prints them."""
+    """Returns the figures in bold, in the rows of `text` that name a command of make."""
     rows = re.findall(r"^\| .* \| `make[^|]*` \|$", text, re.MULTILINE)
     return [figure for row in rows for figure in re.findall(r"\*\*(.*?)\*\*", row)]
 
 
 def missing_keys(text: str) -> list[str]:
-    """Keys of the JSON results that the report needs, and that `text` does not name."""
+    """Returns the keys of JSON results that the report needs, and that `text` does not name."""
     rows = dict(re.findall(r"^\| `build/results/(\w+)\.json` \| (.*) \|$", text, re.MULTILINE))
     wrong = []
     for check in CHECKS:
@@ -150,28 +149,28 @@ def missing_keys(text: str) -> list[str]:
 
 
 def too_long(text: str) -> list[str]:
-    """That the README has more lines than it may."""
+    """Returns a line if `text` has more than README_LINES lines, else nothing."""
     lines = len(text.splitlines())
     return [f"{lines} lines, expected at most {README_LINES}"] if lines > README_LINES else []
 
 
 def not_linked(text: str, names: set[str]) -> list[str]:
-    """Those of `names` to which `text` has no link."""
+    """Returns those of `names` to which `text` has no link."""
     return sorted(name for name in names if f"]({name})" not in prose(text))
 
 
 def newest_version(changelog: str) -> str:
-    """The version that the changelog begins with."""
+    """Returns the version that the changelog begins with."""
     return re.findall(r"^## (.*)$", changelog, re.MULTILINE)[0]
 
 
 def project_version(pyproject: str) -> str:
-    """The version in pyproject.toml."""
+    """Returns the version in the text of pyproject.toml."""
     return tomllib.loads(pyproject)["project"]["version"]
 
 
 def old_names(changelog: str) -> dict[str, str]:
-    """Old and new names of modules in the changelog's table."""
+    """Returns old and new names of modules in the changelog's table."""
     return dict(re.findall(r"^\| `(.*)` \| `(.*)` \|$", changelog, re.MULTILINE))
 
 
@@ -210,7 +209,7 @@ def test_every_folder_says_what_it_holds():
 
 
 def test_figures_of_the_readme_are_those_of_the_results_page():
-    """And of the pages that show what the commands print; the accuracy is the checkpoint's."""
+    """Pages that show printed tables have the same figures; the accuracy is the checkpoint's."""
     readme = (ROOT / "README.md").read_text()
     results = (ROOT / "docs" / "results.md").read_text()
     found = figures(readme)
@@ -248,7 +247,7 @@ def test_json_keys_are_documented():
     assert missing_keys((ROOT / "docs" / "results.md").read_text()) == []
 
 
-# Each check finds what is planted.
+# Each check finds a planted fault.
 
 PAGE = ROOT / "docs" / "page.md"
 

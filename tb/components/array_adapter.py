@@ -1,6 +1,6 @@
 """Connects an array to the checks: how to reset it, load a tile, stream activations, read psums.
 
-docs/own-array.md explains the adapter of somebody else's array; the adapter of ours is in
+docs/own-array.md explains the adapter of another array; the adapter of this project's array is in
 `tb/components/systolic_array_adapter.py`.
 """
 
@@ -38,7 +38,8 @@ from tb.sim.waves import CLOCK_PERIOD_NS, Watch, trace_top
 OWN = ROOT / "tb" / "components" / "systolic_array_adapter.py"
 ADAPTER_FILE = "SYSTOLIC_DUT"  # environment: the adapter's file, for a bench of any array
 UNKNOWN = "X or Z"  # stands for the value of a column
-TELL_SECONDS = 30.0  # a long run says so often that it goes on, or tb.sim.process would give it up
+# Seconds between two lines that a long run prints, without which tb.sim.process would give it up
+TELL_SECONDS = 30.0
 SIZES = ("rows", "cols", "act_width", "weight_width", "psum_width", "latency", "patience")
 
 
@@ -51,26 +52,27 @@ class ArrayAdapter(ABC):
     """
 
     TOPLEVEL: str  # the Verilog module
-    SOURCES: Sequence[str | Path]  # the Verilog files, relative to the folder of this one
-    PARAMETERS: Mapping[str, int] = {}  # of the module; others keep their defaults
+    SOURCES: Sequence[str | Path]  # the Verilog files, relative to the adapter's folder
+    PARAMETERS: Mapping[str, int] = {}  # the module's parameters that are not at their defaults
     CLOCK = "clk_i"  # the clock port
 
-    # Of one tile, and the bits of its numbers; ours reads them from the module's parameters.
+    # The sizes of a tile, and the bits of its numbers. An adapter may also set them in `__init__`.
     rows = 8
     cols = 8
     act_width = 4  # unsigned
     weight_width = 4  # two's complement
     psum_width = 16  # two's complement
-    # Cycles from an activation vector at the input to its psums: how long to wait after the last.
+    # Cycles from an activation vector at the input to its psums. After the last activation vector
+    # a run waits twice as long for psums.
     latency = 15
-    # A run is given up when no psum has come for so many times the cycles that a tile takes at a
-    # weight and at a pixel a cycle.
+    # A run is given up when no psum has come for `patience` times rows · cols + pixels + latency
+    # cycles, which is one tile at one weight and one pixel per cycle.
     patience = 20
 
     def __init__(self, dut: HierarchyObject):
         self.dut = dut
         self.clock = getattr(dut, self.CLOCK)
-        self.board: Scoreboard | None = None  # of the latest run
+        self.board: Scoreboard | None = None  # the scoreboard of the latest run
         self.watch: Watch | None = None
         self.clock_steps = (0, 0)  # simulator steps: the end of cycle 0, the clock period
 
@@ -108,7 +110,7 @@ class ArrayAdapter(ABC):
             await self.stream(vectors)
 
     def trace(self, save: GTKWSave) -> None:
-        """Says which signals the waveform viewers show first; these are those of the top module."""
+        """Adds the signals that waveform viewers show first to `save`; here the top module's."""
         trace_top(save, self.dut, self.CLOCK)
 
     async def start(self) -> None:
@@ -133,7 +135,10 @@ class ArrayAdapter(ABC):
             with _blaming(type(self)):
                 await with_timeout(self.reset(), limit * CLOCK_PERIOD_NS, "ns")
         except SimTimeoutError:
-            raise BenchError(f"reset() had not returned after {limit} cycles") from None
+            path = inspect.getfile(type(self))
+            raise BenchError(
+                f"{path}: reset() had not returned after {limit} cycles, expected it to return"
+            ) from None
 
     def check_fit(
         self, weights: np.ndarray, activations: Sequence[np.ndarray], expected: np.ndarray
@@ -211,7 +216,7 @@ class ArrayAdapter(ABC):
         waiting = [deque() for _ in range(self.cols)]  # values of columns that came before others'
         cycle = last = 0
         told = time.monotonic()
-        left = 2 * self.latency + 2  # cycles; whatever comes after the last output is too much
+        left = 2 * self.latency + 2  # cycles in which a further output would be one too many
         while left:
             await edge
             left -= player.done()

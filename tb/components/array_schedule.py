@@ -1,4 +1,4 @@
-"""Says when each weight and activation vector enters the array; the contract is rtl/README.md."""
+"""Decides when each weight and activation vector enters the array, by the contract in rtl/."""
 
 from dataclasses import dataclass
 
@@ -35,7 +35,7 @@ def schedule(
     activation width) while their valid is low.
     """
     tiles, rows, cols = weights.shape
-    swap_cycle = 0  # of the tile before; from this cycle on the shadow weights may change
+    swap_cycle = 0  # swap of the tile before; from this cycle on the shadow weights may change
     weights_end, acts_end = 0, 0  # first free cycle of each bus
     weight_cycles, act_cycles = [], []
     for tile in range(tiles):
@@ -66,7 +66,7 @@ def schedule(
 
 
 def _idle(gaps: np.random.Generator | None, count: int) -> np.ndarray | int:
-    """Returns the idle cycles before each of `count` vectors, summed up; often there are none."""
+    """Returns the idle cycles before each of `count` vectors, summed up; many vectors have none."""
     if gaps is None:
         return 0
     return np.cumsum(gaps.integers(1, 4, count) * (gaps.random(count) < 0.3))

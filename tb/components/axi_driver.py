@@ -37,7 +37,7 @@ STREAMS = ("act", "weight", "threshold")
 
 
 class CoreDriver:
-    """The core with its clock, an AXI4-Lite master, three stream sources and a sink."""
+    """Drives the core with its clock, an AXI4-Lite master, three stream sources and a sink."""
 
     def __init__(self, dut: HierarchyObject):
         self.dut = dut
@@ -70,7 +70,7 @@ class CoreDriver:
         cover_points.watch(cover_points.core, dut)
 
     async def reset(self, duration: int = 2) -> None:
-        """Holds reset for `duration` cycles; what the streams had still to send is dropped."""
+        """Holds reset for `duration` cycles; beats that are still queued are dropped."""
         for source in self.sources.values():
             source.clear()
         self.dut.rst_i.value = 1
@@ -80,13 +80,13 @@ class CoreDriver:
         self.sink.clear()
 
     def disturb(self, rng: np.random.Generator) -> None:
-        """Makes each of the nine AXI channels pause at random from now on, often or rarely."""
+        """Makes each of the nine AXI channels pause at random, some often and some rarely."""
         for channel in self.channels:
             pauses = itertools.cycle((rng.random(997) < rng.choice((0.1, 0.5, 0.8))).tolist())
             channel.set_pause_generator(pauses)
 
     async def block_now_and_then(self, rng: np.random.Generator) -> None:
-        """Lets the sink take nothing for a while, then all that comes, and so on for ever."""
+        """Lets the sink take nothing for some cycles, then everything, and so on for ever."""
         self.sink.clear_pause_generator()
         while True:
             for pause in (True, False):
@@ -130,7 +130,7 @@ class CoreDriver:
         self.sources[stream].send_nowait(AxiStreamFrame(data))
 
     def load(self, codes=None, weights=None, thresholds=None) -> None:
-        """Queues the packets of a layer: codes, weights and thresholds, those that are given.
+        """Queues the packets of a layer: those of codes, weights and thresholds that are given.
 
         codes: [N, C_in, H, W]; weights: [C_out, C_in, k, k]; thresholds: [C_out, 16].
         """
@@ -150,7 +150,7 @@ class CoreDriver:
     async def start(self) -> AxiResp:
         """Writes CONTROL.start; returns the response.
 
-        From now on an interrupt is of the new layer.
+        An interrupt after the return belongs to the layer that this starts.
         """
         self.monitor.layer = self.configured
         answer = await self.write(registers.CONTROL, start=1)
@@ -166,7 +166,7 @@ class CoreDriver:
         """Waits for the end of a layer; returns its results, int64 [N, C_out, H', W'].
 
         Raises BenchError if the core reports an error, or sends too little or too much. With
-        `expected`, of the same shape, the message says where that begins.
+        `expected`, of the same shape, the message names the first wrong beat.
         """
         await self.interrupt()
         self.ended = get_sim_time("ns")
@@ -214,7 +214,7 @@ class CoreDriver:
 
 
 async def started(dut) -> CoreDriver:
-    """Returns the bench of the core after reset, when the accumulator is cleared."""
+    """Returns a driver of the core after reset, when the accumulator is cleared."""
     bench = CoreDriver(dut)
     await bench.reset()
     await ClockCycles(dut.clk_i, bench.core.pixels + 5)

@@ -12,7 +12,7 @@ from pymodel.hardware.registers import Mode
 from tb.components.scoreboard import beat_words
 from tb.sim.errors import BenchError
 
-# The channels that the core drives, and what must hold while they are stalled
+# The channels that the core drives, and the signals that must not change while they are stalled
 STALLABLE = {
     "m_axis_t": ("data", "keep", "last"),
     "s_axil_b": ("resp",),
@@ -26,7 +26,7 @@ class CoreMonitor:
     def __init__(self, dut: HierarchyObject, core: Core):
         self.dut = dut
         self.core = core
-        self.layer: Layer | None = None  # the one that was started last
+        self.layer: Layer | None = None  # the layer that was started last
         self.taken = 0  # beats that have left the core
         for prefix, payload in STALLABLE.items():
             cocotb.start_soon(self.hold_while_stalled(prefix, payload))
@@ -42,7 +42,7 @@ class CoreMonitor:
             getattr(self.dut, f"{prefix}{name}") for name in ("valid", "ready", *payload)
         )
         stalled = None
-        beat = 0  # of its packet
+        beat = 0  # number of the beat in its packet
         while True:
             await clock
             if int(reset.value):
@@ -63,7 +63,7 @@ class CoreMonitor:
         """Raises BenchError when nothing has left the core for longer than any layer takes."""
         tiles = self.core.weight_words // self.core.cols
         longest = 5000 + 3 * self.core.pixels * tiles
-        idle = 0  # quarters of that
+        idle = 0  # quarters of `longest` in which nothing left
         while idle < 4:
             before = self.taken
             await ClockCycles(self.dut.clk_i, longest // 4)
@@ -71,7 +71,7 @@ class CoreMonitor:
         raise BenchError(f"the core hangs: nothing has left it for {longest:,} cycles")
 
     def unknown(self, prefix: str, beat: int, handles: Sequence[ValueObjectBase]) -> str:
-        """Returns which of `handles` holds X or Z; for a result, also its pixel and channel."""
+        """Returns in words which of `handles` holds X or Z; for results, also pixel and channel."""
         handle = next(handle for handle in handles if not handle.value.is_resolvable)
         words = f"X or Z on {handle._name}"
         if handle._name != "m_axis_tdata" or self.layer is None:

@@ -38,6 +38,6 @@ def _first_wrong_beat(vectors: np.ndarray, needed: int, expected: np.ndarray, co
     """Returns the first beat that differs from `expected`, or the number of beats if none does."""
     wanted = result_vectors(expected, core)
     same = min(len(vectors), needed)
-    real = result_vectors(np.ones_like(expected), core) == 1  # channels that exist
+    real = result_vectors(np.ones_like(expected), core) == 1  # channels that the layer has
     wrong = np.flatnonzero(((vectors[:same] != wanted[:same]) & real[:same]).any(1))
     return int(wrong[0]) if len(wrong) else same

@@ -1,7 +1,7 @@
-"""Counts functional coverage from what happened on the DUT's signals, not from what was intended.
+"""Counts functional coverage from the values of the DUT's signals, not from a test's intention.
 
-A bench calls `watch` once. The monitor then looks at every cycle after the clock has fallen, when
-inputs and outputs are settled. Nothing is watched unless coverage is measured (tb/coverage).
+A bench calls `watch` once. The monitor then reads the signals of every cycle after the clock has
+fallen, when inputs and outputs are settled. It only runs while coverage is measured (tb/coverage).
 """
 
 import itertools
@@ -25,15 +25,18 @@ CORNERS = {
 }
 STREAMS = ("act", "weight", "threshold")
 
-# What the core does in a cycle, see control.v and core.v: the registers have just changed; a start
-# may come; packets are missing. Then, while it runs: a tile's weights are loaded; its pixels are
-# walked; those of an output tile's last tap, which leave; one has no place; no tile is left.
+# The states of the core (control.v, core.v). "settle": the registers have just changed; "idle": a
+# start may come; "wait": packets are missing. While a layer runs, "load": a tile's weights are
+# loaded; "walk": a tile's pixels are walked; "finish": the pixels of an output tile's last tap are
+# walked, whose sums leave; "blocked": a finished pixel has no place in the FIFO; "drain": no tile
+# is left.
 RUNNING = ("load", "walk", "finish", "blocked", "drain")
 STATES = ("settle", "idle", "wait", *RUNNING)
 
-# Kernel, stride, padding
+# Kernel, stride and padding of every layer that the core takes
 LAYERS = [(k, s, p) for k in range(1, 8) for s in (1, 2) for p in range(min(k, 4))]
-# A stream has nothing for the core, or the core does not take it; the same for results and answers.
+# The state of the core, and what stalls in it. "absent": the stream offers no beat; "held": a beat,
+# a result or an answer is offered and not taken.
 STALLS = [
     *itertools.product(STATES, [f"{s} {how}" for s in STREAMS for how in ("absent", "held")]),
     *((state, "result held") for state in RUNNING),
@@ -49,7 +52,7 @@ RESETS = [
     "write answer pending",
     "read answer pending",
 ]
-# The most idle cycles between two layers that follow one another as closely as a host can
+# Largest number of idle cycles between two layers that a host starts as soon as it can
 NEXT = 16
 
 
@@ -62,7 +65,7 @@ def point(name: str, bins: list) -> Callable[..., None]:
     seen = set()
 
     def sample(*value) -> None:
-        if value not in seen:  # the library takes its time
+        if value not in seen:  # the library is slow
             seen.add(value)
             cover(*value)
 
@@ -82,7 +85,7 @@ async def _watch(dut: HierarchyObject, cycle: Callable[[], None]) -> None:
             await clock
             await ReadOnly()
             cycle()
-    finally:  # the test is over
+    finally:  # the test has ended
         coverage_db.export_to_yaml(f"{os.environ[COVERAGE]}.yml")
 
 
@@ -102,7 +105,7 @@ def pe(dut: HierarchyObject) -> Callable[[], None]:
 
 
 def array(dut: HierarchyObject) -> Callable[[], None]:
-    """Returns a monitor of pairs of extremes at the four corners, for activations valid there."""
+    """Returns a monitor of pairs of extremes at the four corners, while activations are valid."""
     extremes = itertools.product((WEIGHTS[0], WEIGHTS[-1]), (ACTS[0], ACTS[-1]))
     bins = [(corner, *pair) for pair in extremes for corner in CORNERS]
     sample = point("array.corners", bins)
@@ -123,7 +126,7 @@ def array(dut: HierarchyObject) -> Callable[[], None]:
 
 
 def core_state(dut: HierarchyObject) -> str:
-    """Returns which of STATES the core is in; it is right after the clock has fallen."""
+    """Returns which of STATES the core is in; the result is right after the clock has fallen."""
     control, walker = dut.control, dut.address_generator
     if not int(control.state.value):
         return "idle" if control.settled.value else "settle"
@@ -144,7 +147,7 @@ def bank_state(dut: HierarchyObject, stream: str) -> str:
 
 
 def pending(dut: HierarchyObject) -> dict[str, bool]:
-    """Returns the other things that a reset can meet, and whether they are there."""
+    """Returns the other conditions of RESETS by name, and whether each holds now."""
     return {
         "accumulator cleared": bool(dut.accumulator.clearing.value),
         "result pending": bool(dut.m_axis_tvalid.value),
@@ -154,7 +157,7 @@ def pending(dut: HierarchyObject) -> dict[str, bool]:
 
 
 def core(dut: HierarchyObject) -> Callable[[], None]:
-    """Returns a monitor that counts layers, stalls, resets, and layers back to back."""
+    """Returns a monitor that counts layers, stalls, resets, pairs of layers and kept packets."""
     layers = point("core.kernel_stride_padding", LAYERS)
     stalls = point("core.stalls", STALLS)
     resets = point("core.resets", RESETS)
@@ -170,8 +173,8 @@ def core(dut: HierarchyObject) -> Callable[[], None]:
             ("read answer", "s_axil_r"),
         )
     }
-    running = False  # out of reset; before the first one nothing is known
-    before, since = None, 0  # mode of the layer before, and the cycles since its last one
+    running = False  # out of reset; before the first reset nothing is known
+    before, since = None, 0  # mode of the layer before, and number of cycles since its end
 
     def cycle() -> None:
         nonlocal running, before, since

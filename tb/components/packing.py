@@ -8,7 +8,7 @@ import numpy as np
 
 
 def pack(vectors: np.ndarray, width: int) -> list[int]:
-    """Returns integers [n, lanes], signed or not, of `width` bits each, as n integers."""
+    """Returns integers [n, lanes], signed or not, of `width` bits each, as n packed integers."""
     return [int.from_bytes(row.tobytes(), "little") for row in octets(vectors, width)]
 
 

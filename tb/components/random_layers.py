@@ -1,4 +1,4 @@
-"""Draws random layers for the core and their data, and says what the core must send for a layer."""
+"""Draws random layers for the core and their data, and computes the results of a layer."""
 
 from dataclasses import replace
 
@@ -63,7 +63,7 @@ def random_data(layer: Layer, rng: np.random.Generator) -> list[np.ndarray | Non
     if layer.mode != Mode.CODES:
         return [codes, weights, None]
     sums = reference(replace(layer, mode=Mode.SUMS), codes, weights)
-    # Thresholds where the sums are, many of them equal to one.
+    # The thresholds are drawn from the sums, so that many sums are equal to a threshold.
     table = np.sort(rng.choice(sums.reshape(-1), (layer.out_channels, 16)), 1)
     table[:, 0] = rng.integers(0, 2, layer.out_channels)
     table[:, 1:] = np.where(table[:, :1] == 1, ~table[:, :0:-1], table[:, 1:])

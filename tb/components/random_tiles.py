@@ -1,4 +1,4 @@
-"""Draws random tiles for the benches of arrays, and compares every psum of them."""
+"""Draws random tiles for the benches of arrays, and compares every psum of the tiles."""
 
 from collections.abc import Awaitable, Sequence
 
@@ -42,10 +42,10 @@ def random_tiles(
 async def check_tiles(
     array: ArrayAdapter, playing: Awaitable, weights: np.ndarray, activations: Sequence[np.ndarray]
 ) -> int:
-    """Awaits `playing` and compares every psum with NumPy's product; returns the cycles it took.
+    """Awaits `playing`, compares every psum with NumPy's product, and returns the number of cycles.
 
     weights: [tiles, rows, cols]; activations: for each tile [pixels, rows]. Raises BenchError if a
-    psum differs, is missing or is too much.
+    psum differs, is missing or is one too many.
     """
     expected = np.concatenate([a @ w for a, w in zip(activations, weights, strict=True)])
     at = [(t, p) for t, tile in enumerate(activations) for p in range(len(tile))]

@@ -1,4 +1,4 @@
-"""Compares outputs with what was expected, in order, and fails for missing and extra ones too."""
+"""Compares outputs with the expected ones, in order; missing and extra outputs fail too."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,9 +16,9 @@ ZEROS = "nothing but zeros was expected: an array that always gives 0 would pass
 class Scoreboard:
     """Compares the words of one output bus, one after another, with a list.
 
-    `place(index)` names the word at `index` ("image 3, kernel position (0, 1), pixel 7");
-    `difference(index, expected, got)` says how two words differ ("channel 5: expected -12, got
-    13").
+    `place(index)` names the word at `index` ("image 3, kernel position (0, 1), pixel 7").
+    `difference(index, expected, got)` returns in words how two words of the bus differ ("channel 5:
+    expected -12, got 13").
     """
 
     def __init__(
@@ -32,7 +32,7 @@ class Scoreboard:
         self.difference = difference
         self.received: list[int] = []
         self.cycles: list[int] = []  # the cycle of each received word
-        self.unknown: dict[int, list[int]] = {}  # word → columns with X or Z
+        self.unknown: dict[int, list[int]] = {}  # index of a word → its columns with X or Z
         self.mismatches = 0
         self.first_mismatch = ""
 
@@ -61,7 +61,7 @@ class Scoreboard:
             )
 
     def fail(self, reason: str) -> NoReturn:
-        """Raises BenchError at once: with the first mismatch if there was one, else `reason`."""
+        """Raises BenchError with the first mismatch if there was one, else with `reason`."""
         raise BenchError(self.first_mismatch or reason)
 
     def finish(self) -> None:
@@ -109,7 +109,7 @@ def beat_at(beat: int, images: int, size: tuple[int, int]) -> tuple[int, int, in
 
 
 def beat_words(beat: int, layer: Layer) -> str:
-    """Returns output tile, image and pixel of a beat of `layer`, in words."""
+    """Returns in words output tile, image and pixel of a beat of `layer`."""
     tile, image, y, x = beat_at(beat, layer.images, layer.output_size)
     return f"output tile {tile}, image {image}, pixel ({y}, {x})"
 

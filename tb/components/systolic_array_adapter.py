@@ -1,4 +1,4 @@
-"""Drives `systolic_array`, our array under test, and connects it to the checks by an adapter."""
+"""Drives `systolic_array`, and connects it to the checks by an adapter."""
 
 from collections.abc import Sequence
 
@@ -61,7 +61,7 @@ class ArrayDriver:
 
 
 class SystolicArrayAdapter(ArrayAdapter):
-    """The adapter of `systolic_array`, which loads the next tile while one computes."""
+    """Connects `systolic_array`, which loads the next tile while one computes."""
 
     TOPLEVEL = "systolic_array"
     SOURCES = sorted(RTL.glob("*.v"))
@@ -85,11 +85,11 @@ class SystolicArrayAdapter(ArrayAdapter):
         await self.driver.play(schedule(weights, activations))
 
     def trace(self, save: GTKWSave) -> None:
-        """Shows the signals by row and column."""
+        """Adds the signals by row and column to `save`."""
         trace_array(save, self.rows, self.cols)
 
     def psums(self) -> LogicArray | None:
-        """Returns all columns where valid is high, else None; ValueError if valid is X or Z."""
+        """Returns all columns if valid is high, else None; raises ValueError if valid is X or Z."""
         valid = self.dut.psum_valid_o.value
         try:
             return self.dut.psum_o.value if int(valid) else None

@@ -1,4 +1,4 @@
-"""Runs tiles on an array: what goes in, what must come out, and the record of what came out."""
+"""Runs tiles on an array, and holds the expected psums and a record of the received ones."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -36,14 +36,14 @@ class TileRun:
         return int(image), self.tiles.tiles[number], y, x
 
     def tile_words(self, tile: Tile) -> str:
-        """Returns which tile it is, in words; groups are named only where there are several."""
+        """Returns in words which tile `tile` is; groups are named only where there are several."""
         words = f"kernel position ({tile.ky}, {tile.kx})"
         if any(t.input_group or t.output_group for t in self.tiles.tiles):
             words += f", input group {tile.input_group}, output group {tile.output_group}"
         return words
 
     def place(self, index: int) -> str:
-        """Returns the place of the psum vector at `index`, in words."""
+        """Returns in words the place of the psum vector at `index`."""
         image, tile, y, x = self.at(index)
         return f"image {image}, {self.tile_words(tile)}, pixel ({y}, {x})"
 
@@ -105,12 +105,12 @@ class TileRun:
 
 @dataclass(frozen=True)
 class Record:
-    """A run and the psums that came out of it, which may be too few."""
+    """The record of a run: its tiles, and the psums that left the array, which may be too few."""
 
     run: TileRun
     received: np.ndarray  # int64 [n, COLS]
-    unknown: np.ndarray  # bool [n, COLS]: X or Z in it
-    cycles: np.ndarray  # int64 [n], in which they came; 0 is the first cycle of the stimulus
+    unknown: np.ndarray  # bool [n, COLS]: whether the psum holds X or Z
+    cycles: np.ndarray  # int64 [n]: the cycle of each vector; 0 is the first one of the stimulus
     widths: tuple[int, int, int]  # bits of an activation, a weight, a psum
     clock: tuple[int, int]  # time of the edge that ends cycle 0, and period, in simulator steps
 
@@ -125,15 +125,15 @@ class Record:
         return start + cycle * period
 
     def before_edge(self, cycle: int) -> int:
-        """Returns the time at which the psums of `cycle` stand on the outputs, in simulator steps.
+        """Returns a time at which the psums of `cycle` are on the outputs, in simulator steps.
 
-        It is half a period before they are read.
+        This time is half a period before they are read.
         """
         return self.time(cycle) - self.clock[1] // 2
 
     @classmethod
     def of(cls, run: TileRun, array: ArrayAdapter, board: Scoreboard) -> "Record":
-        """Returns the record of what `board` received from `array`."""
+        """Returns the record of the words that `board` received from `array`."""
         widths = array.act_width, array.weight_width, array.psum_width
         unknown = np.zeros((len(board.received), array.cols), bool)
         for index, columns in board.unknown.items():

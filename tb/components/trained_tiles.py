@@ -1,4 +1,4 @@
-"""Cuts a trained layer into tiles with the psums that PyTorch expects, and judges the outputs."""
+"""Cuts a trained layer into tiles with PyTorch's psums, and judges the recovered outputs."""
 
 import torch
 
@@ -21,7 +21,10 @@ def tile_run(layer: LayerData, rows: int, cols: int) -> TileRun:
 
 
 def compare_recovered(layer: LayerData, sums: torch.Tensor) -> None:
-    """Raises BenchError if the outputs recovered from integer `sums` are not the captured ones."""
+    """Raises BenchError if the outputs recovered from `sums` differ from the captured ones.
+
+    sums: integers [N, C_out, H', W'].
+    """
     error, steps = layer.error(sums)
     if error < MAX_ABS_ERROR and steps < MAX_ERROR_STEPS:
         return

@@ -1,4 +1,4 @@
-"""Connects the array of dot_engine.v; its author had docs/own-array.md alone.
+"""Connects the array of dot_engine.v, as somebody would who has read docs/own-array.md alone.
 
 make DUT=tb/examples/dot_engine.py
 """
@@ -10,7 +10,8 @@ from tb.components.packing import pack
 
 
 class DotEngine(ArrayAdapter):
-    """16 × 4 PEs; reset is active low, activations are signed, psums leave column by column."""
+    """The adapter of 16 × 4 PEs with an active-low reset, signed activations, and psums that
+    leave column by column."""
 
     TOPLEVEL = "dot_engine"
     SOURCES = ("dot_engine.v",)

@@ -1,7 +1,7 @@
-"""Runs layers through the core in its host: the cocotb bench that `tb.host.simulate` starts.
+"""Runs layers through the core in its host, as the cocotb bench that `tb.host.simulate` starts.
 
-Python is awake three times in each layer: to load, to start, and at the end. In between the
-simulator works alone. `tb.host.simulate.write_layers` writes the input files into the working
+Python runs three times in each layer: to load, to start, and at the end. In between the simulator
+works alone. `tb.host.simulate.write_layers` writes the input files into the working
 folder.
 """
 
@@ -46,10 +46,11 @@ async def program(dut):
         if status.counted - status.stalls != predicted:
             raise BenchError(f"layer {number}: {status.counted} cycles, the model says {predicted}")
         np.save(f"{number}.npy", results)
-        cocotb.log.info("layer %d: %d cycles", number, status.cycles)  # a sign of life
+        # This line tells tb.sim.process that the run goes on.
+        cocotb.log.info("layer %d: %d cycles", number, status.cycles)
         counts.append({**status._asdict(), "macs": layer.macs(), "seconds": seconds})
         codes = results
-        for _ in range(pools):  # on the host: the largest of 2 × 2 codes
+        for _ in range(pools):  # on the host: the maximum of 2 × 2 codes
             n, c, h, w = codes.shape
             codes = codes.reshape(n, c, h // 2, 2, w // 2, 2).max((3, 5))
     Path("counts.json").write_text(json.dumps(counts))

@@ -14,7 +14,7 @@ from tb.sim.sources import RTL, check_sources, include_folders
 
 
 class _Private(cocotb_test.Verilator):
-    """cocotb-test's Verilator, but cocotb sees only the signals that a control file names."""
+    """Is cocotb-test's Verilator, but shows cocotb only the signals that a control file names."""
 
     def build_command(self) -> list[list[str]]:
         commands = super().build_command()
@@ -22,7 +22,7 @@ class _Private(cocotb_test.Verilator):
         return commands
 
 
-# For speed, with cocotb and without
+# Options for speed, with cocotb and without
 OPTIMISED = ["-O3", "--x-assign", "fast", "--x-initial", "fast", "-Wno-lint", "-Wno-style"]
 OPTIMISED_MAKE = ["CFG_CXXFLAGS_PCH_I=-include", "OPT_FAST=-O3", "-j2"]
 
@@ -94,7 +94,7 @@ def _host_commands(
             compile_args=[*OPTIMISED, "--timing", "-CFLAGS", "-std=c++20"],
         )
     runner.set_env()
-    runner.env.pop("COCOTB_TEST_FILTER", None)  # meant for benches
+    runner.env.pop("COCOTB_TEST_FILTER", None)  # the filter is meant for benches
     commands = runner.build_command()
     if not module:
         commands[-1] = ["vvp", "-n", commands[-1][-1], "+alone"]

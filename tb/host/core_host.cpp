@@ -1,5 +1,5 @@
-// The host without cocotb and without Verilog's scheduler: a bare loop that toggles the clock.
-// What tb/host/speed.py compares the cocotb-driven run with.
+// Drives the host without cocotb and without Verilog's scheduler, by a bare loop that toggles the
+// clock. tb/host/speed.py compares this run with the run that cocotb drives.
 #include <cstdio>
 
 #include "Vcore_host.h"

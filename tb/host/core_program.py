@@ -26,8 +26,8 @@ from tb.components.packing import lanes_of, octets
 from tb.components.scoreboard import beat_at
 from tb.sim.errors import BenchError
 
-CORE = Core()  # the host is made for this one
-# What the host's memories hold
+CORE = Core()  # the host is made for this core
+# The sizes of the host's memories
 MAX_BEATS = {"act": 2**18, "weight": 2**19, "threshold": 2**12}
 MAX_JOBS = 8192
 RESULT_BYTES = 28  # of a beat in results.bin: 24 of data, and a word that marks the last one
@@ -37,8 +37,8 @@ class CoreJob(NamedTuple):
     """A layer that fits into the core, and the part of a larger layer that it computes."""
 
     batch: int  # number of its batch; each batch sends the weights anew
-    images: slice  # of all images
-    channels: slice  # output channels
+    images: slice  # the images of the larger layer
+    channels: slice  # the output channels of the larger layer
     layer: Layer
 
 
@@ -53,7 +53,7 @@ class Status(NamedTuple):
 
 
 def jobs_of(layer: Layer, batches: int = 1) -> list[CoreJob]:
-    """Returns the jobs of `layer` for `batches` batches, one after another."""
+    """Returns the jobs that run `layer` on `batches` batches, one after another."""
     return [
         CoreJob(
             batch,
@@ -118,7 +118,7 @@ def read_results(folder: Path, jobs: Sequence[CoreJob]) -> tuple[np.ndarray, Sta
     if hang:
         last = _words(jobs, max(status.jobs, 1) - 1)
         raise BenchError(
-            f"the core hangs in job {status.jobs} of {len(jobs)}{last}: no result any more"
+            f"the core hangs in job {status.jobs} of {len(jobs)}{last}: no more results came"
         )
     if error:
         raise BenchError(f"the core refuses a job: error {Error(error).name}")
@@ -155,7 +155,7 @@ def read_results(folder: Path, jobs: Sequence[CoreJob]) -> tuple[np.ndarray, Sta
 
 
 def _words(jobs: Sequence[CoreJob], number: int) -> str:
-    """Returns which part of the layer a job computes, in words."""
+    """Returns in words which part of the layer a job computes."""
     images, channels = jobs[number].images, jobs[number].channels
     return (
         f" (images {images.start} to {images.stop - 1}, output channels {channels.start} to "
@@ -164,7 +164,7 @@ def _words(jobs: Sequence[CoreJob], number: int) -> str:
 
 
 def _beat_words(jobs: Sequence[CoreJob], ends: np.ndarray, beat: int, bit: int) -> str:
-    """Returns the pixel and channel of a bit of a result, in words."""
+    """Returns in words the pixel and channel of a bit of a result."""
     number = int(np.searchsorted(ends, beat, side="right"))
     if number == len(jobs):
         return "after the last one that was expected"

@@ -30,7 +30,8 @@ def simulate(
     layer's input; weights: [C_out, C_in, k, k] for each layer; tables: thresholds [C_out, 16] or
     None for each layer. The results are int32 [N, C_out, H', W'].
 
-    Raises BenchError, which has the results so far as `results`.
+    Raises BenchError if the simulation or a check in it fails; `results` of the error holds the
+    results so far. Raises InputError if the sources do not compile.
     """
     simulation = prepare_host(simulator, PROGRAM, rtl)
     with temporary_folder("sweep") as folder:

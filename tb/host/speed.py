@@ -1,4 +1,4 @@
-"""Measures the speed of the core driven by cocotb against the same core without cocotb, in one run.
+"""Compares the speed of the core that cocotb drives with that of the same core without cocotb.
 
 Without cocotb, a bare C++ loop (core_host.cpp) drives the core on Verilator, and a bare Verilog
 bench (core_host_clocked with +alone) on Icarus. RTL, host, optimisation and the preloaded stimulus
@@ -24,15 +24,15 @@ from tb.sim.errors import BenchError
 
 SQUEEZED = Layer(4, 4, 8, 8)
 IMAGES = 10_000  # of the squeezed layer: a little more than a million cycles
-ROUNDS = {"verilator": 5, "icarus": 1}  # of which the median counts; Icarus takes minutes
+ROUNDS = {"verilator": 5, "icarus": 1}  # the median counts; Icarus takes minutes
 LEAST_RATIO = 0.8
 
 
 def measure_speed(simulator: str, images: int = IMAGES) -> dict:
     """Returns the cycles per second with cocotb and without, and their ratio.
 
-    On Icarus the two run side by side, on Verilator one after the other, in turn. Raises BenchError
-    if they do not give the same sums.
+    On Icarus both run at the same time, on Verilator one after the other. Raises BenchError if they
+    do not give the same sums.
     """
     rng = np.random.default_rng(1)
     layer = replace(SQUEEZED, images=images)
@@ -63,9 +63,9 @@ def measure_speed(simulator: str, images: int = IMAGES) -> dict:
 
 
 def run_cocotb(simulator: str, codes: np.ndarray, weights: np.ndarray) -> tuple[float, np.ndarray]:
-    """Returns the cycles per second from the start to the last result, and the sums.
+    """Runs a layer with cocotb; returns cycles per second, from start to last result, and the sums.
 
-    codes: [N, C_in, H, W]; weights: [C_out, C_in, 3, 3].
+    codes: [N, C_in, H, W]; weights: [C_out, C_in, 3, 3]; sums: int32 [N, C_out, H, W].
     """
     settings = {"out_channels": len(weights), "kernel": 3, "stride": 1, "padding": 1, "mode": 0}
     results, counts = simulate(simulator, [settings | {"pools": 0}], codes, [weights], [None])
@@ -75,7 +75,10 @@ def run_cocotb(simulator: str, codes: np.ndarray, weights: np.ndarray) -> tuple[
 def run_alone(
     simulation: Simulation, layer: Layer, codes: np.ndarray, weights: np.ndarray
 ) -> tuple[float, np.ndarray, int]:
-    """Runs the layer without cocotb; returns cycles per second, sums, and the number of cycles."""
+    """Runs the layer without cocotb; returns cycles per second, sums, and the number of cycles.
+
+    codes: [N, C_in, H, W]; weights: [C_out, C_in, k, k]; sums: int32 [N, C_out, H', W'].
+    """
     jobs = jobs_of(layer)
     with temporary_folder("speed") as folder:
         write_program(folder, jobs, codes, weights)

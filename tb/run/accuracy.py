@@ -1,4 +1,4 @@
-"""Measures the accuracy of the chip: the RTL core computes the squeezed layer of all test images.
+"""Measures the accuracy with the RTL core, which simulates the squeezed layer of all test images.
 
 python -m tb.run accuracy --data FOLDER      # table, build/results/accuracy.json
 
@@ -43,9 +43,9 @@ from tb.sim.kept_results import code
 from training.data import load_test_images
 from training.evaluate import BATCH, with_integer_layer
 
-# Images of a shard: some seconds of work, and 64 at a time fit into the core.
+# Number of images of a shard, which is some seconds of work; the core takes 64 images at a time.
 SHARD = {"verilator": 1024, "icarus": 256}
-CODE = code("tb.run.accuracy", PROGRAM)  # of what this process has loaded
+CODE = code("tb.run.accuracy", PROGRAM)  # hash of the code that this process has loaded
 
 
 def run_layer(
@@ -62,10 +62,10 @@ def run_layer(
 
 @torch.no_grad()
 def run_software(model: nn.Module, images: Tensor) -> tuple[Tensor, Tensor]:
-    """Returns what the software gives for uint8 images [N, 3, 32, 32].
+    """Computes the network in software, with the squeezed layer on integers.
 
-    That is the input codes of the squeezed layer, int8 [N, 8, 4, 4], and the classes, int64 [N],
-    that the network predicts if this layer's sums are computed on integers.
+    images: uint8 [N, 3, 32, 32]. Returns the input codes of the squeezed layer, int8 [N, 8, 4, 4],
+    and the predicted classes, int64 [N].
     """
     integer = with_integer_layer(model)
     layer = integer.get_submodule(DEFAULT_LAYER)
@@ -142,7 +142,7 @@ def main() -> int:
                 bar.update(len(part))
                 bar.set_postfix(wrong_sums=wrong)
         except BenchError as error:
-            arguments.results.unlink(missing_ok=True)  # of an earlier run, which says otherwise
+            arguments.results.unlink(missing_ok=True)  # these are of an earlier run
             return conclude(f"FAILED: {DEFAULT_LAYER}: {error}", passed=False)
         elapsed = time.monotonic() - began
 

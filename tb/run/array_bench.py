@@ -1,4 +1,4 @@
-"""Checks what every array must do, driven through its adapter alone.
+"""Checks every array in the same way, driven only through its adapter.
 
 This bench runs inside the simulator; `tb/run/check.py` starts it.
 """
@@ -54,14 +54,14 @@ async def random_tiles_of_random_lengths(dut):
 
 @cocotb.test()
 async def tiles_of_one_pixel(dut):
-    """Every activation has weights of its own."""
+    """Each tile has a single activation vector, so the weights change for every vector."""
     array = await started(dut)
     await check(array, *random_tiles(array, random_generator(), [1] * 5, bounds(array)))
 
 
 @cocotb.test()
 async def extreme_psums_are_exact(dut):
-    """All rows have the largest product of either sign, tile by tile: −8 · 15 for 4-bit codes."""
+    """All rows have the largest product of either sign, tile by tile; −8 · 15 for 4-bit codes."""
     array = await started(dut)
     act_max, low, high = bounds(array)
     weights = np.empty((4, array.rows, array.cols), int)
@@ -74,7 +74,7 @@ async def extreme_psums_are_exact(dut):
 
 @cocotb.test()
 async def reset_in_the_middle_leaves_nothing_behind(dut):
-    """After a reset while tiles are under way, the next tiles come out right, and nothing else."""
+    """After a reset while tiles are under way, only the psums of the next tiles come, all right."""
     array = await started(dut)
     rng = random_generator()
     lengths = [2 * array.cols] * 3
@@ -83,7 +83,7 @@ async def reset_in_the_middle_leaves_nothing_behind(dut):
     for _ in range(array.limit(2 * array.cols)):
         await array.clock.rising_edge
         seen += array.psums() is not None
-        if seen == array.cols:  # psum vectors, so the middle of a tile
+        if seen == array.cols:  # half of a tile's psum vectors
             break
     else:
         raise BenchError(f"only {seen} psum vectors came, expected {array.cols} before the reset")
@@ -94,7 +94,7 @@ async def reset_in_the_middle_leaves_nothing_behind(dut):
 
 @cocotb.test()
 async def what_is_wrong_is_found(dut):
-    """One psum vector of many is X, missing, twice there, or wrong in one bit: each fails."""
+    """A psum vector that is X, missing, repeated, or wrong in one bit fails the run."""
     array = await started(dut)
     tiles = random_tiles(array, random_generator(), [4, 4], bounds(array))
     right = array.psums

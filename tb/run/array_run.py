@@ -17,17 +17,17 @@ from tb.sim.waves import Watch
 
 @dataclass(frozen=True)
 class ArrayRun:
-    """One command's simulation: `job` (a LayerJob or ReplayJob) on the array of adapter `dut`."""
+    """The simulation of one command: `job`, a LayerJob or ReplayJob, on the array of `dut`."""
 
-    bench: str  # module of cocotb tests, which leave results and record where their job says
+    bench: str  # module of cocotb tests, which write results and record to the files of their job
     job: Any
     simulator: str
     dut: type[ArrayAdapter]
     sources: list[Path]
-    variant: str = ""  # of the array, in the name of its build
+    variant: str = ""  # name of the array's variant, in the name of the build
 
     def start(self, folder: Path, watch: Watch | None = None) -> BenchError | None:
-        """Runs the bench in `folder`; returns what went wrong, None if nothing did.
+        """Runs the bench in `folder`; returns the error that ended the run, None if the run passed.
 
         The job's results and record lie in `folder` afterwards, and with `watch` the waveform.
         """
@@ -49,7 +49,7 @@ class ArrayRun:
         return None
 
     def results(self, folder: Path) -> Path:
-        """Returns the JSON file that a run in `folder` writes, if it comes so far."""
+        """Returns the path of the JSON file that a run in `folder` writes, if it gets that far."""
         return folder / Path(self.job.results).name
 
     def waveform(self, folder: Path) -> Path:
@@ -57,22 +57,23 @@ class ArrayRun:
         return folder / f"{self.dut.TOPLEVEL}.fst"
 
     def record(self, folder: Path) -> Record | None:
-        """Returns what came out of a run in `folder`, None if it left no record."""
+        """Returns the record that a run in `folder` left, None if it left none."""
         path = self._job_in(folder).record
         return Record.load(path) if path.exists() else None
 
     def publish_record(self, folder: Path) -> None:
         """Copies the record of a run in `folder` to a file beside the job's results.
 
-        What an earlier run left on a mismatch is removed: all files there belong to this run.
+        The files that an earlier run left on a mismatch are removed, so that all files there belong
+        to this run.
         """
         forget_mismatch()
         publish(self._job_in(folder).record, self.job.record)
 
     def explain(self, folder: Path) -> None:
-        """Shows what went wrong first in a run in `folder`, which runs again for a waveform there.
+        """Shows the first wrong psum of a run in `folder`, and repeats the run for a waveform.
 
-        Nothing happens if that run left no record.
+        Nothing happens if the run in `folder` left no record.
         """
         record = self.record(folder)
         if record is None:
@@ -83,8 +84,9 @@ class ArrayRun:
         try:
             self.start(again, watch_around(record, cycle))
             cut_around(record, cycle, self.waveform(again))
-        except InputError as error:  # nothing to write a waveform with
+        except InputError as error:  # the machine cannot write waveforms
             tell(f"No waveform: {error}")
 
     def _job_in(self, folder: Path) -> Any:
+        """Returns the job with its results in `folder`."""
         return replace(self.job, results=str(self.results(folder)))

@@ -27,7 +27,7 @@ from tb.sim.compilation import Simulation
 from tb.sim.errors import BenchError
 from tb.sim.simulators import check_simulator
 
-# Images of each run, enough that a tile has COLS pixels where the map is 2 × 2.
+# Number of images of each run, so large that a tile has COLS pixels even where the map is 2 × 2
 BATCH = {"features.27": 32, "features.33": 8, "features.36": 8, "features.39": 8}
 DEFAULT_BATCH = 4
 STREAMS = ("act", "weight", "threshold", "result")
@@ -58,7 +58,8 @@ def main() -> int:
 def measure_cycles(model: torch.nn.Module, path: Path) -> list[str]:
     """Runs every quantised layer on the core, writes the rows to `path`, and prints their table.
 
-    Returns a line for each limit that was missed. Raises BenchError for a wrong code or count.
+    Returns a line for each limit that was missed. Raises BenchError if a result or a cycle count is
+    wrong.
     """
     simulation = prepare_host("verilator")
     network = IntegerNetwork(model)
@@ -87,12 +88,13 @@ def measure_speeds(path: Path) -> list[str]:
 
     Returns a line for each ratio that was missed.
     """
-    tell("A million cycles with cocotb and without; on Icarus that takes minutes")
+    tell("Running a million cycles with cocotb and without; on Icarus this takes minutes")
     rows = [measure_speed(name) for name in ("verilator", "icarus")]
     write_json(path, rows)
     tell(speed_table(rows))
     return [
-        f"{row['simulator']}: {row['ratio']:.2f} of the speed alone, expected {LEAST_RATIO}"
+        f"{row['simulator']}: {row['ratio']:.2f} of the speed without cocotb, expected "
+        f"{LEAST_RATIO} or more"
         for row in rows
         if row["ratio"] < LEAST_RATIO
     ]
@@ -100,7 +102,7 @@ def measure_speeds(path: Path) -> list[str]:
 
 @torch.no_grad()
 def captured(network: IntegerNetwork, images: int) -> list[torch.Tensor]:
-    """Returns the codes, int8 [N, C_in, H, W], that each fake-quantised stage gets on images."""
+    """Returns the input codes, int8 [N, C_in, H, W], of each stage in the fake-quantised pass."""
     with input_codes(network) as codes:
         network.model(normalise(load_images().first(images).images))
     return codes
@@ -166,12 +168,12 @@ def measure(
 
 
 def misses(rows: list[dict]) -> list[str]:
-    """Returns a line for each limit that a layer misses; the squeezed layer has its own limits."""
+    """Returns a line for each missed limit; the first three rows are of the squeezed layer."""
     one, batch, two, *others = rows
     limits = [
         (one, one["cycles"] <= 136, "at most 136 cycles for one image"),
         (batch, batch["utilisation"] >= 1.38, "at least 1.38 of the dense rate"),
-        (two, two["cycles"] <= 1.02 * two["limit_cycles"], "two batches lose at most 2 %"),
+        (two, two["cycles"] <= 1.02 * two["limit_cycles"], "two batches to lose at most 2 %"),
         *(
             (row, row["limit_cycles"] >= 0.97 * row["cycles"], "at least 0.97 of the taps' limit")
             for row in others

@@ -1,4 +1,4 @@
-"""Tries an array through its adapter: random tiles, extremes, a reset in the middle.
+"""Tries an array through its adapter, on random tiles, extreme values and a reset in the middle.
 
 python -m tb.run check --dut my_adapter.py
 python -m tb.run check --dut my_adapter.py --sim verilator
@@ -21,9 +21,9 @@ BENCH = "tb.run.array_bench"
 
 
 def check(path: Path, simulator: str, folder: Path | None = None) -> None:
-    """Runs the bench on the adapter in file `path`, in `folder`.
+    """Runs the bench on the adapter in file `path`, in `folder` or in a temporary folder.
 
-    Raises BenchError if a test fails.
+    Raises BenchError if a test fails, and InputError if the file is no adapter.
     """
     dut = adapter_class(path)
     run_bench(

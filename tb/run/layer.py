@@ -52,7 +52,7 @@ class LayerJob:
         return Path(self.results).with_suffix(".npz")
 
     def read(self) -> LayerData:
-        """Returns the layer on its images; raises InputError if the file or the layer is unfit."""
+        """Returns the layer on its images; raises InputError if the file or the layer is wrong."""
         if is_layer_file(self.checkpoint):
             return load_layer(self.checkpoint, self.layer).first(self.images)
         model, _ = load_checkpoint(self.checkpoint)
@@ -60,11 +60,10 @@ class LayerJob:
 
 
 def choose_layer(path: str, name: str | None) -> tuple[str, int]:
-    """Returns the name of the layer to run, and the number of images that are there for it.
+    """Returns the name of the layer to run, and the number of its images.
 
-    Without a `name` that is the layer that this project runs by default, or the only one of a file.
-
-    Raises InputError for a checkpoint, a file of exported layers, or a layer that will not do.
+    Without a `name` the layer is DEFAULT_LAYER, or the only layer of a file of exported layers.
+    Raises InputError if the file is neither a checkpoint nor exported layers, or lacks the layer.
     """
     if is_layer_file(path):
         layer = load_layer(path, name)
@@ -86,7 +85,7 @@ def main() -> int:
     parser.add_argument("--model", default=str(SHIPPED), help="checkpoint, or exported layers")
     parser.add_argument("--waves", action="store_true", help="write a waveform")
     parser.add_argument(
-        "--dut", type=Path, default=OWN, help="adapter of the array, a Python file; default: ours"
+        "--dut", type=Path, default=OWN, help="adapter of an array, a Python file; default: ours"
     )
     parser.add_argument(
         "--rtl", type=Path, help="folder of Verilog sources instead of the adapter's"
@@ -117,7 +116,7 @@ def main() -> int:
     run = ArrayRun("tb.run.layer_bench", job, job.simulator, dut, sources, arguments.dut.stem)
     with temporary_folder("layer") as folder:
         failure = run.start(folder, Watch(str(WAVEFORM)) if arguments.waves else None)
-        # An earlier run's results stay until there are this one's.
+        # The results of an earlier run stay until this run's results are there.
         run.publish_record(folder)
         publish(folder / RESULTS_XML, results.with_name("results.xml"))
         if arguments.waves:
@@ -172,7 +171,7 @@ def result_table(result: dict) -> str:
 
 
 def _shares(shares: list[float]) -> str:
-    """Returns shares in words: all of them if they are few, else the smallest and the largest."""
+    """Returns shares as text: all of them if they are few, else the smallest and the largest."""
     if len(shares) > 8:
         return f"{min(shares):.0%} to {max(shares):.0%}"
     return " ".join(f"{share:.0%}" for share in shares)

@@ -1,7 +1,7 @@
 """Runs a trained layer on the array, and compares every psum with PyTorch.
 
-This bench runs inside the simulator. `tb/run/layer.py` starts it, checks its input, and prints what
-it found.
+This bench runs inside the simulator. `tb/run/layer.py` checks the input, starts the bench, and
+prints the results.
 """
 
 import json
@@ -24,7 +24,7 @@ from tb.sim.errors import BenchError
 
 @cocotb.test()
 async def every_psum_matches_pytorch(dut):
-    """Each psum of each tile and each sum is right, and so is the next layer's recovered input."""
+    """Every psum of every tile, every sum, and the next layer's recovered input are right."""
     job = LayerJob(**json.loads(os.environ[SETTINGS]))
     array = connect(Path(job.dut), dut)
     torch.set_num_threads(1)

@@ -1,4 +1,4 @@
-"""Shows on one screen where a comparison failed first, what came there, and the likely cause.
+"""Shows on one screen where a comparison failed first, the psums there, and the likely cause.
 
 The waveform around that place is cut out for `make gtkwave WAVE=mismatch`.
 """
@@ -19,9 +19,9 @@ from tb.run.suspects import LEAST_AGREEMENT, Diagnosis, diagnose
 from tb.sim.wave_window import cut_waveform
 from tb.sim.waves import SAVE_FILES, WAVES, Watch
 
-SHOWN = 8  # psum vectors and columns in a map
-SUSPECTS = 3  # in the table
-CYCLES_AROUND = 50  # in the waveform, before and after the first wrong psum
+SHOWN = 8  # number of psum vectors, and of columns, in a map
+SUSPECTS = 3  # number of suspects in the table
+CYCLES_AROUND = 50  # cycles of the waveform, before and after the first wrong psum
 WAVEFORM = WAVES / "mismatch.fst"
 MISMATCH = RESULTS / "mismatch.json"
 
@@ -35,20 +35,21 @@ def forget_mismatch() -> None:
 def show_mismatch(record: Record) -> int:
     """Prints the screen and writes `build/results/mismatch.json`; returns the cycle to look at.
 
-    That is the cycle of the first wrong psum, or else of the last one that came.
+    The cycle is that of the first wrong psum. If no psum is wrong, it is that of the last psum, and
+    no screen is printed or written.
     """
     if found := diagnose(record):
         tell(*screen(record, found))
         write_json(MISMATCH, summary(record, found))
         return found.cycle
-    # What came was right: too little came, or too much, or what follows from it is wrong.
+    # All psums that came are right: some are missing, or too many, or a later step is wrong.
     cycle = int(record.cycles[-1]) if len(record.cycles) else 0
     tell(f"All {len(record.received):,} psum vectors that came are right, up to cycle {cycle}.")
     return cycle
 
 
 def watch_around(record: Record, cycle: int) -> Watch:
-    """Returns the waveform to ask for when the run of `record` is repeated, with `cycle` in it."""
+    """Returns the waveform to write when the run of `record` is repeated, with `cycle` in it."""
     return Watch(str(WAVEFORM), cycle + CYCLES_AROUND + 1, record.before_edge(cycle))
 
 
@@ -64,7 +65,7 @@ def cut_around(record: Record, cycle: int, whole: Path) -> None:
 
 
 def screen(record: Record, found: Diagnosis) -> list[RenderableType]:
-    """Returns what is printed: maps of expected and received psums, the suspects, the hint."""
+    """Returns the parts of the screen: maps of expected and received psums, suspects, hint."""
     image, tile, y, x = record.run.at(found.index)
     title = (
         f"First wrong psum: image {image}, {record.run.tile_words(tile)}, pixel ({y}, {x}), "
@@ -87,7 +88,7 @@ def hint(record: Record, found: Diagnosis) -> str:
     if found.hint:
         how = f"explains {found.hint.explained:,} of {found.wrong:,} wrong psums"
         if found.hint.precision < LEAST_AGREEMENT:
-            how += f"; at times only, {found.hint.precision:.0%} of what it predicts"
+            how += f"; only at times, {found.hint.precision:.0%} of what it predicts"
         return f"{found.hint.words} ({how})."
     if found.unknown:
         return f"{found.unknown}."
@@ -95,7 +96,7 @@ def hint(record: Record, found: Diagnosis) -> str:
 
 
 def summary(record: Record, found: Diagnosis) -> dict:
-    """Returns what the screen says as a dictionary for scripts (the keys of mismatch.json)."""
+    """Returns the contents of the screen as a dictionary (the keys of mismatch.json)."""
     image, tile, y, x = record.run.at(found.index)
     return {
         "image": image,

@@ -49,20 +49,24 @@ from training.evaluate import EDGE_STEPS
 
 SHARD = 8  # images that go through the core together; the host's memories hold 11
 SOFTWARE_SHARD = 50
-CODE = code("tb.run.network", PROGRAM)  # of what this process has loaded
+CODE = code("tb.run.network", PROGRAM)  # hash of the code that this process has loaded
 ACCURACY_TOLERANCE = 0.0005  # between the integer network and the fake-quantised one
 
 
 def load_network(checkpoint: str) -> IntegerNetwork:
-    """Returns the integer network of a checkpoint, which a worker loads only once."""
+    """Returns the integer network of a checkpoint, which each process loads only once.
+
+    Raises InputError if the file is no checkpoint.
+    """
     try:
         return _load_network(checkpoint, digest(Path(checkpoint).read_bytes()))
     except OSError:
-        return IntegerNetwork(load_checkpoint(checkpoint)[0])  # which says what is wrong
+        return IntegerNetwork(load_checkpoint(checkpoint)[0])  # raises InputError with the reason
 
 
 @functools.cache
 def _load_network(checkpoint: str, content: str) -> IntegerNetwork:
+    """Returns the integer network; `content` is the file's hash, so that an edit is seen."""
     torch.set_num_threads(1)
     return IntegerNetwork(load_checkpoint(checkpoint)[0])
 
@@ -75,7 +79,7 @@ def run_hardware(
     Every code is checked. Returns `predictions`, int64 [2, n], of the RTL and of the integer
     network, and `report`, which is JSON: cycles, MACs, seconds (of the simulation with its start);
     the numbers of checked and of wrong codes of each layer; the first wrong layer and its
-    `Difference`. Raises BenchError if the simulation fails although nothing that came is wrong.
+    `Difference`. Raises BenchError if the simulation fails although no code that came is wrong.
     """
     network = load_network(checkpoint)
     codes = network.first_codes(torch.from_numpy(inputs))
@@ -122,7 +126,8 @@ def run_hardware(
 def run_software(inputs: np.ndarray, checkpoint: str) -> dict[str, np.ndarray]:
     """Compares the integer network with the fake-quantised one on images; runs in a worker.
 
-    Returns `predictions`, int64 [2, n], of the one and the other, and the `differences` of codes.
+    inputs: uint8 [n, 3, 32, 32]. Returns `predictions`, int64 [2, n], of the integer network and of
+    the fake-quantised one, and the `differences` of their codes.
     """
     integer, fake, differences = compare_with_fake_quantised(
         load_network(checkpoint), torch.from_numpy(inputs)
@@ -146,7 +151,7 @@ def main() -> int:
             hardware, reports = on_the_core(client, arguments, network, images)
             software = in_software(client, arguments, test_set)
     except BenchError as error:
-        arguments.results.unlink(missing_ok=True)  # of an earlier run, which says otherwise
+        arguments.results.unlink(missing_ok=True)  # these are of an earlier run
         return conclude(f"FAILED: {error}", passed=False)
     result = {"simulator": arguments.sim, **hardware, **software, "memory_mib": memory.mib}
     write_json(arguments.results, result)
@@ -165,7 +170,8 @@ def on_the_core(
 ) -> tuple[dict, dict[int, dict]]:
     """Runs images through the core.
 
-    Returns what goes into the JSON, and the report of each shard by the number of its first image.
+    Returns the entries for network.json, and the report of each shard by the number of its first
+    image.
     """
     checkpoint = str(Path(arguments.model).absolute())
     settings = {
@@ -201,7 +207,7 @@ def on_the_core(
 
 
 def in_software(client: Client, arguments: argparse.Namespace, test_set: ImageSet) -> dict:
-    """Compares the integer network with the fake-quantised one; returns what goes into the JSON."""
+    """Compares integer and fake-quantised network; returns entries for network.json."""
     checkpoint = str(Path(arguments.model).absolute())
     parts = spread(
         client,
@@ -235,7 +241,7 @@ def collect(
     """Collects the `parts` that `spread` yields.
 
     Returns the predictions, int64 [2, N], the result of each part by the number of its first image,
-    and the numbers of those that were kept from before.
+    and the first images of the parts that were kept from before.
     """
     predictions = np.full((2, len(images)), -1)
     results, kept, wrong = {}, set(), 0
@@ -259,7 +265,7 @@ def collect(
 def first_mismatch(
     network: IntegerNetwork, images: ImageSet, reports: dict[int, dict], rtl: Path
 ) -> str | None:
-    """Returns in words which layer is wrong first, where, and what full observation says.
+    """Returns in words the first wrong layer, the place, and the result of a fully observed run.
 
     Returns None if no layer is wrong.
     """
@@ -292,8 +298,16 @@ def misses(result: dict) -> list[str]:
             (not result["codes_checked"], "nothing was checked"),
             (result["code_mismatches"], "codes are not those of the reference"),
             (result["predictions_differing"], "the RTL predicts other classes than the reference"),
-            (off > ACCURACY_TOLERANCE, f"integer and fake-quantised accuracy are {off:.2%} apart"),
-            (far > EDGE_STEPS, f"a code differs {far:.1e} step from an edge: not by rounding"),
+            (
+                off > ACCURACY_TOLERANCE,
+                f"integer and fake-quantised accuracy are {off:.2%} apart, expected at most "
+                f"{ACCURACY_TOLERANCE:.2%}",
+            ),
+            (
+                far > EDGE_STEPS,
+                f"a code that differs lies {far:.1e} step from an edge, expected at most "
+                f"{EDGE_STEPS:.1e}: rounding does not explain it",
+            ),
         )
         if wrong
     ]

@@ -1,4 +1,4 @@
-"""Runs a batch on the core once more, every beat and every cycle observed, with a waveform."""
+"""Runs a batch on the core once more, with every beat and cycle observed, and with a waveform."""
 
 import json
 import os
@@ -22,7 +22,7 @@ from tb.sim.run_bench import run_bench
 from tb.sim.sources import RTL, check_sources
 from tb.sim.waves import WAVES
 
-BATCH = "SYSTOLIC_BATCH"  # environment variable: file of the batch
+BATCH = "SYSTOLIC_BATCH"  # environment variable that names the file of the batch
 WAVEFORM = WAVES / "core.fst"
 
 
@@ -38,10 +38,10 @@ async def batch(dut):
 
 
 def explain(stage: Stage, codes: torch.Tensor, place: Difference, rtl: Path) -> str:
-    """Runs what went wrong at `place` again, and returns in one line what is seen there.
+    """Runs the part of a job that is wrong at `place` again; returns the findings in one line.
 
-    The image and the output tile of `place` run alone first, which is quick; if they are right
-    there, the whole job runs. `codes`, [N, C_in, H, W], are the input of the stage for the images
+    First the image and the output tile of `place` run alone, which is quick; if they are right, the
+    whole job runs. `codes`, [N, C_in, H, W], are the input of the stage for the images
     that `place` counts.
     """
     settings = {name: value for name, value in stage.settings.items() if name != "pools"}
@@ -71,7 +71,7 @@ def explain(stage: Stage, codes: torch.Tensor, place: Difference, rtl: Path) -> 
         if message:
             where = f"images from {some.start}, channels from {channels.start}"
             return f"again, {name} ({where}): {message}; waveform: {WAVEFORM.relative_to(ROOT)}"
-    return "again: all is right in that job alone, so it takes what came before"
+    return "again: the job is right when it runs alone, so the fault needs the jobs before it"
 
 
 def observe(
@@ -82,9 +82,10 @@ def observe(
     table: np.ndarray | None,
     rtl: Path = RTL,
 ) -> str | None:
-    """Runs `layer` in `folder` on Icarus, and returns what the observing bench finds wrong.
+    """Runs `layer` in `folder` on Icarus; returns the message of the observing bench, or None.
 
-    Returns None if all is right there. The waveform is in `WAVEFORM` afterwards.
+    None means that everything is right. codes: [N, C_in, H, W]; weights: [C_out, C_in, k, k];
+    table: thresholds [C_out, 16] or None. The waveform is in `WAVEFORM` afterwards.
     """
     arrays = {"codes": codes, "weights": weights} | ({} if table is None else {"table": table})
     path = folder / "batch.npz"

@@ -1,8 +1,8 @@
-"""Finds the likely cause of a mismatch: it computes the psums that each usual suspect would give.
+"""Finds the likely cause of a mismatch by computing the psums that each usual suspect would give.
 
 A suspect is a fault that people make (weights of the tile before, rows reversed, one cycle late, a
-sign dropped, bits cut off, …) in all PEs, one row, one column, or one PE. Each predicts every psum
-of a run. The one whose prediction agrees with what came is the hint.
+sign dropped, bits cut off, …) in all PEs, one row, one column, or one PE. Each suspect predicts
+every psum of a run. The suspect whose predictions agree best with the received psums is the hint.
 """
 
 from collections.abc import Iterator
@@ -13,25 +13,26 @@ import numpy as np
 
 from tb.components.tile_run import Record
 
-WINDOW = 4096  # psum vectors of an 8 × 8 array that are looked at, around the first wrong one
-BEFORE = 512  # of them, before it
-LEAST_AGREEMENT = 0.6  # of a hint
-MOST_COLUMNS = 3  # that are looked at one by one
-VALID = {  # which cannot be told from
+WINDOW = 4096  # number of psum vectors of an 8 × 8 array that are looked at
+BEFORE = 512  # number of these vectors before the first wrong one
+LEAST_AGREEMENT = 0.6  # smallest agreement of a suspect that becomes the hint
+MOST_COLUMNS = 3  # largest number of wrong columns that are looked at one by one
+# Causes in all columns that another cause cannot be told from
+VALID = {
     "psums one cycle late": " (or valid one cycle early)",
     "psums one cycle early": " (or valid one cycle late)",
 }
 TAKING = ", so it takes weights meant for other columns"
-FEW = 10  # so few wrong psums may agree with a suspect by chance
+FEW = 10  # fewer wrong psums than these may agree with a suspect by chance
 
 
 class Where(NamedTuple):
     """The part of the array where something is wrong: all of it, or a row, a column, a PE."""
 
-    whole: str = ""  # "columns" or "PEs", if it is all of these
+    whole: str = ""  # "columns" or "PEs" if the part is all of these
     row: int | None = None
     column: int | None = None
-    eastward: bool = False  # from the column on
+    eastward: bool = False  # whether the part reaches from the column to the east edge
 
     @property
     def only_column(self) -> int | None:
@@ -57,11 +58,11 @@ ALL_COLUMNS, ALL_PES = Where(whole="columns"), Where(whole="PEs")
 
 @dataclass(frozen=True)
 class Cause:
-    """What may be wrong, by how much, and where."""
+    """A fault that may explain a mismatch: its kind, its amount and its place."""
 
     kind: str  # a phrase, with {} for each amount
     amount: tuple[int, ...] = ()  # cycles, bits, rows, columns
-    where: Where | None = None  # None: the kind says it
+    where: Where | None = None  # None: the kind names the place
 
     def at(self, where: Where) -> "Cause":
         """Returns this cause at a place."""
@@ -69,7 +70,7 @@ class Cause:
 
     @property
     def words(self) -> str:
-        """Returns the cause in words; this is the only place that makes them."""
+        """Returns the cause in words; all words of causes are made here."""
         words = self.kind.format(*self.amount).replace(" 1 cycles", " 1 cycle")
         if self.where:
             words += f", {self.where.words}"
@@ -84,9 +85,9 @@ class Suspect:
 
     causes: tuple[Cause, ...]
     explained: int  # wrong psums that it predicts exactly
-    recall: float  # share of the wrong psums that these are
-    precision: float  # share of the wrong psums that it predicts, and that did come so
-    value: int  # its psum at the first wrong place
+    recall: float  # share of the wrong psums that the suspect predicts exactly
+    precision: float  # share of the suspect's wrong predictions that came
+    value: int  # the suspect's psum at the first wrong place
 
     @property
     def words(self) -> str:
@@ -97,8 +98,8 @@ class Suspect:
     def agreement(self) -> float:
         """Returns how well the causes agree with what came, from 0 to 1.
 
-        That is the harmonic mean of recall and precision, or 0.9 of the recall if that is more and
-        the causes explain FEW psums at least: a fault may act at times only.
+        The agreement is the harmonic mean of recall and precision. It is 0.9 of the recall if that
+        is more and the causes explain at least FEW psums, because a fault may act only at times.
         """
         both = 2 * self.recall * self.precision / (self.recall + self.precision)
         return max(both, 0.9 * self.recall) if self.explained >= FEW else both
@@ -108,14 +109,14 @@ class Suspect:
 class Diagnosis:
     """Where a run first went wrong, and which causes are suspected."""
 
-    index: int  # psum vector, in the order of the run
+    index: int  # number of the psum vector, in the order of the run
     column: int
     expected: int
     got: int | None  # None: X or Z
     cycle: int
-    wrong: int  # psums looked at that are wrong, X and Z not counted
+    wrong: int  # number of wrong psums among those looked at, without X and Z
     suspects: list[Suspect]  # the likeliest first
-    unknown: str  # where X and Z are, and what that suggests; empty if there are none
+    unknown: str  # the places of X and Z and the likely cause, in words; empty without X and Z
 
     @property
     def hint(self) -> Suspect | None:
@@ -153,7 +154,8 @@ def diagnose(record: Record) -> Diagnosis | None:
         alone = cause.where.only_column if cause.where else None
         if alone in evidence.columns and alone not in exact and (same | ~known)[:, alone].all():
             exact[alone] = cause, int(predicted[first])
-    # Of equals the one that claims less; sorting is stable, so then the first, which is simplest.
+    # Of suspects that agree equally, the more precise one comes first. The sort is stable, so of
+    # equals the first, which is the simplest, stays first.
     suspects.sort(key=lambda s: (-round(s.agreement, 3), -round(s.precision, 3)))
     one_does = suspects and suspects[0].recall == 1
     if not one_does and len(exact) > 1 and exact.keys() == set(np.flatnonzero(here.any(0))):
@@ -174,7 +176,7 @@ def diagnose(record: Record) -> Diagnosis | None:
 
 
 def _of_unknown(record: Record) -> str:
-    """Returns in words where X and Z are, and what that suggests; empty if there are none."""
+    """Returns in words the places of X and Z and their likely cause; empty without X and Z."""
     unknown = record.unknown
     if not unknown.any():
         return ""
@@ -187,12 +189,9 @@ def _of_unknown(record: Record) -> str:
         where = f"X or Z in column{'s' * (len(columns) > 1)} {' '.join(map(str, columns))}"
     pixels = record.run.expected.shape[2]
     if vectors[-1] < pixels:
-        return (
-            f"{where} in the first tile only: something of before it is used, weights or sums "
-            "that nothing has set yet"
-        )
+        return f"{where} in the first tile only: weights or sums are used that nothing has set yet"
     if len(columns) == cols:
-        return f"{where}: weights that never become active, or a register without reset in all"
+        return f"{where}: weights never become active, or a register in all columns has no reset"
     if len(columns) > 1 and columns[-1] == cols - 1 and len(columns) == cols - columns[0]:
         return (
             f"{where}: what travels east (weights, their swap, activations) does not pass column "
@@ -202,7 +201,7 @@ def _of_unknown(record: Record) -> str:
 
 
 class _Evidence:
-    """The inputs and psums of the window: arrays over psum vectors v, rows r and columns c."""
+    """Holds the inputs and psums of the window, over psum vectors v, rows r and columns c."""
 
     def __init__(self, record: Record, window: slice, wrong: np.ndarray):
         tiles, expected = record.run.tiles, record.run.expected
@@ -271,7 +270,7 @@ class _Evidence:
         yield from self._of_constant_weights()
 
     def _only(self, column: int, psums: np.ndarray) -> np.ndarray:
-        """Returns psums [v, c]: those of `psums` in one column, the right ones elsewhere."""
+        """Returns psums [v, c] that are those of `psums` in one column, and right elsewhere."""
         chosen = np.arange(self.psums.shape[1]) == column
         return np.where(chosen, psums, self.psums)
 
@@ -301,7 +300,7 @@ class _Evidence:
         return acts[:, :, None] * weights
 
     def _of_constant_weights(self) -> Iterator[tuple[Cause, np.ndarray]]:
-        """Yields the one set of weights that would give what came: a fit, so the last cause."""
+        """Yields the set of weights that fits the received psums best; as a fit, it comes last."""
         rows = self.weights.shape[1]
         weights = np.zeros(self.weights.shape[1:], np.int64)
         for column, known in enumerate(self.known.T):

@@ -1,8 +1,8 @@
 """Splits large simulations into shards, spreads them with Dask, and keeps each shard's result.
 
-A shard's result is kept under the hash of all that it follows from: checkpoint, images, layers,
-RTL, bench, simulator and its version. So a shard whose result is kept need not run again, whatever
-machine the result came from, and no stale result is ever used.
+A shard's result is kept under the hash of everything that it depends on: checkpoint, images,
+layers, RTL, bench, simulator and its version. So a shard whose result is kept need not run again,
+whatever machine the result came from, and no stale result is ever used.
 """
 
 import argparse
@@ -36,9 +36,9 @@ from tb.sim.simulators import check_simulator, simulator_version
 from tb.sim.sources import RTL, check_sources, rtl_digest
 
 STORE = Store("sweep")
-LEAST_GIVEN = 16  # shards that wait for workers, also for those that come later
-# How often Dask's processes look at themselves. As it comes, made for many small tasks, that takes
-# 13 % of a core while two simulate; so, 1.5 %.
+LEAST_GIVEN = 16  # least number of shards that wait for workers, also for workers that come later
+# Intervals at which Dask's processes monitor themselves. With Dask's defaults, which are meant for
+# many small tasks, this takes 13 % of a core while two workers simulate; with these, 1.5 %.
 QUIET = {
     "distributed.admin.tick.interval": "1s",
     "distributed.admin.system-monitor.interval": "10s",
@@ -57,7 +57,7 @@ class Shard:
 
 
 def software_identity(checkpoint: str, code: str) -> dict[str, str]:
-    """Returns what a result in software follows from, apart from its inputs.
+    """Returns everything but the inputs that a result in software depends on.
 
     `code` is `tb.sim.kept_results.code` of the module that does the work and of PROGRAM, found when
     the command started.
@@ -71,12 +71,12 @@ def software_identity(checkpoint: str, code: str) -> dict[str, str]:
 
 
 def hardware_identity(simulator: str, rtl: Path) -> dict[str, str]:
-    """Returns what a result in simulation follows from besides software: RTL and simulator."""
+    """Returns what a simulated result depends on besides software: RTL and simulator."""
     return {"rtl": rtl_digest(rtl), "simulator": simulator_version(simulator)}
 
 
 def check_identity(shard: Shard, module: str) -> None:
-    """Raises InputError unless the worker has the files that the command had; runs in a worker.
+    """Raises InputError if the worker has other files than the command had; runs in a worker.
 
     `module` is the name of the module that does the work.
     """
@@ -91,7 +91,7 @@ def check_identity(shard: Shard, module: str) -> None:
         if shard.identity[name] != value:
             raise InputError(
                 f"a worker on {platform.node()} has another {name} than the command had when it "
-                "started; change nothing while a sweep runs, and restart standing workers"
+                "started; change nothing while a sweep runs, and restart workers after a change"
             )
 
 
@@ -112,7 +112,7 @@ def seconds_or_kept(seconds: float | None, kept: int) -> str:
 
 
 def check_arguments(arguments: argparse.Namespace) -> None:
-    """Raises InputError for the first option that will not do."""
+    """Raises InputError for the first option that is wrong."""
     check_simulator(arguments.sim, tested=True)
     check_sources(arguments.rtl)
     if arguments.workers < 1:
@@ -121,10 +121,13 @@ def check_arguments(arguments: argparse.Namespace) -> None:
 
 @contextmanager
 def cluster(scheduler: str | None, workers: int) -> Iterator[Client]:
-    """Yields a Dask client of `scheduler` ("tcp://…"), or of `workers` local processes."""
+    """Yields a Dask client of `scheduler` ("tcp://…"), or of `workers` local processes.
+
+    Raises InputError if no scheduler answers at the address.
+    """
     given = os.environ.get("PYTHONPATH")
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(ROOT), given)))  # for the workers
-    for name in ("distributed", "distributed.client"):  # what it has to say comes as an exception
+    for name in ("distributed", "distributed.client"):  # errors come as exceptions
         logging.getLogger(name).setLevel(logging.CRITICAL)
     if scheduler:
         try:
@@ -135,7 +138,7 @@ def cluster(scheduler: str | None, workers: int) -> Iterator[Client]:
             yield client
         return
     with dask.config.set(QUIET), ExitStack() as stack:
-        # Ctrl-C is for this process, which ends the others.
+        # The local processes ignore Ctrl-C: this process ends them.
         before = signal.signal(signal.SIGINT, signal.SIG_IGN)
         try:
             local = stack.enter_context(
@@ -149,7 +152,7 @@ def cluster(scheduler: str | None, workers: int) -> Iterator[Client]:
 
 
 class PeakMemory:
-    """Samples, while open, the memory of this process and all that it started; `mib` is the peak.
+    """Samples, while open, the memory of this process and its children; `mib` is the peak in MiB.
 
     Shared pages count once (PSS). Workers of another machine's scheduler are not seen.
     """
@@ -168,10 +171,11 @@ class PeakMemory:
         self._thread.join()
 
     def _sample(self) -> None:
+        """Updates the peak once a second until the end."""
         while True:
             total = 0
             for process in (this := psutil.Process(), *this.children(recursive=True)):
-                with suppress(psutil.Error):  # it has just ended
+                with suppress(psutil.Error):  # the process has just ended
                     total += process.memory_full_info().pss
             self.mib = max(self.mib, total / 2**20)
             if self._end.wait(1.0):
@@ -215,8 +219,9 @@ def run(
 ) -> Iterator[tuple[Shard, dict[str, np.ndarray], bool]]:
     """Runs shards; yields each one as it ends, its result, and whether that was kept before.
 
-    `shards` may be a generator: few more are taken than there are workers. With `fresh` all shards
-    run. Raises what `work` raises; InputError if the scheduler is lost.
+    `shards` may be a generator, from which shards are taken as workers become free. With `fresh`
+    all shards run. Raises what `work` raises, and InputError if the scheduler is lost or if a shard
+    ends its workers.
     """
     pending = as_completed(loop=client.loop)
     shards, known = iter(shards), {}
@@ -246,10 +251,13 @@ def run(
             yield shard, _wait_for(shard, store), False
             yield from fill()
     except KilledWorker as error:
-        raise InputError(f"a shard killed its worker again and again ({error.task})") from None
+        raise InputError(
+            f"{error.task}: {error.allowed_failures + 1} workers died while they ran this shard, "
+            "expected workers that live until it ends"
+        ) from None
     except (CancelledError, CommClosedError, OSError):
         raise InputError(
-            "the scheduler is lost; finished shards are kept, the same command goes on"
+            "the scheduler is lost; finished shards are kept, and the same command runs the others"
         ) from None
 
 

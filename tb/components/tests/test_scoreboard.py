@@ -9,6 +9,7 @@ from tb.sim.errors import BenchError
 
 
 def board(*expected) -> Scoreboard:
+    """Returns a scoreboard that expects these words."""
     return Scoreboard(
         list(expected), lambda i: f"pixel {i}", lambda _, e, g: f"expected {e}, got {g}"
     )

@@ -26,7 +26,7 @@ def test_nothing_or_nothing_but_zeros(images, words):
 
 
 def test_one_psum_that_is_not_zero_is_enough():
-    """The run goes on, to the array that is not there."""
+    """Such a run goes on, until it fails for want of an array."""
     psums = np.zeros((3, 1, 1, 1), int)
     psums[2] = 1
     with pytest.raises(AttributeError):

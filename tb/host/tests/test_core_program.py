@@ -1,4 +1,4 @@
-"""The fast host and the observing bench see the same, and the host's reader refuses all else."""
+"""The fast host and the observing bench see the same psums, and wrong results are refused."""
 
 import json
 import os
@@ -23,7 +23,7 @@ from tb.sim.sources import faulty_rtl
 from tb.testplan.module_table import SIMULATORS
 from tb.testplan.pytest_runs import first_few
 
-DATA = "SYSTOLIC_HOST_DATA"  # environment: folder with a layer's data, which takes the psums
+DATA = "SYSTOLIC_HOST_DATA"  # environment: folder with a layer's data, into which psums go
 LAYERS = (
     Layer(4, 4, 8, 8, images=3),
     Layer(5, 3, 20, 12, kernel=3, stride=2, padding=2, images=2),
@@ -91,7 +91,7 @@ def test_both_benches_see_the_same_psums(layer, tmp_path):
 
 @pytest.mark.parametrize("simulator", first_few(["icarus", "verilator"], 1))
 def test_layers_one_after_another(simulator):
-    """Codes are handed on and pooled between layers; the last sums are those of PyTorch."""
+    """Codes are handed on and pooled between layers; codes and sums are those of the reference."""
     first = Layer(8, 8, 8, 16, images=2, mode=Mode.CODES)
     second = Layer(4, 4, 16, 8, kernel=1, padding=0, images=2)
     rng = np.random.default_rng(2)
@@ -138,7 +138,7 @@ def good_run(tmp_path_factory):
     ids=["last dropped", "after the end", "duplicated", "dropped", "nothing", "out of its packet"],
 )
 def test_other_beats_fail(good_run, damage, words, tmp_path):
-    """A result is lost, sent twice, or in the wrong packet."""
+    """A result that is lost, sent twice, or in the wrong packet is refused, and its job named."""
     folder, jobs = good_run
     beats = np.fromfile(folder / "results.bin", np.uint8).reshape(-1, RESULT_BYTES)
     damage(beats).tofile(tmp_path / "results.bin")
@@ -159,7 +159,7 @@ def test_a_refused_job_fails(tmp_path):
 
 
 def test_a_hang_fails(tmp_path):
-    """Without weights there are no results: the host gives up, and says in which job."""
+    """Without weights no results come: the host gives up, and the message names the job."""
     layer = Layer(4, 4, 8, 8)
     jobs = jobs_of(layer)
     codes, weights, _ = random_data(layer, np.random.default_rng(5))
@@ -195,7 +195,7 @@ LATE = """
                 (".valid_o     (m_axis_tvalid)", ".valid_o(fifo_valid)"),
                 ("  localparam FIFO_DEPTH =", LATE),
             ],
-            "17 results|1 results have X",  # what the FIFO holds by then
+            "17 results|1 results have X",  # depends on what the FIFO holds then
         ),
     ],
     ids=["X", "a beat after the end"],
@@ -213,7 +213,7 @@ def test_a_faulty_core_fails(source, faults, words, tmp_path):
 
 
 def test_too_much_for_the_host(tmp_path):
-    """More beats than its memories hold are refused, and nothing is written."""
+    """More beats than the host's memories hold are refused, and nothing is written."""
     layer = Layer(32, 32, 64, 8, kernel=1, padding=0, images=33)
     codes = np.zeros((33, 64, 32, 32), np.int8)
     with pytest.raises(ValueError, match="270336 act beats, the host holds 262144"):

@@ -1,8 +1,8 @@
-"""Corrupts one thing of an otherwise real run, at a place drawn by the seed (test_must_fail.py).
+"""Corrupts one value of an otherwise real run, at a place drawn by the seed (test_must_fail.py).
 
-Only what the run uses is corrupted (data, drivers and monitors), and never a check. Each corruption
-also says in which words the run must name the place; the words follow from PyTorch and NumPy, not
-from the run.
+Only the data, drivers and monitors of the run are corrupted, and never a check. Each corruption
+also writes down the words in which the run must name the place. These words are derived from
+PyTorch and NumPy, not from the run.
 """
 
 import json
@@ -34,11 +34,11 @@ from tb.components.axi_driver import CoreDriver
 from tb.components.scoreboard import beat_words, first_difference
 from tb.components.systolic_array_adapter import SystolicArrayAdapter
 
-FAULT = "SYSTOLIC_FAULT"  # environment: which one
+FAULT = "SYSTOLIC_FAULT"  # environment: name of the fault
 WORDS = "SYSTOLIC_FAULT_WORDS"  # environment: folder that takes the words
 NONE = "none"
-IN_DATA = ("scale", "captured_input", "nothing_to_compare")  # of a LayerData
-IN_ORDER = ("dropped", "duplicated", "out_of_order", "X")  # outputs
+IN_DATA = ("scale", "captured_input", "nothing_to_compare")  # faults in a LayerData
+IN_ORDER = ("dropped", "duplicated", "out_of_order", "X")  # faults in the outputs
 ARRAY_FAULTS = (NONE, "weight", "activation", "reference_psum", *IN_DATA, *IN_ORDER)
 CORE_FAULTS = (NONE, "weight", "activation", "threshold", "reference_sum", *IN_DATA, *IN_ORDER)
 
@@ -97,14 +97,14 @@ def before_another(rng: np.random.Generator, vectors: np.ndarray) -> int:
 
 
 class CorruptArray(SystolicArrayAdapter):
-    """Our array with the fault that the environment names in its driver or its monitor."""
+    """The adapter of `systolic_array` with the fault of the environment in driver or monitor."""
 
     def __init__(self, dut):
         super().__init__(dut)
         self.fault = os.environ[FAULT]
         self.rng = generator(self.fault)
         self.count = 0  # psum vectors that have left the array
-        self.at = -1  # the one that is not passed on as it is
+        self.at = -1  # number of the psum vector that is not passed on unchanged
         self.held = []
         self.waiting = deque()
 
@@ -147,7 +147,7 @@ class CorruptArray(SystolicArrayAdapter):
                 for a, w in ((activations[tile], weights[tile]), (wrong, wrong_weights))
             )
             differ = np.flatnonzero((right != got).any(1))
-            if not len(differ):  # multiplied by zeros only
+            if not len(differ):  # the changed number is multiplied only by zeros
                 continue
             pixel = int(differ[0])
             self.mismatch(sum(map(len, activations[:tile])) + pixel, right[pixel], got[pixel])
@@ -157,7 +157,7 @@ class CorruptArray(SystolicArrayAdapter):
         await super().play(weights, activations)
 
     def psums(self):
-        """Returns the next psum vector; the one of the fault is lost, doubled, late or has an X."""
+        """Returns the next psum vector; the faulty one is lost, doubled, late or has an X."""
         found = super().psums()
         if found is not None:
             self.waiting += self.passed_on(found, self.count - self.at)

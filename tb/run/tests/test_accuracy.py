@@ -1,4 +1,4 @@
-"""In make accuracy the chip predicts what the software predicts, and a wrong chip is found."""
+"""In make accuracy the RTL core predicts what the software predicts, and a wrong core is found."""
 
 import json
 
@@ -12,6 +12,10 @@ from training import data
 
 @pytest.fixture
 def run(command, tmp_path, monkeypatch):
+    """Returns a function that runs the command without the data set.
+
+    The function returns exit code, output and results.
+    """
     monkeypatch.delenv("CIFAR10_ROOT", raising=False)
     monkeypatch.setattr(data, "ROOT", tmp_path)  # no data set there
     results = tmp_path / "accuracy.json"
@@ -40,8 +44,8 @@ def test_the_shipped_images(run):
 
 
 @pytest.mark.verify
-def test_a_wrong_chip(run, tmp_path):
-    """The last channel's sums lose their lowest bit: that is counted, named, and seen again."""
+def test_a_wrong_core(run, tmp_path):
+    """If the last channel's sums lose their lowest bit, this is counted, named and observed."""
     right = "sum_o       <= sum;"
     wrong = "sum_o <= sum & ~({{COLS*SUM_WIDTH-1{1'b0}}, 1'b1} << (COLS-1)*SUM_WIDTH);"
     rtl = faulty_rtl(tmp_path, "accumulator.v", (right, wrong))

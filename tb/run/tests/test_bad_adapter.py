@@ -1,7 +1,7 @@
-"""An adapter that is wrong gets one line that says what and where, and never a pass.
+"""A wrong adapter gets one line with the fault and its place, and never a pass.
 
-Most runs are those of make check, with one of its tests, which has tiles of one pixel. make reports
-an adapter in the same words.
+Most runs are those of make check with a single test, which has tiles of one pixel. make reports
+a wrong adapter in the same words.
 """
 
 import shutil
@@ -27,7 +27,7 @@ class Mine(LoadFirstArray):
 
 @pytest.fixture
 def arguments(tmp_path):
-    """Returns a function that writes an adapter, and returns the arguments of a run on it."""
+    """Returns a function that writes an adapter and returns the arguments of a run on it."""
     for source in SOURCES:
         shutil.copy(RTL / source, tmp_path)
 
@@ -41,9 +41,9 @@ def arguments(tmp_path):
 
 @pytest.fixture
 def fails(command, arguments, monkeypatch):
-    """Returns a check that a run ends with `code` and one line that holds `words`.
+    """Returns a function that checks that a run ends with `code` and one line with `words`.
 
-    The check takes the body of the adapter's class Mine.
+    The function takes the body of the adapter's class Mine.
     """
     monkeypatch.setenv("COCOTB_TEST_FILTER", "tiles_of_one_pixel")
 
@@ -65,7 +65,7 @@ def fails(command, arguments, monkeypatch):
 
 @pytest.fixture
 def layer_fails(fails, monkeypatch, tmp_path):
-    """Returns the same check of the main job, which leaves no results."""
+    """Returns the same function for the main job, which must leave no results."""
     monkeypatch.delenv("COCOTB_TEST_FILTER")
     results = tmp_path / "r.json"
 
@@ -140,14 +140,14 @@ def test_a_clock_that_is_not_there(fails):
 
 
 def test_an_adapter_that_waits_for_ever(fails):
-    """An adapter that waits for a signal which never comes, in a tile or in reset, is given up."""
+    """A run whose adapter waits for a signal that never comes is given up."""
     waits = "async def {}(self, *_):\n    while True: await RisingEdge(self.clock)"
     fails(
         waits.format("stream"),
         "gave up at cycle 1601: no psum for 1600 cycles, 0 of 5 had",
         "`patience`",
     )
-    fails(waits.format("reset"), "reset() had not returned after ")
+    fails(waits.format("reset"), "mine.py: reset() had not returned after ", "expected it to")
 
 
 def test_psums_of_another_size(fails):
@@ -194,7 +194,7 @@ def test_a_run_that_ends_itself_is_not_a_pass(layer_fails):
 
 
 def test_sources_without_a_timescale_and_with_an_include(command, arguments, tmp_path, monkeypatch):
-    """Such sources of other people run, and a changed include file is seen."""
+    """Such sources run, and a changed include file is seen."""
     monkeypatch.setenv("COCOTB_TEST_FILTER", "tiles_of_one_pixel")
     run = arguments(
         f"{GOOD}    async def start(self):\n        assert self.rows == 8\n"

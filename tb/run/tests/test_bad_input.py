@@ -59,7 +59,7 @@ def test_sweeps_take_no_simulator_that_they_are_untested_with(refused):
 
 
 def test_questa_is_passed_on_to_cocotb(command, monkeypatch, tmp_path):
-    """Questa's commands only write down how they were called: that is a run, but never a pass."""
+    """With commands of Questa that only note their arguments, a run starts, but never passes."""
     calls = tmp_path / "calls"
     for name in ("vlib", "vlog", "vsim"):
         script = tmp_path / name

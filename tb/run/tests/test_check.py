@@ -1,6 +1,6 @@
-"""Every array does what it must, driven through its adapter alone, and the guide is right.
+"""Every shipped array passes the checks through its adapter, and docs/own-array.md is right.
 
-make check DUT=my_adapter.py runs the same bench on somebody else's array (tb/run/check.py).
+make check DUT=my_adapter.py runs the same bench on another array (tb/run/check.py).
 """
 
 import json
@@ -30,7 +30,7 @@ def test_array(path, simulator):
 
 
 def test_check_says_which_test_failed(command, tmp_path):
-    """An array that never gives a psum is given up, and not waited for."""
+    """An array that never gives a psum fails, and the tests that failed are named."""
     path = tmp_path / "mute.py"
     text = SHIPPED[1].read_text().replace('"../../rtl/', f'"{ROOT}/rtl/')
     body = text[text.index("    def psums(") :]
@@ -60,7 +60,7 @@ def test_the_guides_array_without_valid(command, tmp_path):
 
 
 def test_a_third_array_takes_less_than_100_lines_of_what_the_guide_tells():
-    """All that a third adapter imports and overrides is in the guide, and so is each attribute."""
+    """The guide has every import of the third adapter, and every attribute of an adapter."""
     lines = SHIPPED[2].read_text().splitlines()
     assert len(lines) < 100
     guide = GUIDE.read_text()

@@ -1,4 +1,4 @@
-"""The main job fails when it should: each fault in the RTL gives the right exit code and words."""
+"""The main job fails on each fault in the RTL, with the right exit code and message."""
 
 import json
 from xml.etree import ElementTree
@@ -9,7 +9,7 @@ from tb.run.layer import main
 from tb.sim.sources import faulty_rtl
 from tb.testplan.module_table import SIMULATORS
 
-# Counts the outputs, for faults in one of them.
+# Verilog that counts the outputs, for a fault in one of them
 COUNTER = """
   reg [31:0] count = 0;
   always @(posedge clk_i) count <= rst_i ? 0 : count + valid_taps[LATENCY];
@@ -119,7 +119,7 @@ def test_z_in_a_psum(run):
 
 @pytest.mark.verify
 def test_verilator_starts_from_random_values(run):
-    """Verilator knows no X, but a valid that no reset clears gives outputs nobody asked for."""
+    """Verilator has no X, but a valid that no reset clears gives extra or wrong outputs."""
     code, out, _ = run(
         "systolic_array.v",
         ("valid_stages <= rst_i ? {LATENCY{1'b0}} : ", "valid_stages <= "),

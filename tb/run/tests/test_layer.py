@@ -1,4 +1,4 @@
-"""Every psum of a trained layer on the array is PyTorch's, and the table tells of dead channels."""
+"""Every psum of a trained layer equals PyTorch's, and the table names dead channels."""
 
 import json
 import re
@@ -37,8 +37,8 @@ def test_a_dead_channel_is_reported():
     )
 
 
-# Verilator too, whatever SIM says: it starts registers from random values. features.24 is of many
-# tiles, with BatchNorm before the next convolution.
+# One job runs on Verilator whatever SIM is, because Verilator starts registers from random values.
+# features.24 has many tiles, and BatchNorm before the next convolution.
 JOBS = [("features.27", 3, SIMULATORS[0])]
 JOBS += [("features.24", 1, SIMULATORS[0]), ("features.27", 3, "verilator")]
 

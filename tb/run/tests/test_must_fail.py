@@ -1,7 +1,8 @@
-"""The bench must fail when it should: each corruption, alone, fails the run and is named.
+"""Each corruption fails the run, and the message names its place.
 
-Real runs of the main job (`make`) and of the core's bench, on the trained layer; what is corrupted
-is drawn by COCOTB_RANDOM_SEED (tb/run/tests/corrupt.py). Without a corruption the same runs pass.
+The runs are those of the main job (`make`) and of the core's bench, on the trained layer.
+COCOTB_RANDOM_SEED draws the place of each corruption (tb/run/tests/corrupt.py). Without a
+corruption the same runs pass.
 """
 
 import functools
@@ -56,9 +57,9 @@ from tb.testplan.module_table import CORES
 from tb.testplan.pytest_runs import first_few
 
 IMAGES = 2
-# Memories that hold no more than that: they are quickly cleared.
+# Memories that are just large enough for these images, so that they are quickly cleared
 SMALL = Core(act_words=32, weight_words=72, threshold_tiles=2, pixels=32)
-# An adapter's file holds one adapter.
+# The file of an adapter must define one adapter, so this one defines a subclass.
 ADAPTER = (
     "from tb.run.tests.corrupt import CorruptArray\n\nclass Corrupted(CorruptArray):\n    pass\n"
 )
@@ -66,7 +67,7 @@ ADAPTER = (
 
 @functools.cache
 def trained():
-    """Returns the squeezed layer on its images: what was captured, and its thresholds."""
+    """Returns the network, its images, the squeezed layer's capture, and its thresholds."""
     torch.set_num_threads(1)
     model, _ = load_checkpoint()
     images = load_images().first(IMAGES).images
@@ -78,7 +79,7 @@ def trained():
 @cocotb.test()
 @cocotb.parametrize(fault=[Param(fault, name=fault) for fault in ARRAY_FAULTS])
 async def main_job(dut, fault):
-    """The main job meets a fault."""
+    """The main job runs with a fault."""
     os.environ[FAULT] = fault
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(LayerJob, "read", lambda job: corrupt_layer(layer_data(trained()[2]), fault))
@@ -88,7 +89,7 @@ async def main_job(dut, fault):
 @cocotb.test()
 @cocotb.parametrize(fault=[Param(fault, name=fault) for fault in CORE_FAULTS])
 async def core_layer(dut, fault):
-    """A whole layer on the core meets a fault, in sums or in codes."""
+    """A whole layer runs on the core with a fault, in sums or in codes."""
     os.environ[FAULT] = fault
     model, images, seen, table = trained()
     bench = await started(dut)
@@ -100,7 +101,7 @@ async def core_layer(dut, fault):
 
 @pytest.fixture
 def adapter(tmp_path, monkeypatch):
-    """Returns a file with the adapter of an array that is corrupted as the environment says."""
+    """Returns the file of an adapter that corrupts its array as the environment says."""
     monkeypatch.setenv(WORDS, str(tmp_path))
     path = tmp_path / "corrupted.py"
     path.write_text(ADAPTER)
@@ -108,7 +109,7 @@ def adapter(tmp_path, monkeypatch):
 
 
 def check(results: Path, folder: Path, faults: tuple[str, ...]) -> None:
-    """Checks that each fault failed with the words it left in `folder`, and NONE passed."""
+    """Checks that each fault failed with the words in its file in `folder`, and NONE passed."""
     cases = ElementTree.parse(results).iter("testcase")
     said = {}
     for case in cases:

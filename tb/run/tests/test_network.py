@@ -1,4 +1,4 @@
-"""In make network every code of every layer is checked, and a report names a wrong one."""
+"""In make network every code of every layer is checked, and the first wrong one is named."""
 
 import json
 import subprocess
@@ -28,13 +28,14 @@ RESULT = {
 
 @pytest.fixture(autouse=True)
 def _no_data_set(monkeypatch, tmp_path):
+    """Hides the data set, so that the shipped images are used."""
     monkeypatch.delenv("CIFAR10_ROOT", raising=False)
     monkeypatch.setattr(data, "ROOT", tmp_path)
 
 
 @pytest.mark.verify
 def test_one_image(command, tmp_path):
-    """One image passes all layers; a second run finds the shard, and reports the same."""
+    """One image passes all layers; a second run uses the kept shard, and has the same results."""
     results = tmp_path / "network.json"
     arguments = ("--images", 1, "--workers", 1, "--results", results)
     code, out, _ = command(network.main, *arguments, "--fresh")
@@ -59,7 +60,7 @@ def test_one_image(command, tmp_path):
 
 
 def test_peak_memory_counts_what_was_started():
-    """The 200 MiB of a child that lives from before the measurement until after it count."""
+    """A child process that holds 200 MiB during the measurement adds them to the peak."""
     program = "held = b'x' * (200 << 20); print('held', flush=True); input()"
     child = subprocess.Popen(
         [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -75,6 +76,7 @@ def test_peak_memory_counts_what_was_started():
 
 @pytest.fixture
 def images(images):
+    """Returns two of the shipped images."""
     return images.first(2)
 
 
@@ -96,13 +98,14 @@ def corrupt(monkeypatch):
 
 
 def hardware_report(images) -> dict:
+    """Returns the report of a shard of `images` on the core, simulated with Verilator."""
     result = run_hardware(images.images.numpy(), "verilator", str(SHIPPED), str(RTL))
     return json.loads(str(result["report"]))
 
 
 @pytest.mark.verify
 def test_a_wrong_code_is_named(corrupt, images, shipped):
-    """A wrong code is named with its place and value; observed again, it is right."""
+    """A wrong code is named with its place and value; the run that observes it again is right."""
     corrupt(6, (1, 5, 2, 3))
     report = hardware_report(images)
     assert report["mismatches"] == [0] * 6 + [1] + [0] * 5
@@ -111,11 +114,11 @@ def test_a_wrong_code_is_named(corrupt, images, shipped):
     assert "first: features.24, output tile 0, image 1, pixel (2, 3), channel 5: expected " in said
     assert "(+2), 1 differ" in said
     assert "wrong in images 0 to 1: features.24 1\n" in said
-    assert "again: all is right in that job alone, so it takes what came before" in said
+    assert "again: the job is right when it runs alone, so the fault needs the jobs" in said
 
 
 def test_a_simulation_that_fails_is_no_result(images, monkeypatch):
-    """A simulation that hangs in the third layer is named, and not kept."""
+    """If a simulation hangs in the third layer, the message names the layer."""
 
     def simulate(*arguments):
         error = BenchError("the core hangs in job 1 of 2")
@@ -136,8 +139,8 @@ def test_a_simulation_that_fails_is_no_result(images, monkeypatch):
         ({"codes_checked": 0}, "nothing was checked"),
         ({"code_mismatches": 1}, "not those of the reference"),
         ({"predictions_differing": 1}, "other classes"),
-        ({"accuracy_integer": 0.8998}, "apart"),
-        ({"farthest_from_an_edge": 2e-4}, "not by rounding"),
+        ({"accuracy_integer": 0.8998}, "0.06% apart, expected at most 0.05%"),
+        ({"farthest_from_an_edge": 2e-4}, "expected at most 1.0e-04: rounding does not explain it"),
     ],
     ids=lambda value: str(value)[:40],
 )
@@ -167,7 +170,7 @@ def test_bad_workers(refused):
 
 
 def test_estimate_of_scaling():
-    """The estimate scales as long as there are many shards for each worker, and then no more."""
+    """The estimate scales as long as each worker has many shards, and does not scale further."""
     from tb.run.scaling import play
 
     assert play(1000, 10, 5, 0, 0) == 500

@@ -17,7 +17,7 @@ from tb.run import layer
 from tb.testplan.pytest_runs import first_few
 from training.examples import brevitas_cnn, few_steps, resnet20
 
-# Of each example: layer → psums of one image.
+# For each example, the number of psums of one image by layer
 EXAMPLES = {
     resnet20.resnet20: {
         "layer2.0.conv1": 9 * 2 * 4 * 8 * 8 * 8,  # 3 × 3, stride 2, 16 → 32 channels, 16 × 16 map
@@ -44,7 +44,7 @@ def exported(tmp_path_factory):
         folder = tmp_path_factory.mktemp(factory.__name__)
         state, inputs = folder / "state.safetensors", folder / "inputs.safetensors"
         layers = folder / "layers.safetensors"
-        side = 16 if factory is resnet20.resnet20 else 32  # a small map, where it may be
+        side = 16 if factory is resnet20.resnet20 else 32  # ResNet-20 also takes small maps
         images = load_images().images[:1, :, :side, :side].contiguous()
         save_file({"images": images}, inputs)
         name = f"{factory.__module__}:{factory.__name__}"
@@ -105,7 +105,7 @@ def test_all_codes_of_four_bits_are_among_them(exported):
 @pytest.mark.verify
 @pytest.mark.parametrize("factory", EXAMPLES)
 def test_examples_learn_and_are_the_same_each_time(factory):
-    """Two trainings of an example give the same weights and scales, which are new ones."""
+    """Two trainings of an example give the same weights and scales, which differ from the start."""
     first, losses = few_steps.train(factory, 2)
     second, same_losses = few_steps.train(factory, 2)
     assert losses == same_losses

@@ -1,4 +1,4 @@
-"""A suspect says what is wrong, by how much and where, and its words follow from that."""
+"""A suspect names kind, amount and place of a fault, and planted faults are suspected."""
 
 import numpy as np
 import pytest

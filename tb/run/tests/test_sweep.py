@@ -1,4 +1,4 @@
-"""A sweep does not run again what is kept, uses nothing stale, and loses little by a kill."""
+"""A sweep does not repeat kept shards, uses no stale results, and loses little by a kill."""
 
 import json
 import os
@@ -27,10 +27,10 @@ FIXED = {"rtl": "one"}
 
 
 def square(inputs: np.ndarray, log: str, most: int = 100, crash: str = "") -> dict:
-    """Squares its inputs, and writes into `log` that it did; runs in a worker.
+    """Squares its inputs, and writes the first one into `log`; runs in a worker.
 
-    If `most` shards are kept already, it waits for the file `go` beside `log`. If the file `crash`
-    is named and missing, the second shard kills its process.
+    If `most` shards are kept already, the function waits for the file `go` beside `log`. If the
+    file `crash` is named and missing, the second shard kills its process.
     """
     with Path(log).open("a") as file:
         file.write(f"{inputs[0]}\n")
@@ -144,7 +144,7 @@ def test_identities(tmp_path):
     assert sweep.hardware_identity("icarus", rtl) != icarus
 
 
-# A sweep of its own: what the tests below kill, interrupt, and start again.
+# The program of a sweep that the tests below kill, interrupt, and start again
 SCRIPT = """
 import sys
 import numpy as np
@@ -188,7 +188,7 @@ def start(tmp_path):
             stderr=subprocess.PIPE,
             env=os.environ | {"PYTHONPATH": str(ROOT)},
             start_new_session=True,
-            # What a shell starts in the background ignores Ctrl-C, and so would this.
+            # A process that a shell started in the background ignores Ctrl-C; this one must not.
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
         started.append(process)
@@ -209,6 +209,7 @@ def wait_for_results(folder: Path, count: int, process: subprocess.Popen) -> Non
 
 
 def shards_run(folder: Path) -> list[int]:
+    """Returns the first inputs of all shards that ran, in order of size."""
     return sorted(map(int, (folder / "log").read_text().split()))
 
 
@@ -236,7 +237,7 @@ def test_a_sweep_that_was_stopped_goes_on(number, code, start, tmp_path):
 
 
 def dask(*arguments: str) -> subprocess.Popen:
-    """Starts a scheduler or a worker as somebody would by hand."""
+    """Starts a scheduler or a worker, as a user does by hand."""
     return subprocess.Popen(
         [sys.executable, "-m", "distributed.cli." + arguments[0], *arguments[1:]],
         stdout=subprocess.DEVNULL,
@@ -291,7 +292,7 @@ def scheduler(tmp_path):
 
 @pytest.mark.verify
 def test_the_scheduler_is_killed_and_started_again(scheduler, start, tmp_path):
-    """A lost scheduler gives one line and exit code 2; the same command does the rest later."""
+    """A lost scheduler gives one line and exit code 2; the same command later does the rest."""
     address, host, worker = scheduler()
     stopped = start(address, most=2)
     wait_for_results(tmp_path, 2, stopped)
@@ -338,7 +339,7 @@ def test_a_killed_workers_simulator_dies_with_it(sign):
     while simulator is None:
         assert worker.poll() is None, "the worker ended before it was killed"
         for child in psutil.Process(worker.pid).children():
-            with suppress(psutil.Error, OSError):  # it may be one that says its version
+            with suppress(psutil.Error, OSError):  # it may be a vvp that prints its version
                 if child.name() == "vvp" and (Path(child.cwd()) / sign).exists():
                     simulator = child
         time.sleep(0.01)
@@ -355,7 +356,7 @@ def test_a_worker_with_other_code_refuses(run):
 
 @pytest.mark.verify
 def test_a_full_disk_is_not_a_lost_scheduler(client, tmp_path):
-    """The error says what a worker cannot write."""
+    """The error names the path that a worker cannot write."""
     (tmp_path / "store").write_text("a file where the folder should be")
     arguments = {"log": str(tmp_path / "log")}
     with pytest.raises(InputError, match=r"a worker on .* failed: .*store"):
