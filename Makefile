@@ -80,12 +80,12 @@ check: SIM ?= icarus
 check: setup ## Try an array on random tiles, extreme values and a reset in the middle (DUT, SIM)
 	@$(PY) -m tb.run check --dut "$(DUT)" --sim "$(SIM)" $(ARGS)
 
-vectors: setup ## Write a layer as tile text files (OUT=folder, LAYER, MODEL, ARGS="--image 3 --no-header")
+vectors: setup ## Write a layer as tile text files (OUT=folder, LAYER, MODEL, ARGS="--image 3 --weights rows")
 	@$(PY) -m tb.run vectors --out "$(OUT)" $(if $(LAYER),--layer "$(LAYER)") --model "$(MODEL)" $(ARGS)
 
 replay: SIM ?= icarus
-replay: setup ## Run a folder of tile text files on the array (DIR=folder, SIM, ARGS="--height 4")
-	@$(PY) -m tb.run replay --dir "$(DIR)" --sim "$(SIM)" $(ARGS)
+replay: setup ## Run a folder of tile text files on an array (DIR=folder, DUT, SIM, ARGS="--weights rows")
+	@$(PY) -m tb.run replay --dir "$(DIR)" --dut "$(DUT)" --sim "$(SIM)" $(ARGS)
 
 ##@ trust
 .PHONY: verify lint mutate formal coverage netlist soak

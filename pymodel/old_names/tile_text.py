@@ -1,5 +1,5 @@
-"""The old name of pymodel/hardware/tile_text.py."""
+"""The old name of pymodel/tile_files/folder.py."""
 
 from pymodel.support.old_names import forward
 
-forward(__spec__, "pymodel.hardware.tile_text")
+forward(__spec__, "pymodel.tile_files.folder")

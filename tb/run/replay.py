@@ -1,25 +1,37 @@
-"""Runs a folder of tile text files on the Verilog array and checks psums and outputs.
+"""Runs a folder of tile text files on an array, and checks the files' psums and outputs.
 
 python -m tb.run replay --dir folder
 python -m tb.run replay --dir folder --height 4 --sim verilator  # 4 rows, not square
+python -m tb.run replay --dir folder --weights rows --ignore old/weight.txt
 """
 
 import os
-import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 import torch
 from tabulate import tabulate
 
-from pymodel.hardware.tile_text import LANES, POSITIONS, TextFile, TileText, read_folder, sums
 from pymodel.hardware.tiling import Tile, Tiles
-from pymodel.reference.integer_convolution import integer_convolution, raster_psums
 from pymodel.support.command import CommandParser, conclude, quiet, tell
 from pymodel.support.errors import InputError
 from pymodel.support.files import RESULTS, temporary_folder, write_json
+from pymodel.tile_files.agreement import (
+    ENOUGH,
+    Agreement,
+    Finding,
+    Reading,
+    find_reading,
+    listed,
+    nearness,
+)
+from pymodel.tile_files.conventions import add_options, fixed_by, taken
+from pymodel.tile_files.folder import PSUM, TileFile, TileFolder, read_folder
+from pymodel.tile_files.inputs import WINDOWS, Geometry
+from pymodel.tile_files.layer_json import read_geometry
+from pymodel.tile_files.result_files import output_kinds
 from tb.components.array_adapter import OWN, adapter_class
 from tb.components.tile_run import Record, TileRun
 from tb.run.array_run import ArrayRun
@@ -28,27 +40,104 @@ from tb.sim.simulators import check_simulator, random_seed
 
 
 @dataclass(frozen=True)
+class CutLayer:
+    """A layer of tile text files, cut into tiles for one array."""
+
+    reading: Reading
+    run: TileRun
+    inputs: list[slice]  # input channels of each input group
+
+    def psums(self, received: np.ndarray, tile: int | None) -> np.ndarray:
+        """Returns the psums [K, Q, O] of an input tile of the files, or of all tiles added.
+
+        `received` are the psum vectors of the run, in order.
+        """
+        layer = self.reading.layer
+        positions, _, streamed = layer.streams.shape
+        received = received.reshape(-1, positions, len(self.inputs), streamed, received.shape[-1])
+        groups = range(len(self.inputs))
+        if tile is not None:
+            part = self.reading.tiles[tile]
+            groups = [g for g in groups if part.start <= self.inputs[g].start < part.stop]
+        psums = received[:, :, list(groups)].sum(2).transpose(1, 2, 0, 3)
+        return psums.reshape(positions, streamed, -1)[..., : layer.channels[0]]
+
+
+def cut(reading: Reading, rows: int, cols: int) -> CutLayer:
+    """Returns the layer in tiles for an array of `rows` × `cols`, with their psums by PyTorch.
+
+    No tile holds channels of two input tiles of the files, so that the psums of each can be
+    compared. Every streamed pixel is streamed for every kernel position.
+    """
+    layer = reading.layer
+    positions, _, streamed = layer.streams.shape
+    outputs = layer.channels[0]
+    inputs = [
+        slice(start, min(start + rows, part.stop))
+        for part in reading.tiles
+        for start in range(part.start, part.stop, rows)
+    ]
+    groups = range(-(-outputs // cols))
+    tiles, weights, streams, expected = [], [], [], []
+    psums = [layer.psums(part) for part in inputs]
+    for group in groups:
+        columns = slice(group * cols, (group + 1) * cols)
+        for position in range(positions):
+            for number, part in enumerate(inputs):
+                tiles.append(Tile(group, *divmod(position, layer.kernel), number))
+                weight = np.zeros((rows, cols), np.int8)
+                found = layer.weights[position, columns, part].T
+                weight[: found.shape[0], : found.shape[1]] = found
+                weights.append(weight)
+                stream = np.zeros((streamed, rows), np.int8)
+                stream[:, : found.shape[0]] = layer.streams[position, part].T
+                streams.append(stream)
+                psum = np.zeros((streamed, cols), np.int64)
+                psum[:, : found.shape[1]] = psums[number][position][:, columns]
+                expected.append(psum)
+    size = layer.output_size if layer.padded is None else layer.padded.shape[1:]
+    run = TileRun(
+        Tiles(tiles, np.stack(weights), np.stack(streams)[None], tuple(size)),
+        np.stack(expected)[None],
+    )
+    return CutLayer(reading, run, inputs)
+
+
+@dataclass(frozen=True)
 class Comparison:
     """The numbers of one file beside those of the RTL and those of PyTorch."""
 
-    file: TextFile
-    got: np.ndarray  # int64 [lines, 8], from the RTL
-    truth: np.ndarray  # int64 [lines, 8], from PyTorch
-    place: Callable[[int], str]  # what a line is of, in words
+    result: Agreement
+    got: np.ndarray  # int64, of the shape of the file's numbers, from the RTL
+    reading: Reading
+
+    @property
+    def wrong(self) -> np.ndarray:
+        """Which numbers of the file differ from those of the RTL; malformed words do not count."""
+        way = self.result.reading
+        return (way.values != self.got) & way.file.words.well_formed[:, None]
 
     @property
     def differing(self) -> int:
-        """Returns the number of values in the file that differ from those of the RTL."""
-        return int((self.file.values != self.got).sum())
+        """Number of values in the file that differ from those of the RTL."""
+        return int(self.wrong.sum())
 
-    def first_difference(self) -> str:
-        """Returns in words where the file and the RTL differ first, and which of them is right.
+    def failures(self) -> list[str]:
+        """Returns in words what is wrong in the file: malformed words, and the first difference."""
+        words = self.result.reading.file.words
+        lines = []
+        if words.malformed:
+            lines.append(f"{words.first_fault()}; {len(words.malformed)} such words")
+        if self.differing:
+            lines.append(self._first_difference())
+        return lines
 
-        The two must differ somewhere.
-        """
-        line, channel = map(int, np.argwhere(self.file.values != self.got)[0])
-        at = line, channel
-        expected, got, truth = self.file.values[at], self.got[at], self.truth[at]
+    def _first_difference(self) -> str:
+        """Returns in words where the file and the RTL differ first, and which of them is right."""
+        way = self.result.reading
+        line, number = map(int, np.argwhere(self.wrong)[0])
+        at = line, number
+        expected, got, truth = way.values[at], self.got[at], self.result.expected[at]
         if got == truth:
             verdict = (
                 "the RTL agrees with PyTorch: this file is wrong there, or one of the inputs is"
@@ -57,33 +146,36 @@ class Comparison:
             verdict = "the file agrees with PyTorch: the RTL is wrong there"
         else:
             verdict = f"PyTorch has {truth}: both are wrong there"
+        if self.result.share <= ENOUGH and got == truth:
+            verdict += (
+                f"; only {self.result.share:.0%} of the values that are not zero agree, so the "
+                "file may be of another layer or input"
+            )
         return (
-            f"{self.file.place(line)}: {self.place(line)}, channel {channel}: expected {expected} "
-            f"(file), got {got} (RTL), {self.differing} differ; {verdict}"
+            f"{way.file.words.place(line)}: {way.place(self.reading.layer, line, number)}: "
+            f"expected {expected} (file), got {got} (RTL), {self.differing} differ; {verdict}"
         )
 
 
-def raster_run(folder: TileText) -> TileRun:
-    """Returns nine tiles that stream every pixel of the padded map, with their psums by PyTorch."""
-    _, *size = folder.activations.shape
-    stream = folder.activations.reshape(LANES, -1).T
-    tiles = Tiles(
-        [Tile(0, *divmod(position, 3), 0) for position in range(POSITIONS)],
-        folder.weights.transpose(2, 3, 1, 0).reshape(POSITIONS, LANES, LANES),
-        np.tile(stream, (1, POSITIONS, 1, 1)),
-        tuple(size),
-    )
-    expected = raster_psums(torch.tensor(folder.activations), torch.tensor(folder.weights))
-    return TileRun(tiles, expected[None].numpy())
-
-
 def main() -> int:
+    """Runs the command; returns 0 if all agrees, 1 if a value or a file is wrong."""
     parser = CommandParser("tb.run replay", __doc__)
     parser.add_argument("--dir", default="", help="folder of tile text files")
     parser.add_argument("--sim", default="icarus", help="icarus or verilator")
     parser.add_argument(
+        "--dut", type=Path, default=OWN, help="adapter of an array, a Python file; default: ours"
+    )
+    parser.add_argument(
         "--height", help="height of the map without padding, in pixels; default: it is square"
     )
+    parser.add_argument(
+        "--ignore",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="a file of the folder to leave out; may be given several times",
+    )
+    add_options(parser, "which the files decide by agreement")
     parser.add_argument(
         "--results", type=Path, default=RESULTS / "replay.json", help="JSON to write"
     )
@@ -94,25 +186,41 @@ def main() -> int:
     height = arguments.height
     if height is not None and not (height.isdecimal() and int(height)):
         raise InputError(f"--height is '{height}', expected a whole number from 1 on")
+    fixed = fixed_by(arguments)
     check_simulator(arguments.sim)
     random_seed()
-    dut = adapter_class(OWN)
+    dut = adapter_class(arguments.dut)
     results = arguments.results.absolute()
-    tiles = read_folder(Path(arguments.dir), None if height is None else int(height))
+    directory = Path(arguments.dir)
+    files = read_folder(directory, arguments.ignore)
+    geometry = read_geometry(directory) or Geometry(height=height and int(height))
+    # All these convolutions are small: more threads would wait for one another.
+    torch.set_num_threads(1)
+    finding = find_reading(files, geometry, fixed)
+    layer = cut(finding.reading, dut.rows, dut.cols)
 
     with temporary_folder("replay") as folder:
-        raster_run(tiles).save(folder / "tiles.npz")
-        job = ReplayJob(str(folder / "tiles.npz"), str(results))
-        run = ArrayRun("tb.run.replay_bench", job, arguments.sim, dut, list(dut.SOURCES))
+        (folder / "input").mkdir()
+        tiles = folder / "input" / "tiles.npz"
+        layer.run.save(tiles)
+        job = ReplayJob(str(tiles), str(results), str(arguments.dut.absolute()))
+        variant = "" if arguments.dut.absolute() == OWN else arguments.dut.stem
+        run = ArrayRun("tb.run.replay_bench", job, arguments.sim, dut, list(dut.SOURCES), variant)
         failure = run.start(folder)
         failures = [str(failure)] if failure else []
         # An earlier run's results stay until there are this one's.
         run.publish_record(folder)
         record = run.record(folder)
         if record and len(record.received) == record.run.expected[..., 0].size:
-            result, differences = check(tiles, record)
-            result = {"simulator": arguments.sim, "folder": arguments.dir, **result}
+            result, differences = check(layer, files, finding, record)
+            result = {
+                "simulator": arguments.sim,
+                "array": dut.TOPLEVEL,
+                "folder": arguments.dir,
+                **result,
+            }
             write_json(results, result)
+            tell(conventions_table(finding))
             tell(result_table(result))
             failures += differences
         else:
@@ -122,75 +230,116 @@ def main() -> int:
             run.explain(folder)
     if failures:
         return conclude("\n".join(f"FAILED: {line}" for line in failures), passed=False)
-    equal = "PyTorch's and the files'" if tiles.psums or tiles.outputs else "PyTorch's"
+    equal = "PyTorch's and the files'" if finding.decided_by == "results" else "PyTorch's"
     return conclude(f"Every psum and sum equals {equal}. Results: {os.path.relpath(results)}")
 
 
-def check(folder: TileText, record: Record) -> tuple[dict, list[str]]:
+def check(
+    cut_layer: CutLayer, files: TileFolder, finding: Finding, record: Record
+) -> tuple[dict, list[str]]:
     """Compares a whole run with PyTorch and with the files.
 
     Returns the results (the keys of replay.json), and a line for each thing that is wrong.
     """
-    _, rows, columns = folder.activations.shape
-    height, width = rows - 2, columns - 2
-    truth = record.run.expected[0]
-    got = record.received.reshape(truth.shape)
-    got_sums = sums(got, height, width)
-    whole = integer_convolution(
-        torch.tensor(folder.activations)[None], torch.tensor(folder.weights), 1, 0
-    )
-    true_sums = whole[0].flatten(1).T.numpy()
+    reading = finding.reading
+    layer = reading.layer
 
-    psums = [
-        _psum_comparison(file, position, got, truth, columns) for position, file in folder.psums
+    @cache
+    def got_psums(tile: int | None) -> np.ndarray:
+        return cut_layer.psums(record.received, tile)
+
+    sums = layer.add_up(got_psums(None))[..., : layer.channels[0]]
+    kinds = output_kinds(layer, sums)
+    compared = [
+        Comparison(r, r.reading.expected(layer, got_psums, lambda kind: kinds[kind][1]()), reading)
+        for r in reading.results
     ]
-    outputs = [
-        Comparison(
-            file, got_sums.clip(0), true_sums.clip(0), lambda line: f"pixel {divmod(line, width)}"
-        )
-        for file in folder.outputs
-    ]
+    psums = [c for c in compared if c.result.reading.role == PSUM]
+    outputs = [c for c in compared if c.result.reading.role != PSUM]
+    margin = 2 * reading.geometry.padding
+    height, width = (
+        (None, None) if layer.padded is None else (side - margin for side in layer.padded.shape[1:])
+    )
+    names = [f.name for r in (reading.activations, reading.weights) for f in r.files]
+    misfits = {f.name: _misfit(f, reading) for f in reading.misfits}
+    unusable = files.unusable | misfits
     result = {
         "height": height,
         "width": width,
-        "input_files": [file.path.name for file in folder.inputs],
-        "psum_files": [c.file.path.name for c in psums],
-        "output_files": [c.file.path.name for c in outputs],
-        "psums_checked": got.size,
+        "input_channels": layer.channels[1],
+        "output_channels": layer.channels[0],
+        "input_files": sorted({*names, *finding.same}),
+        "psum_files": [c.result.reading.file.name for c in psums],
+        "output_files": [c.result.reading.file.name for c in outputs],
+        "stale_files": list(finding.stale),
+        "unusable_files": sorted(unusable),
+        "unused_files": files.unused,
+        "decided_by": finding.decided_by,
+        "conventions": asdict(reading.conventions),
+        "psums_checked": record.received.size,
         "psum_mismatches": int(record.wrong().sum()),
-        "sums_checked": got_sums.size,
-        "sum_mismatches": int((got_sums != true_sums).sum()),
+        "sums_checked": sums.size,
+        "sum_mismatches": int((sums != layer.sums).sum()),
         "file_psums_checked": sum(c.got.size for c in psums),
         "file_psum_mismatches": sum(c.differing for c in psums),
         "file_outputs_checked": sum(c.got.size for c in outputs),
         "file_output_mismatches": sum(c.differing for c in outputs),
         "cycles": int(record.cycles[-1]) + 1,
     }
-    differences = [c.first_difference() for c in (*psums, *outputs) if c.differing]
+    failures = [*finding.faults]
+    if finding.decided_by == "no agreement":
+        failures.append(
+            f"{files.path}: no reading of the files agrees with more than {ENOUGH:.0%} of the "
+            f"psums and outputs that are not zero; the nearest: {nearness(finding)}"
+        )
+    for comparison in compared:
+        # One wrong input makes many results wrong: it is named instead of them.
+        if not finding.fault or result["psum_mismatches"]:
+            failures += comparison.failures()
+    failures += unusable.values()
     if result["sum_mismatches"] and not result["psum_mismatches"]:
-        differences.insert(0, "the sums over the tiles differ from PyTorch's integer convolution")
-    return result, differences
+        failures.insert(0, "the sums over the tiles differ from PyTorch's integer convolution")
+    return result, failures
 
 
-def _psum_comparison(
-    file: TextFile, position: int, got: np.ndarray, truth: np.ndarray, columns: int
-) -> Comparison:
-    """Returns the comparison of a file of psums that starts with kernel position `position`.
-
-    `got` and `truth` are all psums, [9, padded pixels, 8]; `columns` is the width of the padded
-    map.
-    """
-    pixels = got.shape[1]
-    first = position * pixels
-    rtl, pytorch = (
-        table.reshape(-1, LANES)[first : first + len(file.values)] for table in (got, truth)
+def _misfit(file: TileFile, reading: Reading) -> str:
+    """Returns in words why no reading fits a file of psums or outputs."""
+    layer = reading.layer
+    positions, _, streamed = layer.streams.shape
+    words, counted = file.words, layer.pixels.shape[1]
+    return (
+        f"{words.place(-1)}: the data ends after {len(words)} lines of {words.width} bits, "
+        f"expected {streamed} or {positions * streamed} lines of psums, or {counted} of outputs, "
+        f"for {layer.channels[0]} output channels"
     )
 
-    def place(line: int) -> str:
-        k, pixel = divmod(first + line, pixels)
-        return f"kernel position {divmod(k, 3)}, padded pixel {divmod(pixel, columns)}"
 
-    return Comparison(file, rtl, pytorch, place)
+def conventions_table(finding: Finding) -> str:
+    """Returns a line for each convention: what was taken, and the option that fixes it."""
+    reading = finding.reading
+    conventions = reading.conventions
+    names = ["activations"]
+    names += ["windows", "pixels"] if conventions.activations in WINDOWS else ["map"]
+    names += ["activation_bits", "weights", "weight_lines", "weight_numbers"]
+    outputs, inputs = reading.layer.channels
+    if conventions.activation_bits == "2" and inputs > 8:
+        names += ["pairs", "pair_lines"]
+    if any("core" in f.numbers for f in reading.weights.files):
+        names += ["cores"]
+    if reading.results:
+        names += ["columns", *(["channels"] if outputs > 8 else [])]
+    kinds = {r.reading.kind for r in reading.results if r.reading.role != PSUM}
+    if kinds:
+        names += ["outputs_in", "outputs"]
+    rows = taken(conventions, names)
+    heading = {
+        "results": "The files were read so, by agreement (the option fixes it):",
+        "nothing": "No psums or outputs are there to decide by. The files were read as usual:",
+        "no agreement": "Psums and outputs agree with no reading. The files were read as usual:",
+    }[finding.decided_by]
+    lines = [f"  {text}" for text in rows]
+    lines += [f"  outputs: {kind}" for kind in sorted(kinds - {"ReLU", "sums"})]
+    return "\n" + "\n".join([heading, *lines])
 
 
 def result_table(result: dict) -> str:
@@ -201,23 +350,30 @@ def result_table(result: dict) -> str:
 
     def in_files(what: str) -> str:
         files = result[f"{what}_files"]
-        return f"{checked(f'file_{what}')}: {_listed(files)}" if files else "there are none"
+        return f"{checked(f'file_{what}')}: {listed(files)}" if files else "there are none"
 
-    pixels = (result["height"] + 2) * (result["width"] + 2)
+    size = "windows of output pixels"
+    if result["height"]:
+        size = f"{result['height']} × {result['width']}"
     rows = [
         ["simulator", result["simulator"]],
-        ["map", f"{result['height']} × {result['width']}, {pixels:,} padded pixels"],
-        ["inputs", _listed(result["input_files"])],
+        ["array", result["array"]],
+        ["map", size],
+        ["channels", f"{result['input_channels']} → {result['output_channels']}"],
+        ["inputs", listed(result["input_files"])],
         ["psums by PyTorch", checked("psum")],
         ["sums by PyTorch", checked("sum")],
         ["psums in files", in_files("psum")],
         ["outputs in files", in_files("output")],
         ["cycles", f"{result['cycles']:,}"],
     ]
+    rows += [
+        [title, listed(result[f"{what}_files"])]
+        for what, title in (
+            ("stale", "stale"),
+            ("unusable", "could not be used"),
+            ("unused", "not used"),
+        )
+        if result[f"{what}_files"]
+    ]
     return "\n" + tabulate(rows, tablefmt="simple", disable_numparse=True) + "\n"
-
-
-def _listed(names: list[str]) -> str:
-    """Returns the names in a row; those of the nine kernel positions become one name."""
-    listed = (name.replace("kij0", "kij0..8") for name in names if not re.search("kij[1-8]", name))
-    return ", ".join(listed)

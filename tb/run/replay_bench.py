@@ -1,4 +1,4 @@
-"""Runs tiles from a file on the array, and compares every psum with PyTorch's, which lie beside.
+"""Runs tiles from a file on an array, and compares every psum with PyTorch's from the same file.
 
 This bench runs inside the simulator; `tb/run/replay.py` starts it.
 """
@@ -10,6 +10,7 @@ from pathlib import Path
 
 import cocotb
 
+from pymodel.support.errors import InputError
 from pymodel.support.files import RESULTS
 from tb.components.array_adapter import OWN, adapter_class
 from tb.components.tile_run import Record, TileRun
@@ -19,10 +20,11 @@ SETTINGS = "SYSTOLIC_REPLAY_JOB"  # environment variable that carries a ReplayJo
 
 @dataclass(frozen=True)
 class ReplayJob:
-    """A run of tiles: where the tiles and their psums are, and where the results go."""
+    """Says where the tiles and their psums are, where the results go, and which array runs."""
 
     tiles: str  # file that `TileRun.save` wrote
     results: str = str(RESULTS / "replay.json")  # beside which the simulation leaves its record
+    dut: str = str(OWN)  # file of the array's adapter
 
     def settings(self) -> dict[str, str]:
         """Returns the environment variables that carry the job into the simulator."""
@@ -36,10 +38,16 @@ class ReplayJob:
 
 @cocotb.test()
 async def every_psum_matches_pytorch(dut):
-    """Each psum of each kernel position is right at each padded pixel."""
+    """Each psum of each kernel position is right at each pixel."""
     job = ReplayJob(**json.loads(os.environ[SETTINGS]))
-    array = adapter_class(OWN)(dut)
+    array = adapter_class(Path(job.dut))(dut)
     run = TileRun.load(Path(job.tiles))
+    size = run.tiles.weights.shape[1:]
+    if (array.rows, array.cols) != size:
+        raise InputError(
+            f"{job.dut}: the array has {array.rows} × {array.cols} PEs, and the adapter's class "
+            f"says {size[0]} × {size[1]}, expected the attributes rows and cols in the class"
+        )
     await array.start()
     try:
         board, _ = await run.on(array)

@@ -1,82 +1,123 @@
-"""Writes a trained layer as the text files that hand-written array benches read.
+"""Writes a layer as the text files that hand-written array benches read.
 
 python -m tb.run vectors --out folder
 python -m tb.run vectors --out folder --image 3 --no-header
+python -m tb.run vectors --out folder --model layers.safetensors --layer conv2 --weights rows
 """
 
+from dataclasses import fields, replace
 from pathlib import Path
 
 from tabulate import tabulate
-from torch.nn import functional
 
 from pymodel.capture import DEFAULT_LAYER, capture
 from pymodel.checkpoint import SHIPPED, load_checkpoint
-from pymodel.hardware.tile_text import LANES, write_folder
 from pymodel.images import load_images
-from pymodel.reference.integer_convolution import integer_convolution, raster_psums
+from pymodel.own_network.layer_file import is_layer_file, load_layer
 from pymodel.reference.layer_data import LayerData, layer_data
-from pymodel.support.command import CommandParser, conclude, tell
+from pymodel.support.command import CommandParser, conclude, tell, whole_number
 from pymodel.support.errors import InputError
+from pymodel.tile_files.conventions import Conventions, add_options, fixed_by
+from pymodel.tile_files.inputs import Geometry
+from pymodel.tile_files.layouts import HALF
+from pymodel.tile_files.write import JOINT, SERIES, FileNames, Written, write_folder
+
+NAMES = [field.name for field in fields(FileNames) if isinstance(field.default, str)]
+PARTS = {"both": (SERIES, JOINT), SERIES: (SERIES,), JOINT: (JOINT,)}
 
 
 def main() -> int:
+    """Runs the command; returns 0 when all files are written."""
     parser = CommandParser("tb.run vectors", __doc__)
     parser.add_argument("--out", default="", help="folder to write to")
-    parser.add_argument("--layer", default=DEFAULT_LAYER, help="a convolution from 8 to 8 channels")
-    parser.add_argument("--model", default=str(SHIPPED), help="checkpoint")
-    parser.add_argument("--image", default="0", help="number of the shipped image, from 0")
+    parser.add_argument(
+        "--layer",
+        help=f"a quantised convolution; default {DEFAULT_LAYER}, or the only one of a file",
+    )
+    parser.add_argument("--model", default=str(SHIPPED), help="checkpoint, or exported layers")
+    parser.add_argument("--image", default="0", help="number of the image, from 0")
     parser.add_argument(
         "--no-header", action="store_true", help="leave out the files' header lines"
     )
+    add_options(parser, "the first of each by default")
+    group = parser.add_argument_group("names and sizes of the files")
+    for name in NAMES:
+        group.add_argument(
+            f"--{name.replace('_', '-')}-name",
+            metavar="NAME",
+            help="{k}: kernel position, {i}, {o}: tile of input and output channels; default "
+            + getattr(FileNames, name),
+        )
+    group.add_argument("--first", default="0", help="number of the first kernel position, 0 or 1")
+    group.add_argument(
+        "--files", default="both", help=f"of weights and psums: {', '.join(PARTS)} (the default)"
+    )
+    group.add_argument("--rows", help="input channels in a file of activations, 8 or 16")
+    group.add_argument("--cols", default="8", help="output channels in a file of outputs, 8 or 16")
+    group.add_argument("--weight-width", default="32", help="bits in a line of weights, 32 or 64")
     arguments = parser.parse_args()
 
     if not arguments.out:
         raise InputError("OUT is not set, expected the folder to write to: make vectors OUT=folder")
-    images = load_images().images
-    if not arguments.image.isdecimal() or int(arguments.image) >= len(images):
-        raise InputError(
-            f"--image is '{arguments.image}', expected a whole number from 0 to {len(images) - 1}"
-        )
-    model, _ = load_checkpoint(arguments.model)
-    image = images[int(arguments.image)]
-    layer = layer_data(capture(model, image[None], arguments.layer))
+    conventions = Conventions(**fixed_by(arguments))
+    layer = read_layer(arguments.model, arguments.layer, arguments.image)
+    inputs, outputs = layer.weight_codes.shape[1::-1]
+    rows = arguments.rows
+    if rows is None:  # sixteen channels of two bits fit into a line of 32 bits
+        rows = "16" if conventions.activation_bits == "2" and inputs >= 2 * HALF else "8"
+    given = {n: getattr(arguments, f"{n}_name") for n in NAMES}
+    names = FileNames(
+        **{name: text for name, text in given.items() if text is not None},
+        first=whole_number("--first", arguments.first, 0, 1),
+        parts=_choice("--files", arguments.files, PARTS),
+    )
+    written = Written(
+        layer.activation_codes[0].numpy(),
+        layer.weight_codes.numpy(),
+        Geometry(layer.weight_codes.shape[2], layer.stride, layer.padding),
+        conventions,
+        names,
+        not arguments.no_header,
+        _choice("--rows", rows, {"8": 8, "16": 16}),
+        _choice("--weight-width", arguments.weight_width, {"32": 8, "64": 16}),
+        _choice("--cols", arguments.cols, {"8": 8, "16": 16}),
+    )
     folder = Path(arguments.out)
-    names = write_layer(layer, folder, header=not arguments.no_header)
+    files = write_folder(folder, written)
 
     height, width = layer.activation_codes.shape[2:]
-    rows = [
+    padding = layer.padding
+    table = [
         ["layer", layer.name],
         ["image", arguments.image],
-        ["map", f"{height} × {width}, padded {height + 2} × {width + 2}"],
+        ["channels", f"{inputs} → {outputs}"],
+        ["map", f"{height} × {width}, padded {height + 2 * padding} × {width + 2 * padding}"],
         ["header", "none" if arguments.no_header else "3 lines"],
-        ["files", len(names)],
+        ["files", len(files)],
     ]
-    tell("\n" + tabulate(rows, tablefmt="simple", disable_numparse=True) + "\n")
+    tell("\n" + tabulate(table, tablefmt="simple", disable_numparse=True) + "\n")
     return conclude(f"Written: {folder}. Run them on the array with: make replay DIR={folder}")
 
 
-def write_layer(layer: LayerData, folder: Path, header: bool = True) -> list[str]:
-    """Writes the layer on its first image into `folder`, and returns the names of the files.
+def read_layer(model: str, name: str | None, image: str) -> LayerData:
+    """Returns a layer of a checkpoint or of an exported file on one image.
 
-    PyTorch computes the psums and outputs. Raises InputError, with nothing written, for a layer
-    that the format cannot hold.
+    Raises InputError if the file is neither, or lacks the layer or the image.
     """
-    codes, weights = layer.activation_codes[0], layer.weight_codes
-    shape, fitting = tuple(weights.shape), (LANES, LANES, 3, 3)
-    if shape != fitting or (layer.stride, layer.padding) != (1, 1):
-        out_channels, in_channels, *kernel = shape
-        raise InputError(
-            f"layer '{layer.name}' is of {in_channels} to {out_channels} channels, kernel "
-            f"{kernel[0]}, stride {layer.stride}, padding {layer.padding}; tile text files hold "
-            f"{LANES} to {LANES} channels, kernel 3, stride 1, padding 1"
-        )
-    padded = functional.pad(codes, (1, 1, 1, 1))
-    outputs = integer_convolution(codes[None], weights, 1, 1)[0].relu()
-    return write_folder(
-        folder,
-        padded.numpy(),
-        weights.numpy(),
-        raster_psums(padded, weights).numpy(),
-        outputs.flatten(1).T.numpy(),
-        header,
-    )
+    if is_layer_file(model):
+        layer = load_layer(model, name)
+        number = whole_number("--image", image, 0, len(layer.activation_codes) - 1)
+        codes = layer.activation_codes[number : number + 1]
+        return replace(layer, activation_codes=codes)
+    images = load_images().images
+    number = whole_number("--image", image, 0, len(images) - 1)
+    network, _ = load_checkpoint(model)
+    chosen = DEFAULT_LAYER if name is None else name
+    return layer_data(capture(network, images[number][None], chosen))
+
+
+def _choice(option: str, value: str, choices: dict) -> object:
+    """Returns what `value` chooses; raises InputError if it is no choice of the option."""
+    if value not in choices:
+        raise InputError(f"{option} is '{value}', expected {' or '.join(choices)}")
+    return choices[value]

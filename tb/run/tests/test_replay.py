@@ -6,12 +6,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pymodel.hardware.tests.plain_tiles import USUAL_HEADER, PlainTiles
-from pymodel.hardware.tile_text import read_folder
+from pymodel.support.files import ROOT
+from pymodel.tile_files.agreement import find_reading
+from pymodel.tile_files.folder import read_folder
+from pymodel.tile_files.inputs import Geometry
+from pymodel.tile_files.layer import FileLayer
+from pymodel.tile_files.tests.plain_tiles import USUAL_HEADER, PlainTiles
+from pymodel.tile_files.write import Written, write_folder
 from tb.components.array_adapter import adapter_class
 from tb.components.tile_run import Record, TileRun
 from tb.run import mismatch_screen, replay, vectors
-from tb.run.replay import check, main, raster_run
+from tb.run.replay import check, cut, main
 from tb.sim.sources import faulty_rtl
 from tb.testplan.module_table import SIMULATORS
 
@@ -128,33 +133,129 @@ def record_of(run: TileRun, received: np.ndarray) -> Record:
     return Record(run, received, nothing, np.arange(len(received)), (4, 4, 16), (0, 10))
 
 
+def prepared(folder: Path):
+    """Returns the files, the finding and the cut layer of a folder."""
+    files = read_folder(folder)
+    finding = find_reading(files, Geometry(), {})
+    return files, finding, cut(finding.reading, 8, 8)
+
+
 def test_sums_are_held_to_pytorch_too(monkeypatch, tmp_path):
     """Right psums do not pass if the sums are added up at the wrong pixels."""
-    folder = read_folder(PlainTiles(4, 4).write(tmp_path, without=("out",)))
-    run = raster_run(folder)
-    record = record_of(run, run.expected[0].reshape(-1, 8))
-    assert check(folder, record)[1] == []
-    monkeypatch.setattr(replay, "sums", lambda psums, height, width: psums[:, :16].sum(0))
-    result, failures = check(folder, record)
+    files, finding, layer = prepared(PlainTiles(4, 4).write(tmp_path, without=("out",)))
+    record = record_of(layer.run, layer.run.expected.reshape(-1, 8))
+    assert check(layer, files, finding, record)[1] == []
+    monkeypatch.setattr(FileLayer, "add_up", lambda self, psums: psums[:, :16].sum(0))
+    result, failures = check(layer, files, finding, record)
     assert failures == ["the sums over the tiles differ from PyTorch's integer convolution"]
     assert result["sum_mismatches"] > 0
 
 
 def test_both_wrong(tmp_path):
     """A file and the RTL may differ from each other and from PyTorch: both are called wrong."""
-    folder = read_folder(PlainTiles(1, 1).write(tmp_path, without=("psum_kij", "out")))
-    run = raster_run(folder)
-    truth = run.expected[0].reshape(-1, 8)
-    folder.psums[0][1].values[3, 2] += 1
-    received = truth.copy()
-    received[3, 2] -= 1
-    result, failures = check(folder, record_of(run, received))
+    folder = PlainTiles(1, 1).write(tmp_path, without=("psum_kij", "out"))
+    add_one(folder / "psum.txt", 3 + 4)
+    files, finding, layer = prepared(folder)
+    received = layer.run.expected.reshape(-1, 8).copy()
+    truth = received[3, 0]
+    received[3, 0] -= 1
+    result, failures = check(layer, files, finding, record_of(layer.run, received))
     assert failures == [
-        f"{tmp_path}/psum.txt, line 7: kernel position (0, 0), padded pixel (1, 0), channel 2: "
-        f"expected {truth[3, 2] + 1} (file), got {truth[3, 2] - 1} (RTL), 1 differ; "
-        f"PyTorch has {truth[3, 2]}: both are wrong there"
+        f"{tmp_path}/psum.txt, line 7: kernel position (0, 0), padded pixel (1, 0), channel 0: "
+        f"expected {truth + 1} (file), got {truth - 1} (RTL), 1 differ; "
+        f"PyTorch has {truth}: both are wrong there"
     ]
     assert result["psum_mismatches"] == result["file_psum_mismatches"] == 1
+
+
+@pytest.mark.parametrize("rows", [4, 8, 16])
+def test_a_layer_is_cut_for_any_array(tmp_path, rows):
+    """The psums of each tile of the files come together again, whatever the array's size."""
+    codes = np.random.default_rng(1).integers(0, 16, (24, 4, 4))
+    weights = np.random.default_rng(2).integers(-8, 8, (16, 24, 3, 3))
+    write_folder(tmp_path, Written(codes, weights, Geometry()))
+    finding = find_reading(read_folder(tmp_path), Geometry(), {})
+    layer = cut(finding.reading, rows, 4)
+    received = layer.run.expected.reshape(-1, 4)
+    whole = finding.reading.layer
+    assert np.array_equal(layer.psums(received, None), whole.psums())
+    for tile, part in enumerate(finding.reading.tiles):
+        assert np.array_equal(layer.psums(received, tile), whole.psums(part))
+
+
+def test_what_could_not_be_used_fails(replayed, tmp_path):
+    """A damaged result file, a stale one, and one without a role are told apart."""
+    folder = PlainTiles(1, 1).write(tmp_path / "tiles", without=("psum",))
+    (folder / "out_relu.txt").write_text("0101\n")
+    (folder / "notes.txt").write_text("to do\n")
+    other = PlainTiles(1, 1, seed=2).files()["weight.txt"]
+    (folder / "weight_old.txt").write_text("\n".join(other) + "\n")
+    code, out, result = replayed(folder)
+    assert code == 1
+    assert f"FAILED: {folder}/out_relu.txt, line 1: 4 bits, expected 128 or 256" in out
+    assert out.count("FAILED") == 1
+    assert result["unusable_files"] == ["out_relu.txt"]
+    assert result["unused_files"] == ["notes.txt"]
+    assert result["stale_files"] == ["weight_old.txt"]
+    for title, name in (("stale", "weight_old"), ("not used", "notes")):
+        assert any(line.startswith(title) and name in line for line in out.splitlines())
+    code, out, result = replayed(folder, "--ignore", "out_relu.txt", "--weights", "columns")
+    assert code == 0
+    assert result["unusable_files"] == []
+    assert "(--weights columns)" in out
+
+
+@pytest.mark.parametrize(
+    ("edit", "words"),
+    [
+        (lambda word: "1" + word, "line 5: 129 bits, expected 128"),
+        (lambda word: 112 * "0" + "1000000000000000", "got"),
+    ],
+    ids=["17 bits", "a false -32768"],
+)
+def test_a_false_psum_of_a_known_exporter(replayed, tmp_path, edit, words):
+    folder = PlainTiles(1, 1).write(tmp_path / "tiles", without=("psum_kij",))
+    lines = (folder / "psum.txt").read_text().splitlines()
+    lines[4] = edit(lines[4])
+    (folder / "psum.txt").write_text("\n".join(lines))
+    code, out, _ = replayed(folder)
+    assert code == 1
+    (line,) = [line for line in out.splitlines() if line.startswith("FAILED")]
+    assert f"{folder}/psum.txt, line 5: " in line
+    assert words in line
+
+
+def test_one_wrong_input_is_named_instead_of_all_that_follows(replayed, tmp_path):
+    folder = PlainTiles(4, 4).write(tmp_path / "tiles", without=("weight_",))
+    lines = (folder / "weight.txt").read_text().splitlines()
+    lines[10] = lines[10][:-1] + "10"[int(lines[10][-1])]
+    (folder / "weight.txt").write_text("\n".join(lines))
+    code, out, result = replayed(folder)
+    assert code == 1
+    (line,) = [line for line in out.splitlines() if line.startswith("FAILED")]
+    assert f"FAILED: {folder}/weight.txt, line 11: number 0 is " in line
+    assert result["psum_mismatches"] == 0
+    assert result["file_psum_mismatches"] > 1
+
+
+def test_outputs_of_another_run(replayed, tmp_path):
+    folder = PlainTiles(4, 4).write(tmp_path / "tiles", without=("weight_", "psum"))
+    other = PlainTiles(4, 4, seed=3).files()["out.txt"]
+    (folder / "out.txt").write_text("\n".join(other) + "\n")
+    code, out, result = replayed(folder)
+    assert code == 1
+    assert "no reading of the files agrees with more than 90%" in out
+    assert result["decided_by"] == "no agreement"
+    assert result["psum_mismatches"] == result["sum_mismatches"] == 0
+
+
+def test_somebody_elses_array(replayed, tmp_path):
+    """The files run on the array of an adapter."""
+    folder = PlainTiles(1, 1).write(tmp_path / "tiles", without=("weight_",))
+    dut = ROOT / "tb" / "examples" / "load_first_array.py"
+    code, _, result = replayed(folder, "--dut", dut)
+    assert code == 0
+    assert result["array"] == adapter_class(dut).TOPLEVEL
 
 
 def test_no_folder(refused):
@@ -168,7 +269,7 @@ def test_height(refused, tmp_path, height):
 
 
 def test_a_malformed_file_leaves_results_alone(refused, tmp_path):
-    folder = PlainTiles(1, 1).write(tmp_path / "tiles")
+    folder = PlainTiles(1, 1).write(tmp_path / "tiles", without=("weight_",))
     (folder / "weight.txt").write_text("0101\n")
     results = tmp_path / "r.json"
     results.write_text("of before")

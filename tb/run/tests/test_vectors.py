@@ -1,12 +1,16 @@
-"""The files of make vectors hold the trained layer, and a wrong layer or image is refused."""
+"""The files of make vectors hold the layer that was asked for; what they cannot hold is refused."""
 
 import numpy as np
 import pytest
-import torch
 
 from pymodel.capture import capture
-from pymodel.hardware.tile_text import read_folder, sums
+from pymodel.own_network.layer_file import save_layers
+from pymodel.own_network.tests.random_layer import random_layer
 from pymodel.reference.layer_data import layer_data
+from pymodel.tile_files.agreement import find_reading
+from pymodel.tile_files.folder import read_folder
+from pymodel.tile_files.inputs import Geometry
+from pymodel.tile_files.layer_json import read_geometry
 from tb.run.vectors import main
 
 
@@ -14,18 +18,16 @@ def test_the_files_hold_the_trained_layer(command, shipped, images, tmp_path):
     """The files hold the network's codes, and their sums give the next layer's input."""
     code, out, _ = command(main, "--out", tmp_path / "new" / "tiles", "--image", 3)
     assert code == 0
-    found = read_folder(tmp_path / "new" / "tiles")
+    finding = find_reading(read_folder(tmp_path / "new" / "tiles"), Geometry(), {})
+    found = finding.reading.layer
     layer = layer_data(capture(shipped, images.images[3:4]))
-    assert np.array_equal(found.activations[:, 1:-1, 1:-1], layer.activation_codes[0])
-    assert found.activations.sum() == layer.activation_codes.sum()
-    assert np.array_equal(found.weights, layer.weight_codes)
-
-    assert len(found.psums) == 10
-    psums = np.concatenate([text.values for first, text in found.psums[1:]]).reshape(9, 36, 8)
-    assert np.array_equal(found.psums[0][1].values, psums.reshape(-1, 8))
-    total = torch.from_numpy(sums(psums, 4, 4).T.reshape(1, 8, 4, 4))
-    assert layer.error(total)[0] < 1e-3
-    assert np.array_equal(found.outputs[0].values, total[0].relu().flatten(1).T)
+    assert np.array_equal(found.padded[:, 1:-1, 1:-1], layer.activation_codes[0])
+    assert found.padded.sum() == layer.activation_codes.sum()
+    assert np.array_equal(found.weights, layer.weight_codes.permute(2, 3, 0, 1).flatten(0, 1))
+    assert len(finding.reading.results) == 11
+    assert finding.reading.share == 1
+    sums = found.add_up(found.psums()).T.reshape(1, 8, 4, 4)
+    assert layer.error(layer.reference.new_tensor(sums))[0] < 1e-3
     assert "make replay DIR=" in out
 
 
@@ -36,18 +38,65 @@ def test_header(command, tmp_path):
         assert lines == {8, 16, 36, 72, 324}
 
 
+def test_names_and_conventions_are_options(command, tmp_path):
+    """A folder can be written as the bench that somebody has expects it."""
+    options = ["--weights-name", "w{k}.txt", "--psums-name", "psum_{k}.txt", "--first", 1]
+    options += ["--activations-name", "act.txt", "--outputs-name", "out_norelu.txt"]
+    options += ["--files", "split", "--weights", "rows", "--outputs", "raw", "--map", "unpadded"]
+    assert command(main, "--out", tmp_path, *options)[0] == 0
+    names = {path.name for path in tmp_path.iterdir()}
+    nine = {f"{name}{k}.txt" for name in ("w", "psum_") for k in range(1, 10)}
+    assert names == {"act.txt", "out_norelu.txt"} | nine
+    found = find_reading(read_folder(tmp_path), Geometry(), {}).reading
+    assert found.share == 1
+    assert (found.conventions.weights, found.conventions.map) == ("rows", "unpadded")
+    assert found.conventions.outputs == "raw"
+
+
+def test_an_exported_layer(command, tmp_path):
+    """A layer of any kernel, stride and number of channels comes from an exported file."""
+    layer = random_layer("conv")
+    save_layers(tmp_path / "layers.safetensors", {"conv": layer}, "a test")
+    folder = tmp_path / "tiles"
+    code, out, _ = command(main, "--out", folder, "--model", tmp_path / "layers.safetensors")
+    assert code == 0
+    outputs, inputs, kernel, _ = layer.weight_codes.shape
+    assert f"{inputs} → {outputs}" in out
+    geometry = read_geometry(folder) or Geometry()
+    assert (geometry.kernel, geometry.stride, geometry.padding) == (
+        kernel,
+        layer.stride,
+        layer.padding,
+    )
+    finding = find_reading(read_folder(folder), geometry, {})
+    assert finding.reading.share == 1
+    codes = layer.activation_codes[0].numpy()
+    edge = layer.padding
+    height, width = codes.shape[1:]
+    inside = finding.reading.layer.padded[:inputs, edge : edge + height, edge : edge + width]
+    assert np.array_equal(inside, codes)
+
+
 def test_no_folder(refused):
     refused(main, words=["OUT is not set", "make vectors OUT=folder"])
 
 
-@pytest.mark.parametrize("image", ["-1", "100", "abc", ""])
-def test_image(refused, tmp_path, image):
-    words = [f"--image is '{image}'", "from 0 to 99"]
-    refused(main, "--out", tmp_path / "new", f"--image={image}", words=words)
-    assert not (tmp_path / "new").exists()
-
-
-def test_a_layer_of_more_channels(refused, tmp_path):
-    words = ["layer 'features.24' is of 256 to 8 channels", "hold 8 to 8"]
-    refused(main, "--out", tmp_path / "new", "--layer", "features.24", words=words)
+@pytest.mark.parametrize(
+    ("option", "value", "words"),
+    [
+        ("--image", "-1", "from 0 to 99"),
+        ("--image", "100", "from 0 to 99"),
+        ("--image", "abc", "from 0 to 99"),
+        ("--weights", "diagonal", "expected columns or rows"),
+        ("--files", "some", "expected both or split or joint"),
+        ("--first", "2", "from 0 to 1"),
+        ("--cols", "12", "expected 8 or 16"),
+        ("--rows", "4", "expected 8 or 16"),
+        ("--weight-width", "8", "expected 32 or 64"),
+        ("--layer", "features.99", "features.99"),
+        ("--activation-bits", "2", "does not fit in 2 bits"),
+    ],
+)
+def test_a_wrong_option(refused, tmp_path, option, value, words):
+    refused(main, "--out", tmp_path / "new", f"{option}={value}", words=[words])
     assert not (tmp_path / "new").exists()

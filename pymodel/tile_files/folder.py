@@ -1,0 +1,188 @@
+"""Says what each file of a folder can be: names are hints, width and number of words decide."""
+
+import re
+from collections import defaultdict
+from dataclasses import dataclass, field
+from math import isqrt
+from pathlib import Path
+
+from pymodel.support.errors import InputError
+from pymodel.tile_files.words import Words, read_words
+
+ACTIVATION, WEIGHT, PSUM, OUTPUT = "activation", "weight", "psum", "output"
+RESULTS = (PSUM, OUTPUT)
+# What a name says, by the beginnings of its words; the first role that fits name and width counts.
+HINTS = {
+    PSUM: ("psum", "partial"),
+    WEIGHT: ("weight", "wgt", "kernel", "filter"),
+    OUTPUT: ("out", "relu", "norelu", "result", "golden", "expected", "ofmap"),
+    ACTIVATION: ("act", "input", "ifmap"),
+}
+WHOLE_HINTS = {WEIGHT: ("w", "wt", "k", "kij"), ACTIVATION: ("x", "a"), OUTPUT: ("o", "y")}
+RESULT_WIDTHS = (128, 256)  # 8 or 16 sums of 16 bits
+WEIGHT_WIDTHS = (32, 64)  # 8 or 16 weights of 4 bits
+ACTIVATION_WIDTHS = (16, 32, 64)  # 8 or 16 activations of 2 or 4 bits
+SOURCES = (".v", ".sv", ".vh", ".svh", ".py", ".ipynb", ".md", ".png", ".json")
+
+
+@dataclass(frozen=True)
+class TileFile:
+    """A file of words, what it can be, and which part of the layer its name says it holds."""
+
+    words: Words
+    name: str  # relative to the folder
+    role: str | None  # None if neither name nor width says it
+    numbers: dict[str, int] = field(hash=False, compare=False)  # itile, otile, core, position
+    series: str = ""  # the name without those numbers; files of one series belong together
+
+
+@dataclass(frozen=True)
+class Series:
+    """Files of one role that belong together, such as the nine files of the kernel positions."""
+
+    files: list[TileFile]
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the files, relative to the folder."""
+        return [file.name for file in self.files]
+
+
+@dataclass(frozen=True)
+class TileFolder:
+    """The files of a folder, by what they can be."""
+
+    path: Path
+    series: dict[str, list[Series]]  # by role
+    unusable: dict[str, str]  # what is wrong with a file that has a role, by its name
+    roles: dict[str, str]  # of the unusable files, by name
+    unused: list[str]  # names of the files that have no role
+
+    def files(self, *roles: str) -> list[TileFile]:
+        """Returns all files of these roles."""
+        return [file for role in roles for group in self.series[role] for file in group.files]
+
+
+def read_folder(folder: Path, ignore: list[str] | tuple[str, ...] = ()) -> TileFolder:
+    """Reads the text files of `folder` and of the folders in it, but for the names in `ignore`.
+
+    A name in `ignore` is relative to `folder`. Raises InputError if the folder or a file cannot be
+    read, or a name of `ignore` is not there.
+    """
+    try:
+        paths = sorted(p for p in [*folder.iterdir(), *folder.glob("*/*")] if p.is_file())
+    except OSError as error:
+        raise InputError(
+            f"{folder}: {error.strerror}, expected a folder of tile text files"
+        ) from None
+    names = {str(path.relative_to(folder)): path for path in paths}
+    if missing := sorted(set(ignore) - set(names)):
+        raise InputError(f"{folder}/{missing[0]}: not found, expected a file for --ignore to name")
+    series, unusable, bad_roles, unused = defaultdict(list), {}, {}, []
+
+    def reject(name: str, role: str, fault: str) -> None:
+        unusable[name], bad_roles[name] = fault, role
+
+    for name, path in names.items():
+        if name in ignore:
+            continue
+        source = path.suffix.lower() in SOURCES
+        words = None if source else read_words(path)
+        hints = [] if source else _hints(name)
+        roles = [role for role in hints or _likely(words) if words and _fits(words, role)]
+        if not roles and not hints:
+            unused.append(name)
+        elif words is None:
+            reject(name, hints[0], f"{path}: no data, expected lines of 0 and 1")
+        elif not roles:
+            expected = f"expected {_widths(hints[0])} in a file of {hints[0]}s"
+            reject(name, hints[0], f"{words.place(0)}: {words.width} bits, {expected}")
+        elif roles[0] not in RESULTS and words.malformed:
+            reject(name, roles[0], words.first_fault())
+        else:
+            series[roles[0]].append(_tile_file(words, name, roles[0]))
+    grouped = {role: _grouped(series[role]) for role in HINTS}
+    return TileFolder(folder, grouped, unusable, bad_roles, unused)
+
+
+def _hints(name: str) -> list[str]:
+    """Returns the roles that the name of a file hints at, or else the name of its folder."""
+    for part in reversed(Path(name.lower()).with_suffix("").parts):
+        tokens = [t for t in re.findall("[a-z]+", part) if t not in ("itile", "otile", "core")]
+        roles = [
+            role
+            for role in HINTS
+            if any(
+                token.startswith(HINTS[role]) or token in WHOLE_HINTS.get(role, ())
+                for token in tokens
+            )
+        ]
+        if roles:
+            return roles
+    return []
+
+
+def _likely(words: Words | None) -> tuple[str, ...]:
+    """Returns the roles, the likeliest first, of a file whose name hints at none.
+
+    A square map has a square number of pixels; so do few weights.
+    """
+    if words and isqrt(len(words)) ** 2 == len(words):
+        return (PSUM, ACTIVATION, WEIGHT, OUTPUT)
+    return tuple(HINTS)
+
+
+def _fits(words: Words, role: str) -> bool:
+    """Returns whether the width of the words is one that a file of this role can have."""
+    if role in RESULTS:
+        return words.width in RESULT_WIDTHS
+    if role == WEIGHT:
+        return words.width in WEIGHT_WIDTHS
+    # A transposed map has a word for each channel, as wide as the map has pixels.
+    few = len(words) <= 16 and words.width % 4 == 0 and words.width >= 36
+    return words.width in ACTIVATION_WIDTHS or few
+
+
+def _widths(role: str) -> str:
+    """Returns the widths of the words of a role, in words."""
+    widths = {WEIGHT: WEIGHT_WIDTHS, ACTIVATION: ACTIVATION_WIDTHS}.get(role, RESULT_WIDTHS)
+    return " or ".join(map(str, widths))
+
+
+def _tile_file(words: Words, name: str, role: str) -> TileFile:
+    """Returns the file with the numbers in its name: of the tile, the core, the kernel position."""
+    stem, numbers = str(Path(name).with_suffix("")).lower(), {}
+    for key, pattern in {
+        "itile": r"(?<![a-z])(?:itile|ic|input_?tile)_?(\d+)",
+        "otile": r"(?<![a-z])(?:otile|oc|output_?tile)_?(\d+)",
+        "core": r"(?<![a-z])core_?(\d+)",
+        "tile": r"(?<![a-z])tile_?(\d+)",
+    }.items():
+        if found := re.search(pattern, stem):
+            numbers[key] = int(found[1])
+            stem = f"{stem[: found.start(1)]}#{stem[found.end(1) :]}"
+    if (tile := numbers.pop("tile", None)) is not None:
+        numbers.setdefault("otile" if role == OUTPUT else "itile", tile)
+    short = "|".join([*HINTS[role], *WHOLE_HINTS.get(role, ())])
+    patterns = [
+        r"(?<![a-z])kij_?(\d+)",
+        rf"(?<![a-z])(?:{short})[a-z]*_?(\d+)(?![a-z0-9])",
+        r"(?<![a-z0-9])(\d+)(?![a-z0-9])(?!.*(?<![a-z0-9])\d+(?![a-z0-9]))",
+    ]
+    found = next((f for p in patterns if (f := re.search(p, stem))), None)
+    if found:
+        numbers["position"] = int(found[1])
+        stem = f"{stem[: found.start(1)]}#{stem[found.end(1) :]}"
+    return TileFile(words, name, role, numbers, stem)
+
+
+def _grouped(files: list[TileFile]) -> list[Series]:
+    """Returns the files in series, each sorted by its numbers."""
+    groups = defaultdict(list)
+    for file in files:
+        groups[file.series].append(file)
+    order = ("core", "otile", "itile", "position")
+    return [
+        Series(sorted(group, key=lambda file: [file.numbers.get(key, 0) for key in order]))
+        for group in groups.values()
+    ]

@@ -1,0 +1,232 @@
+"""Writes a layer as tile text files, in any of the conventions."""
+
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from pymodel.support.errors import InputError
+from pymodel.support.files import replacing
+from pymodel.tile_files import layer_json
+from pymodel.tile_files.conventions import Conventions, option
+from pymodel.tile_files.inputs import WEIGHT_BITS, WINDOWS, Geometry
+from pymodel.tile_files.layer import FileLayer, map_layer, window_layer
+from pymodel.tile_files.layouts import (
+    HALF,
+    activation_layout,
+    output_layout,
+    sum_layout,
+    weight_layout,
+    window_layout,
+)
+from pymodel.tile_files.result_files import SUM_BITS, WINDOW_OUTPUTS, output_kinds
+from pymodel.tile_files.words import format_words
+
+# What is written of each choice of the convention `outputs`; a key of `output_kinds`.
+WRITTEN_OUTPUTS = {
+    "relu": "ReLU",
+    "raw": "sums",
+    "leaky": "leaky ReLU of slope 0.125, rounded down",
+    "residual": "input added, then ReLU",
+}
+SERIES, JOINT = "split", "joint"
+
+
+@dataclass(frozen=True)
+class FileNames:
+    """Names of the files. `{k}` stands for a kernel position, `{i}` and `{o}` for tiles."""
+
+    activations: str = "activation.txt"
+    weights: str = "weight_itile{i}_otile{o}_kij{k}.txt"
+    joint_weights: str = "weight.txt"
+    psums: str = "psum_kij{k}.txt"
+    joint_psums: str = "psum.txt"
+    outputs: str = "out.txt"
+    first: int = 0  # number of kernel position 0: 0 or 1
+    parts: tuple[str, ...] = (SERIES, JOINT)  # of weights and psums
+
+    def of(self, kind: str, tiles: int, k: int = 0, i: int = 0, o: int = 0) -> str:
+        """Returns a name; one without a place for its tile gets one if there are several tiles."""
+        name = getattr(self, kind)
+        if tiles > 1 and "{i}" not in name and "{o}" not in name:
+            stem, dot, suffix = name.rpartition(".")
+            tile = {"activations": "_tile{i}", "outputs": "_otile{o}"}
+            name = f"{stem}{tile.get(kind, '_itile{i}_otile{o}')}{dot}{suffix}"
+        return name.format(k=k + self.first, i=i, o=o)
+
+
+@dataclass(frozen=True)
+class Written:
+    """What is to be written: a layer on one input."""
+
+    codes: np.ndarray  # int8 [I, H, W], the map without its padding
+    weights: np.ndarray  # int8 [O, I, k, k]
+    geometry: Geometry
+    conventions: Conventions = field(default_factory=Conventions)
+    names: FileNames = field(default_factory=FileNames)
+    header: bool = True
+    rows: int = HALF  # input channels in each file of activations
+    weight_numbers: int = HALF  # weights in a line
+    output_numbers: int = HALF  # sums in a line
+
+
+def header_of(line: str, lane: str) -> str:
+    """Returns the three lines that usual exporters write above the data."""
+    lines = [
+        f"#{line}{n}{lane}7[msb-lsb],{line}{n}{lane}6[msb-lsb],....,{line}{n}{lane}0[msb-lsb]#\n"
+        for n in range(2)
+    ]
+    return "".join(lines) + "#................#\n"
+
+
+def texts(layer: Written) -> dict[str, str]:
+    """Returns the text of each file, by its name.
+
+    Missing channels of the last tiles are zeros. Raises InputError for what the conventions cannot
+    hold.
+    """
+    c, geometry = layer.conventions, layer.geometry
+    kernel, padding = geometry.kernel, geometry.padding
+    outputs, inputs = layer.weights.shape[:2]
+    _refuse(layer, inputs, outputs)
+    rows, columns = layer.rows, layer.output_numbers
+    itiles, otiles = -(-inputs // rows), -(-outputs // columns)
+    codes = np.zeros((itiles * rows, *layer.codes.shape[1:]), np.int64)
+    codes[:inputs] = layer.codes
+    weights = np.zeros((kernel * kernel, otiles * columns, itiles * rows), np.int64)
+    weights[:, :outputs, :inputs] = layer.weights.transpose(2, 3, 0, 1).reshape(-1, outputs, inputs)
+    edge = (padding, padding)
+    padded = np.pad(codes, ((0, 0), edge, edge))
+    whole = map_layer(padded.astype(np.int8), weights.astype(np.int8), geometry.stride)
+    table: dict[str, tuple[np.ndarray, int, bool, str]] = {}
+    windows = c.activations in WINDOWS
+    used = np.stack([whole.streams[k][:, whole.pixels[k]] for k in range(len(weights))])
+    used = used[..., :WINDOW_OUTPUTS]
+
+    bits = int(c.activation_bits)
+    for i in range(itiles):
+        part = slice(i * rows, (i + 1) * rows)
+        if windows:
+            values, layout = used[:, part], window_layout(c, len(weights), rows, used.shape[2])
+        else:
+            values = (padded if c.map == "padded" else codes)[part].reshape(rows, -1)
+            layout = activation_layout(c, *values.shape)
+        name = layer.names.of("activations", itiles, i=i)
+        table[name] = values.reshape(-1)[layout], bits, False, "time row"
+        for o in range(otiles):
+            _weight_files(layer, table, weights[:, o * columns : (o + 1) * columns, part], i, o)
+    _result_files(layer, table, window_layer(used, whole.weights) if windows else whole)
+    return {
+        name: (header_of(*words.split()) if layer.header else "")
+        + "".join(f"{word}\n" for word in _words(name, values, bits, signed))
+        for name, (values, bits, signed, words) in table.items()
+    }
+
+
+def _words(name: str, values: np.ndarray, bits: int, signed: bool) -> list[str]:
+    """Returns the words of one file; InputError names the file if a value does not fit."""
+    try:
+        return format_words(values, bits, signed)
+    except InputError as error:
+        raise InputError(f"{name}: not written, {error}") from None
+
+
+def _refuse(layer: Written, inputs: int, outputs: int) -> None:
+    """Raises InputError for conventions that cannot hold the layer."""
+    c = layer.conventions
+    height, width = layer.codes.shape[1:]
+    if c.map == "unpadded" and not layer.geometry.padding:
+        raise InputError(f"{option('map')} is unpadded, expected padded: the layer has no padding")
+    if c.activations in WINDOWS:
+        sides = ((n + 2 * layer.geometry.padding - layer.geometry.kernel) for n in (height, width))
+        count = np.prod([side // layer.geometry.stride + 1 for side in sides])
+        if count < WINDOW_OUTPUTS:
+            raise InputError(
+                f"{option('activations')} is {c.activations}, for {WINDOW_OUTPUTS} output pixels; "
+                f"the layer has {count}"
+            )
+    if c.outputs == "residual" and (inputs != outputs or layer.geometry.stride != 1):
+        raise InputError(
+            f"{option('outputs')} is residual, expected as many output channels as input channels, "
+            f"and stride 1; the layer has {inputs} → {outputs}, stride {layer.geometry.stride}"
+        )
+    if c.pair_lines == "separate":
+        raise InputError(
+            f"{option('pair_lines')} is separate: that layout holds half of the weights only; "
+            "make replay reads it, make vectors does not write it"
+        )
+    if c.cores != "inputs":
+        raise InputError(f"{option('cores')} is {c.cores}: make vectors writes files of one core")
+
+
+def _weight_files(layer: Written, table: dict, part: np.ndarray, i: int, o: int) -> None:
+    """Adds the files of the weights [K, O, I] of one tile to `table`."""
+    c, names = layer.conventions, layer.names
+    positions = len(part)
+    layout = weight_layout(c, *part.shape, layer.weight_numbers)
+    if layout is None:
+        raise InputError(
+            f"{option('weights')} {c.weights}: {part.shape[2]} input and {part.shape[1]} output "
+            f"channels do not fit into lines of {layer.weight_numbers} weights"
+        )
+    lines = part.reshape(-1)[layout]
+    inputs, outputs = layer.weights.shape[1], layer.weights.shape[0]
+    tiles = -(-inputs // layer.rows) * -(-outputs // layer.output_numbers)
+    if JOINT in names.parts:
+        name = names.of("joint_weights", tiles, i=i, o=o)
+        table[name] = lines, WEIGHT_BITS, True, "col row"
+    if c.weights == "rows" and c.windows == "channel-first":
+        return  # the lines of a kernel position lie apart
+    if SERIES in names.parts:
+        for k, rows in enumerate(np.split(lines, positions)):
+            name = names.of("weights", tiles, k=k, i=i, o=o)
+            table[name] = rows, WEIGHT_BITS, True, "col row"
+
+
+def _result_files(layer: Written, table: dict, whole: FileLayer) -> None:
+    """Adds the files of psums and outputs to `table`."""
+    c, names = layer.conventions, layer.names
+    columns = layer.output_numbers
+    sums = output_kinds(whole, whole.sums)[WRITTEN_OUTPUTS[c.outputs]][1]()
+    otiles, itiles = sums.shape[1] // columns, whole.channels[1] // layer.rows
+    for o in range(otiles):
+        values = sums[:, o * columns : (o + 1) * columns]
+        layout = output_layout(c, *values.shape)
+        name = names.of("outputs", otiles, o=o)
+        table[name] = values.reshape(-1)[layout], SUM_BITS, True, "time col"
+    if whole.padded is None:
+        return  # an output-stationary array has no psums of kernel positions
+    for i in range(itiles):
+        psums = whole.psums(slice(i * layer.rows, (i + 1) * layer.rows))
+        layout = sum_layout(c, psums.shape[1], columns)
+        for o in range(otiles):
+            part = psums[..., o * columns : (o + 1) * columns]
+            lines = [psum.reshape(-1)[layout] for psum in part]
+            tile = {"tiles": itiles * otiles, "i": i, "o": o}
+            if JOINT in names.parts:
+                name = names.of("joint_psums", **tile)
+                table[name] = np.concatenate(lines), SUM_BITS, True, "time col"
+            if SERIES in names.parts:
+                for k, rows in enumerate(lines):
+                    table[names.of("psums", k=k, **tile)] = rows, SUM_BITS, True, "time col"
+
+
+def write_folder(folder: Path, layer: Written) -> list[str]:
+    """Writes all files, all or none, and returns their names.
+
+    layer.json is among them if the files alone do not say the geometry. Raises InputError for what
+    the conventions cannot hold, a value that does not fit its bits, or a folder that cannot be
+    written.
+    """
+    contents = texts(layer)
+    height, width = layer.codes.shape[1:]
+    geometry = layer.geometry
+    if (geometry.kernel, geometry.stride, geometry.padding) != (3, 1, 1) or height != width:
+        contents[layer_json.NAME] = layer_json.text(geometry, height)
+    with ExitStack() as files:  # the files get their names when all of them are written
+        for name, text in contents.items():
+            if (folder / name).is_dir():
+                raise InputError(f"{folder / name}: is a folder, expected a file to replace")
+            files.enter_context(replacing(folder / name)).write_text(text)
+    return list(contents)
