@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from pymodel.images import normalise
-from pymodel.quantiser import QuantConv2d, quantised_layers
+from pymodel.lsq_quantiser import QuantConv2d, quantised_layers
 from pymodel.support.errors import InputError
 
 DEFAULT_LAYER = "features.27"

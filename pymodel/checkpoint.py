@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from pymodel.quantiser import SMALLEST_SCALE, code_range, quantised_layers
+from pymodel.lsq_quantiser import SMALLEST_SCALE, code_range, quantised_layers
 from pymodel.support.checksummed_tensors import read_sealed, write_sealed
 from pymodel.support.errors import InputError
 from pymodel.vgg import PLAN, VGG16

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from pymodel.quantiser import QuantConv2d
+from pymodel.lsq_quantiser import QuantConv2d
 
 # Output channels of each convolution; "M" is a 2×2 max pool. "S" is the squeezed convolution:
 # 8 → 8 channels without BatchNorm, so that an 8×8 array needs only one tile per kernel position.

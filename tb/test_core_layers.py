@@ -15,7 +15,7 @@ from pymodel.hardware.core import Layer
 from pymodel.hardware.registers import Mode
 from pymodel.hardware.thresholds import thresholds
 from pymodel.images import load_images, normalise
-from pymodel.quantiser import quantised_layers
+from pymodel.lsq_quantiser import quantised_layers
 from pymodel.reference.batchnorm_folding import fold
 from pymodel.reference.layer_data import MAX_ABS_ERROR, layer_data
 from tb.components.axi_driver import CoreDriver, check_layer, started

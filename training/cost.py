@@ -20,7 +20,7 @@ from tabulate import tabulate
 from tqdm import tqdm
 
 from pymodel.images import ImageSet, normalise
-from pymodel.quantiser import initialise_scales, set_quantising
+from pymodel.lsq_quantiser import initialise_scales, set_quantising
 from pymodel.support.command import CommandParser, conclude, quiet, run_command, tell, whole_number
 from pymodel.support.files import RESULTS, write_json
 from training.recipe import PRESETS, Recipe, teacher_of

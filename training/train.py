@@ -30,7 +30,7 @@ from tqdm import tqdm
 
 from pymodel.checkpoint import save_checkpoint
 from pymodel.images import ImageSet, normalise
-from pymodel.quantiser import Quantiser, compiler_works, initialise_scales, set_quantising
+from pymodel.lsq_quantiser import Quantiser, compiler_works, initialise_scales, set_quantising
 from pymodel.support.checksummed_tensors import read_sealed, tensor_digest, write_sealed
 from pymodel.support.command import CommandParser, conclude, quiet, run_command, tell
 from pymodel.support.errors import InputError

@@ -6,7 +6,7 @@
     make LAYER=layer1.0.conv1 MODEL=layers.safetensors
 
 `factory` is a function or class without arguments that returns the torch.nn.Module. The convolution
-and linear layers of the module may be quantised by pymodel/quantiser.py or by Brevitas.
+and linear layers of the module may be quantised by pymodel/lsq_quantiser.py or by Brevitas.
 docs/own-network.md has examples. Run the command in the folder that holds the package, or name that
 folder in PYTHONPATH.
 """

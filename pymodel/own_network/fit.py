@@ -8,9 +8,9 @@ from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
 from pymodel.hardware.core import MAX_ACTIVATION, MIN_WEIGHT, Core
+from pymodel.lsq_quantiser import SMALLEST_SCALE, Quantiser, QuantLayer
 from pymodel.own_network.integers import FitError, Integers, Quantised
 from pymodel.own_network.layer_file import AddBias
-from pymodel.quantiser import SMALLEST_SCALE, Quantiser, QuantLayer
 from pymodel.reference.integer_convolution import integer_convolution
 from pymodel.reference.layer_data import MAX_ABS_ERROR, MAX_ERROR_STEPS, LayerData
 
@@ -196,8 +196,8 @@ def _integers(layer: nn.Module, given: Any) -> Integers:
 
         return integers(layer, given)
     raise FitError(
-        f"it is not quantised: a {type(layer).__name__}, expected one of pymodel.quantiser or of "
-        "Brevitas"
+        f"it is not quantised: a {type(layer).__name__}, expected one of pymodel.lsq_quantiser or "
+        "of Brevitas"
     )
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from pymodel.quantiser import SMALLEST_SCALE, QuantConv2d
+from pymodel.lsq_quantiser import SMALLEST_SCALE, QuantConv2d
 from pymodel.support.errors import InputError
 
 

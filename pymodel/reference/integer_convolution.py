@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from pymodel.hardware.tiling import Tile
-from pymodel.quantiser import QuantConv2d
+from pymodel.lsq_quantiser import QuantConv2d
 
 
 def integer_convolution(

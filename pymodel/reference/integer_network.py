@@ -19,7 +19,7 @@ from pymodel.capture import find_next
 from pymodel.hardware.registers import Mode
 from pymodel.hardware.thresholds import requantise, thresholds
 from pymodel.images import normalise
-from pymodel.quantiser import QuantConv2d, quantised_layers
+from pymodel.lsq_quantiser import QuantConv2d, quantised_layers
 from pymodel.reference.batchnorm_folding import fold
 from pymodel.reference.integer_convolution import integer_convolution, step
 from pymodel.support.errors import InputError

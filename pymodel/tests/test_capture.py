@@ -8,7 +8,7 @@ from torch import nn
 
 from pymodel.capture import capture, find_layer, find_next
 from pymodel.images import normalise
-from pymodel.quantiser import QuantConv2d, QuantLinear
+from pymodel.lsq_quantiser import QuantConv2d, QuantLinear
 from pymodel.support.errors import InputError
 
 

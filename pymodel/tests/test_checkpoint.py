@@ -9,7 +9,7 @@ import torch
 
 from pymodel.checkpoint import SHIPPED, load_checkpoint, pack_codes, save_checkpoint, unpack_codes
 from pymodel.images import ImageSet, load_images, normalise, save_images
-from pymodel.quantiser import initialise_scales
+from pymodel.lsq_quantiser import initialise_scales
 from pymodel.support.checksummed_tensors import read_sealed, write_sealed
 from pymodel.support.errors import InputError
 from pymodel.vgg import VGG16

@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from pymodel.quantiser import QuantConv2d, quantised_layers
+from pymodel.lsq_quantiser import QuantConv2d, quantised_layers
 from pymodel.vgg import VGG16
 
 

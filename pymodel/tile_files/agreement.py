@@ -9,16 +9,6 @@ import numpy as np
 
 from pymodel.support.errors import InputError
 from pymodel.tile_files.conventions import Conventions, option
-from pymodel.tile_files.folder import (
-    ACTIVATION,
-    OUTPUT,
-    PSUM,
-    RESULTS,
-    WEIGHT,
-    Series,
-    TileFile,
-    TileFolder,
-)
 from pymodel.tile_files.input_faults import InputFault, input_changes
 from pymodel.tile_files.inputs import (
     SHARED,
@@ -32,6 +22,16 @@ from pymodel.tile_files.inputs import (
     why_no_weights,
 )
 from pymodel.tile_files.layer import FileLayer, map_layer, window_layer
+from pymodel.tile_files.read_folder import (
+    ACTIVATION,
+    OUTPUT,
+    PSUM,
+    RESULTS,
+    WEIGHT,
+    Series,
+    TileFile,
+    TileFolder,
+)
 from pymodel.tile_files.result_files import ResultReading, output_kinds, result_readings
 
 ENOUGH = 0.9  # a reading is the right one if it agrees in a larger share of a file's values
@@ -121,8 +121,9 @@ class Reading:
         agree under many readings.
         """
         results = [r for r in self.results if r.reading.role == role]
-        agreeing = sum(r.counting for r in results if r.share > ENOUGH)
-        return agreeing if 2 * agreeing >= sum(r.counting for r in results) else 0
+        agreeing = [r for r in results if r.share > ENOUGH]
+        size, whole = (sum(r.reading.values.size for r in part) for part in (agreeing, results))
+        return sum(r.counting for r in agreeing) if 2 * size >= whole else 0
 
     @property
     def counting(self) -> int:

@@ -20,7 +20,7 @@ from pymodel.support.errors import InputError
 from pymodel.tile_files.conventions import Conventions, add_options, fixed_by
 from pymodel.tile_files.inputs import Geometry
 from pymodel.tile_files.layouts import HALF
-from pymodel.tile_files.write import JOINT, SERIES, FileNames, Written, write_folder
+from pymodel.tile_files.write_folder import JOINT, SERIES, FileNames, Written, write_folder
 
 NAMES = [field.name for field in fields(FileNames) if isinstance(field.default, str)]
 PARTS = {"both": (SERIES, JOINT), SERIES: (SERIES,), JOINT: (JOINT,)}

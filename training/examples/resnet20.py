@@ -6,7 +6,7 @@ python -m training.examples.resnet20 --output resnet20.safetensors
 from torch import Tensor, nn
 
 from pymodel.images import load_images, normalise
-from pymodel.quantiser import QuantConv2d, QuantLinear, initialise_scales
+from pymodel.lsq_quantiser import QuantConv2d, QuantLinear, initialise_scales
 from pymodel.support.command import run_command
 from training.examples.few_steps import main
 

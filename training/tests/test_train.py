@@ -16,7 +16,7 @@ import training.train
 import training.training_step
 from pymodel.checkpoint import SHIPPED, load_checkpoint
 from pymodel.images import ImageSet
-from pymodel.quantiser import initialise_scales
+from pymodel.lsq_quantiser import initialise_scales
 from pymodel.support.checksummed_tensors import read_sealed
 from pymodel.support.errors import InputError
 from pymodel.support.files import ROOT

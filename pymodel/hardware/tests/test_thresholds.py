@@ -9,7 +9,7 @@ from torch import nn
 
 from pymodel.capture import capture
 from pymodel.hardware.thresholds import requantise, thresholds
-from pymodel.quantiser import quantised_layers
+from pymodel.lsq_quantiser import quantised_layers
 from pymodel.reference.batchnorm_folding import fold
 from pymodel.reference.integer_convolution import integer_convolution
 from pymodel.support.errors import InputError

@@ -11,9 +11,9 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
+from pymodel.lsq_quantiser import QuantConv2d, QuantLinear, initialise_scales
 from pymodel.own_network import export
 from pymodel.own_network.layer_file import load_layers
-from pymodel.quantiser import QuantConv2d, QuantLinear, initialise_scales
 from pymodel.support.files import ROOT
 
 NETWORK = f"{__name__}:network"

@@ -12,9 +12,9 @@ from brevitas.quant import (
 from brevitas.quant.shifted_scaled_int import ShiftedUint8WeightPerTensorFloat
 from torch import nn
 
+from pymodel.lsq_quantiser import QuantConv2d, Quantiser, QuantLinear, initialise_scales
 from pymodel.own_network.fit import Fit, FitError, fit_layers, layers_of
 from pymodel.own_network.layer_file import save_layers
-from pymodel.quantiser import QuantConv2d, Quantiser, QuantLinear, initialise_scales
 from pymodel.reference.integer_convolution import integer_convolution
 
 IMAGES = 3

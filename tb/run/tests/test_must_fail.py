@@ -24,7 +24,7 @@ from pymodel.hardware.core import Core, Layer, result_vectors, results
 from pymodel.hardware.registers import Mode
 from pymodel.hardware.thresholds import thresholds
 from pymodel.images import load_images
-from pymodel.quantiser import quantised_layers
+from pymodel.lsq_quantiser import quantised_layers
 from pymodel.reference.batchnorm_folding import fold
 from pymodel.reference.layer_data import layer_data
 from tb import test_core_layers

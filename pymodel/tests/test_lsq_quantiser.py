@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import tensor
 
-from pymodel.quantiser import (
+from pymodel.lsq_quantiser import (
     SMALLEST_SCALE,
     QuantConv2d,
     Quantiser,
