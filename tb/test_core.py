@@ -13,7 +13,7 @@ from pymodel.hardware import registers
 from pymodel.hardware.core import Core, Layer, check, packet_lengths
 from pymodel.hardware.cycles import cycles, limit_cycles
 from pymodel.hardware.registers import Error, Mode
-from tb.components.axi_driver import check_layer, started
+from tb.components.axi_driver import STREAMS, check_layer, started
 from tb.components.random_layers import random_data, random_layer, reference
 from tb.components.random_tiles import random_generator
 from tb.components.scoreboard import compare
@@ -274,6 +274,92 @@ async def start_while_busy_is_refused(dut):
     await ClockCycles(dut.clk_i, 2)
     compare(reference(layer, *data), await bench.finish(layer), layer, bench.core)
     await bench.quiet(300)
+
+
+@cocotb.test()
+async def registers_written_while_busy_are_of_the_next_layer(dut):
+    """While a layer runs, every field may change; the layer, and what it keeps, stay the same."""
+    bench = await started(dut)
+    core, rng = bench.core, random_generator()
+    layer = Layer(4, 4, core.rows, core.cols, mode=Mode.CODES)
+    other = Layer(2, 3, 2 * core.rows, 2 * core.cols, 1, 2, padding=0, images=2, mode=Mode.RELU)
+    data = random_data(layer, rng)
+    bench.load(*data)
+    for keep in (1, 0):
+        await bench.loaded()
+        await bench.configure(layer, **{f"keep_{stream}s": keep for stream in STREAMS})
+        await bench.start()
+        await bench.configure(other, **{f"keep_{stream}s": 1 - keep for stream in STREAMS})
+        assert (await bench.read(registers.STATUS))["busy"] == 1
+        await ClockCycles(dut.clk_i, 2 * cycles(layer, core))
+        # A layer whose packets were not kept would wait for ever.
+        assert (await bench.read(registers.STATUS))["busy"] == 0
+        compare(reference(layer, *data), bench.received(layer), layer, core)
+        await bench.write(registers.CONTROL, clear=1)
+    # The packets were not kept the second time: new ones take their places.
+    data = random_data(layer, rng)
+    bench.load(*data)
+    await bench.configure(layer)
+    await bench.start()
+    compare(reference(layer, *data), await bench.finish(layer), layer, core)
+
+
+@cocotb.test()
+async def thresholds_that_a_mode_does_not_need_are_left_alone(dut):
+    """A threshold packet of a wrong length waits while SUMS and RELU run; CODES drops it."""
+    bench = await started(dut)
+    layer = Layer(2, 2, bench.core.rows, bench.core.cols)
+    rng = random_generator()
+    bench.send("threshold", np.ones((3, bench.core.cols), int))
+    for mode in (Mode.SUMS, Mode.RELU):
+        chosen = replace(layer, mode=mode)
+        await check_layer(bench, chosen, random_data(chosen, rng))
+    chosen = replace(layer, mode=Mode.CODES)
+    data = random_data(chosen, rng)
+    bench.load(*data[:2])
+    await bench.loaded()
+    await bench.configure(chosen)
+    await bench.start()
+    assert await bench.idle() == Error.PACKET_LENGTH
+    bench.load(None, None, data[2])
+    await bench.start()
+    compare(reference(chosen, *data), await bench.finish(chosen), chosen, bench.core)
+
+
+@cocotb.test()
+async def the_interrupt_follows_the_status(dut):
+    """The interrupt is high if a layer is done, if there is an error, and if both are so."""
+    bench = await started(dut)
+    layer = Layer(4, 4, bench.core.rows, bench.core.cols)
+    rng, seen = random_generator(), set()
+
+    async def look() -> None:
+        status = await bench.read(registers.STATUS)
+        error, done = Error(status["error"]), status["done"]
+        assert int(dut.interrupt_o.value) == (done or error != Error.NONE), status
+        seen.add((error, done))
+
+    for starts in (1, 2):
+        await look()
+        data = random_data(layer, rng)
+        bench.load(*data)
+        await bench.loaded()
+        await bench.configure(layer)
+        for _ in range(starts):
+            await bench.start()
+            await look()
+        await ClockCycles(dut.clk_i, 2 * cycles(layer, bench.core))
+        await look()
+        compare(reference(layer, *data), bench.received(layer), layer, bench.core)
+        await bench.write(registers.CONTROL, clear=1)
+        await ClockCycles(dut.clk_i, 2)
+    await look()
+    await bench.configure(replace(layer, stride=3))
+    await bench.start()
+    await look()
+    refused = Error.START_WHILE_BUSY
+    assert {(Error.NONE, 0), (Error.NONE, 1), (refused, 0), (refused, 1)} <= seen
+    assert (Error.STRIDE, 0) in seen
 
 
 @cocotb.test()

@@ -439,4 +439,28 @@ FAULTS = (
     Fault(
         "weights do not wait while the output does", "core", ".hold_i (waiting),", ".hold_i (1'b0),"
     ),
+    Fault(
+        "a layer that needs no thresholds refuses those that do not fit it",
+        "core",
+        "thresholds_wrong <= thresholds_full && !thresholds_right && needs_thresholds;",
+        "thresholds_wrong <= thresholds_full && !thresholds_right;",
+    ),
+    Fault(
+        "no interrupt if a layer is done and there is an error",
+        "core",
+        "interrupt_o = done || error != 0;",
+        "interrupt_o = done != (error != 0);",
+    ),
+    Fault(
+        "no interrupt for a start while busy",
+        "core",
+        "interrupt_o = done || error != 0;",
+        "interrupt_o = done || (error != 0 && error != `CORE_ERROR_START_WHILE_BUSY);",
+    ),
+    Fault(
+        "the packets that are kept are those of the register when the layer ends",
+        "core",
+        "if (load) begin {keep_acts, keep_weights, keep_thresholds} <=",
+        "begin {keep_acts, keep_weights, keep_thresholds} <=",
+    ),
 )
