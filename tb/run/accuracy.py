@@ -37,6 +37,7 @@ from tb.run.sweep import (
     seconds_or_kept,
     software_identity,
     spread,
+    tls_files,
 )
 from tb.sim.errors import BenchError
 from tb.sim.kept_results import code
@@ -119,7 +120,7 @@ def main() -> int:
     sums = torch.zeros_like(expected, dtype=torch.int32)
     kept, checked, wrong = 0, 0, 0
     with (
-        cluster(arguments.scheduler, arguments.workers) as client,
+        cluster(arguments.scheduler, arguments.workers, tls_files(arguments)) as client,
         tqdm(total=len(codes), unit="image", desc="on the core", disable=quiet() or None) as bar,
     ):
         began = time.monotonic()

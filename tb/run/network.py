@@ -41,6 +41,7 @@ from tb.run.sweep import (
     seconds_or_kept,
     software_identity,
     spread,
+    tls_files,
 )
 from tb.sim.errors import BenchError
 from tb.sim.kept_results import code, digest
@@ -147,7 +148,10 @@ def main() -> int:
     images = test_set.first(whole_number("IMAGES", arguments.images, 1, len(test_set)))
     prepare_host(arguments.sim, PROGRAM, arguments.rtl)
     try:
-        with PeakMemory() as memory, cluster(arguments.scheduler, arguments.workers) as client:
+        with (
+            PeakMemory() as memory,
+            cluster(arguments.scheduler, arguments.workers, tls_files(arguments)) as client,
+        ):
             hardware, reports = on_the_core(client, arguments, network, images)
             software = in_software(client, arguments, test_set)
     except BenchError as error:

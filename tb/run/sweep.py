@@ -25,8 +25,10 @@ import numpy as np
 import psutil
 from distributed import Client, KilledWorker, LocalCluster, as_completed
 from distributed.comm.core import CommClosedError
+from distributed.security import Security
 
 from pymodel.checkpoint import SHIPPED
+from pymodel.support.command import tell
 from pymodel.support.errors import InputError
 from pymodel.support.files import ROOT
 from tb.host.simulate import PROGRAM
@@ -36,6 +38,12 @@ from tb.sim.simulators import check_simulator, simulator_version
 from tb.sim.sources import RTL, check_sources, rtl_digest
 
 STORE = Store("sweep")
+# Options with the files that a scheduler tls://… asks for.
+TLS_FILES = {
+    "tls-ca": "certificate of the authority that signed the scheduler's",
+    "tls-cert": "this client's certificate",
+    "tls-key": "the key of this client's certificate",
+}
 LEAST_GIVEN = 16  # least number of shards that wait for workers, also for workers that come later
 # Intervals at which Dask's processes monitor themselves. With Dask's defaults, which are meant for
 # many small tasks, this takes 13 % of a core while two workers simulate; with these, 1.5 %.
@@ -46,6 +54,8 @@ QUIET = {
     "distributed.worker.memory.monitor-interval": "2s",
     "distributed.worker.profile.enabled": False,
 }
+# Dask's processes open a port for HTTP in any case; with these settings they serve no page there.
+NO_PAGES = {f"distributed.{role}.http.routes": [] for role in ("scheduler", "worker", "nanny")}
 
 
 @dataclass(frozen=True)
@@ -101,7 +111,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", default=str(SHIPPED), help="checkpoint")
     parser.add_argument("--data", help="folder of cifar-10-batches-py; default $CIFAR10_ROOT")
     parser.add_argument("--workers", type=int, default=os.cpu_count(), help="local processes")
-    parser.add_argument("--scheduler", help="a Dask scheduler, tcp://…, instead of local processes")
+    parser.add_argument(
+        "--scheduler", help="a Dask scheduler, tls://… or tcp://…, instead of local processes"
+    )
+    for name, text in TLS_FILES.items():
+        parser.add_argument(f"--{name}", help=f"{text}; default: Dask's own setting")
     parser.add_argument("--fresh", action="store_true", help="run again what was kept")
     parser.add_argument("--rtl", type=Path, default=RTL, help="folder of the Verilog sources")
 
@@ -119,36 +133,73 @@ def check_arguments(arguments: argparse.Namespace) -> None:
         raise InputError(f"--workers is {arguments.workers}, expected 1 or more")
 
 
-@contextmanager
-def cluster(scheduler: str | None, workers: int) -> Iterator[Client]:
-    """Yields a Dask client of `scheduler` ("tcp://…"), or of `workers` local processes.
+def tls_files(arguments: argparse.Namespace) -> Security:
+    """Returns the certificates of the options, or those of Dask's configuration.
 
-    Raises InputError if no scheduler answers at the address.
+    Raises InputError if an option names a file that is not there.
+    """
+    files = {name: getattr(arguments, name.replace("-", "_")) for name in TLS_FILES}
+    for name, file in files.items():
+        if file is not None and not Path(file).is_file():
+            raise InputError(f"--{name} {file}: not found, expected a file in PEM format")
+    given = zip(("tls_ca_file", "tls_client_cert", "tls_client_key"), files.values(), strict=True)
+    return Security(**{name: file for name, file in given if file is not None})
+
+
+@contextmanager
+def cluster(
+    scheduler: str | None, workers: int, security: Security | None = None
+) -> Iterator[Client]:
+    """Yields a Dask client of `scheduler` ("tls://…", "tcp://…"), or of `workers` local processes.
+
+    The local processes take connections only with a certificate that is made for this run, and they
+    serve no dashboard. `security` holds the certificates for a scheduler. Raises InputError if no
+    scheduler answers at the address, or if it does not accept the certificates.
     """
     given = os.environ.get("PYTHONPATH")
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(ROOT), given)))  # for the workers
     for name in ("distributed", "distributed.client"):  # errors come as exceptions
         logging.getLogger(name).setLevel(logging.CRITICAL)
     if scheduler:
-        try:
-            client = Client(scheduler, timeout=10, set_as_default=False)
-        except (OSError, ValueError, TimeoutError) as error:
-            raise InputError(f"--scheduler {scheduler}: no scheduler there ({error})") from None
-        with client:
+        with _connected(scheduler, security or Security()) as client:
             yield client
         return
-    with dask.config.set(QUIET), ExitStack() as stack:
+    with dask.config.set(QUIET | NO_PAGES), ExitStack() as stack:
         # The local processes ignore Ctrl-C: this process ends them.
         before = signal.signal(signal.SIGINT, signal.SIG_IGN)
         try:
             local = stack.enter_context(
                 LocalCluster(
-                    n_workers=workers, threads_per_worker=1, dashboard_address=":0", silence_logs=50
+                    n_workers=workers,
+                    threads_per_worker=1,
+                    security=Security.temporary(),
+                    dashboard_address="127.0.0.1:0",
+                    scheduler_kwargs={"dashboard": False},
+                    silence_logs=50,
                 )
             )
         finally:
             signal.signal(signal.SIGINT, before)
         yield stack.enter_context(Client(local, set_as_default=False))
+
+
+def _connected(scheduler: str, security: Security) -> Client:
+    """Returns a client of the scheduler at an address; raises InputError if there is none."""
+    if scheduler.startswith("tls://"):
+        wanted = ("tls_ca_file", "tls_client_cert", "tls_client_key")
+        if not all(getattr(security, name) for name in wanted):
+            options = " ".join(f"--{name} FILE" for name in TLS_FILES)
+            raise InputError(f"--scheduler {scheduler}: no certificate, expected {options}")
+    else:
+        tell(
+            f"{scheduler} is neither encrypted nor authenticated: whoever reaches its port can run "
+            "programs as the user of its workers."
+        )
+    try:
+        return Client(scheduler, timeout=10, set_as_default=False, security=security)
+    except (OSError, ValueError, TimeoutError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise InputError(f"--scheduler {scheduler}: no scheduler there ({reason})") from None
 
 
 class PeakMemory:

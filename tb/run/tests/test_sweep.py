@@ -1,10 +1,14 @@
 """A sweep does not repeat kept shards, uses no stale results, and loses little by a kill."""
 
+import argparse
 import json
 import os
 import signal
+import socket
+import ssl
 import subprocess
 import sys
+import threading
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -12,6 +16,8 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
+from distributed import LocalCluster
+from distributed.security import Security
 
 from pymodel.support.errors import InputError
 from pymodel.support.files import ROOT
@@ -370,3 +376,144 @@ def test_no_scheduler_is_one_line():
         cluster("tcp://127.0.0.1:1", 1),
     ):
         pass
+
+
+def doors(process: psutil.Process) -> set[tuple[str, int]]:
+    """Returns the addresses at which a process and its children take connections."""
+    found = set()
+    for one in (process, *process.children(recursive=True)):
+        with suppress(psutil.Error):  # the process has just ended
+            found |= {
+                (c.laddr.ip, c.laddr.port)
+                for c in one.net_connections(kind="inet")
+                if c.status == psutil.CONN_LISTEN
+            }
+    return found
+
+
+def is_refused(address: tuple[str, int], security: Security | None) -> bool:
+    """Returns whether a TLS connection with the certificate of `security`, or none, is closed."""
+    context = ssl.create_default_context()
+    if security:
+        context = security.get_connection_args("client")["ssl_context"]
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    try:
+        with socket.create_connection(address) as plain, context.wrap_socket(plain) as channel:
+            channel.sendall(b"GET / HTTP/1.0\r\n\r\n")
+            return channel.recv(1) == b""
+    except (ssl.SSLError, ConnectionError):
+        return True
+
+
+def page(address: tuple[str, int], path: str) -> bytes:
+    """Returns the first line that comes for a page of HTTP; empty if the door is no HTTP server."""
+    try:
+        with socket.create_connection(address) as channel:
+            channel.sendall(f"GET {path} HTTP/1.0\r\n\r\n".encode())
+            return channel.makefile("rb").readline()
+    except ConnectionError:
+        return b""
+
+
+def is_closed(address: tuple[str, int]) -> bool:
+    """Returns whether a door serves nothing to somebody without the run's certificate."""
+    pages = [page(address, path) for path in ("/health", "/status", "/info/main/workers.html")]
+    if any(line.startswith(b"HTTP/") for line in pages):
+        return all(b" 404 " in line for line in pages)
+    return is_refused(address, None) and is_refused(address, Security.temporary())
+
+
+def test_the_local_processes_let_no_other_user_in():
+    """All doors are on loopback, and open only with the certificate made for this run."""
+    this = psutil.Process()
+    before = doors(this)
+    with cluster(None, 1) as client:
+        assert client.scheduler.address.startswith("tls://127.0.0.1:")
+        opened = doors(this) - before
+        assert len(opened) >= 2  # of the scheduler and of a worker, at least
+        assert {ip for ip, _ in opened} == {"127.0.0.1"}
+        assert all(is_closed(address) for address in opened)
+        assert client.submit(sum, (1, 2)).result() == 3
+
+
+def test_an_open_door_is_found():
+    """The check above finds the doors of a cluster as Dask starts it by default."""
+    this = psutil.Process()
+    before = doors(this)
+    with LocalCluster(n_workers=0, dashboard_address=":0", silence_logs=50):
+        opened = doors(this) - before
+        assert any(ip != "127.0.0.1" for ip, _ in opened)
+        assert not all(is_closed(("127.0.0.1", port)) for _, port in opened)
+
+
+def test_a_door_that_asks_for_no_certificate_is_found():
+    context = Security.temporary().get_listen_args("scheduler")["ssl_context"]
+    context.verify_mode = ssl.CERT_NONE
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer() -> None:
+            with suppress(OSError), context.wrap_socket(server.accept()[0], True) as channel:
+                channel.recv(1)
+                channel.sendall(b"x")
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        assert not is_refused(server.getsockname(), None)
+        thread.join()
+
+
+def pem_files(security: Security, folder: Path) -> dict[str, str]:
+    """Writes the certificates of `security` to files, and returns the options that name them."""
+    texts = {
+        "--tls-ca": security.tls_ca_file,
+        "--tls-cert": security.tls_client_cert,
+        "--tls-key": security.tls_client_key,
+    }
+    for option, text in texts.items():
+        (folder / f"{option[2:]}.pem").write_text(text)
+    return {option: str(folder / f"{option[2:]}.pem") for option in texts}
+
+
+def parsed(*options: str) -> argparse.Namespace:
+    """Returns the options of a sweep."""
+    parser = argparse.ArgumentParser()
+    sweep.add_arguments(parser)
+    return parser.parse_args(options)
+
+
+@pytest.mark.verify
+def test_certificates_are_passed_on(tmp_path):
+    """A scheduler tls://… takes a client with the right certificate, and no other client."""
+    authority = Security.temporary()
+    options = pem_files(authority, tmp_path)
+    (tmp_path / "other").mkdir()
+    other = pem_files(Security.temporary(), tmp_path / "other")
+    with LocalCluster(n_workers=1, security=authority, dashboard_address=None) as local:
+        address = local.scheduler_address
+
+        def sum_there(files: dict[str, str]) -> int:
+            arguments = parsed(*(word for pair in files.items() for word in pair))
+            with cluster(address, 1, sweep.tls_files(arguments)) as client:
+                return client.submit(sum, (1, 2)).result()
+
+        assert sum_there(options) == 3
+        with pytest.raises(InputError, match=f"--scheduler {address}: no scheduler there"):
+            sum_there(other)
+
+
+def test_a_scheduler_without_certificates_is_refused(tmp_path):
+    with (
+        pytest.raises(InputError, match=r"tls://127.0.0.1:1: no certificate, expected --tls-ca"),
+        cluster("tls://127.0.0.1:1", 1, sweep.tls_files(parsed())),
+    ):
+        pass
+    with pytest.raises(InputError, match=r"--tls-ca .*no.pem: not found, expected a file in PEM"):
+        sweep.tls_files(parsed("--tls-ca", str(tmp_path / "no.pem")))
+
+
+def test_an_open_scheduler_is_called_so(capsys):
+    """A command says what an address tcp://… trusts."""
+    with LocalCluster(n_workers=0, dashboard_address=None, silence_logs=50) as local:
+        with cluster(local.scheduler_address, 1):
+            pass
+        assert f"{local.scheduler_address} is neither encrypted nor" in capsys.readouterr().out
