@@ -87,7 +87,7 @@ def test_a_missing_result_is_refused(name, folder, refused):
         ("mutation", "survived", 1, "1 and 0 not found"),
         ("mutation", "broken", 1, "1 and 0 not found"),
         ("mutation", "seeds", {"1": SEED | {"survived": 2}}, "0 and 2 not found"),
-        ("mutation", "seeds", dict.fromkeys("123", SEED), "'3'], expected 1, 2, 3 and one"),
+        ("mutation", "seeds", dict.fromkeys("23", SEED), "'3'], expected 1, which make verify"),
         ("mutation", "seeds", dict.fromkeys("1234", SEED | {"netlist": 20}), "seed: 20, expected"),
         ("mutation", "named", 3, "named faults: 3, expected 40 or more"),
         ("mutation", "seconds_per_mutant", 6, "mutant: 6, expected 5 or less"),
