@@ -134,16 +134,11 @@ def activation_readings(
     """Yields the ways to read the activations of a series, in the order of likelihood."""
     readings = []
     for c in _choices(fixed, "activation_bits", "activations", "map", "windows", "pixels", "cores"):
-        mapped = c.activations not in WINDOWS
-        idle = {"map": c.map, "windows": c.windows} if not mapped else {"windows": c.windows}
-        if mapped:
-            idle = {"windows": c.windows}
-            if c.activations == "pixels":
-                idle["pixels"] = c.pixels
-        else:
-            idle = {"map": c.map}
+        idle = ["windows", "pixels"] if c.activations == "pixels" else ["windows"]
+        if c.activations in WINDOWS:
+            idle = ["map"]
         # What a reading does not depend on is tried once, unless the user fixed it.
-        if any(n not in fixed and value != CHOICES[n][0] for n, value in idle.items()):
+        if any(n not in fixed and getattr(c, n) != CHOICES[n][0] for n in idle):
             continue
         reading = _activations(series, c, geometry)
         if reading:
@@ -172,7 +167,7 @@ def _activations(series: Series, c: Conventions, geometry: Geometry) -> InputRea
             tables[inputs] = copies[0]
     else:
         tables = {inputs: files for (_, inputs), files in parts.items()}
-    bits = int(c.activation_bits)
+    bits, axis = int(c.activation_bits), 1 if windows else 0
     blocks, values, start = [], [], 0
     for inputs in sorted(tables):
         files = _in_order(tables[inputs], geometry.positions)
@@ -183,18 +178,15 @@ def _activations(series: Series, c: Conventions, geometry: Geometry) -> InputRea
         if found is None:
             return None
         value, layout, shape = found
-        axis = 1 if windows else 0
-        at = (0, start, 0) if windows else (start, *((geometry.padding,) * 2))
-        if not windows and c.map == "padded":
-            at = (start, 0, 0)
+        edge = 0 if c.map == "padded" else geometry.padding
+        at = (0, start, 0) if windows else (start, edge, edge)
         blocks.append(Block(tuple(files), layout, at, shape))
         values.append(value)
         start += value.shape[axis]
-    if len({v.shape[1:] if not windows else (v.shape[0], v.shape[2]) for v in values}) != 1:
+    if len({np.delete(value.shape, axis).tobytes() for value in values}) != 1:
         return None
-    joined = np.concatenate(values, 1 if windows else 0)
-    tiles = tuple(v.shape[1 if windows else 0] for v in values)
-    return InputReading(c, series, tuple(blocks), joined, tiles)
+    tiles = tuple(value.shape[axis] for value in values)
+    return InputReading(c, series, tuple(blocks), np.concatenate(values, axis), tiles)
 
 
 def _map(
