@@ -9,6 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from pymodel.support.limits import check_memory
+
 
 class Tile(NamedTuple):
     """The part of a layer that a tile computes."""
@@ -40,7 +42,7 @@ def cut(
     """Returns the tiles of a layer for an array of `rows` × `cols`.
 
     activation_codes: int8 [N, C_in, H, W]; weight_codes: int8 [C_out, C_in, k, k]; stride and
-    padding are in pixels.
+    padding are in pixels. Raises InputError if the tiles would need too much memory.
     """
     out_channels, in_channels, kernel, _ = weight_codes.shape
     in_groups, out_groups = -(-in_channels // rows), -(-out_channels // cols)
@@ -49,6 +51,8 @@ def cut(
     pad = ((0, 0), (0, in_groups * rows - in_channels), (padding, padding), (padding, padding))
     padded = np.pad(activation_codes, pad)
     height, width = ((side - kernel) // stride + 1 for side in padded.shape[2:])
+    channels = out_channels, in_channels
+    check_memory("the layer", len(activation_codes), channels, kernel, height * width)
 
     tiles = [
         Tile(output_group, ky, kx, input_group)

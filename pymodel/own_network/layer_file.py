@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from pymodel.reference.layer_data import LayerData
 from pymodel.support.checksummed_tensors import read_sealed, write_sealed
 from pymodel.support.errors import InputError
+from pymodel.support.limits import check_geometry
 
 FORMAT = "systolic-cosim layers 1"
 # Dtype, number of dimensions, smallest and largest value of each tensor of a layer.
@@ -153,6 +154,8 @@ def _layer(
     codes, weights, step, bias, reference = (tensors[f"{name}.{part}"] for part in FORM)
     images, channels, *sides = codes.shape
     out_channels, kernel = len(weights), weights.shape[-1]
+    geometry = {"kernel": kernel, "stride": stride, "padding": padding}
+    check_geometry(f"{path}: {name}", **geometry, height=sides[0], width=sides[1])
     outputs = [(side + 2 * padding - kernel) // stride + 1 for side in sides]
     shapes = {
         "weight_codes": [out_channels, channels, kernel, kernel],

@@ -4,16 +4,16 @@ import json
 from pathlib import Path
 
 from pymodel.support.errors import InputError
+from pymodel.support.limits import check_geometry
 from pymodel.tile_files.inputs import Geometry
 
 NAME = "layer.json"
-# The keys, and the largest value of each.
-LIMITS = {"kernel": 15, "stride": 15, "padding": 15, "height": 4096}
+KEYS = ("kernel", "stride", "padding", "height")
 
 
 def text(geometry: Geometry, height: int) -> str:
     """Returns the text of layer.json for a map of `height` pixels without its padding."""
-    values = {key: getattr(geometry, key) for key in LIMITS} | {"height": height}
+    values = {key: getattr(geometry, key) for key in KEYS} | {"height": height}
     return json.dumps(values, indent=2) + "\n"
 
 
@@ -31,13 +31,7 @@ def read_geometry(folder: Path) -> Geometry | None:
     except (OSError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise InputError(f"{path}: cannot be read as JSON: {reason}") from None
-    if not isinstance(values, dict) or not set(LIMITS) <= set(values):
-        raise InputError(f"{path}: expected an object with the keys {', '.join(LIMITS)}")
-    for key, most in LIMITS.items():
-        least = 0 if key == "padding" else 1
-        value = values[key]
-        if type(value) is not int or not least <= value <= most:
-            raise InputError(
-                f"{path}: {key} is {value!r}, expected a whole number from {least} to {most}"
-            )
-    return Geometry(**{key: values[key] for key in LIMITS})
+    if not isinstance(values, dict) or not set(KEYS) <= set(values):
+        raise InputError(f"{path}: expected an object with the keys {', '.join(KEYS)}")
+    check_geometry(str(path), **{key: values[key] for key in KEYS})
+    return Geometry(**{key: values[key] for key in KEYS})

@@ -18,6 +18,7 @@ from pymodel.hardware.tiling import Tile, Tiles
 from pymodel.support.command import CommandParser, conclude, quiet, tell
 from pymodel.support.errors import InputError
 from pymodel.support.files import RESULTS, temporary_folder, write_json
+from pymodel.support.limits import check_memory
 from pymodel.tile_files.agreement import (
     ENOUGH,
     Agreement,
@@ -197,6 +198,8 @@ def main() -> int:
     # All these convolutions are small: more threads would wait for one another.
     torch.set_num_threads(1)
     finding = find_reading(files, geometry, fixed)
+    whole = finding.reading.layer
+    check_memory(arguments.dir, 1, whole.channels, whole.kernel, whole.streams.shape[2])
     layer = cut(finding.reading, dut.rows, dut.cols)
 
     with temporary_folder("replay") as folder:
