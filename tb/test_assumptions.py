@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from tb.formal.prove import PROPERTIES, bound, inside, statements
+from tb.modules.module_table import CORES, PART, SMALL_PART
 from tb.sim.errors import BenchError
 from tb.sim.run_bench import run_bench
 from tb.sim.sources import RTL, faulty_rtl
-from tb.testplan.module_table import CORES, PART, SMALL_PART
 
 # Assumptions about the proof itself: what it chooses to look at, or how its registers begin
 OF_THE_PROOF = {

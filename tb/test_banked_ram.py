@@ -2,8 +2,8 @@
 
 import cocotb
 
+from tb.modules.pytest_runs import each_run
 from tb.test_ram import Memory, check_random_traffic
-from tb.testplan.pytest_runs import each_run
 
 
 class BankedMemory(Memory):

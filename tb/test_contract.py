@@ -9,8 +9,8 @@ from cocotb.clock import Clock
 from cocotb.triggers import ClockCycles, ReadOnly, RisingEdge
 
 from tb.components.packing import pack
+from tb.modules.pytest_runs import each_run
 from tb.sim.sources import RTL
-from tb.testplan.pytest_runs import each_run
 
 ROWS, COLS = 2, 3
 # Number of diagrams of each array, and below the signals in them

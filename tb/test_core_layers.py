@@ -20,10 +20,10 @@ from pymodel.reference.batchnorm_folding import fold
 from pymodel.reference.layer_data import MAX_ABS_ERROR, layer_data
 from tb.components.axi_driver import CoreDriver, check_layer, started
 from tb.components.trained_tiles import compare_recovered
+from tb.modules.module_table import SIMULATORS, TRAINED_LAYER, TRAINED_REPORT
+from tb.modules.pytest_runs import first_few
 from tb.sim.errors import BenchError
 from tb.sim.run_bench import run_bench
-from tb.testplan.module_table import SIMULATORS, TRAINED_LAYER, TRAINED_REPORT
-from tb.testplan.pytest_runs import first_few
 
 
 @cocotb.test()

@@ -9,8 +9,8 @@ from pymodel.hardware.cycles import cycles
 from tb.components.axi_driver import check_layer, started
 from tb.components.random_layers import random_data, random_layer, reference
 from tb.components.scoreboard import compare
-from tb.testplan.module_table import PART
-from tb.testplan.pytest_runs import each_run
+from tb.modules.module_table import PART
+from tb.modules.pytest_runs import each_run
 
 LAYERS = 30  # number of layers of each part
 

@@ -27,8 +27,8 @@ from tb.components.axi_driver import CoreDriver, check_layer, started
 from tb.components.random_layers import random_data, random_layer, reference
 from tb.components.random_tiles import random_generator
 from tb.components.scoreboard import compare
+from tb.modules.pytest_runs import each_run
 from tb.sim.waves import CLOCK_PERIOD_NS
-from tb.testplan.pytest_runs import each_run
 
 PATIENCE = 3000  # number of cycles within which every state occurs
 

@@ -12,7 +12,7 @@ from cocotb.triggers import RisingEdge, Timer
 
 from tb.components.axi_driver import started
 from tb.components.random_tiles import random_generator
-from tb.testplan.pytest_runs import each_run
+from tb.modules.pytest_runs import each_run
 
 # The modules where wires begin, and the modules where the wires of the same names end
 WIRES = {

@@ -12,7 +12,7 @@ from pymodel.hardware.core import Core, Layer, check, packet_lengths
 from pymodel.hardware.registers import Error, Mode
 from tb.components import cover_points
 from tb.components.random_tiles import random_generator
-from tb.testplan.pytest_runs import each_run
+from tb.modules.pytest_runs import each_run
 
 CYCLES = 4  # number of cycles from the registers to the outputs
 

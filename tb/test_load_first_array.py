@@ -7,7 +7,7 @@ from cocotb.triggers import ClockCycles, RisingEdge
 from tb.components.packing import pack
 from tb.components.random_tiles import check_tiles, extremes, random_generator, random_tiles
 from tb.examples.load_first_array import LoadFirstArray
-from tb.testplan.pytest_runs import each_run
+from tb.modules.pytest_runs import each_run
 
 
 class Gapped(LoadFirstArray):

@@ -8,7 +8,7 @@ from cocotb.triggers import ReadOnly, RisingEdge
 
 from tb.components.packing import pack
 from tb.components.random_tiles import random_generator
-from tb.testplan.pytest_runs import each_run
+from tb.modules.pytest_runs import each_run
 
 
 class Fifo:

@@ -7,7 +7,7 @@ from cocotb.clock import Clock
 from cocotb.triggers import ReadOnly, RisingEdge
 
 from tb.components import cover_points
-from tb.testplan.pytest_runs import each_run
+from tb.modules.pytest_runs import each_run
 
 
 class PE:

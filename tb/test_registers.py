@@ -19,7 +19,7 @@ from cocotbext.axi.axil_channels import (
 from pymodel.hardware.core import Core
 from pymodel.hardware.registers import REGISTERS, Register
 from tb.components.random_tiles import random_generator
-from tb.testplan.pytest_runs import each_run
+from tb.modules.pytest_runs import each_run
 
 # Fields with their port: an output that shows the field, or an input that the field shows
 PORTS = {

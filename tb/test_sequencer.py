@@ -9,7 +9,7 @@ from cocotb.triggers import ReadOnly, RisingEdge
 from pymodel.hardware.core import Core, Layer, check, outputs_reached
 from pymodel.hardware.registers import Error
 from tb.components.random_tiles import random_generator
-from tb.testplan.pytest_runs import each_run
+from tb.modules.pytest_runs import each_run
 
 # Cycles that the sequencer needs: from restart to prime, and from prime or take to the next take
 RESTART_TO_PRIME, STEP = 4, 4

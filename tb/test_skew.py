@@ -7,7 +7,7 @@ from cocotb.triggers import ClockCycles, ReadOnly, RisingEdge
 
 from tb.components.packing import pack, unpack
 from tb.components.random_tiles import random_generator
-from tb.testplan.pytest_runs import each_run
+from tb.modules.pytest_runs import each_run
 
 
 @cocotb.test()

@@ -9,8 +9,8 @@ from tb.components import cover_points
 from tb.components.array_schedule import schedule
 from tb.components.random_tiles import check_tiles, extremes, random_generator, random_tiles
 from tb.components.systolic_array_adapter import SystolicArrayAdapter
+from tb.modules.pytest_runs import each_run
 from tb.sim.errors import BenchError
-from tb.testplan.pytest_runs import each_run
 
 
 async def check(bench: SystolicArrayAdapter, weights, activations, **options) -> int:

@@ -7,7 +7,7 @@ import cocotb
 from cocotb.clock import Clock
 from cocotb.triggers import ReadOnly, RisingEdge
 
-from tb.testplan.pytest_runs import each_run
+from tb.modules.pytest_runs import each_run
 
 # All small sides, and large ones around powers of two
 SIDES = [*range(1, 17), 31, 32, 33, 127, 128, 129, 251, 252, 253, 254, 255]

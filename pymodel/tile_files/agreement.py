@@ -9,6 +9,16 @@ import numpy as np
 
 from pymodel.support.errors import InputError
 from pymodel.tile_files.conventions import Conventions, option
+from pymodel.tile_files.identify_files import (
+    ACTIVATION,
+    OUTPUT,
+    PSUM,
+    RESULTS,
+    WEIGHT,
+    Series,
+    TileFile,
+    TileFolder,
+)
 from pymodel.tile_files.input_faults import InputFault, input_changes
 from pymodel.tile_files.inputs import (
     SHARED,
@@ -22,16 +32,6 @@ from pymodel.tile_files.inputs import (
     why_no_weights,
 )
 from pymodel.tile_files.layer import FileLayer, map_layer, window_layer
-from pymodel.tile_files.read_folder import (
-    ACTIVATION,
-    OUTPUT,
-    PSUM,
-    RESULTS,
-    WEIGHT,
-    Series,
-    TileFile,
-    TileFolder,
-)
 from pymodel.tile_files.result_files import ResultReading, output_kinds, result_readings
 
 ENOUGH = 0.9  # a reading is the right one if it agrees in a larger share of a file's values

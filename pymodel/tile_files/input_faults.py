@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pymodel.tile_files.identify_files import PSUM, TileFile
 from pymodel.tile_files.layer import FileLayer
-from pymodel.tile_files.read_folder import PSUM, TileFile
 
 
 @dataclass(frozen=True)

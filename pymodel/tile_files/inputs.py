@@ -9,8 +9,8 @@ import numpy as np
 
 from pymodel.support.errors import InputError
 from pymodel.tile_files.conventions import CHOICES, Conventions
+from pymodel.tile_files.identify_files import Series, TileFile
 from pymodel.tile_files.layouts import HALF, activation_layout, weight_layout, window_layout
-from pymodel.tile_files.read_folder import Series, TileFile
 
 WEIGHT_BITS = 4
 WINDOWS = ("windows", "outputs")  # readings of activations that are no map

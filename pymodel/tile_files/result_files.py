@@ -8,9 +8,9 @@ from itertools import product
 import numpy as np
 
 from pymodel.tile_files.conventions import CHOICES, Conventions
+from pymodel.tile_files.identify_files import OUTPUT, PSUM, TileFile
 from pymodel.tile_files.layer import FileLayer
 from pymodel.tile_files.layouts import HALF, output_layout, sum_layout
-from pymodel.tile_files.read_folder import OUTPUT, PSUM, TileFile
 
 SUM_BITS = 16
 WINDOW_OUTPUTS = 8  # number of output pixels that an output-stationary array computes at a time

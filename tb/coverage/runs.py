@@ -20,12 +20,12 @@ from tqdm import tqdm
 from pymodel.support.command import quiet, tell
 from pymodel.support.errors import InputError
 from pymodel.support.files import temporary_folder
+from tb.modules.module_table import TABLE, Run
 from tb.sim.errors import BenchError
 from tb.sim.kept_results import Store, code
 from tb.sim.run_bench import COVERAGE, COVERAGE_ARGUMENTS, runtime_arguments
 from tb.sim.simulators import random_seed, simulator_version
 from tb.sim.sources import RTL, check_sources, rtl_digest
-from tb.testplan.module_table import TABLE, Run
 
 SIMULATOR = "verilator"
 STORE = Store("coverage")

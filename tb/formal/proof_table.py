@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass, field
 
+from tb.modules.module_table import MODULES
 from tb.sim.sources import replace_once
-from tb.testplan.module_table import MODULES
 
 
 @dataclass(frozen=True)

@@ -34,13 +34,13 @@ from pymodel.support.errors import InputError
 from pymodel.support.files import RESULTS, ROOT, write_json
 from tb.components.array_adapter import ADAPTER_FILE
 from tb.gates.synthesis import yosys
+from tb.modules.module_table import PART, SMALL_PART, TABLE, TRAINED_LAYER, TRAINED_REPORT
 from tb.run.layer import LayerJob
 from tb.sim.errors import BenchError
 from tb.sim.kept_results import Store, code, files_digest
 from tb.sim.run_bench import RESULTS_XML, run_bench
 from tb.sim.simulators import check_simulator, random_seed, simulator_version
 from tb.sim.sources import RTL, check_sources, rtl_digest
-from tb.testplan.module_table import PART, SMALL_PART, TABLE, TRAINED_LAYER, TRAINED_REPORT
 
 NETLISTS, PASSED = Store("netlist"), Store("netlist-passed")
 SIMULATOR = "icarus"  # Verilator would compile so many gates for minutes

@@ -19,6 +19,7 @@ from typing import NamedTuple
 from pymodel.support.errors import InputError
 from pymodel.support.files import ROOT, replacing
 from tb.formal.prove import bound
+from tb.modules.module_table import TABLE, Bench
 from tb.mutation.named_faults import Fault
 from tb.sim.compilation import Simulation
 from tb.sim.errors import BenchError
@@ -27,7 +28,6 @@ from tb.sim.process import SilentError
 from tb.sim.results_xml import first_failure
 from tb.sim.run_bench import RESULTS_XML, prepare_bench
 from tb.sim.sources import RTL, check_sources, faulty_rtl, rtl_digest
-from tb.testplan.module_table import TABLE, Bench
 
 BUILD = ROOT / "build" / "mutation"
 NETLISTS, FAULTY = Store("mutated-netlist"), Store("faulty-rtl")

@@ -9,8 +9,8 @@ import pytest
 
 from pymodel.support.errors import InputError
 from pymodel.tile_files.agreement import find_reading, listed
+from pymodel.tile_files.identify_files import read_folder
 from pymodel.tile_files.inputs import Geometry
-from pymodel.tile_files.read_folder import read_folder
 from pymodel.tile_files.tests.plain_tiles import PlainTiles, word
 
 PLAIN = PlainTiles(4, 4)

@@ -13,9 +13,9 @@ from pymodel.support.errors import InputError
 from pymodel.tile_files import layer_json
 from pymodel.tile_files.agreement import find_reading
 from pymodel.tile_files.conventions import CHOICES, Conventions
+from pymodel.tile_files.identify_files import read_folder
 from pymodel.tile_files.inputs import Geometry
 from pymodel.tile_files.layer import map_layer
-from pymodel.tile_files.read_folder import read_folder
 from pymodel.tile_files.tests.plain_tiles import PlainTiles
 from pymodel.tile_files.write_folder import FileNames, Written, write_folder
 

@@ -15,9 +15,9 @@ from tb.coverage.coverage_page import result_table, summary
 from tb.coverage.measure import main
 from tb.coverage.reached import KINDS, Coverage, Point, merge
 from tb.coverage.read_exclusions import Exclusion, exclude
+from tb.modules.module_table import runs_of
 from tb.sim.kept_results import Store
 from tb.sim.sources import RTL, check_sources
-from tb.testplan.module_table import runs_of
 
 
 @pytest.fixture

@@ -17,11 +17,11 @@ from tb.host.compile_host import prepare_host
 from tb.host.core_program import CORE, RESULT_BYTES, jobs_of, read_results, write_program
 from tb.host.simulate import PROGRAM, simulate, write_layers
 from tb.host.speed import play
+from tb.modules.module_table import SIMULATORS
+from tb.modules.pytest_runs import first_few
 from tb.sim.errors import BenchError
 from tb.sim.run_bench import run_bench
 from tb.sim.sources import faulty_rtl
-from tb.testplan.module_table import SIMULATORS
-from tb.testplan.pytest_runs import first_few
 
 DATA = "SYSTOLIC_HOST_DATA"  # environment: folder with a layer's data, into which psums go
 LAYERS = (

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from pymodel.support.errors import InputError
+from tb.modules.pytest_runs import first_few
 from tb.mutation import campaign
 from tb.mutation.campaign import (
     CompiledNetlist,
@@ -33,7 +34,6 @@ from tb.mutation.named_faults import FAULTS, Fault
 from tb.sim.compilation import Simulation
 from tb.sim.simulators import random_seed
 from tb.sim.sources import RTL, check_sources
-from tb.testplan.pytest_runs import first_few
 
 FEW = shares(20)
 

@@ -18,12 +18,12 @@ from pymodel.reference.layer_data import layer_data
 from pymodel.support.errors import InputError
 from pymodel.support.files import ROOT
 from tb.components.trained_tiles import tile_run
+from tb.modules.module_table import SIMULATORS
 from tb.report import page as report_page
 from tb.report.charts import PALETTES, busy_pes
 from tb.report.command_results import CHECKS, read_all, read_log, table
 from tb.report.recording import PE_SIGNALS
 from tb.sim.errors import BenchError
-from tb.testplan.module_table import SIMULATORS
 
 IMAGES, IMAGE = 2, 1  # number of images, and the recorded one, of the page under test
 HOSTILE = "</script><img src='http://localhost:9/x.png' onerror=alert(1)>"

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
+from tb.modules.module_table import SIMULATORS
 from tb.run import accuracy
 from tb.sim.sources import faulty_rtl
-from tb.testplan.module_table import SIMULATORS
 from training import data
 
 

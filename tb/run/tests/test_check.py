@@ -11,9 +11,9 @@ import pytest
 
 from pymodel.support.files import ROOT
 from tb.components.array_adapter import OWN, SIZES, adapter_class
+from tb.modules.module_table import SIMULATORS
 from tb.run import check as tb_check
 from tb.run.layer import main
-from tb.testplan.module_table import SIMULATORS
 
 SHIPPED = [
     OWN,

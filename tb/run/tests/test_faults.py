@@ -5,9 +5,9 @@ from xml.etree import ElementTree
 
 import pytest
 
+from tb.modules.module_table import SIMULATORS
 from tb.run.layer import main
 from tb.sim.sources import faulty_rtl
-from tb.testplan.module_table import SIMULATORS
 
 # Verilog that counts the outputs, for a fault in one of them
 COUNTER = """

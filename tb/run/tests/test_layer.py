@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from tb.modules.module_table import SIMULATORS
 from tb.run.layer import LayerJob, result_table
 from tb.sim.run_bench import run_bench
-from tb.testplan.module_table import SIMULATORS
 
 
 def test_a_dead_channel_is_reported():

@@ -34,6 +34,8 @@ from tb.components.scoreboard import compare, first_difference
 from tb.host.compile_host import prepare_host
 from tb.host.core_program import CORE, RESULT_BYTES, jobs_of, read_results, write_program
 from tb.host.speed import play
+from tb.modules.module_table import CORES
+from tb.modules.pytest_runs import first_few
 from tb.run import layer
 from tb.run.layer import LayerJob
 from tb.run.layer_bench import every_psum_matches_pytorch
@@ -53,8 +55,6 @@ from tb.sim.errors import BenchError
 from tb.sim.run_bench import RESULTS_XML, run_bench
 from tb.sim.simulators import random_seed
 from tb.sim.sources import check_sources, faulty_rtl
-from tb.testplan.module_table import CORES
-from tb.testplan.pytest_runs import first_few
 
 IMAGES = 2
 # Memories that are just large enough for these images, so that they are quickly cleared

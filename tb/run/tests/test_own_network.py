@@ -13,8 +13,8 @@ from pymodel.own_network import export
 from pymodel.own_network.layer_file import load_layers, save_layers
 from pymodel.own_network.tests.random_layer import random_layer
 from pymodel.support.checksummed_tensors import read_sealed, write_sealed
+from tb.modules.pytest_runs import first_few
 from tb.run import layer
-from tb.testplan.pytest_runs import first_few
 from training.examples import brevitas_cnn, few_steps, resnet20
 
 # For each example, the number of psums of one image by layer

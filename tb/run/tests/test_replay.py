@@ -8,17 +8,17 @@ import pytest
 
 from pymodel.support.files import ROOT
 from pymodel.tile_files.agreement import find_reading
+from pymodel.tile_files.identify_files import read_folder
 from pymodel.tile_files.inputs import Geometry
 from pymodel.tile_files.layer import FileLayer
-from pymodel.tile_files.read_folder import read_folder
 from pymodel.tile_files.tests.plain_tiles import USUAL_HEADER, PlainTiles
 from pymodel.tile_files.write_folder import Written, write_folder
 from tb.components.array_adapter import adapter_class
 from tb.components.tile_run import Record, TileRun
+from tb.modules.module_table import SIMULATORS
 from tb.run import mismatch_screen, replay, vectors
 from tb.run.replay import check, cut, main
 from tb.sim.sources import faulty_rtl
-from tb.testplan.module_table import SIMULATORS
 
 
 @pytest.fixture

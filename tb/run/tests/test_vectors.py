@@ -8,9 +8,9 @@ from pymodel.own_network.layer_file import save_layers
 from pymodel.own_network.tests.random_layer import random_layer
 from pymodel.reference.layer_data import layer_data
 from pymodel.tile_files.agreement import find_reading
+from pymodel.tile_files.identify_files import read_folder
 from pymodel.tile_files.inputs import Geometry
 from pymodel.tile_files.layer_json import read_geometry
-from pymodel.tile_files.read_folder import read_folder
 from tb.run.vectors import main
 
 

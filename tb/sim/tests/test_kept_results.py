@@ -12,11 +12,11 @@ from pymodel.support.files import ROOT
 from tb.coverage import runs
 from tb.formal import prove
 from tb.gates import benches_on_gates
+from tb.modules.module_table import Run
 from tb.mutation import campaign, drawn_mutants
 from tb.run import sweep
 from tb.sim.kept_results import Store, code, code_files, digest, imported
 from tb.sim.sources import faulty_rtl
-from tb.testplan.module_table import Run
 
 FOLDERS = ("pymodel", "rtl", "tb", "training")
 

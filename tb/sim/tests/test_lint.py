@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from pymodel.support.files import ROOT
+from tb.modules.module_table import CORES
 from tb.sim.simulators import VERILATOR_ROOT
 from tb.sim.sources import RTL
-from tb.testplan.module_table import CORES
 
 # Relative: Yosys comes as WebAssembly, which does not see all absolute paths.
 FILES = [*RTL.glob("*.v"), *(ROOT / "tb" / "examples").glob("*.v")]

@@ -13,7 +13,7 @@ import pip
 import pytest
 
 from pymodel.support.files import ROOT
-from tb.testplan.pytest_runs import first_few
+from tb.modules.pytest_runs import first_few
 
 PINS = """\
 find_libpython==0.5.1

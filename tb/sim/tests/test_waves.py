@@ -9,13 +9,13 @@ from pylibfst import lib
 from pylibfst.helpers import get_scopes_signals2
 
 from pymodel.support.files import ROOT
+from tb.modules.module_table import SIMULATORS
 from tb.run import layer, mismatch_screen
 from tb.sim import waves
 from tb.sim.run_bench import run_bench
 from tb.sim.sources import faulty_rtl
 from tb.sim.tests.waves_bench import SIGNALS
 from tb.sim.waves import Watch
-from tb.testplan.module_table import SIMULATORS
 
 
 @pytest.mark.parametrize("top", SIGNALS)

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tb.testplan.module_table import SIMULATORS, Run, runs_of
+from tb.modules.module_table import SIMULATORS, Run, runs_of
 
 
 def each_run(bench: str) -> pytest.MarkDecorator:

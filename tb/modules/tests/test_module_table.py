@@ -10,12 +10,12 @@ from cocotb import regression
 from pymodel.support.files import ROOT
 from tb.formal.proof_table import PROOFS
 from tb.formal.prove import PROPERTIES
+from tb.modules import module_table
+from tb.modules.module_table import MODULES, TABLE, Run, runs_of
+from tb.modules.pytest_runs import each_run
 from tb.mutation.named_faults import FAULTS
 from tb.sim.kept_results import imported
 from tb.sim.sources import RTL, check_sources
-from tb.testplan import module_table
-from tb.testplan.module_table import MODULES, TABLE, Run, runs_of
-from tb.testplan.pytest_runs import each_run
 
 NAMES = [source.stem for source in check_sources(RTL)]
 
