@@ -9,12 +9,12 @@ import pytest
 import torch
 from torch import nn
 
-from pymodel.capture import capture, find_layer
 from pymodel.checkpoint import load_checkpoint
 from pymodel.hardware.core import Layer
+from pymodel.hardware.output_thresholds import thresholds
 from pymodel.hardware.registers import Mode
-from pymodel.hardware.thresholds import thresholds
 from pymodel.images import load_images, normalise
+from pymodel.layer_capture import capture, find_layer
 from pymodel.lsq_quantiser import quantised_layers
 from pymodel.reference.batchnorm_folding import fold
 from pymodel.reference.layer_data import MAX_ABS_ERROR, layer_data

@@ -12,9 +12,9 @@ from tabulate import tabulate
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from pymodel.capture import DEFAULT_LAYER, capture
 from pymodel.checkpoint import SHIPPED, load_checkpoint
 from pymodel.images import ImageSet, normalise
+from pymodel.layer_capture import DEFAULT_LAYER, capture
 from pymodel.reference.integer_convolution import IntegerConv2d
 from pymodel.support.command import CommandParser, conclude, quiet, run_command, tell
 from pymodel.support.files import RESULTS, write_json

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from pymodel.capture import capture
+from pymodel.layer_capture import capture
 from pymodel.vgg import VGG16
 
 

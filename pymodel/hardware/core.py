@@ -177,7 +177,7 @@ def weight_vectors(weights: np.ndarray, core: Core) -> np.ndarray:
 def threshold_vectors(thresholds: np.ndarray, core: Core) -> np.ndarray:
     """Returns the threshold packet [beats, COLS] of integer thresholds [C_out, 16].
 
-    pymodel/hardware/thresholds.py computes the thresholds. A beat holds one entry of the table for
+    `output_thresholds.py` computes the thresholds. A beat holds one entry of the table for
     the channels of an output tile. The order is, from the slowest index to the fastest: output
     tile, entry. The dtype is that of `thresholds`.
     """

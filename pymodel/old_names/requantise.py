@@ -1,5 +1,5 @@
-"""The old name of pymodel/hardware/thresholds.py."""
+"""The old name of pymodel/hardware/output_thresholds.py."""
 
 from pymodel.support.old_names import forward
 
-forward(__spec__, "pymodel.hardware.thresholds")
+forward(__spec__, "pymodel.hardware.output_thresholds")

@@ -2,8 +2,8 @@
 
 The first convolution and the classifier are float. Each layer between them is an integer
 convolution, whose sums become the codes of the next layer by thresholds
-(pymodel/hardware/thresholds.py). Max pools act on codes: a threshold staircase is monotone, so the
-largest of four outputs has the largest code.
+(pymodel/hardware/output_thresholds.py). Max pools act on codes: a threshold staircase is monotone,
+so the largest of four outputs has the largest code.
 """
 
 from collections.abc import Iterator
@@ -15,10 +15,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from pymodel.capture import find_next
+from pymodel.hardware.output_thresholds import requantise, thresholds
 from pymodel.hardware.registers import Mode
-from pymodel.hardware.thresholds import requantise, thresholds
 from pymodel.images import normalise
+from pymodel.layer_capture import find_next
 from pymodel.lsq_quantiser import QuantConv2d, quantised_layers
 from pymodel.reference.batchnorm_folding import fold
 from pymodel.reference.integer_convolution import integer_convolution, step

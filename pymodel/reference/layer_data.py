@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from pymodel.capture import Capture
+from pymodel.layer_capture import Capture
 from pymodel.reference.integer_convolution import step
 
 MAX_ABS_ERROR = 1e-3  # largest error of a recovered value, in the units of the reference

@@ -6,8 +6,8 @@ import numpy as np
 
 from pymodel.hardware.core import Core, Layer, check
 from pymodel.hardware.cycles import cycles
+from pymodel.hardware.output_thresholds import requantise
 from pymodel.hardware.registers import Error, Mode
-from pymodel.hardware.thresholds import requantise
 from pymodel.reference.numpy_convolution import numpy_convolution
 
 

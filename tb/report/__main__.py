@@ -5,4 +5,4 @@ from pymodel.support.compiled_files import compile_changed
 
 if __name__ == "__main__":
     compile_changed()
-    run_room("tb.report", "tb.report.page")
+    run_room("tb.report", "tb.report.report_page")

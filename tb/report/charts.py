@@ -1,4 +1,4 @@
-"""Draws the charts of the report (tb/report/page.py), as plotly figures without colours.
+"""Draws the charts of the report (tb/report/report_page.py), as plotly figures without colours.
 
 Colours come from one of two templates, light or dark, which the page applies to all charts at once.
 """

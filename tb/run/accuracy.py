@@ -17,9 +17,9 @@ from tabulate import tabulate
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from pymodel.capture import DEFAULT_LAYER, find_layer
 from pymodel.checkpoint import load_checkpoint
 from pymodel.images import normalise
+from pymodel.layer_capture import DEFAULT_LAYER, find_layer
 from pymodel.reference.integer_convolution import step
 from pymodel.reference.integer_network import LastStage
 from pymodel.support.command import CommandParser, conclude, quiet, tell

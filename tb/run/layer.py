@@ -12,9 +12,9 @@ from pathlib import Path
 
 from tabulate import tabulate
 
-from pymodel.capture import DEFAULT_LAYER, capture, find_layer, find_next
 from pymodel.checkpoint import SHIPPED, load_checkpoint
 from pymodel.images import load_images
+from pymodel.layer_capture import DEFAULT_LAYER, capture, find_layer, find_next
 from pymodel.own_network.layer_file import is_layer_file, load_layer
 from pymodel.reference.layer_data import MAX_ABS_ERROR, MAX_ERROR_STEPS, LayerData, layer_data
 from pymodel.support.command import CommandParser, conclude, quiet, tell, whole_number

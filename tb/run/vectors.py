@@ -10,9 +10,9 @@ from pathlib import Path
 
 from tabulate import tabulate
 
-from pymodel.capture import DEFAULT_LAYER, capture
 from pymodel.checkpoint import SHIPPED, load_checkpoint
 from pymodel.images import load_images
+from pymodel.layer_capture import DEFAULT_LAYER, capture
 from pymodel.own_network.layer_file import is_layer_file, load_layer
 from pymodel.reference.layer_data import LayerData, layer_data
 from pymodel.support.command import CommandParser, conclude, tell, whole_number

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch.nn.functional import conv2d
 
-from pymodel.capture import capture
 from pymodel.images import normalise
+from pymodel.layer_capture import capture
 from pymodel.vgg import VGG16
 from training.recipe import PRESETS, Recipe
 from training.recycle import recycle

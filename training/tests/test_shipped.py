@@ -2,8 +2,8 @@
 
 import torch
 
-from pymodel.capture import capture
 from pymodel.checkpoint import SHIPPED, load_checkpoint
+from pymodel.layer_capture import capture
 from pymodel.support.checksummed_tensors import read_sealed
 from training.evaluate import predict
 from training.ship_logits import LOGITS, integer_logits

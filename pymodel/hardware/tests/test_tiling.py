@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from pymodel.capture import capture
 from pymodel.hardware.tiling import cut, gather
+from pymodel.layer_capture import capture
 from pymodel.lsq_quantiser import QuantConv2d
 from pymodel.reference.integer_convolution import IntegerConv2d, integer_convolution, tile_psums
 from pymodel.reference.layer_data import layer_data

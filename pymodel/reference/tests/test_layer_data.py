@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from pymodel.capture import capture
+from pymodel.layer_capture import capture
 from pymodel.reference.integer_convolution import integer_convolution
 from pymodel.reference.layer_data import layer_data
 

@@ -7,7 +7,7 @@ from itertools import product
 import numpy as np
 import pytest
 
-from pymodel.capture import capture
+from pymodel.layer_capture import capture
 from pymodel.reference.layer_data import layer_data
 from pymodel.support.errors import InputError
 from pymodel.tile_files import layer_json

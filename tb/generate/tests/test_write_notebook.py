@@ -115,7 +115,7 @@ def explain_nothing(notebook):
 
 
 def import_what_is_not_there(notebook):
-    code_cells(notebook)[-1].source += "\nfrom pymodel.capture import captured"
+    code_cells(notebook)[-1].source += "\nfrom pymodel.layer_capture import captured"
 
 
 def link_to_nothing(notebook):

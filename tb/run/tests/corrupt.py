@@ -25,7 +25,7 @@ from pymodel.hardware.core import (
     threshold_vectors,
     weight_vectors,
 )
-from pymodel.hardware.thresholds import requantise
+from pymodel.hardware.output_thresholds import requantise
 from pymodel.reference.integer_convolution import integer_convolution
 from pymodel.reference.layer_data import LayerData
 from tb import test_core_layers

@@ -18,12 +18,12 @@ import pytest
 import torch
 from cocotb import Param
 
-from pymodel.capture import DEFAULT_LAYER, capture
 from pymodel.checkpoint import load_checkpoint
 from pymodel.hardware.core import Core, Layer, result_vectors, results
+from pymodel.hardware.output_thresholds import thresholds
 from pymodel.hardware.registers import Mode
-from pymodel.hardware.thresholds import thresholds
 from pymodel.images import load_images
+from pymodel.layer_capture import DEFAULT_LAYER, capture
 from pymodel.lsq_quantiser import quantised_layers
 from pymodel.reference.batchnorm_folding import fold
 from pymodel.reference.layer_data import layer_data

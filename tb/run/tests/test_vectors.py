@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pymodel.capture import capture
+from pymodel.layer_capture import capture
 from pymodel.own_network.layer_file import save_layers
 from pymodel.own_network.tests.random_layer import random_layer
 from pymodel.reference.layer_data import layer_data

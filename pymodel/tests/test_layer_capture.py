@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from pymodel.capture import capture, find_layer, find_next
 from pymodel.images import normalise
+from pymodel.layer_capture import capture, find_layer, find_next
 from pymodel.lsq_quantiser import QuantConv2d, QuantLinear
 from pymodel.support.errors import InputError
 

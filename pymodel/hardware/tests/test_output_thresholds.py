@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import nn
 
-from pymodel.capture import capture
-from pymodel.hardware.thresholds import requantise, thresholds
+from pymodel.hardware.output_thresholds import requantise, thresholds
+from pymodel.layer_capture import capture
 from pymodel.lsq_quantiser import quantised_layers
 from pymodel.reference.batchnorm_folding import fold
 from pymodel.reference.integer_convolution import integer_convolution

@@ -22,12 +22,12 @@ from plotly.offline import get_plotlyjs
 from tabulate import tabulate
 from torch import Tensor
 
-from pymodel.capture import DEFAULT_LAYER, find_layer, find_next
 from pymodel.checkpoint import SHIPPED, load_checkpoint
 from pymodel.hardware.core import MAX_ACTIVATION, MIN_WEIGHT, Layer
 from pymodel.hardware.cycles import cycles, dense_limit_cycles, limit_cycles
 from pymodel.hardware.tiling import Tile, gather
 from pymodel.images import CLASS_NAMES, ImageSet, load_images
+from pymodel.layer_capture import DEFAULT_LAYER, find_layer, find_next
 from pymodel.reference.integer_network import IntegerNetwork
 from pymodel.reference.layer_data import LayerData
 from pymodel.support.command import CommandParser, conclude, tell, whole_number

@@ -13,13 +13,13 @@ import torch
 from filelock import FileLock
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from pymodel.capture import capture
+from pymodel.layer_capture import capture
 from pymodel.reference.layer_data import layer_data
 from pymodel.support.errors import InputError
 from pymodel.support.files import ROOT
 from tb.components.trained_tiles import tile_run
 from tb.modules.module_table import SIMULATORS
-from tb.report import page as report_page
+from tb.report import report_page as report_page
 from tb.report.charts import PALETTES, busy_pes
 from tb.report.command_results import CHECKS, read_all, read_log, table
 from tb.report.recording import PE_SIGNALS
