@@ -36,6 +36,7 @@ from pymodel.tile_files.result_files import ResultReading, output_kinds, result_
 
 ENOUGH = 0.9  # a reading is the right one if it agrees in a larger share of a file's values
 FEW = 0.1  # a file that differs in a smaller share of its values from another has faults
+MOST_SERIES = 64  # number of files or series of files that are tried for a role
 NEAREST = 3  # number of readings that are named where none agrees
 CANDIDATES = 24  # number of readings, the nearest first, in which one wrong input is looked for
 # The conventions that the files of activations decide, and those that the results decide.
@@ -94,10 +95,10 @@ class Reading:
 
     @property
     def conventions(self) -> Conventions:
-        """Conventions of all files; those of the results are the last file's."""
+        """Conventions of all files; those of the results are of the file that agrees most."""
         chosen = asdict(self.weights.conventions)
         chosen |= {n: getattr(self.activations.conventions, n) for n in OF_ACTIVATIONS}
-        for result in self.results:
+        for result in sorted(self.results, key=lambda result: result.share):
             found = result.reading
             names = OF_RESULTS if found.role == OUTPUT else OF_RESULTS[:2]
             chosen |= {n: getattr(found.conventions, n) for n in names}
@@ -140,9 +141,10 @@ class Reading:
         """Whether the results of at least one file agree."""
         return self.rank[0] > 0
 
-    def predicted(self) -> list[bytes]:
-        """Returns what each file of results should hold."""
-        return [r.expected.tobytes() for r in self.results]
+    def predicted(self) -> dict[str, bytes]:
+        """Returns what each file of results that agrees should hold, by the file's name."""
+        agreeing = (r for r in self.results if r.share > ENOUGH)
+        return {r.reading.file.name: r.expected.tobytes() for r in agreeing}
 
     def judged(self, folder: TileFolder, fixed: dict[str, str], final: bool = False) -> "Reading":
         """Returns the reading with each file of results read in the way that agrees most.
@@ -165,12 +167,15 @@ class Reading:
         ]
         if not final:
             allowed = [k for k in ("ReLU", "input added, then ReLU") if k in kinds]
+        transposed = self.activations.conventions.activations != "pixels"
         results, misfits = [], []
         for role in (PSUM, OUTPUT):
             for series in folder.series[role]:
                 base = first_number(series, self.geometry.positions)
                 for file in series.files:
-                    ways = result_readings(file, self.layer, len(self.tiles), base, fixed)
+                    ways = result_readings(
+                        file, self.layer, len(self.tiles), base, fixed, transposed
+                    )
                     found = [
                         _agreement(self.layer, way, psums_of, outputs_of, final)
                         for plain in ways
@@ -259,6 +264,7 @@ def find_reading(folder: TileFolder, geometry: Geometry, fixed: dict[str, str]) 
                 break
         else:
             decided = "no agreement"
+            nearest = [r.judged(folder, fixed, final=True) for r in nearest[:NEAREST]]
             usual = max(found, key=lambda reading: (reading.rank[2], reading.rank[1]))
             best = usual.judged(folder, fixed, final=True)
     same, stale, faults = _other_inputs(folder, best, everything)
@@ -268,7 +274,18 @@ def find_reading(folder: TileFolder, geometry: Geometry, fixed: dict[str, str]) 
 
 
 def _readings(folder: TileFolder, geometry: Geometry, fixed: dict[str, str]) -> Iterator[Reading]:
-    """Yields every reading of activations and weights that fits their files."""
+    """Yields every reading of activations and weights that fits their files.
+
+    Raises InputError if there are too many files to try all of them.
+    """
+    for role in (ACTIVATION, WEIGHT):
+        if (count := len(folder.series[role])) > MOST_SERIES:
+            raise InputError(
+                f"{folder.path}: {count} files or series can be {role}s, expected {MOST_SERIES} at "
+                "most; --ignore FILE leaves a file out"
+            )
+    if not any("core" in file.numbers for file in folder.files(WEIGHT)):
+        fixed = {"cores": "inputs"} | fixed
     weights = cache(
         lambda series, tiles, shared: weight_readings(
             folder.series[WEIGHT][series], tiles, dict(shared), geometry, fixed
@@ -313,27 +330,32 @@ def _with_single_tiles(series: list[Series]) -> Iterator[Series]:
 
 
 def _input_fault(reading: Reading, folder: TileFolder, fixed: dict[str, str]) -> InputFault | None:
-    """Returns the one input value that explains why results differ in two values or more."""
+    """Returns the one input value that explains why results differ in two values or more.
+
+    It is None if no value explains that, or if several do.
+    """
     wrong = sum(r.counting - r.agreeing for r in reading.results)
     if wrong < 2 or len(reading.tiles) > 1:
         return None
     activations, weights = reading.activations, reading.weights
+    most = (1 << int(activations.conventions.activation_bits)) - 1
+    limits = {"weights": (-8, 7), "activations": (0, most)}
+    found = []
     for what, index, step in input_changes(reading.layer, list(reading.results)):
         source = weights if what == "weights" else activations
         if what == "activations" and reading.layer.padded is not None:
             index = (index[1], *divmod(index[2], reading.layer.padded.shape[2]))
-        place = source.place(index)
-        if place is None:
+        place, old = source.place(index), int(source.values[index])
+        low, high = limits[what]
+        if place is None or not low <= old + step <= high:
             continue
         values = source.values.copy()
-        found = int(values[index])
-        values[index] = found + step
-        changed = replace(source, values=values)
-        name = "weights" if what == "weights" else "activations"
-        after = replace(reading, **{name: changed}).judged(folder, fixed, final=True)
+        values[index] = old + step
+        changed = {what: replace(source, values=values)}
+        after = replace(reading, **changed).judged(folder, fixed, final=True)
         if all(r.agreeing == r.counting for r in after.results):
-            return InputFault(*place, found, found + step)
-    return None
+            found.append(InputFault(*place, old, old + step))
+    return found[0] if len(found) == 1 else None
 
 
 def _refuse_ties(best: Reading, found: list[Reading]) -> None:
@@ -409,7 +431,14 @@ def _other_inputs(
         for series in folder.series[role]:
             used = set(mine.files) & set(series.files)
             if used:
-                stale += [file.name for file in series.files if file not in used]
+                for file in series.files:
+                    if file in mine.copies:
+                        same.append(file.name)
+                    elif file not in used and (line := _almost_the_same(file, used)):
+                        same.append(file.name)
+                        faults.append(line)
+                    elif file not in used:
+                        stale.append(file.name)
                 continue
             other = _nearest_values(role, series, mine, found)
             wrong = None if other is None else np.argwhere(other.values != mine.values)
@@ -422,6 +451,20 @@ def _other_inputs(
                 for index in wrong[:NEAREST].tolist():
                     faults.append(_difference(other, mine, tuple(index)))
     return tuple(same), tuple(stale), tuple(faults)
+
+
+def _almost_the_same(file: TileFile, others: set[TileFile]) -> str:
+    """Returns in words where a file first differs from another one that is nearly the same.
+
+    The text is empty if there is no such file.
+    """
+    for other in others:
+        if file.words.bits.shape == other.words.bits.shape:
+            wrong = np.flatnonzero((file.words.bits != other.words.bits).any(1))
+            if 0 < len(wrong) <= FEW * len(file.words):
+                places = [f.words.place(int(wrong[0])) for f in (file, other)]
+                return f"{places[0]}: differs from {places[1]}, with which the results agree"
+    return ""
 
 
 def _difference(other: InputReading, mine: InputReading, index: tuple[int, ...]) -> str:
@@ -441,21 +484,28 @@ def listed(names: list[str] | tuple[str, ...]) -> str:
         rows.setdefault(re.sub(r"\d+", "#", name), []).append(re.findall(r"\d+", name))
     words = []
     for pattern, group in rows.items():
-        spans = []
-        for column in zip(*group, strict=True):
-            low, high = min(column, key=int), max(column, key=int)
-            spans.append(low if low == high else f"{low}..{high}")
+        spans = [_runs({int(number) for number in column}) for column in zip(*group, strict=True)]
         for span in spans:
             pattern = pattern.replace("#", span, 1)
         words.append(pattern)
     return ", ".join(words)
 
 
+def _runs(numbers: set[int]) -> str:
+    """Returns numbers as text, neighbours as a range: 0..6,8."""
+    text = []
+    for number in sorted(numbers):
+        if number - 1 in numbers:
+            text[-1] = f"{text[-1].split('..')[0]}..{number}"
+        else:
+            text.append(str(number))
+    return ",".join(text)
+
+
 def _missing(folder: TileFolder, role: str) -> InputError:
     """Returns the error for a folder without a usable file of a role."""
-    bad = [text for name, text in folder.unusable.items() if folder.roles.get(name) == role]
-    if bad:
-        return InputError(bad[0])
+    if folder.faults[role]:
+        return InputError(folder.faults[role][0])
     names = {
         ACTIVATION: "activations, such as activation.txt",
         WEIGHT: "weights, such as weight.txt",
@@ -465,6 +515,8 @@ def _missing(folder: TileFolder, role: str) -> InputError:
 
 def _nothing_fits(folder: TileFolder, geometry: Geometry, fixed: dict[str, str]) -> InputError:
     """Returns the error for inputs that no convention fits: the first file whose size is wrong."""
+    if text := next(iter(folder.faults[ACTIVATION] + folder.faults[WEIGHT]), None):
+        return InputError(text)
     series = _with_single_tiles(folder.series[ACTIVATION])
     found = [r for s in series for r in activation_readings(s, geometry, fixed)]
     if not found:

@@ -11,7 +11,7 @@ from pymodel.tile_files.words import Words, read_words
 
 ACTIVATION, WEIGHT, PSUM, OUTPUT = "activation", "weight", "psum", "output"
 RESULTS = (PSUM, OUTPUT)
-# What a name says, by the beginnings of its words; the first role that fits name and width counts.
+# What a name says, by the beginnings of its words.
 HINTS = {
     PSUM: ("psum", "partial"),
     WEIGHT: ("weight", "wgt", "kernel", "filter"),
@@ -22,7 +22,7 @@ WHOLE_HINTS = {WEIGHT: ("w", "wt", "k", "kij"), ACTIVATION: ("x", "a"), OUTPUT: 
 RESULT_WIDTHS = (128, 256)  # 8 or 16 sums of 16 bits
 WEIGHT_WIDTHS = (32, 64)  # 8 or 16 weights of 4 bits
 ACTIVATION_WIDTHS = (16, 32, 64)  # 8 or 16 activations of 2 or 4 bits
-SOURCES = (".v", ".sv", ".vh", ".svh", ".py", ".ipynb", ".md", ".png", ".json")
+SUFFIXES = (".txt", ".mem", ".dat", ".data", ".bin", ".list", "")  # of the files that are read
 
 
 @dataclass(frozen=True)
@@ -54,9 +54,10 @@ class TileFolder:
 
     path: Path
     series: dict[str, list[Series]]  # by role
-    unusable: dict[str, str]  # what is wrong with a file that has a role, by its name
-    roles: dict[str, str]  # of the unusable files, by name
-    unused: list[str]  # names of the files that have no role
+    unusable: dict[str, str]  # what is wrong with a damaged file, by its name
+    unused: list[str]  # names of the files that are not needed
+    # By role: what is wrong with files of that role, damaged or not; said where no other is there.
+    faults: dict[str, list[str]]
 
     def files(self, *roles: str) -> list[TileFile]:
         """Returns all files of these roles."""
@@ -78,47 +79,74 @@ def read_folder(folder: Path, ignore: list[str] | tuple[str, ...] = ()) -> TileF
     names = {str(path.relative_to(folder)): path for path in paths}
     if missing := sorted(set(ignore) - set(names)):
         raise InputError(f"{folder}/{missing[0]}: not found, expected a file for --ignore to name")
-    series, unusable, bad_roles, unused = defaultdict(list), {}, {}, []
-
-    def reject(name: str, role: str, fault: str) -> None:
-        unusable[name], bad_roles[name] = fault, role
-
+    series, unusable, unused, faults = defaultdict(list), {}, [], defaultdict(list)
     for name, path in names.items():
         if name in ignore:
             continue
-        source = path.suffix.lower() in SOURCES
-        words = None if source else read_words(path)
-        hints = [] if source else _hints(name)
+        if path.suffix.lower() not in SUFFIXES or not name.isprintable():
+            unused.append(repr(name)[1:-1])
+            continue
+        words, hints = read_words(path), _hints(name)
         roles = [role for role in hints or _likely(words) if words and _fits(words, role)]
-        if not roles and not hints:
+        role = next(iter(roles or hints), None)
+        if roles and (role in RESULTS or not words.malformed):
+            series[role].append(_tile_file(words, name, role))
+            continue
+        if role is None or (words is None and not _should_hold_words(path)):
             unused.append(name)
-        elif words is None:
-            reject(name, hints[0], f"{path}: no data, expected lines of 0 and 1")
-        elif not roles:
-            expected = f"expected {_widths(hints[0])} in a file of {hints[0]}s"
-            reject(name, hints[0], f"{words.place(0)}: {words.width} bits, {expected}")
-        elif roles[0] not in RESULTS and words.malformed:
-            reject(name, roles[0], words.first_fault())
+            continue
+        if words is None:
+            fault, damaged = f"{path}: no data, expected lines of 0 and 1", role in RESULTS
+        elif roles:
+            fault, damaged = words.first_fault(), True
         else:
-            series[roles[0]].append(_tile_file(words, name, roles[0]))
+            fault = f"{words.place(0)}: {words.width} bits, expected {_widths(role)}"
+            fault, damaged = f"{fault} in a file of {role}s", role in RESULTS
+        faults[role].append(fault)
+        if damaged:
+            unusable[name] = fault
+        else:
+            unused.append(name)
+    _refuse_several_sets(folder, series)
     grouped = {role: _grouped(series[role]) for role in HINTS}
-    return TileFolder(folder, grouped, unusable, bad_roles, unused)
+    return TileFolder(folder, grouped, unusable, unused, faults)
+
+
+def _refuse_several_sets(folder: Path, series: dict[str, list[TileFile]]) -> None:
+    """Raises InputError if several folders in `folder` hold a whole set each.
+
+    The folders of the cores of one layer are one set.
+    """
+    places = [{Path(f.name).parent for f in series[role]} for role in (ACTIVATION, WEIGHT)]
+    sets = sorted(str(place) for place in places[0] & places[1] if "core" not in str(place))
+    if len(sets) > 1 and "." not in sets:
+        choices = " or ".join(f"DIR={folder / name}" for name in sets)
+        raise InputError(f"{folder}: holds {len(sets)} sets of files, expected one: {choices}")
+
+
+def _should_hold_words(path: Path) -> bool:
+    """Returns whether a file without a word is an empty or damaged file of words.
+
+    It is one if nothing but a header is there, or a line that looks like a word with other
+    characters in it; otherwise it is somebody's notes.
+    """
+    lines = [line.strip() for line in path.read_text("utf-8-sig", errors="replace").split("\n")]
+    lines = [line for line in lines if line and not line.startswith(("#", "//"))]
+    return not lines or any(re.fullmatch("[01xXzZ]+", line) for line in lines)
 
 
 def _hints(name: str) -> list[str]:
-    """Returns the roles that the name of a file hints at, or else the name of its folder."""
+    """Returns the roles that the name of a file hints at, or else the name of its folder.
+
+    The last word that hints counts first, and a single letter counts only if no word does:
+    `conv_filter_activation_kij0` holds activations.
+    """
     for part in reversed(Path(name.lower()).with_suffix("").parts):
-        tokens = [t for t in re.findall("[a-z]+", part) if t not in ("itile", "otile", "core")]
-        roles = [
-            role
-            for role in HINTS
-            if any(
-                token.startswith(HINTS[role]) or token in WHOLE_HINTS.get(role, ())
-                for token in tokens
-            )
-        ]
-        if roles:
-            return roles
+        tokens = re.findall("[a-z]+", part)[::-1]
+        words = [r for t in tokens for r in HINTS if t.startswith(HINTS[r])]
+        letters = [r for t in tokens for r, short in WHOLE_HINTS.items() if t in short]
+        if words or letters:
+            return list(dict.fromkeys(words or letters))
     return []
 
 

@@ -16,6 +16,7 @@ WEIGHT_BITS = 4
 WINDOWS = ("windows", "outputs")  # readings of activations that are no map
 CHANNELS = (HALF, 2 * HALF)  # numbers of input channels that one file can have
 # Conventions of activations that decide, too, how weights are read.
+LEAVE_OUT = "--ignore FILE leaves a file out"
 SHARED = ("activation_bits", "windows", "cores")
 
 
@@ -70,6 +71,7 @@ class InputReading:
     # Activations: int8 [I, H, W] with the padding, or windows [K, I, P]. Weights: int8 [K, O, I].
     values: np.ndarray
     tiles: tuple[int, ...]  # number of input channels in each input tile of the files
+    copies: tuple[TileFile, ...] = ()  # further files that hold the same, such as of other cores
 
     @property
     def files(self) -> list[TileFile]:
@@ -151,8 +153,7 @@ def _activations(series: Series, c: Conventions, geometry: Geometry) -> InputRea
     whole = {file.numbers.get("position") for file in series.files}
     windows = c.activations in WINDOWS
     per_position = windows and len(whole) >= geometry.positions
-    if c.cores == "outputs" and not any("core" in file.numbers for file in series.files):
-        return None
+    same: list[TileFile] = []
     parts = _parts(series, c.cores, bare=not per_position)
     if c.cores == "outputs" or len({tile[0] for tile in parts}) > 1:
         # Each core or output tile has the same activations.
@@ -165,6 +166,7 @@ def _activations(series: Series, c: Conventions, geometry: Geometry) -> InputRea
             if any(f is None or f.shape != found[0].shape or (f != found[0]).any() for f in found):
                 return None
             tables[inputs] = copies[0]
+            same += [file for files in copies[1:] for file in files]
     else:
         tables = {inputs: files for (_, inputs), files in parts.items()}
     bits, axis = int(c.activation_bits), 1 if windows else 0
@@ -186,7 +188,8 @@ def _activations(series: Series, c: Conventions, geometry: Geometry) -> InputRea
     if len({np.delete(value.shape, axis).tobytes() for value in values}) != 1:
         return None
     tiles = tuple(value.shape[axis] for value in values)
-    return InputReading(c, series, tuple(blocks), np.concatenate(values, axis), tiles)
+    joined = np.concatenate(values, axis)
+    return InputReading(c, series, tuple(blocks), joined, tiles, tuple(same))
 
 
 def _map(
@@ -312,6 +315,11 @@ def why_no_activations(series: list[Series], geometry: Geometry) -> InputError:
     """Returns the error for activations that no convention fits."""
     file = series[0].files[0]
     words, sides = file.words, geometry.kernel - 2 * geometry.padding
+    if geometry.height is None and isqrt(len(words)) ** 2 == len(words) >= geometry.kernel**2:
+        return InputError(
+            f"{words.path}: fits no convention, expected a line of {HALF} or {2 * HALF} channels "
+            f"for each pixel; {LEAVE_OUT}"
+        )
     side = max(isqrt(len(words)), sides, 1)
     squares = [n * n for n in (side, side + 1) if n >= geometry.kernel] or [geometry.kernel**2]
     wanted = (
@@ -341,16 +349,25 @@ def why_no_weights(
             f"{path.parent}: weights of kernel positions {', '.join(map(str, missing))} not "
             f"found beside {path.name}, expected a file for each of {geometry.positions}"
         )
+    no_fit = f"{listed_first(files)}: fits no convention together with the other files"
     joint = len(files) == 1
     sizes = {len(file.words) for file in files}
     odd = next((f for f in files if len(f.words) != max(sizes, key=len_of(files))), files[0])
     words = odd.words
     count = HALF * (geometry.positions if joint else 1) * inputs * WEIGHT_BITS // words.width
+    if len(words) == count:
+        return InputError(f"{no_fit}, expected weights of {inputs} input channels; {LEAVE_OUT}")
     return InputError(
         f"{words.place(-1)}: the data ends after {len(words)} lines of {words.width} bits, "
         f"expected {count} for {inputs} input channels and 8 output channels"
         + (f" at {geometry.positions} kernel positions" if joint else "")
     )
+
+
+def listed_first(files: list[TileFile]) -> str:
+    """Returns the path of the first file, and how many others there are."""
+    others = f" and {len(files) - 1} others" if len(files) > 1 else ""
+    return f"{files[0].words.path}{others}"
 
 
 def len_of(files: list[TileFile]) -> Callable[[int], int]:

@@ -15,7 +15,7 @@ from pymodel.tile_files.layouts import HALF, output_layout, sum_layout
 SUM_BITS = 16
 WINDOW_OUTPUTS = 8  # number of output pixels that an output-stationary array computes at a time
 # Slopes of leaky ReLUs that are met: shifts, and the slopes that PyTorch's users choose.
-SLOPES = (*(2.0**-shift for shift in range(1, 8)), 0.1, 0.01, 0.2, 0.05, 0.3)
+SLOPES = (*(2.0**-shift for shift in range(1, 8)), 0.1, 0.01, 0.2, 0.05, 0.3, 0.15, 0.02, 0.001)
 ROUNDINGS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "down": np.floor,
     "to zero": np.trunc,
@@ -129,9 +129,11 @@ def output_kinds(
 
 
 def result_readings(
-    file: TileFile, layer: FileLayer, tiles: int, base: int, fixed: dict[str, str]
+    file: TileFile, layer: FileLayer, tiles: int, base: int, fixed: dict[str, str], first: bool
 ) -> Iterator[ResultReading]:
     """Yields the ways to read a file of psums or outputs of `layer`, which has `tiles` input tiles.
+
+    With `first` a file may hold the first outputs only, as those of output-stationary arrays do.
 
     `base` is the number that names of psums give kernel position 0. `fixed` has the conventions
     that the user fixed.
@@ -156,6 +158,7 @@ def result_readings(
         for values in product(*choices):
             yield Conventions(**dict(zip(names, values, strict=True)))
 
+    prefix = first and lines == WINDOW_OUTPUTS < counted
     shapes = []
     if position is not None and 0 <= position < positions:
         shapes += [(position, n, n != streamed) for n in (streamed, counted) if n == lines]
@@ -163,14 +166,15 @@ def result_readings(
     split = numbers == 2 * HALF
     if numbers <= outputs:
         fields = ["columns", *(["channels"] if split else [])]
-        if file.role == PSUM or (lines != counted and lines != WINDOW_OUTPUTS):
-            for (at, _, useful), tile, first in product(shapes, inputs, firsts):
+        if file.role == PSUM or (lines != counted and not prefix):
+            for (at, _, useful), tile, start in product(shapes, inputs, firsts):
                 for c in conventions(*fields):
-                    yield ResultReading(file, PSUM, c, at, tile, first, useful)
-        if lines == counted or lines == WINDOW_OUTPUTS < counted:
-            for first, c in product(firsts, conventions(*fields)):
-                yield ResultReading(file, OUTPUT, c, None, None, first, False)
-    if lines == outputs and numbers in (counted, WINDOW_OUTPUTS) and numbers <= counted:
+                    yield ResultReading(file, PSUM, c, at, tile, start, useful)
+        if lines == counted or prefix:
+            for start, c in product(firsts, conventions(*fields)):
+                yield ResultReading(file, OUTPUT, c, None, None, start, False)
+    widths = (counted, WINDOW_OUTPUTS) if first else (counted,)
+    if lines == outputs and numbers in widths and numbers <= counted:
         for c in conventions("columns", "outputs_in"):
             if c.outputs_in == "channels":
                 yield ResultReading(file, OUTPUT, c, None, None, 0, False)

@@ -15,6 +15,7 @@ from pymodel.support.errors import InputError
 
 HEADER_LINES = 3  # number of lines that benches skip without reading them
 MAX_BYTES = 64 << 20  # of a file that is read; a map of 224 × 224 with all its psums has 58 MB
+MAX_LINES = 500_000  # of a file that is read; the psums of that map have 460,000
 ALIGNMENT = 4  # the number of bits of the narrowest number but one: words have a multiple of it
 
 
@@ -86,6 +87,8 @@ def read_words(path: Path) -> Words | None:
         lines = path.read_text("utf-8-sig", errors="replace").split("\n")
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from None
+    if len(lines) > MAX_LINES:
+        raise InputError(f"{path}: {len(lines):,} lines, expected {MAX_LINES:,} at most")
     lengths = Counter(len(word) for line in lines if re.fullmatch("[01]+", word := line.strip()))
     if not lengths:
         return None

@@ -299,7 +299,9 @@ def check(
         # One wrong input makes many results wrong: it is named instead of them.
         if not finding.fault or result["psum_mismatches"]:
             failures += comparison.failures()
-    failures += unusable.values()
+    failures += (
+        f"{fault}; --ignore {name} leaves the file out" for name, fault in unusable.items()
+    )
     if result["sum_mismatches"] and not result["psum_mismatches"]:
         failures.insert(0, "the sums over the tiles differ from PyTorch's integer convolution")
     return result, failures
@@ -313,7 +315,7 @@ def _misfit(file: TileFile, reading: Reading) -> str:
     return (
         f"{words.place(-1)}: the data ends after {len(words)} lines of {words.width} bits, "
         f"expected {streamed} or {positions * streamed} lines of psums, or {counted} of outputs, "
-        f"for {layer.channels[0]} output channels"
+        f"for {layer.channels[0]} output channels; or the activations are of another map"
     )
 
 
@@ -340,6 +342,8 @@ def conventions_table(finding: Finding) -> str:
         "nothing": "No psums or outputs are there to decide by. The files were read as usual:",
         "no agreement": "Psums and outputs agree with no reading. The files were read as usual:",
     }[finding.decided_by]
+    if finding.decided_by == "nothing" and reading.misfits:
+        heading = "No psums or outputs fit the inputs. The files were read as usual:"
     lines = [f"  {text}" for text in rows]
     lines += [f"  outputs: {kind}" for kind in sorted(kinds - {"ReLU", "sums"})]
     return "\n" + "\n".join([heading, *lines])

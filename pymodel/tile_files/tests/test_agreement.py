@@ -11,6 +11,7 @@ from pymodel.support.errors import InputError
 from pymodel.tile_files.agreement import find_reading, listed
 from pymodel.tile_files.identify_files import read_folder
 from pymodel.tile_files.inputs import Geometry
+from pymodel.tile_files.layer import map_layer
 from pymodel.tile_files.tests.plain_tiles import PlainTiles, word
 
 PLAIN = PlainTiles(4, 4)
@@ -117,6 +118,9 @@ def test_names_of_weights(tmp_path, name, first):
         ("activation.txt", "act.txt"),
         ("activation.txt", "vgg_input.txt"),
         ("activation.txt", "inputs/x.txt"),
+        ("activation.txt", "vgg_k3_activation.txt"),
+        ("activation.txt", "conv_filter_act.txt"),
+        ("activation.txt", "resnet20_w4a4_activation_kij0.txt"),
         ("activation.txt", "data.txt"),
         ("out.txt", "output.txt"),
         ("out.txt", "out_relu.txt"),
@@ -146,11 +150,26 @@ def test_psums_from_one(folder):
 def test_files_that_have_no_role_are_listed(folder):
     (folder / "notes.txt").write_text("to do\n")
     (folder / "tb.v").write_text("1010\n")
+    (folder / "a.out").write_text("1010\n")
+    (folder / "result.txt").write_text("All tests passed\n")
+    (folder / "weight_old.txt").write_text("")
+    (folder / "input_instr.txt").write_text("0" * 34 + "\n")
+    (folder / "out.txt~").write_text("1010\n")
     (folder / "sub").mkdir()
     (folder / "sub" / "image.txt").write_text("3\n5\n")
     files = read_folder(folder)
-    assert files.unused == ["notes.txt", "sub/image.txt", "tb.v"]
+    assert files.unused == [
+        "a.out",
+        "input_instr.txt",
+        "notes.txt",
+        "out.txt~",
+        "result.txt",
+        "sub/image.txt",
+        "tb.v",
+        "weight_old.txt",
+    ]
     assert not files.unusable
+    assert is_plain(find(folder))
 
 
 @pytest.mark.parametrize(
@@ -159,7 +178,7 @@ def test_files_that_have_no_role_are_listed(folder):
         ("out_relu.txt", "", "no data"),
         ("out.txt", "0101\n", "4 bits, expected 128 or 256"),
         ("psum_kij3.txt", "x\n", "no data"),
-        ("weight.txt", "0101\n", "4 bits, expected 32 or 64"),
+        ("psum_4.txt", "xxxx\n", "no data"),
         ("weight.txt", 31 * "0" + "x\n" + 32 * "1" + "\n", "line 1: character 32"),
     ],
 )
@@ -318,6 +337,62 @@ def test_readings_that_agree_equally_and_differ_are_refused(tmp_path):
     assert is_plain(find(folder, "weights_b.txt", "out_b.txt"))
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_a_result_of_another_run_hides_behind_no_tie(tmp_path, seed):
+    """A bad file agrees with no reading; it does not make two equal readings of the good ones."""
+    folder = PLAIN.write(tmp_path)
+    other = PlainTiles(4, 4, seed=10 + seed).files()
+    (folder / "out_old.txt").write_text("\n".join(other["out.txt"]) + "\n")
+    (folder / "psum_kij4.txt").write_text("\n".join(other["psum_kij4.txt"]) + "\n")
+    finding = find(folder)
+    assert is_plain(finding)
+    shares = {r.reading.file.name: r.share for r in finding.reading.results}
+    wrong = {name for name, share in shares.items() if share < 1}
+    assert wrong == {"out_old.txt", "psum_kij4.txt"}
+
+
+def test_outputs_that_are_cut_are_a_misfit(folder):
+    """Eight lines are the outputs of an output-stationary array only if the activations are too."""
+    lines = (folder / "out.txt").read_text().splitlines()[:11]
+    (folder / "out.txt").write_text("\n".join(lines) + "\n")
+    assert [file.name for file in find(folder).reading.misfits] == ["out.txt"]
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_two_cores_with_the_same_activations(tmp_path, shared):
+    """Each core has half of the output channels; they share activations, or have copies."""
+    a, b = PLAIN, PlainTiles(4, 4, seed=2)
+    folder = a.write(tmp_path, without=("psum", "weight", "out"))
+    text = (folder / "activation.txt").read_text()
+    padded = np.array(a.padded).reshape(6, 6, 8).transpose(2, 0, 1).astype(np.int8)
+    for core, plain in enumerate((a, b)):
+        (folder / f"core{core}_weight.txt").write_text("\n".join(plain.files()["weight.txt"]))
+        if not shared:
+            (folder / f"core{core}_activation.txt").write_text(text)
+        rows = map_layer(padded, np.array(plain.weights, np.int8)).sums.clip(0).tolist()
+        (folder / f"core{core}_out.txt").write_text("".join(f"{word(r, 16)}\n" for r in rows))
+    if not shared:
+        (folder / "activation.txt").unlink()
+    finding = find(folder)
+    assert finding.reading.share == 1
+    assert finding.reading.layer.channels == (16, 8)
+    assert not finding.stale
+
+
+def test_several_sets_in_one_folder(tmp_path):
+    for name in ("4bit", "os"):
+        PLAIN.write(tmp_path / name)
+    with pytest.raises(InputError, match=r"holds 2 sets .*DIR=.*/4bit or DIR=.*/os"):
+        find(tmp_path)
+
+
+def test_too_many_candidates(folder):
+    for number in range(70):
+        (folder / f"activation_copy{number}x.txt").write_text("0" * 32 + "\n")
+    with pytest.raises(InputError, match="files or series can be activations, expected 64"):
+        find(folder)
+
+
 def test_a_fixed_convention_is_obeyed(folder):
     finding = find(folder, weights="rows")
     assert finding.reading.conventions.weights == "rows"
@@ -386,4 +461,5 @@ def test_a_malformed_input_that_is_the_only_one_is_refused(tmp_path):
 def test_names_in_a_row():
     names = [f"psum_kij{k}_itile{i}.txt" for i in range(11) for k in range(9)]
     assert listed(["out.txt", *names]) == "out.txt, psum_kij0..8_itile0..10.txt"
+    assert listed(["k0.txt", "k1.txt", "k3.txt"]) == "k0..1,3.txt"
     assert re.search("^$", listed([]))
