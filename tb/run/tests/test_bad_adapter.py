@@ -193,6 +193,7 @@ def test_a_run_that_ends_itself_is_not_a_pass(layer_fails):
     layer_fails("async def reset(self):\n    import cocotb; cocotb.pass_test()", "without results")
 
 
+@pytest.mark.verify
 def test_sources_without_a_timescale_and_with_an_include(command, arguments, tmp_path, monkeypatch):
     """Such sources run, and a changed include file is seen."""
     monkeypatch.setenv("COCOTB_TEST_FILTER", "tiles_of_one_pixel")

@@ -19,15 +19,15 @@ from training.examples import brevitas_cnn, few_steps, resnet20
 
 # For each example, the number of psums of one image by layer
 EXAMPLES = {
-    resnet20.resnet20: {
-        "layer2.0.conv1": 9 * 2 * 4 * 8 * 8 * 8,  # 3 × 3, stride 2, 16 → 32 channels, 16 × 16 map
-        "layer2.0.downsample.0": 2 * 4 * 8 * 8 * 8,  # 1 × 1, stride 2
-        "fc": 8 * 2 * 8,  # linear, 64 → 10
-    },
     brevitas_cnn.brevitas_cnn: {
         "3": 9 * 2 * 8 * 8 * 8,  # 3 × 3, stride 2, 8 → 16 channels, 16 × 16 map
         "6": 2 * 2 * 8 * 8 * 8,  # 1 × 1, with weight codes of −8
         "10": 32 * 2 * 8,  # linear, 256 → 10
+    },
+    resnet20.resnet20: {
+        "layer2.0.conv1": 9 * 2 * 4 * 8 * 8 * 8,  # 3 × 3, stride 2, 16 → 32 channels, 16 × 16 map
+        "layer2.0.downsample.0": 2 * 4 * 8 * 8 * 8,  # 1 × 1, stride 2
+        "fc": 8 * 2 * 8,  # linear, 64 → 10
     },
 }
 

@@ -213,6 +213,7 @@ def test_what_could_not_be_used_fails(replayed, tmp_path):
     ],
     ids=["17 bits", "a false -32768"],
 )
+@pytest.mark.verify
 def test_a_false_psum_of_a_known_exporter(replayed, tmp_path, edit, words):
     folder = PlainTiles(1, 1).write(tmp_path / "tiles", without=("psum_kij",))
     lines = (folder / "psum.txt").read_text().splitlines()
@@ -225,6 +226,7 @@ def test_a_false_psum_of_a_known_exporter(replayed, tmp_path, edit, words):
     assert words in line
 
 
+@pytest.mark.verify
 def test_one_wrong_input_is_named_instead_of_all_that_follows(replayed, tmp_path):
     folder = PlainTiles(4, 4).write(tmp_path / "tiles", without=("weight_",))
     lines = (folder / "weight.txt").read_text().splitlines()
@@ -238,6 +240,7 @@ def test_one_wrong_input_is_named_instead_of_all_that_follows(replayed, tmp_path
     assert result["file_psum_mismatches"] > 1
 
 
+@pytest.mark.verify
 def test_outputs_of_another_run(replayed, tmp_path):
     folder = PlainTiles(4, 4).write(tmp_path / "tiles", without=("weight_", "psum"))
     other = PlainTiles(4, 4, seed=3).files()["out.txt"]

@@ -511,6 +511,7 @@ def test_a_scheduler_without_certificates_is_refused(tmp_path):
         sweep.tls_files(parsed("--tls-ca", str(tmp_path / "no.pem")))
 
 
+@pytest.mark.verify
 def test_an_open_scheduler_is_called_so(capsys):
     """A command says what an address tcp://… trusts."""
     with LocalCluster(n_workers=0, dashboard_address=None, silence_logs=50) as local:
