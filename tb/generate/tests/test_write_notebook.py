@@ -192,6 +192,7 @@ def small_notebook(monkeypatch, tmp_path):
     return write
 
 
+@pytest.mark.verify
 def test_command_writes_the_outputs(command, small_notebook):
     draw = "import matplotlib.pyplot as plt\nplt.plot([1, 2])\nplt.show()"
     path = small_notebook("print(6 * 7)", draw)
