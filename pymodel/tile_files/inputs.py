@@ -1,6 +1,7 @@
 """Reads activations and weights under each convention that fits their files."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import product
 from math import isqrt
@@ -317,8 +318,8 @@ def why_no_activations(series: list[Series], geometry: Geometry) -> InputError:
     words, sides = file.words, geometry.kernel - 2 * geometry.padding
     if geometry.height is None and isqrt(len(words)) ** 2 == len(words) >= geometry.kernel**2:
         return InputError(
-            f"{words.path}: fits no convention, expected a line of {HALF} or {2 * HALF} channels "
-            f"for each pixel; {LEAVE_OUT}"
+            f"{words.path}: no convention fits this file, expected a line of {HALF} or "
+            f"{2 * HALF} channels for each pixel; {LEAVE_OUT}"
         )
     side = max(isqrt(len(words)), sides, 1)
     squares = [n * n for n in (side, side + 1) if n >= geometry.kernel] or [geometry.kernel**2]
@@ -349,27 +350,17 @@ def why_no_weights(
             f"{path.parent}: weights of kernel positions {', '.join(map(str, missing))} not "
             f"found beside {path.name}, expected a file for each of {geometry.positions}"
         )
-    no_fit = f"{listed_first(files)}: fits no convention together with the other files"
+    usual = Counter(len(file.words) for file in files).most_common(1)[0][0]
+    words = next((file.words for file in files if len(file.words) != usual), files[0].words)
     joint = len(files) == 1
-    sizes = {len(file.words) for file in files}
-    odd = next((f for f in files if len(f.words) != max(sizes, key=len_of(files))), files[0])
-    words = odd.words
     count = HALF * (geometry.positions if joint else 1) * inputs * WEIGHT_BITS // words.width
     if len(words) == count:
-        return InputError(f"{no_fit}, expected weights of {inputs} input channels; {LEAVE_OUT}")
+        return InputError(
+            f"{words.path}: no convention fits this file together with the others, expected "
+            f"weights of {inputs} input channels; {LEAVE_OUT}"
+        )
     return InputError(
         f"{words.place(-1)}: the data ends after {len(words)} lines of {words.width} bits, "
         f"expected {count} for {inputs} input channels and 8 output channels"
         + (f" at {geometry.positions} kernel positions" if joint else "")
     )
-
-
-def listed_first(files: list[TileFile]) -> str:
-    """Returns the path of the first file, and how many others there are."""
-    others = f" and {len(files) - 1} others" if len(files) > 1 else ""
-    return f"{files[0].words.path}{others}"
-
-
-def len_of(files: list[TileFile]) -> Callable[[int], int]:
-    """Returns a function: the number of files that have so many words."""
-    return lambda size: sum(len(file.words) == size for file in files)
