@@ -77,7 +77,7 @@ notebook: setup ## Open docs/squeezed_layer.ipynb in JupyterLab, which ./setup.s
 .PHONY: check vectors replay
 
 check: SIM ?= icarus
-check: setup ## Try an array on random tiles, extreme values and a reset in the middle (DUT, SIM)
+check: setup ## Try an array on random tiles, extreme values and resets at any cycle (DUT, SIM)
 	@$(PY) -m tb.run check --dut "$(DUT)" --sim "$(SIM)" $(ARGS)
 
 vectors: setup ## Write a layer as tile text files (OUT=folder, LAYER, MODEL, ARGS="--image 3 --weights rows")

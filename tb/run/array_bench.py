@@ -4,7 +4,7 @@ This bench runs inside the simulator; `tb/run/check.py` starts it.
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,11 @@ import pytest
 from cocotb.types import LogicArray
 
 from tb.components.array_adapter import ADAPTER_FILE, ArrayAdapter, connect
-from tb.components.random_tiles import check_tiles, extremes, random_generator, random_tiles
+from tb.components.random_tiles import check_tiles, extremes, random_generator
+from tb.run.check import LIMITS_FILE
 from tb.sim.errors import BenchError
+
+RESETS = 16  # runs of the array that a reset interrupts, each at another cycle
 
 
 async def started(dut) -> ArrayAdapter:
@@ -25,22 +28,69 @@ async def started(dut) -> ArrayAdapter:
     return array
 
 
-def bounds(array: ArrayAdapter) -> tuple[int, int, int]:
-    """Returns the largest activation, the smallest weight and the largest weight to use.
+Bounds = tuple[int, int, int]  # the largest activation, the smallest and the largest weight
 
-    They are those of the array, or those of 4-bit codes if psums of the array's own do not fit.
+
+def largest(array: ArrayAdapter, rows: int) -> Bounds:
+    """Returns the codes whose products fit into a psum of the array for `rows` rows at once.
+
+    They are all codes of the array, or those of fewer bits, down to 1 bit for an activation and 2
+    bits for a weight.
     """
     act_max, low, high = extremes(array)
-    if array.rows * act_max * -low > 2 ** (array.psum_width - 1):
-        return min(15, act_max), max(-8, low), min(7, high)
+    while rows * act_max * -low > 2 ** (array.psum_width - 1) and (act_max > 1 or low < -2):
+        if act_max >= -low or low == -2:
+            act_max //= 2
+        else:
+            low, high = low // 2, high // 2
     return act_max, low, high
 
 
-async def check(array: ArrayAdapter, weights, activations) -> None:
-    """Plays tiles, and compares every psum with NumPy's product."""
+def rows_at_once(array: ArrayAdapter, bounds: Bounds) -> int:
+    """Returns the number of rows, at least 1, whose largest products fit into one psum."""
+    act_max, low, _ = bounds
+    return max(1, min(array.rows, 2 ** (array.psum_width - 1) // (act_max * -low)))
+
+
+def limits(array: ArrayAdapter) -> str:
+    """Returns in words what psums of the array cannot hold of its codes, "" if they hold all."""
+    codes = largest(array, 1)
+    rows, (act_max, low, _) = rows_at_once(array, codes), extremes(array)
+    if rows == array.rows:
+        return ""
+    words = (
+        f"psum_width {array.psum_width} holds fewer than {array.rows} products {act_max} · {low}"
+    )
+    words += f", so {rows} row{'s have' if rows > 1 else ' has'} them at a time"
+    if codes[:2] != (act_max, low):
+        words += ", with codes up to {} and {}".format(*codes[:2])
+    return words
+
+
+def tiles(
+    array: ArrayAdapter, rng: np.random.Generator, lengths: Sequence[int]
+) -> tuple[np.ndarray, list[np.ndarray]]:
+    """Returns a random tile, and as many random activation vectors, for each of `lengths`.
+
+    The result is the weights, int [tiles, rows, cols], and for each tile int [length, rows]. Where
+    psums of the array cannot hold all rows with the largest codes, every other tile has the largest
+    codes in a few rows and zeros in the others, and the rest have smaller codes in all rows.
+    """
+    weights = np.zeros((len(lengths), array.rows, array.cols), int)
+    activations = []
+    for number, length in enumerate(lengths):
+        act_max, low, high = bounds = largest(array, array.rows if number % 2 else 1)
+        rows = rng.choice(array.rows, rows_at_once(array, bounds), replace=False)
+        weights[number, rows] = rng.integers(low, high + 1, (len(rows), array.cols))
+        activations.append(rng.integers(0, act_max + 1, (length, array.rows)))
+    return weights, activations
+
+
+async def check(array: ArrayAdapter, weights, activations) -> int:
+    """Plays tiles, compares every psum with NumPy's product, and returns the number of cycles."""
     expected = np.concatenate([a @ w for a, w in zip(activations, weights, strict=True)])
     array.check_fit(weights, activations, expected)
-    await check_tiles(array, array.play(weights, activations), weights, activations)
+    return await check_tiles(array, array.play(weights, activations), weights, activations)
 
 
 @cocotb.test()
@@ -49,62 +99,72 @@ async def random_tiles_of_random_lengths(dut):
     array = await started(dut)
     rng = random_generator()
     lengths = rng.integers(1, 3 * array.cols + 1, 8).tolist()
-    await check(array, *random_tiles(array, rng, lengths, bounds(array)))
+    await check(array, *tiles(array, rng, lengths))
 
 
 @cocotb.test()
 async def tiles_of_one_pixel(dut):
     """Each tile has a single activation vector, so the weights change for every vector."""
     array = await started(dut)
-    await check(array, *random_tiles(array, random_generator(), [1] * 5, bounds(array)))
+    await check(array, *tiles(array, random_generator(), [1] * 5))
 
 
 @cocotb.test()
 async def extreme_psums_are_exact(dut):
-    """All rows have the largest product of either sign, tile by tile; −8 · 15 for 4-bit codes."""
+    """Rows have the largest product of either sign, tile by tile; −8 · 15 for 4-bit codes.
+
+    All rows have it at once, or as many as the array's psums can hold, in turn.
+    """
     array = await started(dut)
-    act_max, low, high = bounds(array)
-    weights = np.empty((4, array.rows, array.cols), int)
-    for tile, weight in enumerate((low, high, 0, -1)):
-        weights[tile] = weight
+    act_max, low, high = bounds = largest(array, 1)
+    rows = rows_at_once(array, bounds)
+    weights = []
+    for first in range(0, array.rows, rows):
+        for weight in (low, high, 0, -1):
+            one = np.zeros((array.rows, array.cols), int)
+            one[first : first + rows] = weight
+            weights.append(one)
     pixels = np.full((3, array.rows), act_max)
     pixels[1] = 0
-    await check(array, weights, [pixels] * 4)
+    if LIMITS_FILE in os.environ:
+        Path(os.environ[LIMITS_FILE]).write_text(limits(array))
+    await check(array, np.stack(weights), [pixels] * len(weights))
 
 
 @cocotb.test()
-async def reset_in_the_middle_leaves_nothing_behind(dut):
-    """After a reset while tiles are under way, only the psums of the next tiles come, all right."""
+async def reset_at_any_cycle_leaves_nothing_behind(dut):
+    """After a reset at a different cycle of each run, only the next tiles' psums come, all right.
+
+    The cycles are spread over a whole run, so that a reset meets weights, activations and psums
+    under way.
+    """
     array = await started(dut)
     rng = random_generator()
-    lengths = [2 * array.cols] * 3
-    playing = cocotb.start_soon(array.play(*random_tiles(array, rng, lengths, bounds(array))))
-    seen = 0
-    for _ in range(array.limit(2 * array.cols)):
-        await array.clock.rising_edge
-        seen += array.psums() is not None
-        if seen == array.cols:  # half of a tile's psum vectors
-            break
-    else:
-        raise BenchError(f"only {seen} psum vectors came, expected {array.cols} before the reset")
-    playing.cancel()
-    await array.reset()
-    await check(array, *random_tiles(array, rng, lengths, bounds(array)))
+    lengths = [array.cols, 1, array.cols]
+    whole, parts = tiles(array, rng, lengths), np.arange(RESETS)
+    cycles = await check(array, *whole)
+    for stop in (parts * cycles + rng.integers(0, cycles, RESETS)) // RESETS:
+        playing = cocotb.start_soon(array.play(*tiles(array, rng, lengths)))
+        for _ in range(stop + 1):
+            await array.clock.rising_edge
+        playing.cancel()
+        await array.reset()
+        await check(array, *tiles(array, rng, [1, 2]))
 
 
 @cocotb.test()
 async def what_is_wrong_is_found(dut):
     """A psum vector that is X, missing, repeated, or wrong in one bit fails the run."""
     array = await started(dut)
-    tiles = random_tiles(array, random_generator(), [4, 4], bounds(array))
+    given = tiles(array, random_generator(), [4, 4])
     right = array.psums
     for fault, words in FAULTS.items():
         array.psums = fault(array.psums)
         with pytest.raises(BenchError, match=words):
-            await check(array, *tiles)
+            await check(array, *given)
         array.psums = right
         await array.reset()
-    await check(array, *tiles)
+    await check(array, *given)
 
 
 def third(change: Callable) -> Callable:

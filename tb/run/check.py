@@ -1,10 +1,12 @@
-"""Tries an array through its adapter, on random tiles, extreme values and a reset in the middle.
+"""Tries an array through its adapter, on random tiles, extreme values and resets at any cycle.
 
 python -m tb.run check --dut my_adapter.py
 python -m tb.run check --dut my_adapter.py --sim verilator
 """
 
 import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -18,24 +20,59 @@ from tb.sim.run_bench import RESULTS_XML, run_bench
 from tb.sim.simulators import check_simulator, random_seed
 
 BENCH = "tb.run.array_bench"
+LIMITS_FILE = "SYSTOLIC_CHECK_LIMITS"  # environment: the file that takes what psums cannot hold
 
 
-def check(path: Path, simulator: str, folder: Path | None = None) -> None:
-    """Runs the bench on the adapter in file `path`, in `folder` or in a temporary folder.
+@dataclass(frozen=True)
+class Verdict:
+    """What became of the checks: how the run failed, if it did, and which tests passed."""
 
-    Raises BenchError if a test fails, and InputError if the file is no adapter.
+    failure: BenchError | None
+    passed: dict[str, bool]  # by the test's name in words; {} if the run did not get that far
+    limits: str = ""  # what the array's widths cannot hold, "" if there is nothing
+
+    def summary(self) -> str:
+        """Returns one cell of a table: how many tests passed, or which failed, and the limits."""
+        failed = [name for name, right in self.passed.items() if not right]
+        words = f"{len(self.passed)} tests passed" if self.passed else "FAILED"
+        if failed:
+            words = f"FAILED: {', '.join(failed)}"
+        return f"{words}; {self.limits}" if self.limits else words
+
+
+def check(
+    path: Path,
+    simulator: str,
+    sources: Sequence[Path] | None = None,
+    settings: Mapping[str, str] | None = None,
+) -> Verdict:
+    """Runs the bench on the adapter in file `path`.
+
+    `sources` are Verilog files, by default the adapter's; `settings` are further environment
+    variables. Raises InputError if the file is no adapter.
     """
     dut = adapter_class(path)
-    run_bench(
-        BENCH,
-        dut.TOPLEVEL,
-        simulator=simulator,
-        sources=list(dut.SOURCES),
-        parameters=dict(dut.PARAMETERS),
-        settings={ADAPTER_FILE: str(path.absolute())},
-        variant=path.stem,
-        folder=folder,
-    )
+    failure = None
+    with temporary_folder("check") as folder:
+        told = folder / "limits.txt"
+        given = {ADAPTER_FILE: str(path.absolute()), LIMITS_FILE: str(told)}
+        try:
+            run_bench(
+                BENCH,
+                dut.TOPLEVEL,
+                simulator=simulator,
+                sources=list(sources or dut.SOURCES),
+                parameters=dict(dut.PARAMETERS),
+                waves=False,
+                settings=given | dict(settings or {}),
+                variant=path.stem,
+                folder=folder,
+            )
+        except BenchError as error:
+            failure = error
+        return Verdict(
+            failure, passed_tests(folder / RESULTS_XML), told.read_text() if told.exists() else ""
+        )
 
 
 def main() -> int:
@@ -46,24 +83,33 @@ def main() -> int:
 
     check_simulator(arguments.sim)
     random_seed()
-    failure = None
-    with temporary_folder("check") as folder:
-        try:
-            check(arguments.dut, arguments.sim, folder)
-        except BenchError as error:
-            failure = error
-        if (folder / RESULTS_XML).exists():
-            tell("\n" + result_table(folder / RESULTS_XML) + "\n")
-    if failure:
+    verdict = check(arguments.dut, arguments.sim)
+    if verdict.passed:
+        tell("\n" + result_table(verdict) + "\n")
+    if verdict.failure:
         tell(f"For a hint and a waveform: make DUT={os.path.relpath(arguments.dut)} IMAGES=1")
-        return conclude(f"FAILED: {failure}", passed=False)
-    return conclude("All checks passed. Now the trained layer: make DUT=" + str(arguments.dut))
+        return conclude(f"FAILED: {verdict.failure}", passed=False)
+    path = os.path.relpath(arguments.dut)
+    return conclude(f"All checks passed. Now the trained layer: make DUT={path}")
 
 
-def result_table(results: Path) -> str:
-    """Returns a line for each test of the bench, read from cocotb's results file."""
-    rows = []
-    for case in ElementTree.parse(results).iter("testcase"):
-        wrong = case.find("failure") is not None or case.find("error") is not None
-        rows.append([case.get("name").replace("_", " "), "FAILED" if wrong else "right"])
+def passed_tests(results: Path) -> dict[str, bool]:
+    """Returns whether each test passed, by its name in words, from cocotb's results file.
+
+    The result is empty if there is no such file.
+    """
+    if not results.exists():
+        return {}
+    return {
+        case.get("name").replace("_", " "): case.find("failure") is None
+        and case.find("error") is None
+        for case in ElementTree.parse(results).iter("testcase")
+        if case.find("skipped") is None
+    }
+
+
+def result_table(verdict: Verdict) -> str:
+    """Returns a line for each test of the bench, and one for what the array cannot hold."""
+    rows = [[name, "right" if right else "FAILED"] for name, right in verdict.passed.items()]
+    rows += [["limits", verdict.limits]] if verdict.limits else []
     return tabulate(rows, tablefmt="simple")

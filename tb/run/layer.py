@@ -1,5 +1,7 @@
 """Runs a trained layer on the Verilog array and checks every psum against PyTorch.
 
+The tiles of `tb.run check` come first, because a trained layer lacks extreme weights and psums.
+
 python -m tb.run layer                                # 16 images of features.27 under Icarus
 python -m tb.run layer --sim verilator --images 100
 python -m tb.run layer --model layers.safetensors     # a layer that pymodel.own_network wrote
@@ -21,6 +23,7 @@ from pymodel.support.command import CommandParser, conclude, quiet, tell, whole_
 from pymodel.support.files import RESULTS, publish, temporary_folder
 from tb.components.array_adapter import OWN, adapter_class
 from tb.run.array_run import ArrayRun
+from tb.run.check import Verdict, check
 from tb.sim.run_bench import RESULTS_XML
 from tb.sim.simulators import check_simulator, random_seed
 from tb.sim.sources import check_sources
@@ -113,6 +116,9 @@ def main() -> int:
         str(results),
         str(arguments.dut.absolute()),
     )
+    # A filter of the user's is for the tests of the layer.
+    unfiltered = {"COCOTB_TEST_FILTER": "", "COCOTB_TESTCASE": ""}
+    first = check(arguments.dut, arguments.sim, sources, unfiltered)
     run = ArrayRun("tb.run.layer_bench", job, job.simulator, dut, sources, arguments.dut.stem)
     with temporary_folder("layer") as folder:
         failure = run.start(folder, Watch(str(WAVEFORM)) if arguments.waves else None)
@@ -123,13 +129,16 @@ def main() -> int:
             publish_waveform(run.waveform(folder))
         publish(run.results(folder), results)
         if results.exists():
-            tell(result_table(json.loads(results.read_text())))
+            tell(result_table(json.loads(results.read_text()), first))
         else:
             failure = failure or "the simulation ended without results"
         if failure and not quiet():
             run.explain(folder)
     if failure:
         return conclude(f"FAILED: {failure}", passed=False)
+    if first.failure:
+        tell(f"The layer's psums are right. More: make check DUT={os.path.relpath(arguments.dut)}")
+        return conclude(f"FAILED: tiles of make check: {first.failure}", passed=False)
     return conclude(f"Every psum equals PyTorch's. Results: {os.path.relpath(results)}")
 
 
@@ -145,12 +154,16 @@ def publish_waveform(waveform: Path) -> None:
         tell(f"Waveform: {os.path.relpath(WAVEFORM)}; open it with: make gtkwave")
 
 
-def result_table(result: dict) -> str:
-    """Returns the closing table of a run's results (the keys of layer.json)."""
+def result_table(result: dict, first: Verdict) -> str:
+    """Returns the closing table of a run's results (the keys of layer.json).
+
+    `first` is the verdict of the checks before the run.
+    """
     per_cycle = result["macs"] / result["cycles"]
     rows = [
         ["simulator", result["simulator"]],
         ["array", f"{result['array']}, {result['rows']} × {result['cols']}"],
+        ["tiles of make check", first.summary()],
         ["layer", result["layer"]],
         ["images", result["images"]],
         ["psums checked", f"{result['psums_checked']:,}"],

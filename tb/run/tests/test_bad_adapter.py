@@ -160,10 +160,10 @@ def test_psums_of_another_size(fails):
     fails("def psums(self):\n    return [2**16] * 8", "psums() returned [65536, ", "16 bits")
 
 
-def test_an_array_that_is_too_narrow(fails):
-    """Codes or psums that do not fit the array are refused, not cut off."""
+def test_an_array_that_is_too_narrow(layer_fails):
+    """Codes or psums of a layer that do not fit the array are refused, not cut off."""
     narrow = "def __init__(self, dut):\n    super().__init__(dut)\n    self.psum_width = 7"
-    fails(narrow, "psums are ", "its psum_width 7 holds -64 to 63", code=2)
+    layer_fails(narrow, "psums are ", "its psum_width 7 holds -64 to 63", code=2)
 
 
 @pytest.mark.parametrize(

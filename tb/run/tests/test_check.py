@@ -3,17 +3,23 @@
 make check DUT=my_adapter.py runs the same bench on another array (tb/run/check.py).
 """
 
+import itertools
 import json
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from pymodel.support.files import ROOT
 from tb.components.array_adapter import OWN, SIZES, adapter_class
+from tb.components.random_tiles import extremes
 from tb.modules.module_table import SIMULATORS
+from tb.modules.pytest_runs import first_few
 from tb.run import check as tb_check
+from tb.run.array_bench import largest, rows_at_once
 from tb.run.layer import main
+from tb.sim.sources import faulty_rtl
 
 SHIPPED = [
     OWN,
@@ -26,7 +32,104 @@ GUIDE = ROOT / "docs" / "own-array.md"
 @pytest.mark.parametrize("simulator", SIMULATORS)
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
 def test_array(path, simulator):
-    tb_check.check(path, simulator)
+    verdict = tb_check.check(path, simulator)
+    assert verdict.failure is None
+    assert len(verdict.passed) == 5
+    assert all(verdict.passed.values())
+
+
+# Faults that the trained layer does not show, and the test that finds each
+_SUM = "psum_o <= psum_i + product;"
+_WEIGHT = "swap_i ? shadow : active"
+_HOPS = "wire [HOPS_WIDTH-1:0] hops ="
+# The column that a weight is for, counted instead of read; no reset sets it back.
+_COUNT = """
+  reg [2:0] column = 7;
+  always @(posedge clk_i) column <= column - weight_valid_i;
+"""
+EXTREMES = "extreme psums are exact"
+FAULTS = {
+    "psums above 700 are cut": (
+        "pe.v",
+        [(_SUM, "psum_o <= psum_i + product > 700 ? 700 : psum_i + product;")],
+        EXTREMES,
+    ),
+    "a reset does not end a load": (
+        "systolic_array.v",
+        [(_HOPS, _COUNT + _HOPS), ("weight_col_i} + 1'b1", "column} + 1'b1")],
+        "reset at any cycle leaves nothing behind",
+    ),
+    "-8 reads as 7": (
+        "pe.v",
+        [
+            (
+                "swap_i ? shadow : active;",
+                "(swap_i ? shadow : active) == -8 ? 7 : swap_i ? shadow : active;",
+            )
+        ],
+        EXTREMES,
+    ),
+    "15 times -8 is wrong": (
+        "pe.v",
+        [(_SUM, "psum_o <= psum_i + product + (product == -120);")],
+        EXTREMES,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", first_few(FAULTS, 2))
+def test_a_fault_that_the_layer_does_not_show(name, tmp_path, command):
+    """The layer's psums are right; the tiles of make check before the layer find the fault."""
+    source, replacements, test = FAULTS[name]
+    rtl, results = faulty_rtl(tmp_path, source, *replacements), tmp_path / "r.json"
+    code, out, _ = command(main, "--rtl", rtl, "--images", 1, "--results", results)
+    assert code == 1
+    assert re.search(f"tiles of make check +FAILED: .*{test}", out)
+    assert "The layer's psums are right." in out
+    assert "FAILED: tiles of make check: mismatch: tile " in out
+    assert json.loads(results.read_text())["psum_mismatches"] == 0
+
+
+NARROW = """
+from tb.examples.dot_engine import DotEngine
+
+class Narrow(DotEngine):
+    SOURCES = ("{folder}/dot_engine.v",)
+    psum_width = {width}
+
+    def psums(self):
+        found = super().psums()
+        bits = 2**self.psum_width
+        return found and [None if value is None else int(value) % bits for value in found]
+"""
+
+
+def test_an_array_of_narrow_psums_gets_the_tiles_that_it_can_take(tmp_path, command):
+    """The array has 127 · −128 in two of its 16 rows at a time, and a line says so."""
+    path = tmp_path / "narrow.py"
+    path.write_text(NARROW.format(folder=SHIPPED[2].parent, width=16))
+    code, out, _ = command(tb_check.main, "--dut", path)
+    assert code == 0
+    words = "psum_width 16 holds fewer than 16 products 127 · -128, so 2 rows have them at a time"
+    assert re.search(f"limits +{words}\n", out)
+
+
+@pytest.mark.parametrize("psum_width", range(3, 22))
+def test_no_tile_is_too_large_for_the_psums(psum_width):
+    """Whatever the widths, the products fit, and codes are given up only where one is too much."""
+    for act_width, weight_width, rows in itertools.product((1, 4, 8), (2, 4, 8), (1, 3, 16)):
+        array = SimpleNamespace(
+            rows=rows, act_width=act_width, weight_width=weight_width, psum_width=psum_width
+        )
+        for wanted in (1, rows):
+            act_max, low, high = bounds = largest(array, wanted)
+            assert high == -low - 1
+            fit = rows_at_once(array, bounds)
+            assert 1 <= fit <= rows
+            assert fit * act_max * -low <= 2 ** (psum_width - 1)
+            assert fit == rows or (fit + 1) * act_max * -low > 2 ** (psum_width - 1)
+        whole = (2**act_width - 1) * 2 ** (weight_width - 1) <= 2 ** (psum_width - 1)
+        assert (largest(array, 1) == extremes(array)) == whole
 
 
 def test_check_says_which_test_failed(command, tmp_path):
@@ -37,7 +140,7 @@ def test_check_says_which_test_failed(command, tmp_path):
     path.write_text(text.replace(body, "    def psums(self):\n        return None\n"))
     code, out, _ = command(tb_check.main, "--dut", path)
     assert code == 1
-    assert re.search(r"reset in the middle leaves nothing behind +FAILED", out)
+    assert re.search(r"reset at any cycle leaves nothing behind +FAILED", out)
     assert "FAILED: missing output: " in out
     assert "mute.py IMAGES=1" in out
 

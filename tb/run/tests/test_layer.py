@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tb.modules.module_table import SIMULATORS
+from tb.run.check import Verdict
 from tb.run.layer import LayerJob, result_table
 from tb.sim.run_bench import run_bench
 
@@ -28,13 +29,13 @@ def test_a_dead_channel_is_reported():
     )
     result = {"simulator": "icarus", "array": "a", "layer": "features.27"}
     result |= dict.fromkeys(numbers, 1)
-    assert "DEAD" not in result_table(result | {"nonzero_share": [0.5, 0.1]})
-    assert re.search(
-        r"DEAD CHANNELS +1: zero", result_table(result | {"nonzero_share": [0.5, 0.0]})
-    )
-    assert "per channel  20% to 50%\n" in result_table(
-        result | {"nonzero_share": [0.5, 0.2, 0.3] * 3}
-    )
+
+    def table(shares):
+        return result_table(result | {"nonzero_share": shares}, Verdict(None, {"a": True}))
+
+    assert "DEAD" not in table([0.5, 0.1])
+    assert re.search(r"DEAD CHANNELS +1: zero", table([0.5, 0.0]))
+    assert "per channel  20% to 50%\n" in table([0.5, 0.2, 0.3] * 3)
 
 
 # One job runs on Verilator whatever SIM is, because Verilator starts registers from random values.
