@@ -20,7 +20,8 @@ from tabulate import tabulate
 
 from pymodel.support.command import CommandParser, conclude, run_command, tell
 from pymodel.support.errors import InputError
-from pymodel.support.files import RESULTS, replacing, write_json
+from pymodel.support.files import RESULTS, replacing
+from pymodel.support.result_files import write_results
 from training.recipe import NETWORKS
 
 RUNS = Path(__file__).parent / "shipped" / "runs"
@@ -174,7 +175,7 @@ def main() -> int:
     with replacing(arguments.figure) as temporary, matplotlib.rc_context({"svg.hashsalt": ""}):
         # Without a date and random names, the same runs give the same bytes.
         draw(runs).savefig(temporary, format="svg", metadata={"Date": None})
-    write_json(RESULTS_FILE, summaries)
+    write_results(RESULTS_FILE, summaries, passed=True, about={})
     tell(table(summaries))
     return conclude(
         f"Written: {os.path.relpath(arguments.figure)}, {os.path.relpath(RESULTS_FILE)}"

@@ -22,7 +22,8 @@ from tqdm import tqdm
 from pymodel.images import ImageSet, normalise
 from pymodel.lsq_quantiser import initialise_scales, set_quantising
 from pymodel.support.command import CommandParser, conclude, quiet, run_command, tell, whole_number
-from pymodel.support.files import RESULTS, write_json
+from pymodel.support.files import RESULTS
+from pymodel.support.result_files import write_results
 from training.recipe import PRESETS, Recipe, teacher_of
 from training.train import CALIBRATION_IMAGES, build, place_model, setup
 from training.training_step import DeviceImages, Place, Step, make_optimisers
@@ -176,7 +177,7 @@ def main() -> int:
     steps = whole_number("--steps", arguments.steps, 1, 1000)
     with setup(arguments.device) as place:
         found = list(rows(place, steps))
-    write_json(RESULTS_FILE, found)
+    write_results(RESULTS_FILE, found, passed=True, about={})
     tell(table(found))
     return conclude(f"Results: {os.path.relpath(RESULTS_FILE)}")
 

@@ -17,7 +17,8 @@ from pymodel.images import ImageSet, normalise
 from pymodel.layer_capture import DEFAULT_LAYER, capture
 from pymodel.reference.integer_convolution import IntegerConv2d
 from pymodel.support.command import CommandParser, conclude, quiet, run_command, tell
-from pymodel.support.files import RESULTS, write_json
+from pymodel.support.files import RESULTS
+from pymodel.support.result_files import file_digest, write_results
 from training.data import load_cifar10
 
 BATCH = 250  # images per forward pass
@@ -99,7 +100,8 @@ def main() -> int:
         "accuracy_integer_layer": (integer == test_set.labels).double().mean().item(),
         "predictions_differing": int(differing.sum()),
     }
-    write_json(RESULTS_FILE, result)
+    found = {"checkpoint": file_digest(arguments.model)}
+    write_results(RESULTS_FILE, result, passed=True, about=found)
     tell(
         tabulate(
             [

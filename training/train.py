@@ -35,6 +35,7 @@ from pymodel.support.checksummed_tensors import read_sealed, tensor_digest, writ
 from pymodel.support.command import CommandParser, conclude, quiet, run_command, tell
 from pymodel.support.errors import InputError
 from pymodel.support.files import RESULTS, ROOT, replacing, write_json
+from pymodel.support.result_files import write_results
 from pymodel.vgg import VGG16
 from training.airbench import WHITENING_IMAGES, Airbench
 from training.data import hold_out, load_cifar10
@@ -607,7 +608,7 @@ def run_result(
 
 def report_result(result: dict, arguments: argparse.Namespace) -> None:
     """Writes the results, in the run's folder too, and prints them as a table."""
-    write_json(RESULTS_FILE, result)
+    write_results(RESULTS_FILE, result, passed=True, about={})
     write_json(arguments.run / "result.json", result)
     images = "held-out" if arguments.hold_out else "test"
     rows = [

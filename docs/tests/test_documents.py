@@ -148,6 +148,16 @@ def missing_keys(text: str) -> list[str]:
     return wrong
 
 
+def missing_tests(document: Path, text: str) -> list[str]:
+    """Returns a line for each link that names a test, and whose file does not define that test."""
+    wrong = []
+    for name, path in re.findall(r"\[`(test_\w+)`\]\(([\w./]+\.py)\)", text):
+        target = document.parent / path
+        if not target.exists() or f"\ndef {name}(" not in target.read_text():
+            wrong.append(f"{path}: no test {name}")
+    return wrong
+
+
 def too_long(text: str) -> list[str]:
     """Returns a line if `text` has more than README_LINES lines, else nothing."""
     lines = len(text.splitlines())
@@ -183,6 +193,19 @@ def test_links(document):
 def test_files_and_modules_that_are_named_are_there(document):
     text = document.read_text()
     assert wrong_files(text) + wrong_modules(text) == []
+
+
+def test_every_command_has_a_test_of_what_would_make_it_pass_wrongly():
+    """The table of docs/trust.md names tests that are there, and every command with a verdict."""
+    document = ROOT / "docs" / "trust.md"
+    text = document.read_text()
+    _, _, rest = text.partition("## What would make a command pass wrongly\n")
+    table, _, _ = rest.partition("\n## ")
+    assert missing_tests(document, table) == []
+    named = set(re.findall(r"`(make\b[ \w]*|pytest)`", table))
+    judging = "check replay test accuracy network bench evaluate mutate formal coverage netlist"
+    judging += " soak report generate verify"
+    assert named >= {"make", "pytest", *(f"make {name}" for name in judging.split())}
 
 
 def test_the_readme_is_short():
@@ -294,6 +317,17 @@ def test_a_file_that_is_not_there_is_found(text, wrong):
 )
 def test_a_module_that_is_not_there_is_found(text, wrong):
     assert wrong_modules(text) == wrong
+
+
+def test_a_test_that_is_not_there_is_found():
+    right = "[`test_links`](tests/test_documents.py)"
+    assert missing_tests(PAGE, right) == []
+    assert missing_tests(PAGE, right.replace("links", "link")) == [
+        "tests/test_documents.py: no test test_link"
+    ]
+    assert missing_tests(PAGE, right.replace("documents", "nothing")) == [
+        "tests/test_nothing.py: no test test_links"
+    ]
 
 
 def test_a_room_that_says_something_else_is_found(tmp_path):

@@ -30,7 +30,8 @@ from pymodel.own_network.fit import Fit, FitError, fit_layers, layers_of
 from pymodel.own_network.layer_file import save_layers
 from pymodel.support.command import CommandParser, conclude, tell
 from pymodel.support.errors import InputError
-from pymodel.support.files import RESULTS, write_json
+from pymodel.support.files import RESULTS
+from pymodel.support.result_files import write_results
 
 BREVITAS = "brevitas==0.13.4"
 INPUT_NAMES = ("images", "input")
@@ -246,7 +247,7 @@ def main() -> int:
             raise InputError("no layer fits, expected at least one; the table says why")
         command = shlex.join(["python", "-m", "pymodel.own_network", *sys.argv[1:]])
         save_layers(arguments.output, fitting, command)
-    write_json(RESULTS_FILE, rows)
+    write_results(RESULTS_FILE, rows, passed=True, about={})
     if arguments.list:
         return conclude(f"\n{len(fitting)} of {len(names)} layers fit.")
     return conclude(

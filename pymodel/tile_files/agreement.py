@@ -19,9 +19,21 @@ from pymodel.tile_files.identify_files import (
     TileFile,
     TileFolder,
 )
-from pymodel.tile_files.input_faults import InputFault, input_changes
+from pymodel.tile_files.input_faults import (
+    ACTIVATIONS,
+    WEIGHTS,
+    Exchanged,
+    InputFault,
+    WrongNumber,
+    exchanges,
+    observed_differences,
+    solved_weights,
+    wrong_numbers,
+    wrong_weights,
+)
 from pymodel.tile_files.inputs import (
     SHARED,
+    WEIGHT_BITS,
     WINDOWS,
     Geometry,
     InputReading,
@@ -39,6 +51,7 @@ FEW = 0.1  # a file that differs in a smaller share of its values from another h
 MOST_SERIES = 64  # number of files or series of files that are tried for a role
 NEAREST = 3  # number of readings that are named where none agrees
 CANDIDATES = 24  # number of readings, the nearest first, in which one wrong input is looked for
+FIRST = 6  # number of those in which exchanged lines and several wrong weights are looked for
 # The conventions that the files of activations decide, and those that the results decide.
 OF_ACTIVATIONS = ("activations", "map", "activation_bits", "windows", "pixels", "cores")
 OF_RESULTS = ("columns", "channels", "outputs_in", "outputs")
@@ -110,10 +123,13 @@ class Reading:
         return (
             sum(self._agreeing_files(role) for role in RESULTS),
             sum(r.agreeing for r in self.results),
-            -self.activations.conventions.deviations()
-            - self.weights.conventions.deviations()
-            - sum(r.reading.conventions.deviations() for r in self.results),
+            -self.deviations - sum(r.reading.conventions.deviations() for r in self.results),
         )
+
+    @property
+    def deviations(self) -> int:
+        """Number of conventions of activations and weights that are not the usual ones."""
+        return self.activations.conventions.deviations() + self.weights.conventions.deviations()
 
     def _agreeing_files(self, role: str) -> int:
         """Returns the number of values in the files of a role that agree.
@@ -153,15 +169,7 @@ class Reading:
         Then the way also says what became of the sums.
         """
 
-        @cache
-        def psums_of(tile: int | None) -> np.ndarray:
-            return self.layer.psums(slice(None) if tile is None else self.tiles[tile])
-
-        @cache
-        def outputs_of(kind: str) -> np.ndarray:
-            return kinds[kind][1]()
-
-        kinds = output_kinds(self.layer, self.layer.sums)
+        psums_of, outputs_of, kinds = self._computed()
         allowed = [
             kind for kind, (choice, _) in kinds.items() if fixed.get("outputs", choice) == choice
         ]
@@ -188,6 +196,36 @@ class Reading:
                         misfits.append(file)
         return replace(self, results=tuple(results), misfits=tuple(misfits))
 
+    def as_good_at_first_sight(self, results: tuple[Agreement, ...]) -> bool:
+        """Returns whether `results`, read as they are, agree with this reading above zero.
+
+        Where more than half of a file agreed before, the files of which less did are left out: how
+        they are to be read is not known.
+        """
+        psums_of, outputs_of, _ = self._computed()
+        for result in [r for r in results if r.share > 1 / 2] or results:
+            again = _agreement(self.layer, result.reading, psums_of, outputs_of, False)
+            if again.agreeing < again.counting:
+                return False
+        return True
+
+    def _computed(self) -> tuple[Callable, Callable, dict]:
+        """Returns functions for the psums of a tile and the outputs of a kind, and the kinds."""
+
+        @cache
+        def psums_of(tile: int | None) -> np.ndarray:
+            return self.layer.psums(slice(None) if tile is None else self.tiles[tile])
+
+        @cache
+        def outputs_of(kind: str, tile: int | None) -> np.ndarray:
+            if tile is None:
+                return kinds[kind][1]()
+            sums = self.layer.add_up(psums_of(tile))
+            return output_kinds(self.layer, sums)[kind][1]()
+
+        kinds = output_kinds(self.layer, self.layer.sums)
+        return psums_of, outputs_of, kinds
+
 
 def _of_kinds(
     way: ResultReading, kinds: dict[str, tuple[str, Callable]], allowed: list[str]
@@ -195,6 +233,9 @@ def _of_kinds(
     """Yields the way to read a file once for each thing that may have become of the sums."""
     if way.role == PSUM:
         yield way
+        return
+    if way.inputs is not None:  # a part of the sums, which nothing became of yet
+        yield replace(way, kind="sums", conventions=replace(way.conventions, outputs="raw"))
         return
     for kind in allowed:
         conventions = replace(way.conventions, outputs=kinds[kind][0])
@@ -207,7 +248,7 @@ def _agreement(
     """Returns how a file agrees; with `signed` unset negative outputs count as zeros."""
     expected = way.expected(layer, psums_of, outputs_of)
     values, wanted = way.values, expected
-    if way.role == OUTPUT and not signed:
+    if way.role == OUTPUT and way.inputs is None and not signed:
         values, wanted = values.clip(0), wanted.clip(0)
     counts = ((values != 0) | (wanted != 0)) & way.file.words.well_formed[:, None]
     agreeing = int(((values == wanted) & counts).sum())
@@ -257,15 +298,19 @@ def find_reading(folder: TileFolder, geometry: Geometry, fixed: dict[str, str]) 
         fault = _input_fault(best, folder, fixed)
     elif decided == "results":
         # One wrong weight or activation can make more than a tenth of the outputs wrong.
-        for reading in nearest[:CANDIDATES]:
+        decided_at_last = []
+        for number, reading in enumerate(nearest[:CANDIDATES]):
             final = reading.judged(folder, fixed, final=True)
-            if final.decided or (fault := _input_fault(final, folder, fixed)):
+            if fault := _input_fault(final, folder, fixed, several=number < FIRST):
                 best = final
                 break
-        else:
+            decided_at_last += [final] if final.decided else []
+        if not fault and decided_at_last:
+            best = decided_at_last[0]
+        elif not fault:
             decided = "no agreement"
             nearest = [r.judged(folder, fixed, final=True) for r in nearest[:NEAREST]]
-            usual = max(found, key=lambda reading: (reading.rank[2], reading.rank[1]))
+            usual = max(found, key=lambda reading: (-reading.deviations, reading.rank[1]))
             best = usual.judged(folder, fixed, final=True)
     same, stale, faults = _other_inputs(folder, best, everything)
     if fault:
@@ -329,21 +374,33 @@ def _with_single_tiles(series: list[Series]) -> Iterator[Series]:
             yield from (Series([file]) for file in whole.files)
 
 
-def _input_fault(reading: Reading, folder: TileFolder, fixed: dict[str, str]) -> InputFault | None:
-    """Returns the one input value that explains why results differ in two values or more.
+def _input_fault(
+    reading: Reading, folder: TileFolder, fixed: dict[str, str], several: bool = True
+) -> InputFault | None:
+    """Returns the fault of the inputs that explains why results differ in two values or more.
 
-    It is None if no value explains that, or if several do.
+    It is None if no fault explains that, or if several of a kind do. Without `several` only single
+    wrong numbers are looked for, which is quick.
     """
     wrong = sum(r.counting - r.agreeing for r in reading.results)
-    if wrong < 2 or len(reading.tiles) > 1:
+    if wrong < 2:
         return None
-    activations, weights = reading.activations, reading.weights
-    most = (1 << int(activations.conventions.activation_bits)) - 1
-    limits = {"weights": (-8, 7), "activations": (0, most)}
-    found = []
-    for what, index, step in input_changes(reading.layer, list(reading.results)):
-        source = weights if what == "weights" else activations
-        if what == "activations" and reading.layer.padded is not None:
+    seen = observed_differences(reading.layer, reading.tiles, list(reading.results))
+    sources = {WEIGHTS: reading.weights, ACTIVATIONS: reading.activations}
+
+    def explains(what: str, values: np.ndarray) -> bool:
+        changed = replace(reading, **{what: replace(sources[what], values=values)})
+        if not changed.as_good_at_first_sight(reading.results):
+            return False
+        after = changed.judged(folder, fixed, final=True)
+        return all(r.agreeing == r.counting for r in after.results)
+
+    bits = {WEIGHTS: WEIGHT_BITS, ACTIVATIONS: int(reading.activations.conventions.activation_bits)}
+    limits = {WEIGHTS: (-8, 7), ACTIVATIONS: (0, (1 << bits[ACTIVATIONS]) - 1)}
+    found: list[InputFault] = []
+    for what, index, step in wrong_numbers(seen):
+        source = sources[what]
+        if what == ACTIVATIONS and reading.layer.padded is not None:
             index = (index[1], *divmod(index[2], reading.layer.padded.shape[2]))
         place, old = source.place(index), int(source.values[index])
         low, high = limits[what]
@@ -351,11 +408,22 @@ def _input_fault(reading: Reading, folder: TileFolder, fixed: dict[str, str]) ->
             continue
         values = source.values.copy()
         values[index] = old + step
-        changed = {what: replace(source, values=values)}
-        after = replace(reading, **changed).judged(folder, fixed, final=True)
-        if all(r.agreeing == r.counting for r in after.results):
-            found.append(InputFault(*place, old, old + step))
-    return found[0] if len(found) == 1 else None
+        if explains(what, values):
+            file, word, number = place
+            count = file.words.width // bits[what]
+            found.append(WrongNumber(file, word, number, count, old, old + step))
+    if found or not several:
+        return found[0] if len(found) == 1 else None
+    for what, source in sources.items():
+        for values, words in exchanges(what, source, seen):
+            if explains(what, values):
+                found.append(Exchanged(words))
+    if found:
+        return found[0] if len(found) == 1 else None
+    solved = solved_weights(seen)
+    if solved is not None and explains(WEIGHTS, solved):
+        return wrong_weights(reading.weights, solved)
+    return None
 
 
 def _refuse_ties(best: Reading, found: list[Reading]) -> None:
@@ -471,9 +539,11 @@ def _difference(other: InputReading, mine: InputReading, index: tuple[int, ...])
     """Returns in words where two readings of the same values differ."""
     (file, word, number), place = other.place(index), mine.place(index)
     right = place[0].words.place(place[1]) if place else "the padding"
+    count = other.blocks[0].layout.shape[1]
     return (
-        f"{file.words.place(word)}: number {number} is {other.values[index]}, and "
-        f"{mine.values[index]} in {right}, with which the results agree: the former is wrong"
+        f"{file.words.place(word)}: number {count - number} of {count} is "
+        f"{other.values[index]}, and {mine.values[index]} in {right}, with which the results "
+        "agree: the former is wrong"
     )
 
 

@@ -1,13 +1,16 @@
 """Says what each file of a folder can be: names are hints, width and number of words decide."""
 
+import fnmatch
 import re
 from collections import defaultdict
 from dataclasses import dataclass, field
 from math import isqrt
 from pathlib import Path
 
+import numpy as np
+
 from pymodel.support.errors import InputError
-from pymodel.tile_files.words import Words, read_words
+from pymodel.tile_files.words import Words, file_lines, read_words
 
 ACTIVATION, WEIGHT, PSUM, OUTPUT = "activation", "weight", "psum", "output"
 RESULTS = (PSUM, OUTPUT)
@@ -19,6 +22,7 @@ HINTS = {
     ACTIVATION: ("act", "input", "ifmap"),
 }
 WHOLE_HINTS = {WEIGHT: ("w", "wt", "k", "kij"), ACTIVATION: ("x", "a"), OUTPUT: ("o", "y")}
+SUM_BITS = 16  # of a psum or an output
 RESULT_WIDTHS = (128, 256)  # 8 or 16 sums of 16 bits
 WEIGHT_WIDTHS = (32, 64)  # 8 or 16 weights of 4 bits
 ACTIVATION_WIDTHS = (16, 32, 64)  # 8 or 16 activations of 2 or 4 bits
@@ -67,8 +71,8 @@ class TileFolder:
 def read_folder(folder: Path, ignore: list[str] | tuple[str, ...] = ()) -> TileFolder:
     """Reads the text files of `folder` and of the folders in it, but for the names in `ignore`.
 
-    A name in `ignore` is relative to `folder`. Raises InputError if the folder or a file cannot be
-    read, or a name of `ignore` is not there.
+    A name in `ignore` is relative to `folder`, and may have * and ? for any text. Raises InputError
+    if the folder or a file cannot be read, or a name of `ignore` is not there.
     """
     try:
         paths = sorted(p for p in [*folder.iterdir(), *folder.glob("*/*")] if p.is_file())
@@ -77,11 +81,12 @@ def read_folder(folder: Path, ignore: list[str] | tuple[str, ...] = ()) -> TileF
             f"{folder}: {error.strerror}, expected a folder of tile text files"
         ) from None
     names = {str(path.relative_to(folder)): path for path in paths}
-    if missing := sorted(set(ignore) - set(names)):
-        raise InputError(f"{folder}/{missing[0]}: not found, expected a file for --ignore to name")
+    for pattern in ignore:
+        if not fnmatch.filter(names, pattern):
+            raise InputError(f"{folder}/{pattern}: not found, expected a file for --ignore to name")
     series, unusable, unused, faults = defaultdict(list), {}, [], defaultdict(list)
     for name, path in names.items():
-        if name in ignore:
+        if any(fnmatch.fnmatch(name, pattern) for pattern in ignore):
             continue
         if path.suffix.lower() not in SUFFIXES or not name.isprintable():
             unused.append(repr(name)[1:-1])
@@ -107,6 +112,13 @@ def read_folder(folder: Path, ignore: list[str] | tuple[str, ...] = ()) -> TileF
             unusable[name] = fault
         else:
             unused.append(name)
+    for role in RESULTS:
+        series[role], left = _with_channels_joined(series[role])
+        for file in left:
+            fault = f"{file.words.path}: {SUM_BITS} bits in a line, expected {_widths(role)}, or "
+            fault += "such a file for each of 8 or 16 channels"
+            faults[role].append(fault)
+            unusable[file.name] = fault
     _refuse_several_sets(folder, series)
     grouped = {role: _grouped(series[role]) for role in HINTS}
     return TileFolder(folder, grouped, unusable, unused, faults)
@@ -130,7 +142,7 @@ def _should_hold_words(path: Path) -> bool:
     It is one if nothing but a header is there, or a line that looks like a word with other
     characters in it; otherwise it is somebody's notes.
     """
-    lines = [line.strip() for line in path.read_text("utf-8-sig", errors="replace").split("\n")]
+    lines = [line.strip() for line in file_lines(path)]
     lines = [line for line in lines if line and not line.startswith(("#", "//"))]
     return not lines or any(re.fullmatch("[01xXzZ]+", line) for line in lines)
 
@@ -163,7 +175,7 @@ def _likely(words: Words | None) -> tuple[str, ...]:
 def _fits(words: Words, role: str) -> bool:
     """Returns whether the width of the words is one that a file of this role can have."""
     if role in RESULTS:
-        return words.width in RESULT_WIDTHS
+        return words.width in (*RESULT_WIDTHS, SUM_BITS)
     if role == WEIGHT:
         return words.width in WEIGHT_WIDTHS
     # A transposed map has a word for each channel, as wide as the map has pixels.
@@ -181,8 +193,8 @@ def _tile_file(words: Words, name: str, role: str) -> TileFile:
     """Returns the file with the numbers in its name: of the tile, the core, the kernel position."""
     stem, numbers = str(Path(name).with_suffix("")).lower(), {}
     for key, pattern in {
-        "itile": r"(?<![a-z])(?:itile|ic|input_?tile)_?(\d+)",
-        "otile": r"(?<![a-z])(?:otile|oc|output_?tile)_?(\d+)",
+        "itile": r"(?<![a-z])(?:(?:i|ic|ich|in|input)_?tile|ic|ich|i)_?(\d+)",
+        "otile": r"(?<![a-z])(?:(?:o|oc|och|out|output)_?tile|oc|och|o)_?(\d+)",
         "core": r"(?<![a-z])core_?(\d+)",
         "tile": r"(?<![a-z])tile_?(\d+)",
     }.items():
@@ -202,6 +214,53 @@ def _tile_file(words: Words, name: str, role: str) -> TileFile:
         numbers["position"] = int(found[1])
         stem = f"{stem[: found.start(1)]}#{stem[found.end(1) :]}"
     return TileFile(words, name, role, numbers, stem)
+
+
+def _with_channels_joined(files: list[TileFile]) -> tuple[list[TileFile], list[TileFile]]:
+    """Returns the files with those of single channels joined, and those that cannot be joined.
+
+    A file of one number a line is of one output channel, which its name gives. Eight or sixteen of
+    these, from channel 0 or 1 on, become one file, in whose words the last channel comes first.
+    """
+    whole = [file for file in files if file.words.width != SUM_BITS]
+    single = [file for file in files if file.words.width == SUM_BITS]
+    groups: dict[tuple, dict[int, TileFile]] = defaultdict(dict)
+    for file in single:
+        channel, others = _channel(file)
+        if channel is not None:
+            groups[re.sub(r"\d+", "#", file.name), *sorted(others.items())][channel] = file
+    for (_, *numbers), group in groups.items():
+        order = [group[channel] for channel in sorted(group)]
+        words = [file.words for file in order]
+        whole_set = len(order) * SUM_BITS in RESULT_WIDTHS and min(group) <= 1
+        if not whole_set or max(group) - min(group) >= len(order):
+            continue
+        if len({len(w) for w in words}) > 1:
+            continue
+        tokens = [re.findall(r"\d+|\D+", file.name) for file in order]
+        name = "".join(t[0] if len(set(t)) == 1 else "*" for t in zip(*tokens, strict=True))
+        joined = Words(
+            words[0].path.with_name(Path(name).name),
+            len(order) * SUM_BITS,
+            np.concatenate([w.bits for w in reversed(words)], 1),
+            words[0].lines,
+            {at: text for w in words for at, text in w.malformed.items()},
+        )
+        whole.append(TileFile(joined, name, order[0].role, dict(numbers), name))
+        single = [file for file in single if file not in order]
+    return whole, single
+
+
+def _channel(file: TileFile) -> tuple[int | None, dict[str, int]]:
+    """Returns the output channel that the name of a file gives, and the other numbers in it."""
+    others = dict(file.numbers)
+    found = re.search(r"(?<![a-z])(?:channel|chan|ch)_?(\d+)", file.name.lower())
+    for name in ("otile", *(["position"] if file.role == OUTPUT else [])):
+        if not found and name in others:
+            return others.pop(name), others
+    if found and file.role == OUTPUT:
+        others.pop("position", None)  # it is the channel; outputs have no kernel position
+    return int(found[1]) if found else None, others
 
 
 def _grouped(files: list[TileFile]) -> list[Series]:

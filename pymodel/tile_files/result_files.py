@@ -31,7 +31,7 @@ class ResultReading:
     role: str  # PSUM or OUTPUT
     conventions: Conventions
     position: int | None  # kernel position of a file of psums; None if it holds all of them
-    inputs: int | None  # the input tile whose psums these are; None if those of all are added
+    inputs: int | None  # the input tile whose psums or sums these are; None: all tiles are added
     first_output: int  # number of the output channel of column 0
     useful: bool  # whether psums are there for output pixels only, and not for all streamed ones
     kind: str = "ReLU"  # what became of the sums; see `output_kinds`
@@ -45,14 +45,15 @@ class ResultReading:
         self,
         layer: FileLayer,
         psums: Callable[[int | None], np.ndarray],
-        outputs: Callable[[str], np.ndarray],
+        outputs: Callable[[str, int | None], np.ndarray],
     ) -> np.ndarray:
         """Returns the numbers that should be in the file, int64 of the shape of `values`.
 
         `psums` gives the psums [K, Q, O] of an input tile, or those of all tiles added; `outputs`
-        gives the outputs [P, O] of a kind.
+        gives the outputs [P, O] of a kind, also of an input tile.
         """
-        table = outputs(self.kind) if self.role == OUTPUT else psums(self.inputs)
+        role = self.role
+        table = outputs(self.kind, self.inputs) if role == OUTPUT else psums(self.inputs)
         return self._arranged(layer, table)
 
     def indices(self, layer: FileLayer, psums: np.ndarray, sums: np.ndarray) -> np.ndarray:
@@ -171,8 +172,10 @@ def result_readings(
                 for c in conventions(*fields):
                     yield ResultReading(file, PSUM, c, at, tile, start, useful)
         if lines == counted or prefix:
-            for start, c in product(firsts, conventions(*fields)):
-                yield ResultReading(file, OUTPUT, c, None, None, start, False)
+            # A core that has some of the input channels may leave its own sums.
+            parts = inputs if "core" in file.numbers or itile is not None else [None]
+            for tile, start, c in product(parts, firsts, conventions(*fields)):
+                yield ResultReading(file, OUTPUT, c, None, tile, start, False)
     widths = (counted, WINDOW_OUTPUTS) if first else (counted,)
     if lines == outputs and numbers in widths and numbers <= counted:
         for c in conventions("columns", "outputs_in"):

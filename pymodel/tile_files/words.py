@@ -3,6 +3,7 @@
 docs/tile-text-files.md describes the format.
 """
 
+import codecs
 import re
 from collections import Counter
 from dataclasses import dataclass, field
@@ -72,31 +73,30 @@ class Words:
 def read_words(path: Path) -> Words | None:
     """Reads one file; returns None if no line of it is a word.
 
-    A word is a line of nothing but 0 and 1. The width of the file is that of most of its words.
-    Blank lines and lines that start with # or // are skipped. Lines of other text are skipped
-    before the first word, unless they look like a damaged word. Every other line that is no word of
-    the file's width is a malformed word. Raises InputError if the file cannot be read.
+    A word is a line of nothing but 0 and 1, which spaces and underscores may divide into numbers.
+    The width of the file is that of most of its words. Blank lines and lines that start with # or
+    // are skipped. Lines of other text are skipped before the first word, unless they look like a
+    damaged word. Every other line that is no word of the file's width is a malformed word. Raises
+    InputError if the file cannot be read.
     """
     try:
         if path.stat().st_size > MAX_BYTES:
             raise InputError(
                 f"{path}: {path.stat().st_size:,} bytes, expected {MAX_BYTES:,} at most"
             )
-        # Reading as text unifies line ends as editors count them; str.splitlines would split at
-        # more characters.
-        lines = path.read_text("utf-8-sig", errors="replace").split("\n")
+        lines = file_lines(path)
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from None
     if len(lines) > MAX_LINES:
         raise InputError(f"{path}: {len(lines):,} lines, expected {MAX_LINES:,} at most")
-    lengths = Counter(len(word) for line in lines if re.fullmatch("[01]+", word := line.strip()))
+    words_of_lines = [_joined(line) for line in lines]
+    lengths = Counter(len(word) for word in words_of_lines if re.fullmatch("[01]+", word))
     if not lengths:
         return None
     # Of two widths that are met equally often, a multiple of four is the likelier one.
     width = max(lengths, key=lambda length: (lengths[length], length % ALIGNMENT == 0, length))
     words, numbers, malformed = [], [], {}
-    for number, line in enumerate(lines, 1):
-        word = line.strip()
+    for number, word in enumerate(words_of_lines, 1):
         if not word or word.startswith(("#", "//")):
             continue
         fault = _fault(word, width)
@@ -109,6 +109,25 @@ def read_words(path: Path) -> Words | None:
     text = np.frombuffer("".join(words).encode("ascii"), np.uint8)
     bits = (text - ord("0")).reshape(len(words), width)
     return Words(path, width, bits, numbers, malformed)
+
+
+def file_lines(path: Path) -> list[str]:
+    """Returns the lines of a text file, in UTF-8 or, with a byte order mark, in UTF-16.
+
+    Raises OSError if the file cannot be read.
+    """
+    data = path.read_bytes()
+    utf_16 = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    text = data.decode("utf-16" if utf_16 else "utf-8-sig", errors="replace")
+    # Lines end as editors count them; str.splitlines would split at more characters.
+    return text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+
+
+def _joined(line: str) -> str:
+    """Returns the word of a line without what divides its numbers; other text stays as it is."""
+    text, _, _ = line.partition("//")
+    word = re.sub(r"[\s_]", "", text)
+    return word if re.fullmatch("[01xXzZ]+", word) else line.strip()
 
 
 def _fault(word: str, width: int) -> str:

@@ -160,6 +160,16 @@ def _refuse(layer: Written, inputs: int, outputs: int) -> None:
         raise InputError(f"{option('cores')} is {c.cores}: make vectors writes files of one core")
 
 
+def _add(table: dict, name: str, entry: tuple) -> None:
+    """Adds a file to `table`; raises InputError if another file has its name already."""
+    if name in table:
+        raise InputError(
+            f"{name}: two files would have this name, expected {{k}}, {{i}} or {{o}} in it, for "
+            "the kernel position and the tiles of input and output channels"
+        )
+    table[name] = entry
+
+
 def _weight_files(layer: Written, table: dict, part: np.ndarray, i: int, o: int) -> None:
     """Adds the files of the weights [K, O, I] of one tile to `table`."""
     c, names = layer.conventions, layer.names
@@ -175,13 +185,13 @@ def _weight_files(layer: Written, table: dict, part: np.ndarray, i: int, o: int)
     tiles = -(-inputs // layer.rows) * -(-outputs // layer.output_numbers)
     if JOINT in names.parts:
         name = names.of("joint_weights", tiles, i=i, o=o)
-        table[name] = lines, WEIGHT_BITS, True, "col row"
+        _add(table, name, (lines, WEIGHT_BITS, True, "col row"))
     if c.weights == "rows" and c.windows == "channel-first":
         return  # the lines of a kernel position lie apart
     if SERIES in names.parts:
         for k, rows in enumerate(np.split(lines, positions)):
             name = names.of("weights", tiles, k=k, i=i, o=o)
-            table[name] = rows, WEIGHT_BITS, True, "col row"
+            _add(table, name, (rows, WEIGHT_BITS, True, "col row"))
 
 
 def _result_files(layer: Written, table: dict, whole: FileLayer) -> None:
@@ -194,7 +204,7 @@ def _result_files(layer: Written, table: dict, whole: FileLayer) -> None:
         values = sums[:, o * columns : (o + 1) * columns]
         layout = output_layout(c, *values.shape)
         name = names.of("outputs", otiles, o=o)
-        table[name] = values.reshape(-1)[layout], SUM_BITS, True, "time col"
+        _add(table, name, (values.reshape(-1)[layout], SUM_BITS, True, "time col"))
     if whole.padded is None:
         return  # an output-stationary array has no psums of kernel positions
     for i in range(itiles):
@@ -206,10 +216,11 @@ def _result_files(layer: Written, table: dict, whole: FileLayer) -> None:
             tile = {"tiles": itiles * otiles, "i": i, "o": o}
             if JOINT in names.parts:
                 name = names.of("joint_psums", **tile)
-                table[name] = np.concatenate(lines), SUM_BITS, True, "time col"
+                _add(table, name, (np.concatenate(lines), SUM_BITS, True, "time col"))
             if SERIES in names.parts:
                 for k, rows in enumerate(lines):
-                    table[names.of("psums", k=k, **tile)] = rows, SUM_BITS, True, "time col"
+                    name = names.of("psums", k=k, **tile)
+                    _add(table, name, (rows, SUM_BITS, True, "time col"))
 
 
 def write_folder(folder: Path, layer: Written) -> list[str]:

@@ -10,13 +10,15 @@ from collections import Counter
 from pathlib import Path
 
 from pymodel.support.command import CommandParser, conclude, tell
-from pymodel.support.files import RESULTS, ROOT, write_json
+from pymodel.support.files import RESULTS, ROOT
+from pymodel.support.result_files import write_results
 from tb.coverage.coverage_page import GOALS, result_table, summary, write_page
 from tb.coverage.reached import merge
 from tb.coverage.read_exclusions import EXCLUSIONS, exclude, read_exclusions
 from tb.coverage.runs import LARGEST, SIMULATOR, label, run_all, size, suite
 from tb.sim.errors import BenchError
-from tb.sim.simulators import check_simulator, simulator_version
+from tb.sim.result_about import about
+from tb.sim.simulators import check_simulator, leave_out_settings, simulator_version
 from tb.sim.sources import RTL, check_sources, rtl_digest
 
 BUILD = ROOT / "build" / "coverage"
@@ -45,6 +47,7 @@ def main() -> int:
     )
     arguments = parser.parse_args()
     check_simulator(SIMULATOR)
+    leave_out_settings()
     excluded = read_exclusions(arguments.exclusions)
     began = time.monotonic()
     runs = suite(arguments.only)
@@ -71,13 +74,14 @@ def main() -> int:
     page = BUILD / ("part" if arguments.only else "") / "index.html"
     write_page(page, coverage, result)
     tell("", result_table(result), "")
-    if not arguments.only:
-        write_json(RESULTS / "coverage.json", result)
     missed = [
         f"{kind} coverage is {result[kind]:.2f} %, the goal is {goal} %"
         for kind, goal in GOALS.items()
         if result[kind] < goal and not (arguments.only and kind == "functional")
     ]
+    if not arguments.only:
+        found = about("tb.coverage.measure", *(run.bench for run in runs))
+        write_results(RESULTS / "coverage.json", result, passed=not missed, about=found)
     if missed:
         return conclude("\n".join(f"FAILED: {line}" for line in missed), passed=False)
     return conclude(f"All goals are reached. Report: {os.path.relpath(page)}")

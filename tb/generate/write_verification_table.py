@@ -7,9 +7,12 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from pymodel.checkpoint import SHIPPED
 from pymodel.support.command import CommandParser, conclude
 from pymodel.support.errors import InputError
 from pymodel.support.files import RESULTS, ROOT, replacing
+from pymodel.support.result_files import file_digest
+from tb.components.array_adapter import OWN
 from tb.coverage.coverage_page import GOALS
 from tb.gates.benches_on_gates import DESIGNS
 from tb.report.command_results import CHECKS, Row, brief, read_all, table
@@ -48,12 +51,6 @@ def _same(what: str, found: Callable[[dict], Iterable[str]], names: Iterable[str
     )
 
 
-OF_THIS_RTL = Need(
-    "hash of the RTL",
-    lambda r: r.get("rtl"),
-    "that of the RTL as it is now",
-    lambda figure: figure == rtl_digest(),
-)
 NEEDED: dict[str, tuple[Need, ...]] = {
     "layer": (
         Need(
@@ -65,7 +62,6 @@ NEEDED: dict[str, tuple[Need, ...]] = {
         _least("images", lambda r: r["images"], 16),
     ),
     "mutation": (
-        OF_THIS_RTL,
         Need(
             "seeds",
             lambda r: sorted(r["seeds"]),
@@ -85,18 +81,11 @@ NEEDED: dict[str, tuple[Need, ...]] = {
             lambda seconds: seconds <= 5,
         ),
     ),
-    "formal": (
-        OF_THIS_RTL,
-        Need("failures", lambda r: r["wrong"], "none", lambda failures: not failures),
+    "coverage": tuple(
+        _least(f"{kind} coverage in percent", lambda r, kind=kind: r[kind], goal)
+        for kind, goal in GOALS.items()
     ),
-    "coverage": (
-        OF_THIS_RTL,
-        *(
-            _least(f"{kind} coverage in percent", lambda r, kind=kind: r[kind], goal)
-            for kind, goal in GOALS.items()
-        ),
-    ),
-    "netlist": (OF_THIS_RTL, _same("designs", lambda r: r["gates"], (d.name for d in DESIGNS))),
+    "netlist": (_same("designs", lambda r: r["gates"], (d.name for d in DESIGNS)),),
     "soak": (
         _same(
             "faults",
@@ -122,10 +111,11 @@ def rows(results: Path) -> list[Row]:
             raise InputError(
                 f"{results / name}.json: not there, expected what make {checks[name].target} writes"
             )
-    lines = table(results, {name: found[name] for name in NAMES})
+    now = {"rtl": rtl_digest(), "checkpoint": file_digest(SHIPPED), "adapter": file_digest(OWN)}
+    lines = table(results, {name: found[name] for name in NAMES}, now)
     lines = [row for row in lines if row.state != "missing"]
     for row in lines:
-        if row.state == "wrong":
+        if row.state in ("wrong", "stale"):
             raise InputError(f"{row.command}: {row.result}; the README shows only what is right")
     for name, needs in NEEDED.items():
         for need in needs:

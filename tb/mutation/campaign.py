@@ -26,7 +26,8 @@ from tqdm import tqdm
 
 from pymodel.support.command import CommandParser, conclude, quiet, tell, whole_number
 from pymodel.support.errors import InputError
-from pymodel.support.files import RESULTS, write_json
+from pymodel.support.files import RESULTS
+from pymodel.support.result_files import read_verdict, write_results
 from tb.formal.prove import bound, inside, versions
 from tb.mutation.drawn_mutants import (
     TARGETS,
@@ -44,9 +45,11 @@ from tb.mutation.drawn_mutants import (
 from tb.mutation.equivalence import equivalent
 from tb.mutation.named_faults import FAULTS, Fault
 from tb.sim.compilation import Simulation
+from tb.sim.files_read import files_read
 from tb.sim.kept_results import Store, code_files, files_digest
-from tb.sim.simulators import check_simulator, random_seed, simulator_version
-from tb.sim.sources import RTL, find_once, rtl_digest, verilog_files
+from tb.sim.result_about import about
+from tb.sim.simulators import check_simulator, leave_out_settings, random_seed, simulator_version
+from tb.sim.sources import RTL, find_once
 
 LARGEST = 10_000  # mutants
 STORE = Store("verdict")
@@ -78,6 +81,7 @@ def main() -> int:
     if arguments.seed != "random":
         seed = whole_number("--seed", arguments.seed, 0, 10**9 - 1)
     check_simulator("icarus")
+    leave_out_settings()
     tell(f"Seed {seed}; faults at a time: {jobs}")
     logging.disable(logging.INFO)  # messages of this level are the compilers' commands
     store = Verdicts(arguments.fresh)
@@ -102,10 +106,9 @@ class Verdicts:
             "seed": random_seed(),
         }
         self._locks = {target: threading.Lock() for target in TARGETS}
+        self._limits: dict[Target, float] = {}
 
-    def verdict(
-        self, target: Target, what: str, find: Callable[[Bench], Verdict], fresh: bool | None = None
-    ) -> Verdict:
+    def verdict(self, target: Target, what: str, find: Callable[[Bench], Verdict]) -> Verdict:
         """Returns the verdict of the target's benches on `what`; they run until one kills it.
 
         The verdict of each bench is kept, or found by `find(bench)`. Raises InputError as `kept`
@@ -115,19 +118,14 @@ class Verdicts:
         for bench in target.benches:
             about = {"fault": what, "bench": bench.module, "settings": bench.settings}
             find_one = partial(find, bench)
-            verdict = self.kept(target, about, find_one, bench_files(bench), fresh)
+            verdict = self.kept(target, about, find_one, bench_files(bench))
             seconds += verdict.seconds
             if verdict.state != "survived":
                 break
         return verdict._replace(seconds=seconds)
 
     def kept(
-        self,
-        target: Target,
-        what: dict,
-        find: Callable[[], Verdict],
-        files: Iterable[Path],
-        fresh: bool | None = None,
+        self, target: Target, what: dict, find: Callable[[], Verdict], files: Iterable[Path]
     ) -> Verdict:
         """Returns the kept verdict on `what` of `target`, else that of `find()`.
 
@@ -137,8 +135,7 @@ class Verdicts:
         """
         files = {*_rtl_files(target.module), *files}
         identity = self.identity(target, what, files)
-        fresh = self.fresh if fresh is None else fresh
-        if not fresh and (kept := STORE.load(identity)):
+        if not self.fresh and (kept := STORE.load(identity)):
             return Verdict(**kept)
         verdict = find()
         for file in files:
@@ -158,11 +155,15 @@ class Verdicts:
     def limit(self, target: Target) -> float:
         """Returns the seconds for which a target's benches may be silent.
 
-        Raises InputError if the benches fail without a fault.
+        They run without a fault once in each command that tries one: what makes them fail now
+        may lie in the environment, and would make every fault look found. Raises InputError if
+        they fail.
         """
         with self._locks[target]:
-            right = self.verdict(target, "nothing", partial(_right, target), fresh=False)
-        return GRACE + 2 * right.seconds
+            if target not in self._limits:
+                seconds = sum(_right(target, bench).seconds for bench in target.benches)
+                self._limits[target] = GRACE + 2 * seconds
+            return self._limits[target]
 
 
 def run(
@@ -218,9 +219,9 @@ def bench_files(bench: Bench) -> set[Path]:
 
 
 def _rtl_files(module: str) -> set[Path]:
-    """Returns the sources of a module and of those inside it, and every Verilog header."""
-    sources = {RTL / f"{name}.v" for name in {module} | inside(module)}
-    return sources | {file for file in verilog_files(RTL) if file.suffix != ".v"}
+    """Returns the sources of a module and of those inside it, and what they include."""
+    sources = sorted(RTL / f"{name}.v" for name in {module} | inside(module))
+    return set(files_read("icarus", sources).files)
 
 
 _compiling = threading.Lock()
@@ -265,11 +266,15 @@ class CompiledNetlist:
 def try_fault(fault: Fault, store: Verdicts) -> Verdict:
     """Returns the verdict on a named fault: it is killed if a bench of its module fails."""
     for target in (target for target in TARGETS if target.module == fault.module):
-        find = partial(_try, partial(compile_fault, fault), target, store.limit(target))
+        find = partial(_try_fault, fault, target, store)
         verdict = store.verdict(target, f"{fault.old} => {fault.new}", find)
         if verdict.state != "survived":
             break
     return verdict
+
+
+def _try_fault(fault: Fault, target: Target, store: Verdicts, bench: Bench) -> Verdict:
+    return _try(partial(compile_fault, fault), target, store.limit(target), bench)
 
 
 def _right(target: Target, bench: Bench) -> Verdict:
@@ -356,9 +361,12 @@ def report(results: list[Result], seed: int, store: Verdicts) -> int:
     spent = sum(result.verdict.seconds for result in results) / max(1, len(results))
     named = sum(result.kind == "named" for result in results)
     drawn = [result for result in results if result.kind == "netlist"]
-    path, rtl = RESULTS / "mutation.json", rtl_digest()
+    path = RESULTS / "mutation.json"
+    benches = {bench.module for target in TARGETS for bench in target.benches}
     counts = {"netlist": len(drawn), **{state: count(state, drawn) for state in STATES}}
-    write_json(
+    found = about("tb.mutation.campaign", *benches)
+    seeds = _seeds(path, found) | {str(seed): counts}
+    write_results(
         path,
         {
             "seed": seed,
@@ -368,9 +376,11 @@ def report(results: list[Result], seed: int, store: Verdicts) -> int:
             **{state: count(state) for state in STATES},
             "survivors": survivors,
             "seconds_per_mutant": round(spent, 2),
-            "rtl": rtl,
-            "seeds": _seeds(path, rtl) | {str(seed): counts},
+            "rtl": found["rtl"],
+            "seeds": seeds,
         },
+        passed=not survivors,
+        about=found,
     )
     words = (
         f"{len(results)} faults, seed {seed}: {count('killed')} killed, {count('equivalent')} "
@@ -384,10 +394,12 @@ def report(results: list[Result], seed: int, store: Verdicts) -> int:
     return conclude(words)
 
 
-def _seeds(path: Path, rtl: str) -> dict[str, dict[str, int]]:
-    """Returns, by seed, the counts of netlist mutants of earlier runs on this RTL."""
+def _seeds(path: Path, about: dict) -> dict[str, dict[str, int]]:
+    """Returns, by seed, the counts of netlist mutants of earlier runs about the same."""
+    verdict = read_verdict(path)
+    if verdict is None or verdict.about != about:
+        return {}
     try:
-        before = json.loads(path.read_text())
-        return before["seeds"] if before["rtl"] == rtl else {}
-    except (OSError, ValueError, KeyError, TypeError):
+        return json.loads(path.read_text())["seeds"]
+    except (ValueError, KeyError, TypeError):
         return {}

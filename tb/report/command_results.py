@@ -11,8 +11,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from pymodel.reference.layer_data import MAX_ABS_ERROR, MAX_ERROR_STEPS
 from pymodel.support.errors import InputError
 from pymodel.support.files import ROOT
+from pymodel.support.result_files import Verdict, read_verdict
+from tb.sim.result_about import others
 
 
 class Kind(NamedTuple):
@@ -33,6 +36,7 @@ SHARE = Kind("a share from 0 to 1", _within(0, 1))
 PERCENT = Kind("a number from 0 to 100", _within(0, 100))
 OBJECT = Kind("an object with entries", lambda value: isinstance(value, dict) and len(value) > 0)
 TEXT = Kind("a text", lambda value: isinstance(value, str))
+LINES = Kind("a list of lines", lambda v: isinstance(v, list) and all(map(TEXT.accepts, v)))
 COUNT = Kind("a number or a list", lambda v: NUMBER.accepts(v) or isinstance(v, list))
 
 LOG_COLUMNS = {
@@ -56,6 +60,7 @@ class Check:
     summary: Callable[[Any], str]
     wrong: Callable[[Any], bool] | None = None  # None: it measures, and cannot be wrong
     several: bool = False
+    about: tuple[str, ...] = ("rtl", "bench")  # names of the hashes that a result needs
 
     def read(self, folder: Path) -> Any | None:
         """Returns the contents of the results file, or None without a file.
@@ -87,6 +92,18 @@ class Check:
                     raise self._foreign(path, f"'{key}' is {found}, expected {kind.words}")
         return value
 
+    def state(self, value: Any, verdict: Verdict | None, now: Mapping[str, str]) -> tuple[str, str]:
+        """Returns the state of the results' row, and words that its result ends with."""
+        if self.wrong and self.wrong(value):
+            return "wrong", ""
+        if verdict is None:
+            return "stale", f"; whether the run passed is not known: make {self.target} again"
+        if not verdict.passed:
+            return "wrong", f"; make {self.target} failed"
+        if old := others(verdict.about, now, self.about):
+            return "stale", f"; of {' and '.join(old)}: make {self.target} again"
+        return ("right" if self.wrong else "measured"), ""
+
     def _foreign(self, path: Path, words: str) -> InputError:
         return InputError(f"{shown(path)}: {words}, as make {self.target} writes it")
 
@@ -96,7 +113,7 @@ class Row(NamedTuple):
 
     what: str
     result: str
-    state: str  # "right", "wrong", "measured" or "missing"
+    state: str  # "right", "wrong", "measured", "stale" or "missing"
     command: str
     written: str  # time of the result, or nothing
 
@@ -136,6 +153,11 @@ def _restricted(result: dict) -> str:
     return f"; {result['restricted']} for small sizes" if result.get("restricted") else ""
 
 
+def _first_line(wrong: list[str]) -> str:
+    """Returns the first line that says what is wrong, and how many there are; "" without one."""
+    return f"; {wrong[0]} ({len(wrong)} such)" if wrong else ""
+
+
 def _over_seeds(result: dict) -> Counter:
     """Returns the counts of the netlist mutants, summed over all seeds."""
     return sum((Counter(counts) for counts in result["seeds"].values()), Counter())
@@ -166,6 +188,7 @@ CORE = Check(
     },
     _core,
     several=True,
+    about=("rtl", "checkpoint", "bench"),
 )
 EVALUATE = Check(
     "evaluate",
@@ -181,17 +204,25 @@ EVALUATE = Check(
         f"{r['accuracy']:.2%} and {r['accuracy_integer_layer']:.2%} on {r['images']:,} "
         f"images, {r['predictions_differing']:,} predictions differ"
     ),
+    about=("checkpoint",),
 )
 ACCURACY = Check(
     "accuracy",
     "accuracy",
     "Accuracy, squeezed layer on the RTL core",
-    {"images": POSITIVE, "accuracy_rtl": SHARE, "sums_checked": POSITIVE, "sum_mismatches": NUMBER},
+    {
+        "images": POSITIVE,
+        "accuracy_rtl": SHARE,
+        "sums_checked": POSITIVE,
+        "sum_mismatches": NUMBER,
+        "predictions_differing": NUMBER,
+    },
     lambda r: (
         f"{r['accuracy_rtl']:.2%} on {r['images']:,} images, {r['sum_mismatches']:,} of "
-        f"{r['sums_checked']:,} sums differ"
+        f"{r['sums_checked']:,} sums and {r['predictions_differing']:,} predictions differ"
     ),
-    lambda r: r["sum_mismatches"] > 0,
+    lambda r: r["sum_mismatches"] + r["predictions_differing"] > 0,
+    about=("rtl", "checkpoint", "bench"),
 )
 NETWORK = Check(
     "network",
@@ -202,12 +233,14 @@ NETWORK = Check(
         "accuracy_rtl": SHARE,
         "codes_checked": POSITIVE,
         "code_mismatches": NUMBER,
+        "predictions_differing": NUMBER,
     },
     lambda r: (
         f"{r['accuracy_rtl']:.2%} on {r['images']:,} images, {r['code_mismatches']:,} of "
-        f"{r['codes_checked']:,} codes differ"
+        f"{r['codes_checked']:,} codes and {r['predictions_differing']:,} predictions differ"
     ),
-    lambda r: r["code_mismatches"] > 0,
+    lambda r: r["code_mismatches"] + r["predictions_differing"] > 0,
+    about=("rtl", "checkpoint", "bench"),
 )
 PNR = Check(
     "pnr",
@@ -226,12 +259,19 @@ CHECKS = (
             "images": POSITIVE,
             "psums_checked": POSITIVE,
             "psum_mismatches": NUMBER,
+            "max_abs_error": NUMBER,
+            "max_error_steps": NUMBER,
         },
         lambda r: (
-            f"{r['psum_mismatches']:,} of {r['psums_checked']:,} psums differ, "
-            f"{r['images']:,} images, {r['simulator']}"
+            f"{r['psum_mismatches']:,} of {r['psums_checked']:,} psums differ, largest error "
+            f"{r['max_abs_error']:.1e}, {r['images']:,} images, {r['simulator']}"
         ),
-        lambda r: r["psum_mismatches"] > 0,
+        lambda r: (
+            r["psum_mismatches"] > 0
+            or r["max_abs_error"] >= MAX_ABS_ERROR
+            or r["max_error_steps"] >= MAX_ERROR_STEPS
+        ),
+        about=("rtl", "checkpoint", "adapter", "bench"),
     ),
     CORE,
     NETWORK,
@@ -256,13 +296,15 @@ CHECKS = (
         "formal",
         "formal",
         "Formal properties",
-        {"properties": COUNT, "proven": COUNT, "failed": COUNT, "unbounded": COUNT},
+        {"properties": COUNT, "proven": COUNT, "failed": COUNT, "unbounded": COUNT, "wrong": LINES},
         lambda r: (
             f"{count(r['proven']):,} of {count(r['properties']):,} proven, "
             f"{count(r['unbounded']):,} of them unbounded, {count(r['failed']):,} failed"
-            f"{_restricted(r)}"
+            f"{_restricted(r)}{_first_line(r['wrong'])}"
         ),
-        lambda r: count(r["failed"]) > 0 or count(r["proven"]) < count(r["properties"]),
+        lambda r: (
+            count(r["failed"]) + len(r["wrong"]) > 0 or count(r["proven"]) < count(r["properties"])
+        ),
     ),
     Check(
         "coverage",
@@ -281,6 +323,7 @@ CHECKS = (
             f"{r['checkpoints_refused']:,} damaged checkpoints refused"
         ),
         lambda r: r["failed"] > 0,
+        about=("bench",),
     ),
     Check(
         "bench",
@@ -318,22 +361,37 @@ def read_all(folder: Path) -> dict[str, Any]:
     return {name: value for name, value in found.items() if value is not None}
 
 
-def table(folder: Path, results: Mapping[str, Any]) -> list[Row]:
-    """Returns a row for each check whose command exists or has left results in `folder`."""
+def table(folder: Path, results: Mapping[str, Any], now: Mapping[str, str]) -> list[Row]:
+    """Returns a row for each check whose command exists or has left results in `folder`.
+
+    A result is right only if its verdict says that the run passed, and that it is about what lies
+    here `now`: the hashes of RTL, checkpoint and adapter by these names. Otherwise the row says of
+    what it is instead. A bench's hash is found here.
+    """
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     rows = []
     for check in CHECKS:
         command = f"make {check.target}"
         if check.name in results:
-            value = results[check.name]
-            state = "measured"
-            if check.wrong:
-                state = "wrong" if check.wrong(value) else "right"
-            written = datetime.fromtimestamp((folder / f"{check.name}.json").stat().st_mtime, UTC)
-            rows.append(Row(check.what, check.summary(value), state, command, utc_text(written)))
+            value, path = results[check.name], folder / f"{check.name}.json"
+            state, words = check.state(value, read_verdict(path), now)
+            written = datetime.fromtimestamp(path.stat().st_mtime, UTC)
+            said = f"{check.summary(value)}{words}"
+            rows.append(Row(check.what, said, state, command, utc_text(written)))
         elif check.target in targets:
             rows.append(Row(check.what, f"not run yet: {command}", "missing", command, ""))
     return rows
+
+
+def up_to_date(folder: Path, results: Mapping[str, Any], now: Mapping[str, str]) -> dict[str, Any]:
+    """Returns the results whose rows in `table` are neither wrong nor stale."""
+    return {
+        check.name: results[check.name]
+        for check in CHECKS
+        if check.name in results
+        and check.state(results[check.name], read_verdict(folder / f"{check.name}.json"), now)[0]
+        in ("right", "measured")
+    }
 
 
 def utc_text(time: datetime) -> str:

@@ -33,18 +33,20 @@ from pymodel.reference.layer_data import LayerData
 from pymodel.support.command import CommandParser, conclude, tell, whole_number
 from pymodel.support.errors import InputError
 from pymodel.support.files import RESULTS, ROOT, replacing, temporary_folder
+from pymodel.support.result_files import file_digest
 from pymodel.vgg import VGG16
 from tb.components.array_adapter import OWN, adapter_class
 from tb.components.tile_run import Record
 from tb.host.core_program import CORE, jobs_of
 from tb.report import charts
-from tb.report.command_results import Row, read_all, read_log, shown, table, utc_text
+from tb.report.command_results import Row, read_all, read_log, shown, table, up_to_date, utc_text
 from tb.report.recording import Recording, record
 from tb.run.benchmark import BATCH, DEFAULT_BATCH, captured
 from tb.run.layer import MAX_ABS_ERROR, MAX_ERROR_STEPS, LayerJob
 from tb.sim.errors import BenchError
 from tb.sim.run_bench import run_bench
 from tb.sim.simulators import check_simulator, random_seed, simulator_version
+from tb.sim.sources import sources_digest
 
 OUTPUT = ROOT / "build" / "report.html"
 TEMPLATES = Path(__file__).parent / "templates"
@@ -110,9 +112,16 @@ def main() -> int:
             return conclude(f"FAILED: {error}", passed=False)
 
     written = utc_text(datetime.now(UTC))
+    now = {
+        "rtl": sources_digest(adapter_class(arguments.dut).SOURCES, arguments.sim),
+        "checkpoint": file_digest(arguments.model),
+        "adapter": file_digest(arguments.dut),
+    }
+    verification = [own_row(run, written), *table(arguments.results, results, now)]
+    # Figures that are wrong or stale stand in the table alone.
+    results = up_to_date(arguments.results, results, now)
     measured = "core" in results
     core_cycles = results["core"] if measured else predicted_cycles(model)
-    verification = [own_row(run, written), *table(arguments.results, results)]
     page = render(
         layer=layer_words(run),
         result=run.result,

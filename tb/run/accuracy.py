@@ -23,7 +23,8 @@ from pymodel.layer_capture import DEFAULT_LAYER, find_layer
 from pymodel.reference.integer_convolution import step
 from pymodel.reference.integer_network import LastStage
 from pymodel.support.command import CommandParser, conclude, quiet, tell
-from pymodel.support.files import RESULTS, write_json
+from pymodel.support.files import RESULTS
+from pymodel.support.result_files import remove_results, write_results
 from tb.components.scoreboard import first_difference
 from tb.host.compile_host import prepare_host
 from tb.host.core_program import CORE
@@ -34,6 +35,7 @@ from tb.run.sweep import (
     check_arguments,
     cluster,
     hardware_identity,
+    kept_for_nothing,
     seconds_or_kept,
     software_identity,
     spread,
@@ -41,6 +43,7 @@ from tb.run.sweep import (
 )
 from tb.sim.errors import BenchError
 from tb.sim.kept_results import code
+from tb.sim.result_about import about
 from training.data import load_test_images
 from training.evaluate import BATCH, with_integer_layer
 
@@ -116,6 +119,14 @@ def main() -> int:
     }
     decided = software_identity(arguments.model, CODE) | {"layers": [DEFAULT_LAYER]}
     decided |= hardware_identity(arguments.sim, arguments.rtl)
+    decided |= kept_for_nothing(arguments.sim, arguments.rtl)
+    found = about(
+        "tb.run.accuracy",
+        PROGRAM,
+        rtl=arguments.rtl,
+        simulator=arguments.sim,
+        checkpoint=arguments.model,
+    )
     expected = stage.sums(codes)
     sums = torch.zeros_like(expected, dtype=torch.int32)
     kept, checked, wrong = 0, 0, 0
@@ -143,7 +154,7 @@ def main() -> int:
                 bar.update(len(part))
                 bar.set_postfix(wrong_sums=wrong)
         except BenchError as error:
-            arguments.results.unlink(missing_ok=True)  # these are of an earlier run
+            remove_results(arguments.results)  # these are of an earlier run
             return conclude(f"FAILED: {DEFAULT_LAYER}: {error}", passed=False)
         elapsed = time.monotonic() - began
 
@@ -160,9 +171,11 @@ def main() -> int:
         "shards": -(-len(codes) // SHARD[arguments.sim]),
         "shards_kept": kept,
     }
-    write_json(arguments.results, result)
+    place = first_difference(expected.numpy(), sums.numpy(), CORE)
+    passed = place is None and not result["predictions_differing"]
+    write_results(arguments.results, result, passed=passed, about=found)
     tell(result_table(result))
-    if place := first_difference(expected.numpy(), sums.numpy(), CORE):
+    if place:
         failed = f"FAILED: {DEFAULT_LAYER}: {place.describe(CORE)} of {sums.numel()}"
         return conclude(f"{failed}\n{explain(stage, codes, place, arguments.rtl)}", passed=False)
     if result["predictions_differing"]:

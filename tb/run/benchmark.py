@@ -18,13 +18,16 @@ from pymodel.hardware.cycles import cycles, dense_limit_cycles, limit_cycles
 from pymodel.images import load_images, normalise
 from pymodel.reference.integer_network import IntegerNetwork, Stage, input_codes
 from pymodel.support.command import CommandParser, conclude, quiet, tell
-from pymodel.support.files import RESULTS, temporary_folder, write_json
+from pymodel.support.files import RESULTS, temporary_folder
+from pymodel.support.result_files import remove_results, write_results
 from tb.components.scoreboard import compare
 from tb.host.compile_host import prepare_host
 from tb.host.core_program import CORE, jobs_of, read_results, write_program
+from tb.host.simulate import PROGRAM
 from tb.host.speed import LEAST_RATIO, measure_speed, play, speed_table
 from tb.sim.compilation import Simulation
 from tb.sim.errors import BenchError
+from tb.sim.result_about import about
 from tb.sim.simulators import check_simulator
 
 # Number of images of each run, so large that a tile has COLS pixels even where the map is 2 × 2
@@ -41,11 +44,11 @@ def main() -> int:
     arguments = parser.parse_args()
     for simulator in ("verilator", "icarus"):
         check_simulator(simulator)
-    model, _ = load_checkpoint(arguments.model)
+    load_checkpoint(arguments.model)  # raises InputError before anything is compiled
     missed = []
     try:
         if arguments.only != "speed":
-            missed += measure_cycles(model, arguments.results / "core.json")
+            missed += measure_cycles(arguments.model, arguments.results / "core.json")
         if arguments.only != "cycles":
             missed += measure_speeds(arguments.results / "bench.json")
     except BenchError as error:
@@ -55,14 +58,16 @@ def main() -> int:
     return conclude(f"All limits are met. Results: {os.path.relpath(arguments.results)}")
 
 
-def measure_cycles(model: torch.nn.Module, path: Path) -> list[str]:
+def measure_cycles(checkpoint: str, path: Path) -> list[str]:
     """Runs every quantised layer on the core, writes the rows to `path`, and prints their table.
 
     Returns a line for each limit that was missed. Raises BenchError if a result or a cycle count is
     wrong.
     """
+    remove_results(path)  # those of an earlier run
+    found = about("tb.run.benchmark", PROGRAM, simulator="verilator", checkpoint=checkpoint)
     simulation = prepare_host("verilator")
-    network = IntegerNetwork(model)
+    network = IntegerNetwork(load_checkpoint(checkpoint)[0])
     stages = network.stages
     squeezed = min(stages, key=lambda stage: stage.weights.numel())
     batch = BATCH.get(squeezed.name, 32)
@@ -78,9 +83,10 @@ def measure_cycles(model: torch.nn.Module, path: Path) -> list[str]:
             rows.append(measure(simulation, stage, given, following, parts))
         except BenchError as error:
             raise BenchError(f"{stage.name}: {error}") from None
-    write_json(path, rows)
+    missed = misses(rows)
+    write_results(path, rows, passed=not missed, about=found)
     tell(result_table(rows))
-    return misses(rows)
+    return missed
 
 
 def measure_speeds(path: Path) -> list[str]:
@@ -88,16 +94,18 @@ def measure_speeds(path: Path) -> list[str]:
 
     Returns a line for each ratio that was missed.
     """
+    remove_results(path)  # those of an earlier run
     tell("Running a million cycles with cocotb and without; on Icarus this takes minutes")
     rows = [measure_speed(name) for name in ("verilator", "icarus")]
-    write_json(path, rows)
-    tell(speed_table(rows))
-    return [
+    missed = [
         f"{row['simulator']}: {row['ratio']:.2f} of the speed without cocotb, expected "
         f"{LEAST_RATIO} or more"
         for row in rows
         if row["ratio"] < LEAST_RATIO
     ]
+    write_results(path, rows, passed=not missed, about=about("tb.run.benchmark", PROGRAM))
+    tell(speed_table(rows))
+    return missed
 
 
 @torch.no_grad()

@@ -21,9 +21,11 @@ from pymodel.own_network.layer_file import is_layer_file, load_layer
 from pymodel.reference.layer_data import MAX_ABS_ERROR, MAX_ERROR_STEPS, LayerData, layer_data
 from pymodel.support.command import CommandParser, conclude, quiet, tell, whole_number
 from pymodel.support.files import RESULTS, publish, temporary_folder
+from pymodel.support.result_files import publish_results
 from tb.components.array_adapter import OWN, adapter_class
 from tb.run.array_run import ArrayRun
 from tb.run.check import Verdict, check
+from tb.sim.result_about import about
 from tb.sim.run_bench import RESULTS_XML
 from tb.sim.simulators import check_simulator, random_seed
 from tb.sim.sources import check_sources
@@ -119,6 +121,14 @@ def main() -> int:
     # A filter of the user's is for the tests of the layer.
     unfiltered = {"COCOTB_TEST_FILTER": "", "COCOTB_TESTCASE": ""}
     first = check(arguments.dut, arguments.sim, sources, unfiltered)
+    found = about(
+        "tb.run.layer_bench",
+        "tb.run.array_bench",
+        sources=sources,
+        simulator=arguments.sim,
+        checkpoint=arguments.model,
+        adapter=arguments.dut,
+    )
     run = ArrayRun("tb.run.layer_bench", job, job.simulator, dut, sources, arguments.dut.stem)
     with temporary_folder("layer") as folder:
         failure = run.start(folder, Watch(str(WAVEFORM)) if arguments.waves else None)
@@ -127,7 +137,8 @@ def main() -> int:
         publish(folder / RESULTS_XML, results.with_name("results.xml"))
         if arguments.waves:
             publish_waveform(run.waveform(folder))
-        publish(run.results(folder), results)
+        passed = not (failure or first.failure)
+        publish_results(run.results(folder), results, passed=passed, about=found)
         if results.exists():
             tell(result_table(json.loads(results.read_text()), first))
         else:

@@ -26,7 +26,8 @@ from pymodel.checkpoint import load_checkpoint
 from pymodel.images import ImageSet
 from pymodel.reference.integer_network import IntegerNetwork, compare_with_fake_quantised
 from pymodel.support.command import CommandParser, conclude, quiet, tell, whole_number
-from pymodel.support.files import RESULTS, write_json
+from pymodel.support.files import RESULTS
+from pymodel.support.result_files import remove_results, write_results
 from tb.components.scoreboard import Difference, first_difference
 from tb.host.compile_host import prepare_host
 from tb.host.core_program import CORE
@@ -38,6 +39,7 @@ from tb.run.sweep import (
     check_arguments,
     cluster,
     hardware_identity,
+    kept_for_nothing,
     seconds_or_kept,
     software_identity,
     spread,
@@ -45,6 +47,7 @@ from tb.run.sweep import (
 )
 from tb.sim.errors import BenchError
 from tb.sim.kept_results import code, digest
+from tb.sim.result_about import about
 from training.data import load_test_images
 from training.evaluate import EDGE_STEPS
 
@@ -147,6 +150,13 @@ def main() -> int:
     test_set = load_test_images(arguments.data)
     images = test_set.first(whole_number("IMAGES", arguments.images, 1, len(test_set)))
     prepare_host(arguments.sim, PROGRAM, arguments.rtl)
+    found = about(
+        "tb.run.network",
+        PROGRAM,
+        rtl=arguments.rtl,
+        simulator=arguments.sim,
+        checkpoint=arguments.model,
+    )
     try:
         with (
             PeakMemory() as memory,
@@ -155,14 +165,14 @@ def main() -> int:
             hardware, reports = on_the_core(client, arguments, network, images)
             software = in_software(client, arguments, test_set)
     except BenchError as error:
-        arguments.results.unlink(missing_ok=True)  # these are of an earlier run
+        remove_results(arguments.results)  # these are of an earlier run
         return conclude(f"FAILED: {error}", passed=False)
     result = {"simulator": arguments.sim, **hardware, **software, "memory_mib": memory.mib}
-    write_json(arguments.results, result)
-    tell(result_table(result))
     lines = [f"FAILED: {line}" for line in misses(result)]
     if wrong := first_mismatch(network, images, reports, arguments.rtl):
         lines.append(wrong)
+    write_results(arguments.results, result, passed=not lines, about=found)
+    tell(result_table(result))
     if lines:
         return conclude("\n".join(lines), passed=False)
     where = os.path.relpath(arguments.results)
@@ -185,6 +195,7 @@ def on_the_core(
     }
     fixed = software_identity(checkpoint, CODE) | hardware_identity(arguments.sim, arguments.rtl)
     fixed |= {"layers": [stage.name for stage in network.stages]}
+    fixed |= kept_for_nothing(arguments.sim, arguments.rtl)
     began = time.monotonic()
     parts = spread(
         client, run_hardware, images.images.numpy(), SHARD, settings, fixed, arguments.fresh

@@ -6,6 +6,7 @@ python -m tb.run replay --dir folder --weights rows --ignore old/weight.txt
 """
 
 import os
+import re
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
@@ -17,8 +18,9 @@ from tabulate import tabulate
 from pymodel.hardware.tiling import Tile, Tiles
 from pymodel.support.command import CommandParser, conclude, quiet, tell
 from pymodel.support.errors import InputError
-from pymodel.support.files import RESULTS, temporary_folder, write_json
+from pymodel.support.files import RESULTS, temporary_folder
 from pymodel.support.limits import check_memory
+from pymodel.support.result_files import remove_results, write_results
 from pymodel.tile_files.agreement import (
     ENOUGH,
     Agreement,
@@ -37,6 +39,7 @@ from tb.components.array_adapter import OWN, adapter_class
 from tb.components.tile_run import Record, TileRun
 from tb.run.array_run import ArrayRun
 from tb.run.replay_bench import ReplayJob
+from tb.sim.result_about import about
 from tb.sim.simulators import check_simulator, random_seed
 
 
@@ -150,7 +153,8 @@ class Comparison:
         if self.result.share <= ENOUGH and got == truth:
             verdict += (
                 f"; only {self.result.share:.0%} of the values that are not zero agree, so the "
-                "file may be of another layer or input"
+                "file may be of another layer or input; --ignore "
+                f"{way.file.name} leaves the file out"
             )
         return (
             f"{way.file.words.place(line)}: {way.place(self.reading.layer, line, number)}: "
@@ -174,7 +178,7 @@ def main() -> int:
         action="append",
         default=[],
         metavar="FILE",
-        help="a file of the folder to leave out; may be given several times",
+        help="a file of the folder to leave out, * for any text; may be given several times",
     )
     add_options(parser, "which the files decide by agreement")
     parser.add_argument(
@@ -202,6 +206,13 @@ def main() -> int:
     check_memory(arguments.dir, 1, whole.channels, whole.kernel, whole.streams.shape[2])
     layer = cut(finding.reading, dut.rows, dut.cols)
 
+    found = about(
+        "tb.run.replay_bench",
+        "tb.run.replay",
+        sources=list(dut.SOURCES),
+        simulator=arguments.sim,
+        adapter=arguments.dut,
+    )
     with temporary_folder("replay") as folder:
         (folder / "input").mkdir()
         tiles = folder / "input" / "tiles.npz"
@@ -222,12 +233,12 @@ def main() -> int:
                 "folder": arguments.dir,
                 **result,
             }
-            write_json(results, result)
+            failures += differences
+            write_results(results, result, passed=not failures, about=found)
             tell(conventions_table(finding))
             tell(result_table(result))
-            failures += differences
         else:
-            results.unlink(missing_ok=True)
+            remove_results(results)
             failures = failures or ["the simulation ended without results"]
         if failure and not quiet():
             run.explain(folder)
@@ -251,10 +262,14 @@ def check(
     def got_psums(tile: int | None) -> np.ndarray:
         return cut_layer.psums(record.received, tile)
 
-    sums = layer.add_up(got_psums(None))[..., : layer.channels[0]]
-    kinds = output_kinds(layer, sums)
+    @cache
+    def got_outputs(kind: str, tile: int | None) -> np.ndarray:
+        sums = layer.add_up(got_psums(tile))[..., : layer.channels[0]]
+        return output_kinds(layer, sums)[kind][1]()
+
+    sums = got_outputs("sums", None)
     compared = [
-        Comparison(r, r.reading.expected(layer, got_psums, lambda kind: kinds[kind][1]()), reading)
+        Comparison(r, r.reading.expected(layer, got_psums, got_outputs), reading)
         for r in reading.results
     ]
     psums = [c for c in compared if c.result.reading.role == PSUM]
@@ -299,12 +314,32 @@ def check(
         # One wrong input makes many results wrong: it is named instead of them.
         if not finding.fault or result["psum_mismatches"]:
             failures += comparison.failures()
-    failures += (
-        f"{fault}; --ignore {name} leaves the file out" for name, fault in unusable.items()
-    )
+    failures += _unusable_lines(unusable)
     if result["sum_mismatches"] and not result["psum_mismatches"]:
         failures.insert(0, "the sums over the tiles differ from PyTorch's integer convolution")
     return result, failures
+
+
+def _unusable_lines(unusable: dict[str, str]) -> list[str]:
+    """Returns a line for each file that could not be used, or for several with the same fault.
+
+    `unusable` says what is wrong with a file, by its name.
+    """
+    groups: dict[tuple[str, str], list[str]] = {}
+    for name, fault in unusable.items():
+        same = (re.sub(r"\d+", "*", name), re.sub(r"\d+", "*", fault))
+        groups.setdefault(same, []).append(name)
+    lines = []
+    for (pattern, _), names in groups.items():
+        fault = unusable[names[0]]
+        if len(names) == 1:
+            lines.append(f"{fault}; --ignore {names[0]} leaves the file out")
+        else:
+            lines.append(
+                f"{fault}; {len(names)} such files, {listed(names)}; --ignore '{pattern}' leaves "
+                "them out"
+            )
+    return lines
 
 
 def _misfit(file: TileFile, reading: Reading) -> str:

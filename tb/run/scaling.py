@@ -19,12 +19,14 @@ from pymodel.checkpoint import SHIPPED
 from pymodel.images import load_images
 from pymodel.support.command import CommandParser, conclude, tell
 from pymodel.support.errors import InputError
-from pymodel.support.files import RESULTS, temporary_folder, write_json
+from pymodel.support.files import RESULTS, temporary_folder
+from pymodel.support.result_files import write_results
 from tb.host.compile_host import prepare_host
 from tb.host.simulate import PROGRAM
 from tb.run.network import SHARD, load_network, on_the_core
 from tb.run.sweep import check_arguments, cluster, spread
 from tb.sim.errors import BenchError
+from tb.sim.result_about import about
 from tb.sim.sources import RTL
 
 IMAGES = 48  # number of images of the measured sweeps
@@ -110,14 +112,16 @@ def main() -> int:
         "overhead_seconds": overhead,
         "estimate": estimate,
     }
-    write_json(arguments.results, result)
+    slow = result["speedup"] < LEAST_SPEEDUP
+    found = about("tb.run.scaling", simulator=arguments.sim, checkpoint=arguments.model)
+    write_results(arguments.results, result, passed=not slow, about=found)
     tell(result_table(result))
-    if result["speedup"] < LEAST_SPEEDUP:
-        slow = (
+    if slow:
+        words = (
             f"FAILED: two workers are {one / two:.2f} times as fast as one, expected "
             f"{LEAST_SPEEDUP} or more"
         )
-        return conclude(slow, passed=False)
+        return conclude(words, passed=False)
     return conclude(f"Results: {os.path.relpath(arguments.results)}")
 
 

@@ -10,6 +10,7 @@ import importlib.metadata
 import logging
 import os
 import platform
+import secrets
 import signal
 import threading
 import time
@@ -33,11 +34,13 @@ from pymodel.support.errors import InputError
 from pymodel.support.files import ROOT
 from tb.host.simulate import PROGRAM
 from tb.sim.errors import BenchError
+from tb.sim.files_read import files_read
 from tb.sim.kept_results import Store, code, digest
 from tb.sim.simulators import check_simulator, simulator_version
 from tb.sim.sources import RTL, check_sources, rtl_digest
 
 STORE = Store("sweep")
+ONLY_THIS_RUN = "only this run"  # in the identity of a shard that counts for no later run
 # Options with the files that a scheduler tls://… asks for.
 TLS_FILES = {
     "tls-ca": "certificate of the authority that signed the scheduler's",
@@ -82,7 +85,18 @@ def software_identity(checkpoint: str, code: str) -> dict[str, str]:
 
 def hardware_identity(simulator: str, rtl: Path) -> dict[str, str]:
     """Returns what a simulated result depends on besides software: RTL and simulator."""
-    return {"rtl": rtl_digest(rtl), "simulator": simulator_version(simulator)}
+    return {"rtl": rtl_digest(rtl, simulator), "simulator": simulator_version(simulator)}
+
+
+def kept_for_nothing(simulator: str, rtl: Path) -> dict[str, str]:
+    """Returns an identity that no later run has, if RTL reads files that nobody knows; else {}.
+
+    A result is then kept only until the command has taken it.
+    """
+    if unknown := files_read(simulator, check_sources(rtl)).unknown:
+        tell(f"{rtl} calls {', '.join(unknown)}, so that no result is kept for a later run.")
+        return {ONLY_THIS_RUN: secrets.token_hex(8)}
+    return {}
 
 
 def check_identity(shard: Shard, module: str) -> None:
@@ -299,7 +313,10 @@ def run(
                 start, stop = shard.identity["start"], shard.identity["stop"]
                 raise BenchError(f"images {start} to {stop - 1}: {error}") from None
             future.release()  # or Dask would run it again if its worker died
-            yield shard, _wait_for(shard, store), False
+            result = _wait_for(shard, store)
+            if ONLY_THIS_RUN in shard.identity:
+                store.forget_arrays(shard.identity)
+            yield shard, result, False
             yield from fill()
     except KilledWorker as error:
         raise InputError(

@@ -13,10 +13,11 @@ from pymodel.support.command import tell
 from pymodel.support.errors import InputError
 from pymodel.support.files import temporary_folder
 from tb.sim.errors import BenchError
+from tb.sim.files_read import files_read
 from tb.sim.kept_results import Store, files_digest
 from tb.sim.process import succeed
 from tb.sim.simulators import simulator_version
-from tb.sim.sources import change_times, with_included
+from tb.sim.sources import change_times
 
 BUILDS = Store("sim")
 
@@ -66,9 +67,9 @@ def compiled(
     fails, and InputError if a file changes while it is compiled.
     """
     with temporary_folder(label, BUILDS.folder) as folder:
-        files = with_included(sources)
-        before = change_times(files)
         (*compiling, running), environment = prepared(commands, folder)
+        files = files_read(simulator, sources, compiling[0]).files
+        before = change_times(files)
         identity = {
             "simulator": simulator_version(simulator),
             "sources": [str(file) for file in files],

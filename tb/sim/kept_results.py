@@ -133,6 +133,10 @@ class Store:
         with replacing(path) as temporary, temporary.open("wb") as file:
             np.savez(file, identity=np.array(_text(identity)), **arrays)
 
+    def forget_arrays(self, identity: Identity) -> None:
+        """Removes kept arrays, if there are any."""
+        self.path(identity).with_suffix(".npz").unlink(missing_ok=True)
+
     def make(self, identity: Identity, label: str, write: Callable[[Path], None]) -> Path:
         """Returns a kept folder; if there is none yet, `write(folder)` fills a new one first."""
         place = self.path(identity, label)

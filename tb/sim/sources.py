@@ -1,12 +1,13 @@
-"""Finds the Verilog sources of a run and what they include, and puts faults into copies of them."""
+"""Finds the Verilog sources of a run, and puts faults into copies of them."""
 
-import os
 import re
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 from pymodel.support.errors import InputError
 from pymodel.support.files import ROOT
+from tb.sim.files_read import files_read
 from tb.sim.kept_results import digest
 
 RTL = ROOT / "rtl"
@@ -23,40 +24,21 @@ def check_sources(rtl: Path) -> list[Path]:
     return sources
 
 
-def verilog_files(rtl: Path) -> list[Path]:
-    """Returns the Verilog sources in folder `rtl` and the headers beside them.
+def rtl_digest(rtl: Path = RTL, simulator: str = "icarus") -> str:
+    """Returns the hash of the Verilog in a folder, and of all that the simulator reads with it.
 
-    Raises InputError if there are no sources.
+    A result about the RTL counts for the RTL with the same hash alone.
     """
-    headers = {file for suffix in ("vh", "svh", "sv") for file in rtl.glob(f"*.{suffix}")}
-    return [*check_sources(rtl), *sorted(headers)]
+    return sources_digest(check_sources(rtl), simulator)
 
 
-def rtl_digest(rtl: Path = RTL) -> str:
-    """Returns the hash of the Verilog in a folder, headers included.
+def sources_digest(sources: Sequence[Path], simulator: str = "icarus") -> str:
+    """Returns the hash of Verilog sources, and of all that the simulator reads with them.
 
-    Sources with the same names and contents have the same hash in every folder. A result about the
-    RTL counts for the RTL with the same hash alone.
+    Files with the same names and contents have the same hash in every folder.
     """
-    files = verilog_files(rtl)
+    files = files_read(simulator, sources).files
     return digest(*(part for file in files for part in (file.name, file.read_bytes())))[:16]
-
-
-def with_included(sources: list[Path]) -> list[Path]:
-    """Returns the sources, the files that they include, and all headers beside them.
-
-    All headers count, because the name of an included file may come from a macro.
-    """
-    folders = include_folders(sources)
-    headers = [header for folder in folders for header in sorted(folder.glob("*.*vh"))]
-    files = list(dict.fromkeys(map(Path, (*sources, *headers))))
-    for file in files:  # the list grows meanwhile
-        for name in re.findall(rb'`include\s+"([^"\n]+)"', file.read_bytes()):
-            for folder in (file.parent, *folders):
-                included = folder / os.fsdecode(name)
-                if included.is_file() and included not in files:
-                    files.append(included)
-    return files
 
 
 def change_times(files: list[Path]) -> dict[Path, int]:

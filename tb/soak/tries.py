@@ -22,7 +22,9 @@ from tqdm import tqdm
 from pymodel.checkpoint import SHIPPED
 from pymodel.support.command import CommandParser, conclude, quiet, tell
 from pymodel.support.errors import InputError
-from pymodel.support.files import RESULTS, temporary_folder, write_json
+from pymodel.support.files import RESULTS, temporary_folder
+from pymodel.support.result_files import write_results
+from tb.sim.result_about import about
 from tb.sim.simulators import check_simulator, random_seed
 from tb.soak.checkout import HARMS, Checkout, HarmError, kill_all
 from tb.soak.harms import CHECKPOINTS, FAULTS, SKIPPED, FaultKind, damaged_checkpoint
@@ -162,7 +164,8 @@ def main() -> int:
     tell(f"COCOTB_RANDOM_SEED={seed}")
     tallies = soak(seed, names)
     results = summary(tallies, seed)
-    write_json(arguments.results, results)
+    found = about("tb.soak.tries", rtl=None)
+    write_results(arguments.results, results, passed=not results["failed"], about=found)
     tell(closing_table(tallies))
     for tally in tallies:
         for harm in tally.harms:

@@ -21,8 +21,10 @@ from tabulate import tabulate
 
 from pymodel.support.command import FAILED, CommandParser, conclude, tell
 from pymodel.support.errors import InputError
-from pymodel.support.files import RESULTS, ROOT, write_json
+from pymodel.support.files import RESULTS, ROOT
+from pymodel.support.result_files import remove_results, write_results
 from tb.sim.kept_results import Store, files_digest
+from tb.sim.result_about import about
 from tb.sim.simulators import random_seed, simulator_version
 
 STORE = Store("verify")
@@ -77,7 +79,7 @@ def main() -> int:
         if name not in names:
             raise InputError(f"--only {name}: expected some of {', '.join(names)}")
     parts = [part for part in PARTS if arguments.only is None or part.name in arguments.only]
-    arguments.results.unlink(missing_ok=True)  # so that what is there afterwards is of this run
+    remove_results(arguments.results)  # so that what is there afterwards is of this run
     return report(run_all(parts, arguments.fresh), arguments.results)
 
 
@@ -145,7 +147,12 @@ def report(ended: list[Ended], path: Path) -> int:
     ]
     tell("", tabulate(rows, ["part", "", "time", "its last line"], disable_numparse=True), "")
     worst = max((one.code for one in ended), default=0)
-    write_json(path, {"parts": [asdict(one) for one in ended], "worst": worst})
+    write_results(
+        path,
+        {"parts": [asdict(one) for one in ended], "worst": worst},
+        passed=not worst,
+        about=about("tb.verify.all_long_checks"),
+    )
     failed = [one.part for one in ended if one.code]
     if failed:
         conclude(f"FAILED: {', '.join(failed)}", passed=False)

@@ -253,7 +253,7 @@ def test_a_fault_in_one_of_two_files_with_the_same_weights(folder):
     assert is_plain(finding)
     right = f"{folder}/{NINE[2]}, line 6"
     (fault,) = finding.faults
-    assert fault.startswith(f"{folder}/weight.txt, line 22: number 0 is ")
+    assert fault.startswith(f"{folder}/weight.txt, line 22: number 8 of 8 is ")
     assert right in fault
 
 

@@ -1,16 +1,16 @@
 """The README's verification table is written from results, and refuses wrong or partial ones."""
 
-import json
-
 import pytest
 
+from pymodel.checkpoint import SHIPPED
+from pymodel.support.result_files import write_results
+from tb.components.array_adapter import OWN
 from tb.gates.benches_on_gates import DESIGNS
 from tb.generate import write_verification_table
 from tb.generate.write_verification_table import BEGIN, END, NAMES
-from tb.sim.sources import rtl_digest
+from tb.sim.result_about import about
 from tb.soak.tries import CHECKPOINTS, FAULTS
 
-RTL = {"rtl": rtl_digest()}
 SEED = {"netlist": 500, "killed": 490, "survived": 0, "equivalent": 10, "broken": 0}
 RESULTS = {
     "layer": {
@@ -18,20 +18,26 @@ RESULTS = {
         "images": 16,
         "psums_checked": 99,
         "psum_mismatches": 0,
+        "max_abs_error": 1e-6,
+        "max_error_steps": 1e-4,
         "array": "systolic_array",
     },
-    "mutation": RTL
-    | SEED
+    "mutation": SEED
     | {
         "named": 70,
         "seconds_per_mutant": 2.0,
         "seeds": dict.fromkeys(("1", "2", "3", "881"), SEED),
     },
-    "formal": RTL
-    | {"properties": 5, "proven": 5, "failed": 0, "unbounded": 4, "restricted": 1, "wrong": []},
-    "coverage": RTL | {"line": 100.0, "branch": 100.0, "toggle": 99.5, "functional": 100.0},
-    "netlist": RTL
-    | {"gates": {d.name: 8 for d in DESIGNS}, "tests": 3, "failed": 0, "psums_checked": 4},
+    "formal": {
+        "properties": 5,
+        "proven": 5,
+        "failed": 0,
+        "unbounded": 4,
+        "restricted": 1,
+        "wrong": [],
+    },
+    "coverage": {"line": 100.0, "branch": 100.0, "toggle": 99.5, "functional": 100.0},
+    "netlist": {"gates": {d.name: 8 for d in DESIGNS}, "tests": 3, "failed": 0, "psums_checked": 4},
     "soak": {
         "tries": 6,
         "failed": 0,
@@ -42,11 +48,20 @@ RESULTS = {
 }
 
 
+ABOUT = about("tb.sim.sources", checkpoint=SHIPPED, adapter=OWN)
+
+
+def write(folder, name, changed=None, **verdict):
+    """Writes a result with some figures `changed`, and its verdict."""
+    values = RESULTS[name] | (changed or {})
+    write_results(folder / f"{name}.json", values, **{"passed": True, "about": ABOUT} | verdict)
+
+
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     """Returns a folder with results, and puts a README to write in the place of ours."""
-    for name, values in RESULTS.items():
-        (tmp_path / f"{name}.json").write_text(json.dumps(values))
+    for name in RESULTS:
+        write(tmp_path, name)
     (tmp_path / "README.md").write_text(f"before\n{BEGIN}old\n{END}after\n")
     monkeypatch.setattr(write_verification_table, "RESULTS", tmp_path)
     monkeypatch.setattr(write_verification_table, "README", tmp_path / "README.md")
@@ -91,8 +106,8 @@ def test_a_missing_result_is_refused(name, folder, refused):
         ("mutation", "seeds", dict.fromkeys("1234", SEED | {"netlist": 20}), "seed: 20, expected"),
         ("mutation", "named", 3, "named faults: 3, expected 40 or more"),
         ("mutation", "seconds_per_mutant", 6, "mutant: 6, expected 5 or less"),
-        ("mutation", "rtl", "another", "'another', expected that of the RTL"),
-        ("formal", "wrong", ["pe: cover x is not reached"], "failures: ['pe: cover"),
+        ("formal", "wrong", ["pe: cover x is not reached"], "pe: cover x is not reached (1 such)"),
+        ("layer", "max_abs_error", 5.0, "largest error 5.0e+00"),
         ("formal", "failed", 1, "1 failed"),
         ("coverage", "toggle", 98.0, "percent: 98.0, expected 99 or more"),
         ("coverage", "line", 99.9, "percent: 99.9, expected 100 or more"),
@@ -106,10 +121,26 @@ def test_a_missing_result_is_refused(name, folder, refused):
 )
 def test_what_is_wrong_or_not_whole_is_refused(name, key, value, words, folder, refused):
     """The table shows no figure of a run that failed, was only a part, or is of other RTL."""
-    (folder / f"{name}.json").write_text(json.dumps(RESULTS[name] | {key: value}))
+    write(folder, name, {key: value})
     before = (folder / "README.md").read_text()
     refused(write_verification_table.main, words=("make", words))
     assert (folder / "README.md").read_text() == before
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    ("verdict", "words"),
+    [
+        ({"passed": False}, "failed"),
+        ({"about": ABOUT | {"bench": "another"}}, "another version of the bench"),
+        ({"about": {}}, "again"),
+    ],
+    ids=["failed", "another bench", "about nothing"],
+)
+def test_a_result_that_failed_or_is_stale_is_refused(name, verdict, words, folder, refused):
+    """The table shows only results that passed, and that are about what lies here."""
+    write(folder, name, **verdict)
+    refused(write_verification_table.main, words=("make", words))
 
 
 def test_readme_has_the_markers():

@@ -38,10 +38,16 @@ from tb.sim.sources import RTL, check_sources
 FEW = shares(20)
 
 
+@pytest.fixture(scope="module")
+def store() -> Verdicts:
+    """Returns a store for the faults that one process tries, so that each bench runs once alone."""
+    return Verdicts(fresh=True)
+
+
 @pytest.mark.parametrize("fault", first_few(FAULTS, 1, lambda f: f"{f.module}: {f.name}"))
-def test_named_fault(fault):
+def test_named_fault(fault, store):
     """The bench of the named fault's own module fails."""
-    verdict = try_fault(fault, Verdicts(fresh=True))
+    verdict = try_fault(fault, store)
     assert verdict.state == "killed", verdict
 
 
@@ -192,6 +198,17 @@ def test_a_bench_that_fails_without_a_fault_kills_nothing(monkeypatch):
         try_fault(fault, Verdicts(fresh=True))
 
 
+def test_a_failure_that_the_environment_causes_kills_nothing(monkeypatch):
+    """Without a fault the benches run in the same command, whatever an earlier one has kept."""
+    fault = Fault("none", "delay", "assign data_o = taps", "assign data_o = ~taps")
+    assert try_fault(fault, Verdicts(fresh=True)).state == "killed"
+    # What fails now, for whatever reason, fails without a fault too.
+    monkeypatch.setattr(campaign, "try_mutant", lambda *_, **__: Verdict("killed", "test_x", 1.0))
+    other = fault._replace(new="assign data_o = 2 ^ taps")
+    with pytest.raises(InputError, match="test_x fails without a fault"):
+        try_fault(other, Verdicts(fresh=False))
+
+
 def test_a_test_filter_leaves_out_nothing(monkeypatch):
     """A filter in the environment leaves out no test of a bench."""
     monkeypatch.setenv("COCOTB_TEST_FILTER", "no_such_test")
@@ -260,7 +277,7 @@ def test_report(capsys, monkeypatch, tmp_path):
         ("7", 2, 1),
         ("8", 1, 0),
     ]
-    monkeypatch.setattr(campaign, "rtl_digest", lambda: "another")
+    monkeypatch.setattr(campaign, "about", lambda *_: {"rtl": "another"})
     report(results, 9, store)
     assert [*json.loads((tmp_path / "mutation.json").read_text())["seeds"]] == ["9"]
 

@@ -13,10 +13,13 @@ import torch
 from filelock import FileLock
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from pymodel.checkpoint import SHIPPED
 from pymodel.layer_capture import capture
 from pymodel.reference.layer_data import layer_data
 from pymodel.support.errors import InputError
 from pymodel.support.files import ROOT
+from pymodel.support.result_files import write_results
+from tb.components.array_adapter import OWN
 from tb.components.trained_tiles import tile_run
 from tb.modules.module_table import SIMULATORS
 from tb.report import report_page as report_page
@@ -24,10 +27,18 @@ from tb.report.charts import PALETTES, busy_pes
 from tb.report.command_results import CHECKS, read_all, read_log, table
 from tb.report.recording import PE_SIGNALS
 from tb.sim.errors import BenchError
+from tb.sim.result_about import about
 
 IMAGES, IMAGE = 2, 1  # number of images, and the recorded one, of the page under test
 HOSTILE = "</script><img src='http://localhost:9/x.png' onerror=alert(1)>"
-ACCURACY = {"images": 10, "accuracy_rtl": 0.5, "sums_checked": 80, "sum_mismatches": 3}
+ABOUT = about("tb.report.command_results", checkpoint=SHIPPED, adapter=OWN)
+ACCURACY = {
+    "images": 10,
+    "accuracy_rtl": 0.5,
+    "sums_checked": 80,
+    "sum_mismatches": 3,
+    "predictions_differing": 0,
+}
 CORE_ROW = {
     "layer": HOSTILE,
     "batch": 4,
@@ -63,8 +74,8 @@ def made_once(tmp_path_factory, worker_id):
         common = ("--sim", SIMULATORS[0], "--results", folder, "--output", page)
         with FileLock(folder / "lock"), pytest.MonkeyPatch.context() as patch:
             if not page.exists():
-                (folder / "core.json").write_text(json.dumps([CORE_ROW]))
-                (folder / "accuracy.json").write_text(json.dumps(ACCURACY))
+                write_results(folder / "core.json", [CORE_ROW], passed=True, about=ABOUT)
+                write_results(folder / "accuracy.json", ACCURACY, passed=False, about=ABOUT)
                 patch.setattr("sys.argv", ["report", *map(str, options + common)])
                 assert report_page.main() == 0
         return page
@@ -392,7 +403,7 @@ def test_results_in_the_page(opened):
     """The page shows right, wrong and missing results, and texts from files as plain text."""
     page = opened()
     wrong = page.inner_text("tr.wrong")
-    assert "3 of 80 sums differ" in wrong
+    assert "3 of 80 sums and 0 predictions differ" in wrong
     assert "make accuracy" in wrong
     assert "0 of 2,304 psums differ" in page.inner_text("tr.right")
     missing = " ".join(page.locator("tr.missing").all_inner_texts())
@@ -522,37 +533,11 @@ def test_a_failing_run_leaves_no_page(command, monkeypatch, tmp_path):
 
 def test_checks_know_their_commands(tmp_path):
     """Without results each row says that its check is missing, and names the command for it."""
-    rows = table(tmp_path, read_all(tmp_path))
+    rows = table(tmp_path, read_all(tmp_path), {})
     assert {row.state for row in rows} == {"missing"}
     assert {"make layer", "make bench", "make accuracy", "make evaluate"} <= {
         r.command for r in rows
     }
-
-
-def test_what_is_not_proven_or_not_found_is_not_right(tmp_path):
-    formal = {"properties": 5, "proven": 5, "failed": 0, "unbounded": 3}
-    seed = {"netlist": 5, "survived": 0}
-    mutation = {
-        "named": 5,
-        "killed": 9,
-        "survived": 0,
-        "equivalent": 1,
-        "broken": 0,
-        "seeds": {"1": seed},
-    }
-    for changed, states in (
-        ({}, {"formal": "right", "mutate": "right"}),
-        ({"proven": 4}, {"formal": "wrong", "mutate": "right"}),
-        ({"failed": 1}, {"formal": "wrong", "mutate": "right"}),
-        ({"survived": 1}, {"formal": "right", "mutate": "wrong"}),
-        ({"broken": 1}, {"formal": "right", "mutate": "wrong"}),
-        ({"seeds": {"1": seed, "2": {"survived": 1}}}, {"formal": "right", "mutate": "wrong"}),
-    ):
-        for name, result in (("formal", formal), ("mutation", mutation)):
-            result = result | {key: value for key, value in changed.items() if key in result}
-            (tmp_path / f"{name}.json").write_text(json.dumps(result))
-        rows = table(tmp_path, read_all(tmp_path))
-        assert {r.command[5:]: r.state for r in rows if r.state != "missing"} == states
 
 
 def test_shipped_log():

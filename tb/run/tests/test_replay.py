@@ -235,7 +235,7 @@ def test_one_wrong_input_is_named_instead_of_all_that_follows(replayed, tmp_path
     code, out, result = replayed(folder)
     assert code == 1
     (line,) = [line for line in out.splitlines() if line.startswith("FAILED")]
-    assert f"FAILED: {folder}/weight.txt, line 11: number 0 is " in line
+    assert f"FAILED: {folder}/weight.txt, line 11: number 8 of 8 is " in line
     assert result["psum_mismatches"] == 0
     assert result["file_psum_mismatches"] > 1
 

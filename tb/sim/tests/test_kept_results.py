@@ -15,8 +15,10 @@ from tb.gates import benches_on_gates
 from tb.modules.module_table import Run
 from tb.mutation import campaign, drawn_mutants
 from tb.run import sweep
+from tb.sim.files_read import files_read
 from tb.sim.kept_results import Store, code, code_files, digest, imported
-from tb.sim.sources import faulty_rtl
+from tb.sim.run_bench import prepare_bench
+from tb.sim.sources import check_sources, faulty_rtl, rtl_digest
 
 FOLDERS = ("pymodel", "rtl", "tb", "training")
 
@@ -174,9 +176,87 @@ def test_packages_on_the_way_are_sources():
     assert ROOT / "tb" / "__init__.py" in imported("tb.components.packing")
 
 
-def test_a_header_counts_for_results_about_the_rtl(tmp_path):
-    """A Verilog header changes the key as a Verilog source does."""
-    rtl = faulty_rtl(tmp_path, "pe.v")
-    before = sweep.rtl_digest(rtl)
-    (rtl / "more.vh").write_text("`define MORE 1\n")
-    assert sweep.rtl_digest(rtl) != before
+@pytest.fixture
+def reading(tmp_path):
+    """Returns the folder of a module that includes a file from elsewhere, by a macro's name."""
+    rtl, elsewhere = tmp_path / "rtl", tmp_path / "else where"
+    rtl.mkdir()
+    elsewhere.mkdir()
+    (elsewhere / "sizes.inc").write_text("`define SIZE 4\n")
+    (rtl / "unread.vh").write_text("`define UNREAD 1\n")
+    (rtl / "top.v").write_text(
+        '`define SIZES "../else where/sizes.inc"\n`include `SIZES\n'
+        "module top (output [`SIZE-1:0] o);\n  assign o = 0;\nendmodule\n"
+    )
+    return rtl
+
+
+@pytest.mark.parametrize("simulator", ["icarus", "verilator"])
+def test_what_the_compiler_reads_counts_and_nothing_else(reading, simulator):
+    """An included file counts wherever it lies; a header that nobody includes does not."""
+    before = rtl_digest(reading, simulator)
+    (reading / "unread.vh").write_text("`define UNREAD 2\n")
+    assert rtl_digest(reading, simulator) == before
+    (reading.parent / "else where" / "sizes.inc").write_text("`define SIZE 5\n")
+    assert rtl_digest(reading, simulator) != before
+
+
+def test_a_build_follows_from_what_the_compiler_reads(reading):
+    """The included file of another folder counts for compiled simulations too."""
+    sources = check_sources(reading)
+
+    def build():
+        label = reading.parent.name
+        simulation = prepare_bench("tb.test_pe", "top", sources, {}, label)
+        return simulation.commands[-1]
+
+    before = build()
+    assert build() == before
+    (reading.parent / "else where" / "sizes.inc").write_text("`define SIZE 5\n")
+    assert build() != before
+
+
+@pytest.mark.parametrize(
+    ("call", "unknown"),
+    [
+        ('$readmemh("{file}", m)', ()),
+        ('$readmemb ( "{file}", m)', ()),
+        ('$readmemh("numbers.hex", m)', ("$readmemh",)),
+        ("$readmemb(NAME, m)", ("$readmemb",)),
+        ('$display("%d", $fopen("{file}", "r"))', ("$fopen",)),
+        ("`READ(NAME, m)", ("$readmemh",)),
+    ],
+)
+def test_a_file_that_is_read_at_run_time_counts_or_is_unknown(tmp_path, call, unknown):
+    """A literal absolute path counts; with any other no result of a later run may count."""
+    rtl, numbers = tmp_path / "rtl", tmp_path / "numbers.hex"
+    rtl.mkdir()
+    numbers.write_text("1\n2\n")
+    (rtl / "top.v").write_text(
+        "`define READ $readmemh\nmodule top;\n"
+        '  parameter NAME = "numbers.hex";\n  reg [3:0] m [0:1];\n'
+        f"  initial begin {call.format(file=numbers)}; end\nendmodule\n"
+    )
+    assert files_read("icarus", check_sources(rtl)).unknown == unknown
+    before = rtl_digest(rtl)
+    numbers.write_text("1\n3\n")
+    assert (rtl_digest(rtl) != before) == (unknown == ())
+
+
+def test_results_of_rtl_that_reads_unknown_files_count_for_no_later_run(tmp_path, kept, capsys):
+    """The identity of such a run is its own, and the shard's arrays are gone after the run."""
+    rtl = faulty_rtl(tmp_path, "pe.v", ("reg signed [WEIGHT_WIDTH-1:0] active;", READS))
+    one, two = (sweep.kept_for_nothing("icarus", rtl) for _ in range(2))
+    assert one != two
+    assert "$readmemh, so that no result is kept" in capsys.readouterr().out
+    assert sweep.kept_for_nothing("icarus", ROOT / "rtl") == {}
+    kept.save_arrays(one, {"n": np.arange(3)})
+    kept.forget_arrays(one)
+    assert kept.load_arrays(one) is None
+
+
+READS = """
+  reg signed [WEIGHT_WIDTH-1:0] active;
+  reg [3:0] from_file [0:1];
+  initial $readmemh("numbers.hex", from_file);
+"""

@@ -8,7 +8,7 @@ import pytest
 
 from pymodel.support.files import ROOT
 from tb.run import check
-from tb.sim.simulators import asserts_left_out
+from tb.sim.simulators import SETTING, asserts_left_out, leave_out_settings
 
 
 @pytest.mark.parametrize("value", ["1", "2", "yes"])
@@ -47,3 +47,21 @@ def test_pytest_is_refused_with_the_option_of_python():
     code, err = pytest_said("-O")
     assert (code, "Python was started with -O" in err) == (pytest.ExitCode.USAGE_ERROR, True)
     assert pytest_said()[0] == 0
+
+
+def test_variables_that_change_a_bench_are_left_out_where_results_are_kept(monkeypatch, capsys):
+    """Only the seed, the filter, and what changes how text is written stay."""
+    for name in list(os.environ):
+        if SETTING.fullmatch(name):
+            monkeypatch.delenv(name)
+    changing = ("COCOTB_TRUST_INERTIAL_WRITES", "GPI_LOG_LEVEL", "PLUS_ARGS", "PYTHONWARNINGS")
+    staying = ("COCOTB_RANDOM_SEED", "PYTHONUNBUFFERED", "CIFAR10_ROOT", "SIMULATION", "HOME")
+    for name in (*changing, *staying):
+        monkeypatch.setenv(name, "1")
+    leave_out_settings()
+    assert not set(changing) & set(os.environ)
+    assert set(staying) <= set(os.environ)
+    said = f"Left out, because results are kept: {', '.join(sorted(changing))}\n"
+    assert capsys.readouterr().out == said
+    leave_out_settings()
+    assert capsys.readouterr().out == ""

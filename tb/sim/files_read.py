@@ -1,0 +1,96 @@
+"""Asks a compiler which files it reads, so that what is kept follows from all of them.
+
+The compiler's preprocessor answers: it knows include folders, macros in the names of files, and
+what conditional compilation leaves out.
+"""
+
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pymodel.support.files import temporary_folder
+from tb.sim.process import execute
+from tb.sim.simulators import VERILATOR_ROOT, environment
+
+VERILOG = (".v", ".sv", ".vh", ".svh")
+OPTIONS = ("-I", "-D", "+incdir+", "+define+")  # of a command, as far as a preprocessor needs them
+# System tasks by which a simulation reads and writes files while it runs; the first literal
+# argument of some is the file's name.
+RUN_TIME = re.compile(r'(\$readmem[bh]|\$sreadmem[bh]|\$fopen)\b(?:\s*\(\s*"([^"\n]*)")?')
+
+
+@dataclass(frozen=True)
+class FilesRead:
+    """The files that a simulation follows from, and whether there are others that nobody knows."""
+
+    files: tuple[Path, ...]  # absolute; the sources first, in their order
+    unknown: tuple[str, ...] = ()  # calls such as "$fopen" whose files only the simulation knows
+
+
+_found: dict[tuple, tuple[FilesRead, list[int]]] = {}
+
+
+def files_read(simulator: str, sources: Sequence[Path], arguments: Sequence[str] = ()) -> FilesRead:
+    """Returns the files that a simulator reads of Verilog sources and all that they include.
+
+    `arguments` are those of the command that compiles; by default the folders of the sources are
+    searched. A file that `$readmemh` or `$readmemb` reads from a literal absolute path counts too.
+    Where the sources do not compile, they are the only files.
+    """
+    sources = [source.absolute() for source in sources]
+    options = [
+        word
+        for before, word in zip(("", *arguments), arguments, strict=False)
+        if word.startswith(OPTIONS) or before in OPTIONS
+    ]
+    options = options or [f"-I{folder}" for folder in sorted({s.parent for s in sources})]
+    asked = (simulator, *map(str, sources), *options)
+    if asked in _found:
+        read, times = _found[asked]
+        if _times(read.files) == times:
+            return read
+    verilog = [str(source) for source in sources if source.suffix in VERILOG]
+    with temporary_folder("read") as folder:
+        ask = _ask_verilator if simulator == "verilator" else _ask_icarus
+        names, text = ask(folder, options, verilog)
+        found = [(folder / name).resolve() for name in names]
+    unknown = []
+    for call, name in RUN_TIME.findall(text):
+        if call != "$fopen" and Path(name).is_absolute() and Path(name).is_file():
+            found.append(Path(name))
+        else:
+            unknown.append(call)
+    known = {source.resolve() for source in sources}
+    more = sorted({file for file in found if file not in known and file.is_file()})
+    read = FilesRead((*sources, *more), tuple(dict.fromkeys(unknown)))
+    _found[asked] = read, _times(read.files)
+    return read
+
+
+def _ask_icarus(folder: Path, options: list[str], verilog: list[str]) -> tuple[list[str], str]:
+    """Returns the names of the files that Icarus reads, and the text after its preprocessor."""
+    listed, expanded = folder / "files.txt", folder / "expanded.v"
+    command = ["iverilog", "-g2012", "-E", f"-Mall={listed}", "-o", str(expanded)]
+    code = execute([*command, *options, *verilog], folder, dict(os.environ), lambda line: None)
+    if code or not expanded.exists():
+        return [], ""
+    return listed.read_text().splitlines(), expanded.read_text(errors="replace")
+
+
+def _ask_verilator(folder: Path, options: list[str], verilog: list[str]) -> tuple[list[str], str]:
+    """Returns the names of the files that Verilator reads, and the text after its preprocessor."""
+    lines = []
+    with environment("verilator"):
+        program = str(VERILATOR_ROOT / "bin" / "verilator")
+        command = ["perl", program, "-E", *options, *verilog]
+        if execute(command, folder, dict(os.environ), lines.append):
+            return [], ""
+    names = [re.match(r'`line \d+ "([^"]+)"', line) for line in lines]
+    return list(dict.fromkeys(name[1] for name in names if name)), "\n".join(lines)
+
+
+def _times(files: Sequence[Path]) -> list[int]:
+    """Returns when each file changed last, in ns, 0 for one that is gone."""
+    return [file.stat().st_ctime_ns if file.exists() else 0 for file in files]

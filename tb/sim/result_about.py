@@ -1,0 +1,52 @@
+"""Says by hashes what a result is about, and whether that is still what lies here."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pymodel.support.result_files import file_digest
+from tb.sim.kept_results import code
+from tb.sim.sources import RTL, rtl_digest, sources_digest
+
+WORDS = {
+    "rtl": "other RTL",
+    "checkpoint": "another checkpoint",
+    "adapter": "another adapter",
+    "bench": "another version of the bench",
+}
+
+
+def about(
+    *modules: str,
+    rtl: Path | None = RTL,
+    sources: Sequence[Path] | None = None,
+    simulator: str = "icarus",
+    checkpoint: str | Path | None = None,
+    adapter: Path | None = None,
+) -> dict[str, Any]:
+    """Returns what a result is about: a hash by each name of WORDS that matters to it.
+
+    `modules` ("tb.test_pe") are those whose code found the result. The RTL is that of folder `rtl`
+    or the Verilog files `sources`; None: the result is about no RTL.
+    """
+    found: dict[str, Any] = {"modules": sorted(modules), "bench": code(*modules)}
+    if sources is not None:
+        found["rtl"] = sources_digest(sources, simulator)
+    elif rtl is not None:
+        found["rtl"] = rtl_digest(rtl, simulator)
+    for name, path in (("checkpoint", checkpoint), ("adapter", adapter)):
+        if path is not None:
+            found[name] = file_digest(path)
+    return found
+
+
+def others(found: Mapping[str, Any], now: Mapping[str, str], needed: Iterable[str]) -> list[str]:
+    """Returns in words what a result is about that is not what lies here `now`.
+
+    `now` has hashes by the names of WORDS, but for that of the bench, which is found here. A name
+    of `needed` that the result does not have counts as another one.
+    """
+    modules = found.get("modules")
+    known = isinstance(modules, list) and all(isinstance(name, str) for name in modules)
+    now = {**now, "bench": code(*modules) if known else ""}
+    return [WORDS[name] for name in WORDS if name in needed and found.get(name) != now[name]]
