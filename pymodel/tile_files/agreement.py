@@ -49,6 +49,7 @@ from pymodel.tile_files.result_files import ResultReading, output_kinds, result_
 ENOUGH = 0.9  # a reading is the right one if it agrees in a larger share of a file's values
 FEW = 0.1  # a file that differs in a smaller share of its values from another has faults
 MOST_SERIES = 64  # number of files or series of files that are tried for a role
+MOST_ROWS = 64  # largest height of a map that is not square and whose height nobody says
 NEAREST = 3  # number of readings that are named where none agrees
 CANDIDATES = 24  # number of readings, the nearest first, in which one wrong input is looked for
 FIRST = 6  # number of those in which exchanged lines and several wrong weights are looked for
@@ -156,6 +157,11 @@ class Reading:
     def decided(self) -> bool:
         """Whether the results of at least one file agree."""
         return self.rank[0] > 0
+
+    @property
+    def says_the_height(self) -> bool:
+        """Whether outputs agree: psums of all padded pixels agree whatever the map's height is."""
+        return any(r.share > ENOUGH for r in self.results if r.reading.role == OUTPUT)
 
     def predicted(self) -> dict[str, bytes]:
         """Returns what each file of results that agrees should hold, by the file's name."""
@@ -279,10 +285,16 @@ def find_reading(folder: TileFolder, geometry: Geometry, fixed: dict[str, str]) 
         if not folder.series[role]:
             raise _missing(folder, role)
     found = list(_readings(folder, geometry, fixed))
+    square = bool(found) or geometry.height is not None
+    if not square:  # no map of this size is square: the results may say its height
+        for height in range(1, MOST_ROWS + 1):
+            found += _readings(folder, replace(geometry, height=height), fixed)
     if not found:
         raise _nothing_fits(folder, geometry, fixed)
     everything = found
     found = _judged(found, folder, fixed)
+    if not square and not max(found, key=lambda reading: reading.rank).says_the_height:
+        raise _nothing_fits(folder, geometry, fixed)
     best = max(found, key=lambda reading: reading.rank)
     nearest = sorted(found, key=lambda reading: (-reading.share, -reading.rank[2]))
     decided = "results"
@@ -358,7 +370,8 @@ def _judged(found: list[Reading], folder: TileFolder, fixed: dict[str, str]) -> 
             seen[key] = reading.judged(folder, fixed)
         same = seen[key]
         judged.append(replace(reading, results=same.results, misfits=same.misfits))
-        if same.counting and all(r.agreeing == r.counting for r in same.results):
+        whole = same.counting and not same.misfits
+        if whole and all(r.agreeing == r.counting for r in same.results):
             break
     return judged
 
@@ -441,6 +454,8 @@ def _words(reading: Reading, other: Reading) -> str:
     """Returns in words in what `reading` differs from `other`: its options and its files."""
     mine, theirs = asdict(reading.conventions), asdict(other.conventions)
     options = [f"{option(n)} {value}" for n, value in mine.items() if value != theirs[n]]
+    if reading.geometry.height != other.geometry.height:
+        options.append(f"--height {reading.geometry.height}")
     for ours, others in (
         (reading.activations, other.activations),
         (reading.weights, other.weights),

@@ -26,10 +26,11 @@ TRAINED_LAYER = "SYSTOLIC_CORE_LAYER"  # which of the network's layers tb/test_c
 TRAINED_REPORT = "SYSTOLIC_CORE_REPORT"  # the file that takes what tb/test_core_layers.py counted
 
 # Builds of the core: the default, one with small memories (a kernel of 7 × 7 fits, and it is soon
-# ready after a reset), and two that are not square
+# ready after a reset), and three that are not square
 CORES = {
     "8x8": Core(),
     "4x4": Core(4, 4, 16, act_words=120, weight_words=200, threshold_tiles=2, pixels=100),
+    "4x8": Core(4, 8, 16, act_words=150, weight_words=400, threshold_tiles=3, pixels=90),
     "16x8": Core(16, 8),
     "8x16": Core(8, 16, pixels=200),
 }
@@ -178,8 +179,21 @@ def _core_runs() -> tuple[Run, ...]:
 _PE = builds(
     ("ACT_WIDTH", "WEIGHT_WIDTH", "PSUM_WIDTH"), (4, 4, 16), (4, 4, 8), (2, 8, 13), (8, 2, 12)
 )
-_MUTATED_PE = builds(("ACT_WIDTH", "WEIGHT_WIDTH", "PSUM_WIDTH"), (4, 4, 11))
-_MUTATED_ARRAY = builds(ARRAY_NAMES, (4, 8, 4, 4, 10))
+_MUTATED_PE = builds(("ACT_WIDTH", "WEIGHT_WIDTH", "PSUM_WIDTH"), (4, 4, 11), (8, 2, 12))
+# Neither is square, and one has more rows than columns
+_MUTATED_ARRAY = builds(ARRAY_NAMES, (4, 8, 4, 4, 10), (5, 3, 8, 2, 13))
+_GEOMETRIES = (
+    # The last has the largest memories and sums: no layer overflows its sums, or has too many
+    # thresholds for it.
+    Core().parameters(),
+    Core(4, 16, 16, 4096, 1536, 4, 64).parameters(),
+    Core(8, 4, 32, 32768, 32768, 256, 32768).parameters(),
+)
+_REGISTERS = (
+    # The second build has other sizes than the default, among them largest and smallest.
+    Core().parameters(),
+    Core(255, 200, 16, 32768, 2000, 256, 2).parameters(),
+)
 _ARRAY_BENCHES = ("tb.run.array_bench", "tb.run.layer_bench")
 (_WIDE,) = builds(ARRAY_NAMES, (3, 5, 8, 2, 12))  # not square, other widths, no psum bit free
 
@@ -190,7 +204,7 @@ TABLE = (
         runs(
             "delay", builds(("WIDTH", "CYCLES"), (8, 1), (1, 5), (1, 1), (4, 2), (11, 15)), short=1
         ),
-        mutated=builds(("WIDTH", "CYCLES"), (4, 2)),
+        mutated=builds(("WIDTH", "CYCLES"), (4, 2), (1, 5)),
         proven={str(cycles): {"WIDTH": 4, "CYCLES": cycles} for cycles in (1, 2, 16)},
     ),
     Module(
@@ -264,7 +278,7 @@ TABLE = (
             builds(("WIDTH", "DEPTH"), (8, 16), (5, 10), (1, 2), (192, 3), (32, 1024)),
             short=1,
         ),
-        mutated=builds(("WIDTH", "DEPTH"), (8, 16)),
+        mutated=builds(("WIDTH", "DEPTH"), (8, 16), (5, 10)),
         proven={"": {"WIDTH": 4, "DEPTH": 8}},
     ),
     Module(
@@ -280,7 +294,7 @@ TABLE = (
     Module(
         "bank_control",
         runs("bank_control", builds(("WORDS",), (10,), (16,), (2,), (1024,), (4608,)), short=1),
-        mutated=builds(("WORDS",), (4,)),
+        mutated=builds(("WORDS",), (4,), (10,)),
         proven={"": {"WORDS": 4}},
     ),
     Module(
@@ -290,7 +304,7 @@ TABLE = (
             builds(("WIDTH", "WORDS"), (32, 16), (5, 10), (1, 2), (192, 1024)),
             short=1,
         ),
-        mutated=builds(("WIDTH", "WORDS"), (4, 5)),
+        mutated=builds(("WIDTH", "WORDS"), (4, 5), (32, 16)),
         proven={"": {"WIDTH": 4, "WORDS": 5}},
     ),
     Module(
@@ -307,7 +321,9 @@ TABLE = (
             ),
             short=1,
         ),
-        mutated=builds(("COLS", "PSUM_WIDTH", "SUM_WIDTH", "PIXELS"), (4, 10, 16, 16)),
+        mutated=builds(
+            ("COLS", "PSUM_WIDTH", "SUM_WIDTH", "PIXELS"), (4, 10, 16, 16), (8, 11, 16, 300)
+        ),
         proven={"": {"COLS": 2, "PSUM_WIDTH": 4, "SUM_WIDTH": 7, "PIXELS": 6}},
     ),
     Module(
@@ -319,7 +335,7 @@ TABLE = (
             ),
             short=1,
         ),
-        mutated=builds(("COLS", "SUM_WIDTH", "TILES"), (4, 16, 2)),
+        mutated=builds(("COLS", "SUM_WIDTH", "TILES"), (4, 16, 2), (5, 32, 16)),
         proven={"": {"COLS": 1, "SUM_WIDTH": 5, "TILES": 2}},
     ),
     Module(
@@ -327,7 +343,7 @@ TABLE = (
         runs(
             "output_fifo", builds(("WIDTH", "DEPTH"), (8, 4), (1, 8), (16, 16), (193, 32)), short=1
         ),
-        mutated=builds(("WIDTH", "DEPTH"), (8, 4)),
+        mutated=builds(("WIDTH", "DEPTH"), (8, 4), (16, 16)),
         proven={"": {"WIDTH": 8, "DEPTH": 4}},
     ),
     Module(
@@ -340,7 +356,7 @@ TABLE = (
     Module(
         "sequencer",
         runs("sequencer", builds(("COLS",), (8,), (255,), (4,)), short=1),
-        mutated=builds(("COLS",), (8,)),
+        mutated=builds(("COLS",), (8,), (255,)),
         proven={name: {} for name in ("", "addresses", "rows", "cols", "final")},
     ),
     Module(
@@ -350,45 +366,21 @@ TABLE = (
         proven={n: {} for n in ("", "memory", "starts", "maps_left", "rows_left", "fits")},
     ),
     Module(
-        "geometry",
-        runs(
-            "geometry",
-            # The last has the largest memories and sums: no layer overflows its sums, or has too
-            # many thresholds for it.
-            [
-                core.parameters()
-                for core in (
-                    Core(),
-                    Core(4, 16, 16, 4096, 1536, 4, 64),
-                    Core(8, 4, 32, 32768, 32768, 256, 32768),
-                )
-            ],
-            short=1,
-        ),
-        mutated=(Core().parameters(),),
-        proven={"": {}},
+        "geometry", runs("geometry", _GEOMETRIES, short=1), mutated=_GEOMETRIES, proven={"": {}}
     ),
     Module(
-        "registers",
-        runs(
-            "registers",
-            # The second build has other sizes than the default, among them largest and smallest.
-            [Core().parameters(), Core(255, 200, 16, 32768, 2000, 256, 2).parameters()],
-            short=1,
-        ),
-        mutated=(Core().parameters(),),
-        proven={"": {}},
+        "registers", runs("registers", _REGISTERS, short=1), mutated=_REGISTERS, proven={"": {}}
     ),
     Module(
         "control",
         runs("control", builds(("COUNTER_WIDTH",), (10,), (32,)), short=1),
-        mutated=builds(("COUNTER_WIDTH",), (10,)),
+        mutated=builds(("COUNTER_WIDTH",), (10,), (32,)),
         proven={"": {}, "short counters": {"COUNTER_WIDTH": 10}},
     ),
     Module(
         "core",
         _core_runs(),
-        mutated=(CORES["4x4"].parameters(),),
+        mutated=(CORES["4x4"].parameters(), CORES["4x8"].parameters()),
         mutated_benches=(
             Bench("tb.test_core"),
             Bench("tb.test_core_states"),

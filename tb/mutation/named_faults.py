@@ -160,6 +160,18 @@ FAULTS = (
         "idle_o = ~|valid_stages;",
         "idle_o = ~|valid_stages[LATENCY-2:0];",
     ),
+    Fault(
+        "activations of the other array cut to the width of weights",
+        "load_first_array",
+        "act_west = act_skewed[r*ACT_WIDTH +: ACT_WIDTH];",
+        "act_west = act_skewed[r*ACT_WIDTH +: WEIGHT_WIDTH];",
+    ),
+    Fault(
+        "activations of the array cut to the width of weights",
+        "systolic_array",
+        "ACT_LANE = 1 + ACT_WIDTH;",
+        "ACT_LANE = 1 + WEIGHT_WIDTH;",
+    ),
     # Accumulator
     Fault(
         "not cleared for the first tile",
@@ -314,6 +326,12 @@ FAULTS = (
         "{{8{s_axil_wstrb[3]}}, {8{s_axil_wstrb[2]}},",
         "{{8{1'b1}}, {8{s_axil_wstrb[2]}},",
     ),
+    Fault(
+        "rows and columns of the array exchanged",
+        "registers",
+        "{8'd4, 8'd4, COLS[7:0], ROWS[7:0]};",
+        "{8'd4, 8'd4, ROWS[7:0], COLS[7:0]};",
+    ),
     # Addresses, counters, control
     Fault(
         "padding read as the neighbour's pixel",
@@ -386,6 +404,18 @@ FAULTS = (
         "geometry",
         "weight_words} > WEIGHT_LIMIT",
         "weight_words} >= WEIGHT_LIMIT",
+    ),
+    Fault(
+        "output pixels counted with too few bits for a large memory",
+        "geometry",
+        "(ACT_WORDS > 8192) ? $clog2(ACT_WORDS) + 5 : 18;",
+        "18;",
+    ),
+    Fault(
+        "the limit of thresholds for ReLU too",
+        "geometry",
+        "mode_i == `CORE_MODE_CODES && {24'd0, output_tiles_i[7:0]} > TILE_LIMIT",
+        "mode_i != `CORE_MODE_SUMS && {24'd0, output_tiles_i[7:0]} > TILE_LIMIT",
     ),
     Fault(
         "stride 2 rounds up",

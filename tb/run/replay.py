@@ -380,6 +380,8 @@ def conventions_table(finding: Finding) -> str:
     if finding.decided_by == "nothing" and reading.misfits:
         heading = "No psums or outputs fit the inputs. The files were read as usual:"
     lines = [f"  {text}" for text in rows]
+    if height := reading.geometry.height:
+        lines.insert(1, f"  the map has {height} rows without padding (--height {height})")
     lines += [f"  outputs: {kind}" for kind in sorted(kinds - {"ReLU", "sums"})]
     return "\n" + "\n".join([heading, *lines])
 

@@ -430,6 +430,20 @@ def test_a_height_that_does_not_fit(folder, height):
         find(folder, height=height)
 
 
+@pytest.mark.parametrize(("height", "width"), [(2, 5), (5, 2), (3, 7)])
+def test_the_outputs_say_the_height(tmp_path, height, width):
+    """A map that is not square is read by its outputs; without them the height is asked for."""
+    plain = PlainTiles(height, width)
+    finding = find(plain.write(tmp_path / "all"))
+    assert finding.reading.geometry.height == height
+    assert finding.reading.share == 1
+    assert is_plain(finding, plain)
+    for without in (("out",), ("out", "psum")):
+        folder = plain.write(tmp_path / "-".join(without), without=without)
+        with pytest.raises(InputError, match="for another map give --height"):
+            find(folder)
+
+
 def test_a_height_that_fits_other_files(folder):
     """36 pixels without padding can be 3 × 12; the psums at the middle of the kernel agree so."""
     finding = find(folder, height=3)

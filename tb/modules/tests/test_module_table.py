@@ -32,6 +32,8 @@ def missing(table: tuple[module_table.Module, ...]) -> list[str]:
             found.append(f"{module.name}: its own bench does not run")
         if not module.mutated or module.name not in faulty:
             found.append(f"{module.name}: no fault is put into it")
+        if any(run.parameters for run in module.runs) and len(module.mutated) < 2:
+            found.append(f"{module.name}: faults are put into one build only")
         stated = {(module.name, variant) for variant in module.proven}
         if stated != {(name, variant) for name, variant in proofs if name == module.name}:
             found.append(f"{module.name}: other proofs than tb/formal/proof_table.py has")
@@ -51,10 +53,11 @@ def test_the_table_is_whole():
         lambda table: table[1:],
         lambda table: (dataclasses.replace(table[0], runs=()), *table[1:]),
         lambda table: (dataclasses.replace(table[0], mutated=()), *table[1:]),
+        lambda table: (dataclasses.replace(table[0], mutated=table[0].mutated[:1]), *table[1:]),
         lambda table: (dataclasses.replace(table[0], proven={}), *table[1:]),
         lambda table: (*table, dataclasses.replace(table[0], name="none")),
     ],
-    ids=["a module is missing", "no runs", "no faults", "no proofs", "no such module"],
+    ids=["a module is missing", "no runs", "no faults", "one build", "no proofs", "no such module"],
 )
 def test_a_hole_in_the_table_is_found(fault):
     assert missing(fault(TABLE))
