@@ -165,9 +165,9 @@ def _over_seeds(result: dict) -> Counter:
 
 def _faults(result: dict) -> str:
     drawn = _over_seeds(result)
-    seeds = ", ".join(result["seeds"])
+    seeds = f"seed{'s' * (len(result['seeds']) > 1)} {', '.join(result['seeds'])}"
     return (
-        f"{result['named']} named, {drawn['netlist']:,} drawn (seeds {seeds}): "
+        f"{result['named']} named, {drawn['netlist']:,} drawn ({seeds}): "
         f"{result['survived'] + result['broken']} and {drawn['survived'] + drawn['broken']} not "
         f"found; {drawn['equivalent']} of the drawn change nothing, which is proven"
     )
