@@ -30,7 +30,7 @@ TRAINED_REPORT = "SYSTOLIC_CORE_REPORT"  # the file that takes what tb/test_core
 CORES = {
     "8x8": Core(),
     "4x4": Core(4, 4, 16, act_words=120, weight_words=200, threshold_tiles=2, pixels=100),
-    "4x8": Core(4, 8, 16, act_words=150, weight_words=400, threshold_tiles=3, pixels=90),
+    "4x8": Core(4, 8, 16, act_words=150, weight_words=400, threshold_tiles=4, pixels=90),
     "16x8": Core(16, 8),
     "8x16": Core(8, 16, pixels=200),
 }
