@@ -311,9 +311,13 @@ def find_reading(folder: TileFolder, geometry: Geometry, fixed: dict[str, str]) 
     elif decided == "results":
         # One wrong weight or activation can make more than a tenth of the outputs wrong.
         decided_at_last = []
-        for number, reading in enumerate(nearest[:CANDIDATES]):
+        # Exchanged files may leave no agreement at all, so the most usual readings come too.
+        usual = sorted(found, key=lambda reading: reading.deviations)[:FIRST]
+        tried = [*nearest[:FIRST], *(r for r in usual if r not in nearest[:FIRST])]
+        tried += [r for r in nearest[FIRST:CANDIDATES] if r not in usual]
+        for number, reading in enumerate(tried):
             final = reading.judged(folder, fixed, final=True)
-            if fault := _input_fault(final, folder, fixed, several=number < FIRST):
+            if fault := _input_fault(final, folder, fixed, several=number < 2 * FIRST):
                 best = final
                 break
             decided_at_last += [final] if final.decided else []

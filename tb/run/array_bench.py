@@ -18,7 +18,7 @@ from tb.components.random_tiles import check_tiles, extremes, random_generator
 from tb.run.check import LIMITS_FILE
 from tb.sim.errors import BenchError
 
-RESETS = 12  # runs of the array that a reset interrupts, each at another cycle
+RESETS = 8  # runs of the array that a reset interrupts, each at another cycle
 
 
 async def started(dut) -> ArrayAdapter:

@@ -259,6 +259,7 @@ def test_equivalents_are_kept_by_their_change(monkeypatch):
 def test_report(capsys, monkeypatch, tmp_path):
     """The report has its counts and keys, and names a survivor's place; a survivor is a failure."""
     monkeypatch.setattr(campaign, "RESULTS", tmp_path)
+    monkeypatch.setattr(campaign, "about", lambda *_: {"rtl": "one"})
     store = Verdicts(fresh=False)
     results = [
         Result("pe", "named", "rtl/pe.v:3", "swap late", Verdict("killed", "test_x", 1.0)),
