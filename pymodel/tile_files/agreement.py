@@ -52,7 +52,7 @@ MOST_SERIES = 64  # number of files or series of files that are tried for a role
 MOST_ROWS = 64  # largest height of a map that is not square and whose height nobody says
 NEAREST = 3  # number of readings that are named where none agrees
 CANDIDATES = 24  # number of readings, the nearest first, in which one wrong input is looked for
-FIRST = 6  # number of those in which exchanged lines and several wrong weights are looked for
+FIRST = 3  # number of those in which exchanged lines and several wrong weights are looked for
 # The conventions that the files of activations decide, and those that the results decide.
 OF_ACTIVATIONS = ("activations", "map", "activation_bits", "windows", "pixels", "cores")
 OF_RESULTS = ("columns", "channels", "outputs_in", "outputs")

@@ -95,6 +95,7 @@ def imports_pytorch(module: str) -> bool:
     return any(re.search(r"^(import|from) torch\b", text, re.MULTILINE) for text in texts)
 
 
+@pytest.mark.verify
 def test_only_benches_of_the_trained_network_import_pytorch():
     """The import takes longer than another bench runs, and each mutant is a run of its bench."""
     benches = {bench.module for module in TABLE for bench in module.benches}

@@ -209,6 +209,7 @@ def test_a_failure_that_the_environment_causes_kills_nothing(monkeypatch):
         try_fault(other, Verdicts(fresh=False))
 
 
+@pytest.mark.verify
 def test_a_test_filter_leaves_out_nothing(monkeypatch):
     """A filter in the environment leaves out no test of a bench."""
     monkeypatch.setenv("COCOTB_TEST_FILTER", "no_such_test")

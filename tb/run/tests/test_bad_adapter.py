@@ -152,6 +152,7 @@ def test_an_adapter_that_waits_for_ever(fails):
     fails(waits.format("reset"), "mine.py: reset() had not returned after ", "expected it to")
 
 
+@pytest.mark.verify
 def test_psums_of_another_size(fails):
     fails(
         "def psums(self):\n    return self.dut.psum_o.value[7:0]",
@@ -162,6 +163,7 @@ def test_psums_of_another_size(fails):
     fails("def psums(self):\n    return [2**16] * 8", "psums() returned [65536, ", "16 bits")
 
 
+@pytest.mark.verify
 def test_an_array_that_is_too_narrow(layer_fails):
     """Codes or psums of a layer that do not fit the array are refused, not cut off."""
     narrow = "def __init__(self, dut):\n    super().__init__(dut)\n    self.psum_width = 7"

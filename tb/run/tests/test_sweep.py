@@ -89,6 +89,7 @@ def run(client, tmp_path):
     return run
 
 
+@pytest.mark.verify
 def test_what_is_there_is_not_run_again(run):
     assert run() == ([0, 4, 8], [])
     assert run() == ([], [0, 4, 8])
