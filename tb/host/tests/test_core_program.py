@@ -18,7 +18,6 @@ from tb.host.core_program import CORE, RESULT_BYTES, jobs_of, read_results, writ
 from tb.host.simulate import PROGRAM, simulate, write_layers
 from tb.host.speed import play
 from tb.modules.module_table import SIMULATORS
-from tb.modules.pytest_runs import first_few
 from tb.sim.errors import BenchError
 from tb.sim.run_bench import run_bench
 from tb.sim.sources import faulty_rtl
@@ -89,7 +88,8 @@ def test_both_benches_see_the_same_psums(layer, tmp_path):
     assert np.array_equal(np.load(tmp_path / "0.npy"), reference(layer, codes, weights, table))
 
 
-@pytest.mark.parametrize("simulator", first_few(["icarus", "verilator"], 1))
+@pytest.mark.verify
+@pytest.mark.parametrize("simulator", ["icarus", "verilator"])
 def test_layers_one_after_another(simulator):
     """Codes are handed on and pooled between layers; codes and sums are those of the reference."""
     first = Layer(8, 8, 8, 16, images=2, mode=Mode.CODES)

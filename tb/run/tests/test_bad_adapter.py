@@ -141,6 +141,7 @@ def test_a_clock_that_is_not_there(fails):
     fails("CLOCK = 'clock'", "mine.py", "AttributeError", "clock")
 
 
+@pytest.mark.verify
 def test_an_adapter_that_waits_for_ever(fails):
     """A run whose adapter waits for a signal that never comes is given up."""
     waits = "async def {}(self, *_):\n    while True: await RisingEdge(self.clock)"

@@ -80,7 +80,7 @@ def run(command, tmp_path):
     "example",
     first_few(
         [(factory, name) for factory in EXAMPLES for name in EXAMPLES[factory]],
-        1,
+        0,
         lambda example: f"{example[0].__name__}-{example[1]}",
     ),
 )

@@ -39,6 +39,7 @@ def mismatches(result: dict) -> int:
     return sum(value for key, value in result.items() if key.endswith("_mismatches"))
 
 
+@pytest.mark.verify
 def test_there_and_back(command, replayed, tmp_path):
     """The files that make vectors writes are right for make replay."""
     assert command(vectors.main, "--out", tmp_path / "tiles")[0] == 0
