@@ -50,6 +50,7 @@ ENOUGH = 0.9  # a reading is the right one if it agrees in a larger share of a f
 FEW = 0.1  # a file that differs in a smaller share of its values from another has faults
 MOST_SERIES = 64  # number of files or series of files that are tried for a role
 MOST_ROWS = 64  # largest height of a map that is not square and whose height nobody says
+SOME = 0.1  # two lines that are exchanged leave a larger share of the results as they are
 NEAREST = 3  # number of readings that are named where none agrees
 CANDIDATES = 24  # number of readings, the nearest first, in which one wrong input is looked for
 FIRST = 3  # number of those in which exchanged lines and several wrong weights are looked for
@@ -432,7 +433,7 @@ def _input_fault(
     if found or not several:
         return found[0] if len(found) == 1 else None
     for what, source in sources.items():
-        for values, words in exchanges(what, source, seen):
+        for values, words in exchanges(what, source, seen, lines=reading.share > SOME):
             if explains(what, values):
                 found.append(Exchanged(words))
     if found:

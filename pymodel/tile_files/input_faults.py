@@ -222,10 +222,11 @@ def wrong_numbers(seen: Differences) -> Iterator[tuple[str, tuple[int, ...], int
 
 
 def exchanges(
-    what: str, source: InputReading, seen: Differences
+    what: str, source: InputReading, seen: Differences, lines: bool
 ) -> Iterator[tuple[np.ndarray, str]]:
     """Yields the values with two lines of a file, or two files of a series, exchanged.
 
+    Without `lines` only files are exchanged.
     With each come the words that say what is exchanged. Exchanges that cannot explain all
     differences are left out.
     """
@@ -233,11 +234,11 @@ def exchanges(
         ends = np.cumsum([len(file.words) for file in block.files]).tolist()
         starts = [0, *ends[:-1]]
         for start, end, file in zip(starts, ends, block.files, strict=True):
-            for one, other in combinations(range(start, end), 2):
+            for one, other in combinations(range(start, end), 2) if lines else ():
                 values = _exchanged(source.values, block, [one], [other])
                 if _may_explain(what, source.values, values, seen):
-                    lines = [str(file.words.lines[at - start]) for at in (one, other)]
-                    yield values, f"{file.words.path}: lines {' and '.join(lines)}"
+                    places = [str(file.words.lines[at - start]) for at in (one, other)]
+                    yield values, f"{file.words.path}: lines {' and '.join(places)}"
         for (s, e, file), (t, f, other) in combinations(
             zip(starts, ends, block.files, strict=True), 2
         ):

@@ -209,6 +209,7 @@ def test_links_of_the_guide():
         assert (GUIDE.parent / link).exists(), link
 
 
+@pytest.mark.verify
 def test_an_adapter_by_the_old_guide(command, tmp_path):
     """An adapter of version 0.1 runs, though its imports and relative sources are old paths."""
     (tmp_path / "rtl").symlink_to(ROOT / "rtl")
