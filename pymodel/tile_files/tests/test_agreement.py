@@ -447,6 +447,7 @@ def test_the_outputs_say_the_height(tmp_path, height, width):
             find(folder)
 
 
+@pytest.mark.verify
 def test_a_height_that_fits_other_files(folder):
     """36 pixels without padding can be 3 × 12; the psums at the middle of the kernel agree so."""
     finding = find(folder, height=3)

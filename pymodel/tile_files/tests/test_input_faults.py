@@ -154,6 +154,7 @@ def test_one_wrong_number_of_an_output_stationary_set(tmp_path, windows):
     assert fault.startswith(f"{path}, line {line}: number 8 of 8 is {old ^ 8}, and all psums")
 
 
+@pytest.mark.verify
 def test_results_of_another_run_are_no_fault_of_the_inputs(tmp_path):
     """Psums and outputs of another layer agree with weights that are all others."""
     folder = PLAIN.write(tmp_path)

@@ -109,6 +109,7 @@ def test_wrong_files_are_found_at_their_lines(replayed, tmp_path):
     assert (result["psum_mismatches"], result["sum_mismatches"]) == (0, 0)
 
 
+@pytest.mark.verify
 def test_a_wrong_array_is_found_with_files_and_without(replayed, monkeypatch, tmp_path):
     """An array whose weights lose their sign is found with expected files and without."""
     width = "PSUM_WIDTH - WEIGHT_WIDTH"
