@@ -5,9 +5,9 @@ from typing import NamedTuple
 
 import cocotb
 import numpy as np
-from cocotb.clock import Clock
 from cocotb.triggers import ReadOnly, RisingEdge
 
+from tb.components.clock import start_clock
 from tb.components.packing import pack
 from tb.components.random_tiles import random_generator
 from tb.modules.pytest_runs import each_run
@@ -43,7 +43,7 @@ class Accumulator:
 
     async def start(self) -> None:
         """Starts the clock, resets, and waits until the memory is clear."""
-        cocotb.start_soon(Clock(self.dut.clk_i, 10, unit="ns").start(False))
+        start_clock(self.dut.clk_i)
         await self.reset()
         await self.clear()
 

@@ -4,13 +4,12 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import cocotb
-from cocotb.clock import Clock
 from cocotb.triggers import ReadOnly, RisingEdge, Timer
 
+from tb.components.clock import start_clock
 from tb.components.random_tiles import random_generator
 from tb.modules.pytest_runs import each_run
-
-PERIOD = 10  # ns
+from tb.sim.waves import CLOCK_PERIOD_NS
 
 
 class Map(NamedTuple):
@@ -88,7 +87,7 @@ class WalkerBench:
 
     async def start(self) -> None:
         """Starts the clock and resets."""
-        cocotb.start_soon(Clock(self.dut.clk_i, PERIOD, unit="ns").start(False))
+        start_clock(self.dut.clk_i)
         self.dut.take_i.value = 0
         self.dut.rst_i.value = 1
         await RisingEdge(self.dut.clk_i)
@@ -227,7 +226,7 @@ async def as_many_images_as_bits(dut):
         await bench.cycle(True, Tile(0, 0, rows, 1, 0, 0, 0))
         await bench.cycle(True)
         bench.left = bench.left[-4:]
-        await Timer((rows * images - 1.5 - len(bench.left)) * PERIOD, unit="ns")
+        await Timer((rows * images - 1.5 - len(bench.left)) * CLOCK_PERIOD_NS, unit="ns")
         await RisingEdge(dut.clk_i)
         await bench.finish()
 

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 
 import cocotb
 import pytest
-from cocotb.clock import Clock
 from cocotb.triggers import ClockCycles, ReadOnly, RisingEdge
 
+from tb.components.clock import start_clock
 from tb.components.packing import pack
 from tb.modules.pytest_runs import each_run
 from tb.sim.sources import RTL
@@ -57,7 +57,7 @@ def value(signal: str, word: str) -> int:
 async def diagrams_hold(dut):
     """Drives each diagram's inputs and compares its outputs in every cycle."""
     top = dut._name
-    cocotb.start_soon(Clock(dut.clk_i, 10, unit="ns").start())
+    start_clock(dut.clk_i)
     for number, diagram in enumerate(diagrams(top)):
         for signal in INPUTS[top]:
             getattr(dut, signal).value = 0

@@ -3,10 +3,10 @@
 from collections import Counter
 
 import cocotb
-from cocotb.clock import Clock
 from cocotb.triggers import ReadOnly, RisingEdge
 
 from pymodel.hardware.registers import Error
+from tb.components.clock import start_clock
 from tb.components.random_tiles import random_generator
 from tb.modules.pytest_runs import each_run
 
@@ -110,7 +110,7 @@ class ControlBench:
 
     async def start(self) -> None:
         """Starts the clock and resets."""
-        cocotb.start_soon(Clock(self.dut.clk_i, 10, unit="ns").start(False))
+        start_clock(self.dut.clk_i)
         for name in INPUTS:
             getattr(self.dut, name).value = int(name == "rst_i")
         await RisingEdge(self.dut.clk_i)

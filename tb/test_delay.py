@@ -1,9 +1,9 @@
 """A word that enters the delay leaves it exactly CYCLES cycles later, every bit of it."""
 
 import cocotb
-from cocotb.clock import Clock
 from cocotb.triggers import ReadOnly, RisingEdge
 
+from tb.components.clock import start_clock
 from tb.components.packing import pack
 from tb.components.random_tiles import random_generator
 from tb.modules.pytest_runs import each_run
@@ -12,7 +12,7 @@ from tb.modules.pytest_runs import each_run
 async def check(dut, sent: list[int]) -> None:
     """Sends a word in each cycle, and compares each word that leaves."""
     cycles = int(dut.CYCLES.value)
-    cocotb.start_soon(Clock(dut.clk_i, 10, unit="ns").start(False))
+    start_clock(dut.clk_i)
     compared = 0
     for cycle, word in enumerate(sent):
         dut.data_i.value = word

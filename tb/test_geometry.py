@@ -5,12 +5,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import cocotb
-from cocotb.clock import Clock
 from cocotb.triggers import ReadOnly, RisingEdge
 
 from pymodel.hardware.core import Core, Layer, check, packet_lengths
 from pymodel.hardware.registers import Error, Mode
 from tb.components import cover_points
+from tb.components.clock import start_clock
 from tb.components.random_tiles import random_generator
 from tb.modules.pytest_runs import each_run
 
@@ -108,7 +108,7 @@ class GeometryBench:
 
     async def start(self) -> None:
         """Starts the clock."""
-        cocotb.start_soon(Clock(self.dut.clk_i, 10, unit="ns").start(False))
+        start_clock(self.dut.clk_i)
         await RisingEdge(self.dut.clk_i)
 
     def offer(self, layer: Layer, load: int) -> None:

@@ -1,9 +1,9 @@
 """The second array's PE is right for every weight × activation, with psums at their extremes."""
 
 import cocotb
-from cocotb.clock import Clock
 from cocotb.triggers import ClockCycles, RisingEdge
 
+from tb.components.clock import start_clock
 from tb.modules.pytest_runs import each_run
 
 
@@ -26,7 +26,7 @@ async def result(dut) -> tuple[int, int, int]:
 @cocotb.test()
 async def every_product_with_psums_at_the_extremes(dut):
     """All weights × all activations are right on the largest and smallest psum without overflow."""
-    cocotb.start_soon(Clock(dut.clk_i, 10, unit="ns").start(False))
+    start_clock(dut.clk_i)
     act_bits, weight_bits, psum_bits = (
         int(dut.ACT_WIDTH.value),
         int(dut.WEIGHT_WIDTH.value),
@@ -45,7 +45,7 @@ async def every_product_with_psums_at_the_extremes(dut):
 @cocotb.test()
 async def the_weight_changes_only_while_load_is_high(dut):
     """A weight at the input counts only with load, and from the next cycle on."""
-    cocotb.start_soon(Clock(dut.clk_i, 10, unit="ns").start(False))
+    start_clock(dut.clk_i)
     await step(dut, load=1, weight=-1)
     await step(dut, weight=1, act=1)
     assert await result(dut) == (-1, 1, -1)

@@ -5,16 +5,16 @@ from dataclasses import dataclass
 
 import cocotb
 import numpy as np
-from cocotb.clock import Clock
 from cocotb.triggers import ReadOnly, RisingEdge, Timer
 
+from tb.components.clock import start_clock
 from tb.components.packing import pack
 from tb.components.random_tiles import random_generator
 from tb.modules.pytest_runs import each_run
+from tb.sim.waves import CLOCK_PERIOD_NS
 
 SUMS, RELU, CODES = range(3)
 LATENCY = 6
-PERIOD = 10  # ns
 
 
 @dataclass
@@ -56,7 +56,7 @@ class Stage:
 
     async def start(self) -> None:
         """Starts the clock and resets."""
-        cocotb.start_soon(Clock(self.dut.clk_i, PERIOD, unit="ns").start(False))
+        start_clock(self.dut.clk_i)
         self.dut.write_i.value = 0
         self.tell(Layer(SUMS, 1, 1))
         await self.reset()
@@ -248,7 +248,7 @@ async def first_of_many_pixels(dut):
 async def _hold(dut, valid: int, cycles: int) -> None:
     """Holds the same sum, or none, for `cycles` cycles."""
     dut.sum_valid_i.value = valid
-    await Timer(cycles * PERIOD - PERIOD / 2, unit="ns")
+    await Timer(cycles * CLOCK_PERIOD_NS - CLOCK_PERIOD_NS / 2, unit="ns")
     await RisingEdge(dut.clk_i)
 
 

@@ -3,10 +3,10 @@
 import itertools
 
 import cocotb
-from cocotb.clock import Clock
 from cocotb.triggers import ReadOnly, RisingEdge
 
 from tb.components import cover_points
+from tb.components.clock import start_clock
 from tb.modules.pytest_runs import each_run
 
 
@@ -23,7 +23,7 @@ class PE:
 
     async def start(self):
         """Starts the clock, and resets with all inputs at rest."""
-        cocotb.start_soon(Clock(self.dut.clk_i, 10, unit="ns").start(False))
+        start_clock(self.dut.clk_i)
         for handle in (
             self.dut.weight_hops_i,
             self.dut.weight_i,

@@ -1,9 +1,9 @@
 """A read gives the word written last, one cycle later; no write changes another word."""
 
 import cocotb
-from cocotb.clock import Clock
 from cocotb.triggers import ReadOnly, RisingEdge
 
+from tb.components.clock import start_clock
 from tb.components.random_tiles import random_generator
 from tb.modules.pytest_runs import each_run
 
@@ -30,7 +30,7 @@ class Memory:
 
     async def start(self) -> None:
         """Starts the clock, without a write."""
-        cocotb.start_soon(Clock(self.dut.clk_i, 10, unit="ns").start(False))
+        start_clock(self.dut.clk_i)
         self.dut.write_i.value = 0
         await RisingEdge(self.dut.clk_i)
 

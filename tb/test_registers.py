@@ -7,7 +7,6 @@ import itertools
 import logging
 
 import cocotb
-from cocotb.clock import Clock
 from cocotb.triggers import ClockCycles, ReadOnly, RisingEdge
 from cocotbext.axi import AxiLiteBus, AxiLiteMaster, AxiResp
 from cocotbext.axi.axil_channels import (
@@ -18,6 +17,7 @@ from cocotbext.axi.axil_channels import (
 
 from pymodel.hardware.core import Core
 from pymodel.hardware.registers import REGISTERS, Register
+from tb.components.clock import start_clock
 from tb.components.random_tiles import random_generator
 from tb.modules.pytest_runs import each_run
 
@@ -195,7 +195,7 @@ class RegistersBench:
         self.dut = dut
         self.rng = random_generator()
         self.model = Model(dut)
-        cocotb.start_soon(Clock(dut.clk_i, 10, unit="ns").start(False))
+        start_clock(dut.clk_i)
         dut.rst_i.value = 1
         dut.hold_i.value = 0
         for port in STATUS.values():

@@ -3,11 +3,11 @@
 from collections.abc import Iterator
 
 import cocotb
-from cocotb.clock import Clock
 from cocotb.triggers import ReadOnly, RisingEdge
 
 from pymodel.hardware.core import Core, Layer, check, outputs_reached
 from pymodel.hardware.registers import Error
+from tb.components.clock import start_clock
 from tb.components.random_tiles import random_generator
 from tb.modules.pytest_runs import each_run
 
@@ -104,7 +104,7 @@ class SequencerBench:
 
     async def start(self) -> None:
         """Starts the clock with no control active."""
-        cocotb.start_soon(Clock(self.dut.clk_i, 10, unit="ns").start(False))
+        start_clock(self.dut.clk_i)
         await self.cycles(1)
 
     async def cycles(self, count: int, restart: int = 0, prime: int = 0, take: int = 0) -> None:

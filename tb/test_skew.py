@@ -2,9 +2,9 @@
 
 import cocotb
 import numpy as np
-from cocotb.clock import Clock
 from cocotb.triggers import ClockCycles, ReadOnly, RisingEdge
 
+from tb.components.clock import start_clock
 from tb.components.packing import pack, unpack
 from tb.components.random_tiles import random_generator
 from tb.modules.pytest_runs import each_run
@@ -14,7 +14,7 @@ from tb.modules.pytest_runs import each_run
 async def lane_by_lane_delay(dut):
     """Random vectors come in every cycle; lane i leaves i cycles later, or LANES − 1 − i."""
     lanes, width, reverse = (int(dut[n].value) for n in ("LANES", "WIDTH", "REVERSE"))
-    cocotb.start_soon(Clock(dut.clk_i, 10, unit="ns").start(False))
+    start_clock(dut.clk_i)
     dut.rst_i.value = 1
     dut.data_i.value = 0
     await ClockCycles(dut.clk_i, 2)
@@ -39,7 +39,7 @@ async def reset_empties_it(dut):
     """After one cycle of reset, no word leaves that was under way or came with the reset."""
     lanes, width = (int(dut[n].value) for n in ("LANES", "WIDTH"))
     ones = 2 ** (lanes * width) - 1
-    cocotb.start_soon(Clock(dut.clk_i, 10, unit="ns").start(False))
+    start_clock(dut.clk_i)
     dut.rst_i.value = 0
     dut.data_i.value = ones
     await ClockCycles(dut.clk_i, lanes + 1)

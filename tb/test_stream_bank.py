@@ -4,9 +4,9 @@ import itertools
 from collections import Counter, deque
 
 import cocotb
-from cocotb.clock import Clock
 from cocotb.triggers import ReadOnly, RisingEdge
 
+from tb.components.clock import start_clock
 from tb.components.random_tiles import random_generator
 from tb.modules.pytest_runs import each_run
 
@@ -31,7 +31,7 @@ class Stream:
 
     async def start(self) -> None:
         """Starts the clock and resets."""
-        cocotb.start_soon(Clock(self.dut.clk_i, 10, unit="ns").start(False))
+        start_clock(self.dut.clk_i)
         await self.reset()
 
     async def reset(self) -> None:

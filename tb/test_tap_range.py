@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import cocotb
-from cocotb.clock import Clock
 from cocotb.triggers import ReadOnly, RisingEdge
 
+from tb.components.clock import start_clock
 from tb.modules.pytest_runs import each_run
 
 # All small sides, and large ones around powers of two
@@ -50,7 +50,7 @@ def cases() -> Iterator[Case]:
 @cocotb.test()
 async def every_tap(dut):
     """Each request is answered in the next cycle: first output, number of outputs, first input."""
-    cocotb.start_soon(Clock(dut.clk_i, 10, unit="ns").start(False))
+    start_clock(dut.clk_i)
     await RisingEdge(dut.clk_i)
     asked, answered = None, 0
     for case in [*cases(), None]:

@@ -1,9 +1,9 @@
 """The columns of each tile come one per cycle, the last one first, and the next tile follows."""
 
 import cocotb
-from cocotb.clock import Clock
 from cocotb.triggers import ReadOnly, RisingEdge
 
+from tb.components.clock import start_clock
 from tb.components.random_tiles import random_generator
 from tb.modules.pytest_runs import each_run
 
@@ -19,7 +19,7 @@ class LoaderBench:
 
     async def start(self) -> None:
         """Starts the clock and resets."""
-        cocotb.start_soon(Clock(self.dut.clk_i, 10, unit="ns").start(False))
+        start_clock(self.dut.clk_i)
         self.dut.rst_i.value = 1
         self.dut.load_i.value = 0
         self.dut.hold_i.value = 0

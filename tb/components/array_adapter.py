@@ -18,7 +18,6 @@ from typing import Any
 
 import cocotb
 import numpy as np
-from cocotb.clock import Clock
 from cocotb.handle import HierarchyObject
 from cocotb.task import Task
 from cocotb.triggers import RisingEdge, SimTimeoutError, with_timeout
@@ -30,6 +29,7 @@ from pymodel.support.compiled_files import SourceLoader
 from pymodel.support.errors import InputError
 from pymodel.support.files import ROOT
 from pymodel.support.old_names import new_path
+from tb.components.clock import start_clock
 from tb.components.packing import pack, unpack
 from tb.components.scoreboard import Scoreboard
 from tb.sim.errors import BenchError
@@ -129,7 +129,7 @@ class ArrayAdapter(ABC):
         self.watch = Watch.of_this_run()
         if self.watch:
             self.watch.write_save_file(self.trace)
-        cocotb.start_soon(Clock(self.clock, CLOCK_PERIOD_NS, unit="ns").start())
+        start_clock(self.clock)
         limit = self.limit(1)
         try:
             with _blaming(type(self)):

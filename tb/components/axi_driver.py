@@ -3,9 +3,7 @@
 import itertools
 import logging
 
-import cocotb
 import numpy as np
-from cocotb.clock import Clock
 from cocotb.handle import HierarchyObject
 from cocotb.triggers import ClockCycles, RisingEdge
 from cocotb.utils import get_sim_time
@@ -26,12 +24,12 @@ from pymodel.hardware.register_fields import Register
 from pymodel.hardware.registers import Error
 from tb.components import cover_points
 from tb.components.axi_monitor import CoreMonitor
+from tb.components.clock import start_clock
 from tb.components.core_results import decode
 from tb.components.packing import pack
 from tb.components.random_layers import reference
 from tb.components.scoreboard import EMPTY, compare
 from tb.sim.errors import BenchError
-from tb.sim.waves import CLOCK_PERIOD_NS
 
 STREAMS = ("act", "weight", "threshold")
 
@@ -45,7 +43,7 @@ class CoreDriver:
         self.ended = 0.0  # ns, when the last layer was seen to be done
         self.configured: Layer | None = None  # the layer that was written last
         self.core = Core(**{name: int(getattr(dut, name.upper()).value) for name in names})
-        cocotb.start_soon(Clock(dut.clk_i, CLOCK_PERIOD_NS, unit="ns").start())
+        start_clock(dut.clk_i)
         dut.rst_i.value = 1
         clock = (dut.clk_i, dut.rst_i)
         self.registers = AxiLiteMaster(AxiLiteBus.from_prefix(dut, "s_axil"), *clock)
