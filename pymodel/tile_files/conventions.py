@@ -24,6 +24,7 @@ class Conventions:
     weight_numbers: str = "7-0"
     pairs: str = "neighbours"
     pair_lines: str = "together"
+    output_pairs: str = "neighbours"
     cores: str = "inputs"
     columns: str = "7-0"
     channels: str = "in-order"
@@ -77,9 +78,15 @@ MEANINGS = {
         "high-halves": "the weights count the eight high halves first, then the eight low halves",
     },
     "pair_lines": {
-        "together": "the two lines of a column follow each other",
-        "apart": "the second lines of the columns follow the first lines of all columns",
+        "together": "the two lines or outputs of a column follow each other",
+        "apart": "the second lines or outputs of the columns follow the first ones of all columns",
         "separate": "the two lines of a column make two outputs, one for each half",
+    },
+    "output_pairs": {
+        "neighbours": "the weights of the two outputs in a line alternate, the first output last",
+        "halves": "a line holds the weights of two outputs, the first output in its second half",
+        "high-first": "the weights of the two outputs in a line alternate, the first output first",
+        "high-halves": "a line holds the weights of two outputs, the first output in its first half",
     },
     "cores": {
         "inputs": "each core has a part of the input channels",

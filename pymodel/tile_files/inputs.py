@@ -266,6 +266,8 @@ def weight_readings(
     positions = geometry.positions if len(first) >= HALF * geometry.positions else 1
     if inputs > numbers or len(first) * numbers > positions * inputs * numbers:
         names.append("pair_lines")
+    elif numbers == 2 * inputs:  # a line can hold two outputs
+        names += ["pair_lines", "output_pairs"]
     readings = []
     for c in _choices({**shared, **fixed}, *names, *SHARED):
         reading = _weights(series, c, tiles, geometry)

@@ -18,7 +18,11 @@ def weight_layout(
 ) -> np.ndarray | None:
     """Returns the layout of weights [K, O, I] in lines of `numbers` weights, all K in a row."""
     grid = np.arange(positions * outputs * inputs).reshape(positions, outputs, inputs)
-    if c.weights == "columns":
+    if c.weights == "columns" and numbers == 2 * inputs:
+        if outputs % 2 or c.pair_lines == "separate":
+            return None
+        lines = _two_outputs_in_a_line(c, grid)
+    elif c.weights == "columns":
         order = _pair_order(c, inputs, numbers)
         if order is None:
             return None
@@ -47,6 +51,20 @@ def weight_layout(
     if c.weights == "rows" and c.windows == "channel-first":
         lines = lines.swapaxes(0, 1)
     return lines.reshape(-1, numbers)
+
+
+def _two_outputs_in_a_line(c: Conventions, grid: np.ndarray) -> np.ndarray:
+    """Returns the weights [K, O, I] in lines [K, O / 2, 2 · I] of two outputs each."""
+    positions, outputs, inputs = grid.shape
+    if c.pair_lines == "together":
+        pairs = grid.reshape(positions, outputs // 2, 2, inputs)
+    else:
+        pairs = grid.reshape(positions, 2, outputs // 2, inputs).swapaxes(1, 2)
+    if c.output_pairs.startswith("high"):
+        pairs = pairs[:, :, ::-1]
+    if c.output_pairs in ("neighbours", "high-first"):
+        pairs = pairs.swapaxes(2, 3)
+    return pairs.reshape(positions, outputs // 2, 2 * inputs)
 
 
 def _pair_order(c: Conventions, inputs: int, numbers: int) -> np.ndarray | None:

@@ -32,7 +32,7 @@ from pymodel.tile_files.agreement import (
 )
 from pymodel.tile_files.conventions import add_options, fixed_by, taken
 from pymodel.tile_files.identify_files import PSUM, TileFile, TileFolder, read_folder
-from pymodel.tile_files.inputs import WINDOWS, Geometry
+from pymodel.tile_files.inputs import WEIGHT_BITS, WINDOWS, Geometry
 from pymodel.tile_files.layer_json import read_geometry
 from pymodel.tile_files.result_files import output_kinds
 from tb.components.array_adapter import OWN, adapter_class
@@ -364,6 +364,9 @@ def conventions_table(finding: Finding) -> str:
     outputs, inputs = reading.layer.channels
     if conventions.activation_bits == "2" and inputs > 8:
         names += ["pairs", "pair_lines"]
+    width = reading.weights.files[0].words.width
+    if conventions.weights == "columns" and width == 2 * WEIGHT_BITS * reading.weights.tiles[0]:
+        names += ["pair_lines", "output_pairs"]
     if any("core" in f.numbers for f in reading.weights.files):
         names += ["cores"]
     if reading.results:

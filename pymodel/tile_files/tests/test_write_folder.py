@@ -112,6 +112,18 @@ SETS = {
         FEW,
         {"rows": 16, "output_numbers": 16},
     ),
+    "two bits, two outputs in a line": (
+        combinations(
+            activation_bits=("2",),
+            weight_lines=all,
+            weight_numbers=all,
+            pair_lines=BLOCK,
+            output_pairs=all,
+        ),
+        (8, 16),
+        FEW,
+        {"weight_numbers": 16, "output_numbers": 16},
+    ),
     "16 rows": (
         combinations(map=all, columns=all),
         (16, 8),
