@@ -522,9 +522,9 @@ def _other_inputs(
                 for file in series.files:
                     if file in mine.copies:
                         same.append(file.name)
-                    elif file not in used and (line := _almost_the_same(file, used)):
+                    elif file not in used and (lines := _almost_the_same(file, used)) is not None:
                         same.append(file.name)
-                        faults.append(line)
+                        faults += lines
                     elif file not in used:
                         stale.append(file.name)
                 continue
@@ -541,18 +541,20 @@ def _other_inputs(
     return tuple(same), tuple(stale), tuple(faults)
 
 
-def _almost_the_same(file: TileFile, others: set[TileFile]) -> str:
+def _almost_the_same(file: TileFile, others: set[TileFile]) -> list[str] | None:
     """Returns in words where a file first differs from another one that is nearly the same.
 
-    The text is empty if there is no such file.
+    There is no line if another file is the same; None stands for no such file.
     """
     for other in others:
         if file.words.bits.shape == other.words.bits.shape:
             wrong = np.flatnonzero((file.words.bits != other.words.bits).any(1))
-            if 0 < len(wrong) <= FEW * len(file.words):
+            if not len(wrong):
+                return []
+            if len(wrong) <= FEW * len(file.words):
                 places = [f.words.place(int(wrong[0])) for f in (file, other)]
-                return f"{places[0]}: differs from {places[1]}, with which the results agree"
-    return ""
+                return [f"{places[0]}: differs from {places[1]}, with which the results agree"]
+    return None
 
 
 def _difference(other: InputReading, mine: InputReading, index: tuple[int, ...]) -> str:

@@ -231,6 +231,17 @@ def test_a_stale_file_of_eight_lines(folder):
     assert finding.stale == ("weight.txt",)
 
 
+def test_a_copy_is_not_stale(tmp_path):
+    """Of two tiles that hold the same, one is the layer's, and the other is named as the same."""
+    folder = PLAIN.write(tmp_path)
+    first = (folder / "activation.txt").rename(folder / "activation_tile0.txt")
+    (folder / "activation_tile1.txt").write_text(first.read_text())
+    finding = find(folder)
+    assert is_plain(finding)
+    assert (finding.stale, finding.faults) == ((), ())
+    assert "activation_tile1.txt" in finding.same
+
+
 def test_stale_files_without_results_are_refused(tmp_path):
     folder = PLAIN.write(tmp_path, without=("psum", "out"))
     flip(folder / NINE[2], 6)

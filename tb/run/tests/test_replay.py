@@ -170,6 +170,18 @@ def test_both_wrong(tmp_path):
     assert result["psum_mismatches"] == result["file_psum_mismatches"] == 1
 
 
+def test_damaged_words_are_not_checked(tmp_path):
+    folder = PlainTiles(1, 1).write(tmp_path, header="", without=("psum_kij", "out"))
+    lines = (folder / "psum.txt").read_text().splitlines()
+    lines[5] = lines[5][1:]
+    (folder / "psum.txt").write_text("\n".join(lines))
+    files, finding, layer = prepared(folder)
+    record = record_of(layer.run, layer.run.expected.reshape(-1, 8))
+    result, failures = check(layer, files, finding, record)
+    assert result["file_psums_checked"] == (9 * 9 - 1) * 8
+    assert failures == [f"{tmp_path}/psum.txt, line 6: 127 bits, expected 128; 1 such words"]
+
+
 @pytest.mark.parametrize("rows", [4, 8, 16])
 def test_a_layer_is_cut_for_any_array(tmp_path, rows):
     """The psums of each tile of the files come together again, whatever the array's size."""
