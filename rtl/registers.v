@@ -7,6 +7,10 @@
 // The core's registers, an AXI4-Lite slave. core.rdl is their source; REGISTERS.md describes them.
 //
 // An access to an address without a register, and a write to one that can only be read, answers SLVERR.
+//
+// Every output is a register's, for no path may lead from an input of an AXI interface to an output of one
+// (AMBA AXI and ACE Protocol Specification, ARM IHI 0022, A3.1.1). So ready follows valid by a cycle, and
+// an access can be taken in every second cycle.
 module registers #(
   // What the host can read about the core; see core.v
   parameter ROWS = 8,
@@ -23,7 +27,7 @@ module registers #(
   input  wire [ 6:0] s_axil_awaddr,
   input  wire [ 2:0] s_axil_awprot,
   input  wire        s_axil_awvalid,
-  output wire        s_axil_awready,
+  output reg         s_axil_awready,
   input  wire [31:0] s_axil_wdata,
   input  wire [ 3:0] s_axil_wstrb,
   input  wire        s_axil_wvalid,
@@ -34,7 +38,7 @@ module registers #(
   input  wire [ 6:0] s_axil_araddr,
   input  wire [ 2:0] s_axil_arprot,
   input  wire        s_axil_arvalid,
-  output wire        s_axil_arready,
+  output reg         s_axil_arready,
   output reg  [31:0] s_axil_rdata,
   output wire [ 1:0] s_axil_rresp,
   output reg         s_axil_rvalid,
@@ -83,16 +87,20 @@ module registers #(
   assign {keep_thresholds_o, keep_weights_o, keep_acts_o} = mode_keep[10:8];
   assign mode_o = mode_keep[1:0];
 
-  // Address and data are taken together.
+  // Address and data are taken together, in the cycle after both are there: valid stays until then.
   wire [4:0] write_word = s_axil_awaddr[6:2];
   wire       write_control = write_word == `CORE_REGISTER_CONTROL;
   wire       write_layer = write_word >= `CORE_REGISTER_MAP && write_word <= `CORE_REGISTER_OUTPUT;
-  wire       write = s_axil_awvalid && s_axil_wvalid && (!s_axil_bvalid || s_axil_bready) &&
-                     !(write_control && hold_i);
+  wire       write = s_axil_awvalid && s_axil_wvalid && s_axil_awready;
 
-  assign s_axil_awready = write;
-  assign s_axil_wready  = write;
-  assign change_o       = write && write_layer;
+  assign s_axil_wready = s_axil_awready;
+  assign change_o      = write && write_layer;
+
+  always @(posedge clk_i) begin
+    s_axil_awready <= s_axil_awvalid && s_axil_wvalid && !s_axil_awready &&
+                      (!s_axil_bvalid || s_axil_bready) && !(write_control && hold_i) && !rst_i;
+    s_axil_arready <= s_axil_arvalid && !s_axil_arready && (!s_axil_rvalid || s_axil_rready) && !rst_i;
+  end
 
   reg write_refused;
   assign s_axil_bresp = write_refused ? SLVERR : OKAY;
@@ -136,7 +144,6 @@ module registers #(
   assign s_axil_rresp = read_refused ? SLVERR : OKAY;
 
   wire read = s_axil_arvalid && s_axil_arready;
-  assign s_axil_arready = !s_axil_rvalid || s_axil_rready;
 
   always @(posedge clk_i) begin
     if (read) begin

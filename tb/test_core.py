@@ -112,7 +112,7 @@ async def next_batch_loads_while_one_runs(dut):
     await bench.start()
     compare(reference(layer, *batches[1]), await bench.finish(layer), layer, core)
     taken = (bench.ended - began) / CLOCK_PERIOD_NS
-    assert taken <= 2 * cycles(layer, core) + 15, "cycles lost between two layers"
+    assert taken <= 2 * cycles(layer, core) + 17, "cycles lost between two layers"
     if core == Core():
         assert taken <= 1.02 * 2 * limit_cycles(layer, core)
 

@@ -159,10 +159,10 @@ async def any_address_and_privilege(dut):
     await bench.quiet()
 
 
-def shapes(core: Core) -> tuple[Layer, ...]:
+def shapes(core: Core, mode: Mode = Mode.CODES) -> tuple[Layer, Layer]:
     """Returns a layer that the FIFO cannot hold, and one whose short tiles make the array wait."""
-    short = tiled(core, (1, 2), out_channels=8 * core.cols, mode=Mode.SUMS)
-    return tiled(core, (7, 7)), short
+    short = tiled(core, (1, 2), in_channels=8 * core.rows, mode=mode)
+    return tiled(core, (7, 7), mode=mode), short
 
 
 async def until(dut, condition) -> None:
@@ -189,8 +189,8 @@ def load(bench: CoreDriver, data, times: int, streams=cover_points.STREAMS) -> N
 async def stalls_in_every_state(dut):
     """Layers are right while streams wait, streams are late, the output is slow, answers wait.
 
-    Each stream gets one packet, or three, of which two fill the banks and the third waits. Each
-    stream is the last one once.
+    Each stream gets three packets, of which two fill the banks and the third waits; in a mode
+    without codes nobody needs the thresholds. Each stream is the last one once.
     """
     bench = await started(dut)
     rng = random_generator()
@@ -200,10 +200,14 @@ async def stalls_in_every_state(dut):
         for channel in channels:
             channel.pause = held
 
-    for layer, late, times in itertools.product(shapes(bench.core), cover_points.STREAMS, (1, 3)):
+    cases = itertools.product(Mode, range(2), cover_points.STREAMS)
+    for mode, short, late in cases:
+        layer = shapes(bench.core, mode)[short]
         data = random_data(layer, rng)
-        load(bench, data, times, {*cover_points.STREAMS} - {late})
-        await ClockCycles(dut.clk_i, 220 * (times > 1))  # the banks are full
+        spare = np.zeros((layer.out_channels, 16), int)
+        packets = data if mode == Mode.CODES else (*data[:2], spare)
+        load(bench, packets, 3, {*cover_points.STREAMS} - {late})
+        await ClockCycles(dut.clk_i, 220)  # the banks are full
         await bench.configure(layer)
         # A write and a read whose answers stay while the registers settle and the core is idle
         answers(held=True)
@@ -222,7 +226,7 @@ async def stalls_in_every_state(dut):
         read = bench.registers.init_read(registers.STATUS.address, 4)
         bench.sink.pause = True
         await ClockCycles(dut.clk_i, 40)
-        load(bench, data, times, {late})
+        load(bench, packets, 3, {late})
         await ClockCycles(dut.clk_i, cycles(layer, bench.core) + 100)
         assert not int(dut.interrupt_o.value)
         bench.sink.pause = False
@@ -233,9 +237,11 @@ async def stalls_in_every_state(dut):
         await write.wait()
         await read.wait()
         compare(reference(layer, *data), await bench.finish(layer), layer, bench.core)
-        for _ in range(times - 1):  # the packets that waited
+        for _ in range(2):  # the packets that waited
             await bench.start()
             compare(reference(layer, *data), await bench.finish(layer), layer, bench.core)
+        await bench.reset()  # the thresholds may still be there
+        await ClockCycles(dut.clk_i, bench.core.pixels)
     await bench.quiet()
 
 
@@ -359,6 +365,67 @@ async def packets_kept_in_every_combination(dut):
     await bench.configure(layer)
     await bench.start()
     compare(reference(layer, *data), await bench.finish(layer), layer, bench.core)
+    await bench.quiet()
+
+
+def both_full(dut, streams: set[str]) -> bool:
+    """Returns whether both banks of each of these streams hold a packet."""
+    return all(cover_points.bank_state(dut, stream) == "both full" for stream in streams)
+
+
+async def meddle(bench: CoreDriver, mode: Mode, rng: np.random.Generator) -> None:
+    """Writes what a layer that runs does not need, until cancelled: registers, clears and starts.
+
+    A start that would come true is refused, for a layer of no images.
+    """
+    await bench.write(registers.IMAGES, count=0)
+    while True:
+        keep = {f"keep_{stream}s": 1 for stream in cover_points.STREAMS}
+        await bench.write(registers.OUTPUT, mode=(mode + 1) % len(Mode), **keep)
+        await bench.write(registers.CONTROL, clear=1)
+        await bench.write(registers.CONTROL, start=1)
+        await ClockCycles(bench.dut.clk_i, int(rng.integers(1, 6)))
+
+
+@short_test
+async def what_is_not_needed_changes_nothing(dut):
+    """Packets, registers, keep flags, clears and starts that no layer needs come in every state.
+
+    Thresholds that a mode does not need have the layer's length, or one word less. The layer, and
+    the one after it, whose packets wait, are right in every mode.
+    """
+    bench = await started(dut)
+    rng = random_generator()
+    for mode, (late, missing) in itertools.product(Mode, (("act", 0), ("weight", 1))):
+        for layer in shapes(bench.core, mode):
+            batches = [random_data(layer, rng) for _ in range(2)]
+            there = {*cover_points.STREAMS} - {late}
+            for data in batches:
+                load(bench, data, 1, there)
+                if mode != Mode.CODES:
+                    count = 16 * layer.tiles(bench.core)[1] - missing
+                    bench.send("threshold", np.ones((count, bench.core.cols), int))
+            await until(dut, lambda there=there: both_full(dut, there))
+            await bench.write(registers.CONTROL, clear=1)
+            await bench.configure(layer)
+            await bench.start()
+            meddling = cocotb.start_soon(meddle(bench, mode, rng))
+            await ClockCycles(dut.clk_i, 60)
+            bench.sink.pause = True
+            for data in batches:
+                load(bench, data, 1, {late})
+            await ClockCycles(dut.clk_i, cycles(layer, bench.core) + 100)
+            bench.sink.pause = False
+            await until(dut, lambda: not bench.sink.empty())
+            meddling.cancel()
+            await ClockCycles(dut.clk_i, 20)
+            compare(reference(layer, *batches[0]), bench.received(layer), layer, bench.core)
+            await bench.configure(layer)
+            await bench.start()
+            compare(reference(layer, *batches[1]), await bench.finish(layer), layer, bench.core)
+            await bench.write(registers.CONTROL, clear=1)
+            await bench.reset()
+            await ClockCycles(dut.clk_i, bench.core.pixels)
     await bench.quiet()
 
 

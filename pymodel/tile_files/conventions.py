@@ -84,9 +84,9 @@ MEANINGS = {
     },
     "output_pairs": {
         "neighbours": "the weights of the two outputs in a line alternate, the first output last",
-        "halves": "a line holds the weights of two outputs, the first output in its second half",
+        "halves": "a line holds the weights of two outputs, those of the first one last",
         "high-first": "the weights of the two outputs in a line alternate, the first output first",
-        "high-halves": "a line holds the weights of two outputs, the first output in its first half",
+        "high-halves": "a line holds the weights of two outputs, those of the first one first",
     },
     "cores": {
         "inputs": "each core has a part of the input channels",

@@ -35,14 +35,28 @@ STATES = ("settle", "idle", "wait", *RUNNING)
 
 # Kernel, stride and padding of every layer that the core takes
 LAYERS = [(k, s, p) for k in range(1, 8) for s in (1, 2) for p in range(min(k, 4))]
-# The state of the core, and what stalls in it. "absent": the stream offers no beat; "held": a beat,
-# a result or an answer is offered and not taken.
-STALLS = [
+# The state of the core, and what stalls in it, in each mode. "absent": the stream offers no beat;
+# "held": a beat, a result or an answer is offered and not taken.
+STALLS_IN_STATES = [
     *itertools.product(STATES, [f"{s} {how}" for s in STREAMS for how in ("absent", "held")]),
     *((state, "result held") for state in RUNNING),
     *itertools.product(STATES, ("write answer held", "read answer held")),
     ("settle", "start held"),
 ]
+STALLS = [(mode, *stall) for mode in Mode.__members__ for stall in STALLS_IN_STATES]
+# What may be there although no layer needs it, in which modes and states. "spare": a packet
+# of thresholds in a mode without codes; "next": a packet of the next layer; "keep flags": those in
+# the registers are not the layer's.
+NOT_NEEDED = [
+    *itertools.product(
+        ("SUMS", "RELU"), STATES, ("spare thresholds", "spare thresholds of another length")
+    ),
+    *itertools.product(Mode.__members__, STATES, [f"next {stream}s" for stream in STREAMS]),
+    *itertools.product(Mode.__members__, STATES, ["register written"]),
+    *itertools.product(Mode.__members__, ("idle", "wait", *RUNNING), ["clear"]),
+    *itertools.product(Mode.__members__, ("wait", *RUNNING), ["start", "keep flags"]),
+]
+NOT_NEEDED_BINS = frozenset(NOT_NEEDED)
 BANKS = ("empty", "filling", "one full", "both full")
 RESETS = [
     *STATES,
@@ -156,6 +170,23 @@ def pending(dut: HierarchyObject) -> dict[str, bool]:
     }
 
 
+def unneeded(dut: HierarchyObject, mode: str, state: str) -> dict[tuple[str, str, str], bool]:
+    """Returns the bins of NOT_NEEDED of this mode and state, and whether each is there now."""
+    full, right = bool(dut.thresholds_full.value), bool(dut.thresholds_right.value)
+    keeps = [(f"keep_{stream}s", f"set_keep_{stream}s") for stream in STREAMS]
+    there = {
+        "spare thresholds": full and right,
+        "spare thresholds of another length": full and not right,
+        **{f"next {stream}s": bank_state(dut, stream) == "both full" for stream in STREAMS},
+        "register written": bool(dut.change.value),
+        "clear": bool(dut.clear.value),
+        "start": bool(dut.start.value),
+        "keep flags": any(getattr(dut, a).value != getattr(dut, b).value for a, b in keeps),
+    }
+    found = {(mode, state, name): value for name, value in there.items()}
+    return {name: value for name, value in found.items() if name in NOT_NEEDED_BINS}
+
+
 def core(dut: HierarchyObject) -> Callable[[], None]:
     """Returns a monitor that counts layers, stalls, resets, pairs of layers and kept packets."""
     layers = point("core.kernel_stride_padding", LAYERS)
@@ -163,6 +194,7 @@ def core(dut: HierarchyObject) -> Callable[[], None]:
     resets = point("core.resets", RESETS)
     back_to_back = point("core.back_to_back", list(itertools.product(Mode.__members__, repeat=2)))
     kept = point("core.kept_packets", list(itertools.product((0, 1), repeat=3)))
+    not_needed = point("core.not_needed", NOT_NEEDED)
     keeps = [getattr(dut, f"keep_{stream}s") for stream in STREAMS]
     streams = {
         f"{name} {{}}": (getattr(dut, f"{prefix}valid"), getattr(dut, f"{prefix}ready"))
@@ -190,21 +222,27 @@ def core(dut: HierarchyObject) -> Callable[[], None]:
             running, before = False, None
             return
         running = True
+        since += 1
+        if int(dut.mode.value) >= len(Mode):
+            return  # a layer that is refused
+        mode = Mode(int(dut.mode.value)).name
         for name, (valid, ready) in streams.items():
             if not (there := int(valid.value)) or not int(ready.value):
-                stalls(state, name.format("held" if there else "absent"))
+                stalls(mode, state, name.format("held" if there else "absent"))
         if dut.hold.value and dut.s_axil_awvalid.value and dut.registers.write_control.value:
-            stalls(state, "start held")
-        since += 1
+            stalls(mode, state, "start held")
+        for what, there in unneeded(dut, mode, state).items():
+            if there:
+                not_needed(*what)
         if dut.control.accept.value:
             if before is not None and since <= NEXT and dut.run.value:
-                back_to_back(before, Mode(int(dut.mode.value)).name)
+                back_to_back(before, mode)
             before = None
         if dut.finish.value:
             sizes = dut.kernel, dut.stride2, dut.padding
             kernel, stride2, padding = (int(handle.value) for handle in sizes)
             layers(kernel, 1 + stride2, padding)
             kept(*(int(keep.value) for keep in keeps))
-            before, since = Mode(int(dut.mode.value)).name, 0
+            before, since = mode, 0
 
     return cycle

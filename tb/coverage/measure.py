@@ -30,6 +30,7 @@ FUNCTIONAL = (
     "core.back_to_back",
     "core.kept_packets",
     "core.kernel_stride_padding",
+    "core.not_needed",
     "core.resets",
     "core.stalls",
     "pe.weight_activation",

@@ -35,6 +35,7 @@ class Proof:
     without: tuple[str, ...] = ()  # assumptions that it does not need
     bind: tuple[str, ...] = ()  # modules inside whose properties are lemmas here
     see: dict[str, str] = field(default_factory=dict)  # wire → what it sees inside an instance
+    free: tuple[str, ...] = ()  # wires that may have any values, whatever drives them
     variant: str = ""
 
     @property
@@ -352,14 +353,14 @@ REGISTERS = Proof(
         ProofMutant(
             "address_with_data",
             "data is taken without address",
-            "assign s_axil_wready = write",
+            "assign s_axil_wready = s_axil_awready",
             "assign s_axil_wready = s_axil_wvalid",
         ),
         ProofMutant(
             "one_answer_a_write",
             "an answer is lost",
             "else if (write) s_axil_bvalid",
-            "else if (write && !s_axil_bvalid) s_axil_bvalid",
+            "else if (write && !s_axil_rvalid) s_axil_bvalid",
         ),
         ProofMutant(
             "one_answer_a_read",
@@ -376,7 +377,7 @@ REGISTERS = Proof(
         ProofMutant(
             "read_answer_holds",
             "a read does not wait for the answer before",
-            "!s_axil_rvalid || s_axil_rready",
+            "(!s_axil_rvalid || s_axil_rready)",
             "1'b1",
         ),
         ProofMutant(
@@ -404,6 +405,18 @@ REGISTERS = Proof(
             "{height_o, width_o} = map",
         ),
         ProofMutant("control_waits", "hold_i is ignored", "!(write_control && hold_i)", "1'b1"),
+        ProofMutant(
+            "write_is_taken",
+            "every write waits for hold_i",
+            "!(write_control && hold_i)",
+            "!hold_i",
+        ),
+        ProofMutant(
+            "read_is_taken",
+            "a read waits for a write's answer",
+            "s_axil_arvalid && !s_axil_arready",
+            "s_axil_arvalid && !s_axil_bvalid && !s_axil_arready",
+        ),
         ProofMutant(
             "starts_once",
             "any write of CONTROL starts",
@@ -879,6 +892,100 @@ LOAD_FIRST_PE = Proof(
     ),
 )
 
+# What is inside the modules on the way from the address generator to the output
+INSIDE = {
+    "output_fifo": ("unreserved", "write_pointer", "read_pointer"),
+    "accumulator": ("valid_1", "final_1", "valid_2", "final_2"),
+    "output_stage": ("valid",),
+    "control": ("settling", "settled", "state"),
+}
+SEE_INSIDE = {f"seen_{n}": f"{module}.{n}" for module, names in INSIDE.items() for n in names}
+CORE = Proof(
+    "core",
+    2,
+    40,
+    (
+        ProofMutant(
+            "quiet_after_reset",
+            "the answer to a write survives a reset",
+            "if (rst_i) s_axil_bvalid <= 1'b0; else if (write)",
+            "if (write)",
+            "registers",
+        ),
+        ProofMutant(
+            "write_answer_stays",
+            "the answer to a write does not wait",
+            "else if (s_axil_bready) s_axil_bvalid <= 1'b0",
+            "else s_axil_bvalid <= 1'b0",
+            "registers",
+        ),
+        ProofMutant(
+            "read_answer_stays",
+            "the data of a read follow the next address",
+            "if (read) begin read_refused",
+            "if (s_axil_arvalid) begin read_refused",
+            "registers",
+        ),
+        ProofMutant(
+            "one_answer_a_write",
+            "an address is taken without its word",
+            ".s_axil_wvalid (s_axil_wvalid)",
+            ".s_axil_wvalid (s_axil_awvalid)",
+        ),
+        ProofMutant(
+            "one_answer_a_read",
+            "the other answer's ready is connected",
+            ".s_axil_rready (s_axil_rready)",
+            ".s_axil_rready (s_axil_bready)",
+        ),
+        ProofMutant(
+            "write_is_taken",
+            "a start waits for ever for the sizes",
+            "settling <= settling_next",
+            "settling <= restart_o ? 4'd0 : settling_next",
+            "control",
+        ),
+        ProofMutant(
+            "read_is_taken",
+            "a read waits for a write's answer",
+            "s_axil_arvalid && !s_axil_arready",
+            "s_axil_arvalid && !s_axil_bvalid && !s_axil_arready",
+            "registers",
+        ),
+        ProofMutant(
+            "beat_stays",
+            "a beat goes when the next one comes",
+            ".ready_i (m_axis_tready)",
+            ".ready_i (m_axis_tready || result_valid)",
+        ),
+        ProofMutant(
+            "keep_stays", "the next layer's mode counts at once", ".load_i (load)", ".load_i (1'b1)"
+        ),
+        ProofMutant(
+            "place_for_every_beat",
+            "the pixel after a reserved one needs no place",
+            ".reserve_i (reserve)",
+            ".reserve_i (reserve && !due[1])",
+        ),
+    ),
+    see=SEE_INSIDE | {"seen_pixels": "pixel_delay.taps"},
+    # Neither what a layer computes nor which pixels it has matters to the handshakes.
+    free=(
+        "result",
+        "layer_error",
+        "acts_full",
+        "acts_length",
+        "weights_full",
+        "weights_length",
+        "thresholds_full",
+        "accumulator_ready",
+        "tile_valid",
+        "tile_final",
+        "loader_ready",
+        "address_generator.last_col",
+    ),
+)
+
 PROOFS = (
     PE,
     *SKEWS,
@@ -900,4 +1007,5 @@ PROOFS = (
     SYSTOLIC_ARRAY,
     LOAD_FIRST_PE,
     GEOMETRY,
+    CORE,
 )

