@@ -4,34 +4,44 @@ import os
 import sys
 import tempfile
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
+from types import ModuleType
 
 import torch
 from torch import Tensor
 from torch.nn import functional
+from torch.utils.data import Dataset
 
 from pymodel.images import ImageSet, load_images
 from pymodel.support.command import tell
 from pymodel.support.errors import InputError
 from pymodel.support.files import ROOT
 
-try:
-    import torchvision
-except RuntimeError:
-    # The wheels of torchvision are compiled against CUDA builds of torch. Beside a CPU build its
-    # operators do not load, and its import fails where it gives fake kernels to operators that do
-    # not exist. Data sets need none of the operators, so declaring their schemas is enough.
-    for _name in [name for name in sys.modules if name.split(".")[0] == "torchvision"]:
-        del sys.modules[_name]
-    _library = torch.library.Library("torchvision", "DEF")
-    for _name in ("nms", "qnms"):
-        _library.define(f"{_name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-    import torchvision  # noqa: F401
-
-from torchvision.datasets import CIFAR10  # needs the import above
-from torchvision.datasets.utils import check_integrity
-
 ROOT_VARIABLE = "CIFAR10_ROOT"
+FOLDER = "cifar-10-batches-py"  # of the data set's files, as torchvision names it
+LIBRARIES: list[torch.library.Library] = []  # what is declared is gone once nobody holds these
+
+
+@cache
+def import_torchvision() -> ModuleType:
+    """Returns `torchvision`, which is imported where a data set is read: that takes seconds."""
+    try:
+        import torchvision
+    except RuntimeError:
+        # The wheels of torchvision are compiled against CUDA builds of torch. Beside a CPU build
+        # its operators do not load, and its import fails where it gives fake kernels to operators
+        # that do not exist. Data sets need none of the operators, so declaring their schemas is
+        # enough.
+        for name in [name for name in sys.modules if name.split(".")[0] == "torchvision"]:
+            del sys.modules[name]
+        library = torch.library.Library("torchvision", "DEF")
+        LIBRARIES.append(library)
+        for name in ("nms", "qnms"):
+            schema = f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
+            library.define(schema)
+        import torchvision
+    return torchvision
 
 
 def load_cifar10(root: str | None, *, train: bool) -> ImageSet:
@@ -42,12 +52,12 @@ def load_cifar10(root: str | None, *, train: bool) -> ImageSet:
     names the first missing or damaged file, and if the download fails.
     """
     folder = Path(root or os.environ.get(ROOT_VARIABLE) or ROOT / "build" / "data").expanduser()
-    if not (folder / CIFAR10.base_folder).exists():
+    if not (folder / FOLDER).exists():
         _download(folder)
     problem = _problem(folder)
     if problem:
         raise InputError(f"{problem}; {_what_to_do(folder)}")
-    return _read(CIFAR10(folder, train=train))
+    return _read(import_torchvision().datasets.CIFAR10(folder, train=train))
 
 
 def hold_out(images: ImageSet, count: int = 5000) -> tuple[ImageSet, ImageSet]:
@@ -66,7 +76,7 @@ def load_test_images(root: str | None) -> ImageSet:
     images, and if a file is damaged.
     """
     given = root or os.environ.get(ROOT_VARIABLE)
-    if given or (ROOT / "build" / "data" / CIFAR10.base_folder).exists():
+    if given or (ROOT / "build" / "data" / FOLDER).exists():
         folder = Path(given or ROOT / "build" / "data").expanduser()
         if problem := _problem(folder):
             raise InputError(f"{problem}; {_what_to_do(folder)}")
@@ -84,27 +94,26 @@ def _download(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder) as temporary:
-            CIFAR10(temporary, download=True)
-            (Path(temporary) / CIFAR10.base_folder).rename(folder / CIFAR10.base_folder)
+            import_torchvision().datasets.CIFAR10(temporary, download=True)
+            (Path(temporary) / FOLDER).rename(folder / FOLDER)
     except (OSError, RuntimeError) as error:
         for path in made:
             with suppress(OSError):
                 path.rmdir()
         raise InputError(
-            f"{folder / CIFAR10.base_folder}: not found, and the download failed ({error}); "
+            f"{folder / FOLDER}: not found, and the download failed ({error}); "
             f"{_what_to_do(folder)}"
         ) from None
 
 
 def _problem(folder: Path) -> str | None:
     """Returns a message about the first file that is missing or damaged, or None if none is."""
-    files = [
-        *CIFAR10.train_list,
-        *CIFAR10.test_list,
-        (CIFAR10.meta["filename"], CIFAR10.meta["md5"]),
-    ]
+    datasets = import_torchvision().datasets
+    data_set, check_integrity = datasets.CIFAR10, datasets.utils.check_integrity
+    meta = (data_set.meta["filename"], data_set.meta["md5"])
+    files = [*data_set.train_list, *data_set.test_list, meta]
     for name, md5 in files:
-        path = folder / CIFAR10.base_folder / name
+        path = folder / FOLDER / name
         if not path.is_file():
             return f"{path}: not found"
         if not check_integrity(path, md5):
@@ -115,12 +124,12 @@ def _problem(folder: Path) -> str | None:
 def _what_to_do(folder: Path) -> str:
     """Returns the end of a message, which says how to put the data set into `folder`."""
     return (
-        f"put the Python version of CIFAR-10 into {folder} as {CIFAR10.base_folder}, "
+        f"put the Python version of CIFAR-10 into {folder} as {FOLDER}, "
         f"or name its parent folder with --data or ${ROOT_VARIABLE}"
     )
 
 
-def _read(dataset: CIFAR10) -> ImageSet:
+def _read(dataset: Dataset) -> ImageSet:
     """Returns all images of a torchvision data set, with labels and indices."""
     images = torch.from_numpy(dataset.data).permute(0, 3, 1, 2).contiguous()
     return ImageSet(images, torch.tensor(dataset.targets), torch.arange(len(images)))

@@ -5,6 +5,7 @@ import torch
 
 import training.evaluate
 import training.train
+from training.data import import_torchvision
 
 
 @pytest.fixture
@@ -12,7 +13,8 @@ def no_network(monkeypatch):
     def fail(*arguments, **options):
         raise OSError("no network")
 
-    monkeypatch.setattr("torchvision.datasets.cifar.download_and_extract_archive", fail)
+    cifar = import_torchvision().datasets.cifar
+    monkeypatch.setattr(cifar, "download_and_extract_archive", fail)
 
 
 @pytest.mark.parametrize("main", [training.evaluate.main, training.train.main])
