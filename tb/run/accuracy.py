@@ -25,7 +25,7 @@ from pymodel.reference.integer_network import LastStage
 from pymodel.support.command import CommandParser, conclude, quiet, tell
 from pymodel.support.files import RESULTS
 from pymodel.support.result_files import remove_results, write_results
-from tb.components.scoreboard import first_difference
+from tb.components.scoreboard import ZEROS, first_difference
 from tb.host.compile_host import prepare_host
 from tb.host.core_program import CORE
 from tb.host.simulate import PROGRAM, simulate
@@ -172,12 +172,15 @@ def main() -> int:
         "shards_kept": kept,
     }
     place = first_difference(expected.numpy(), sums.numpy(), CORE)
-    passed = place is None and not result["predictions_differing"]
+    zeros = not expected.any()
+    passed = place is None and not result["predictions_differing"] and not zeros
     write_results(arguments.results, result, passed=passed, about=found)
     tell(result_table(result))
     if place:
         failed = f"FAILED: {DEFAULT_LAYER}: {place.describe(CORE)} of {sums.numel()}"
         return conclude(f"{failed}\n{explain(stage, codes, place, arguments.rtl)}", passed=False)
+    if zeros:
+        return conclude(f"FAILED: {DEFAULT_LAYER}: {ZEROS}", passed=False)
     if result["predictions_differing"]:
         return conclude("FAILED: the RTL's sums give other predictions", passed=False)
     return conclude(f"Every sum equals PyTorch's. Results: {os.path.relpath(arguments.results)}")

@@ -28,7 +28,7 @@ from pymodel.reference.integer_network import IntegerNetwork, compare_with_fake_
 from pymodel.support.command import CommandParser, conclude, quiet, tell, whole_number
 from pymodel.support.files import RESULTS
 from pymodel.support.result_files import remove_results, write_results
-from tb.components.scoreboard import Difference, first_difference
+from tb.components.scoreboard import ZEROS, Difference, first_difference
 from tb.host.compile_host import prepare_host
 from tb.host.core_program import CORE
 from tb.host.simulate import PROGRAM, simulate
@@ -82,8 +82,9 @@ def run_hardware(
 
     Every code is checked. Returns `predictions`, int64 [2, n], of the RTL and of the integer
     network, and `report`, which is JSON: cycles, MACs, seconds (of the simulation with its start);
-    the numbers of checked and of wrong codes of each layer; the first wrong layer and its
-    `Difference`. Raises BenchError if the simulation fails although no code that came is wrong.
+    the numbers of checked and of wrong codes of each layer; the number of codes that should not be
+    zero; the first wrong layer and its `Difference`. Raises BenchError if the simulation fails
+    although no code that came is wrong.
     """
     network = load_network(checkpoint)
     codes = network.first_codes(torch.from_numpy(inputs))
@@ -103,11 +104,12 @@ def run_hardware(
     seconds = time.monotonic() - began
 
     predictions = np.full((2, len(inputs)), -1)
-    checked, mismatches, first = [], [], None
+    checked, mismatches, not_zero, first = [], [], 0, None
     for number, (expected, got) in enumerate(zip(network.outputs(codes), results, strict=False)):
         place = first_difference(expected.numpy(), got, CORE)
         checked.append(got.size)
         mismatches.append(place.differing if place else 0)
+        not_zero += int(expected.count_nonzero())
         if place and not first:
             first = [number, asdict(place)]
         if number == len(network.stages) - 1:
@@ -122,6 +124,7 @@ def run_hardware(
         "seconds": seconds,
         "checked": checked,
         "mismatches": mismatches,
+        "not_zero": not_zero,
         "first": first,
     }
     return {"predictions": predictions, "report": np.array(json.dumps(report))}
@@ -210,6 +213,7 @@ def on_the_core(
         "layers": len(network.stages),
         "codes_checked": sum(sum(row["checked"]) for row in rows),
         "code_mismatches": sum(sum(row["mismatches"]) for row in rows),
+        "codes_not_zero": sum(row["not_zero"] for row in rows),
         "predictions_differing": int((predictions[0] != predictions[1]).sum()),
         "accuracy_rtl": float((predictions[0] == images.labels.numpy()).mean()),
         "cycles": cycles,
@@ -311,6 +315,7 @@ def misses(result: dict) -> list[str]:
         line
         for wrong, line in (
             (not result["codes_checked"], "nothing was checked"),
+            (result["codes_checked"] and not result["codes_not_zero"], ZEROS),
             (result["code_mismatches"], "codes are not those of the reference"),
             (result["predictions_differing"], "the RTL predicts other classes than the reference"),
             (

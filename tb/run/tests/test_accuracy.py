@@ -1,8 +1,11 @@
 """In make accuracy the RTL core predicts what the software predicts, and a wrong core is found."""
 
 import json
+from contextlib import nullcontext
 
+import numpy as np
 import pytest
+import torch
 
 from tb.modules.module_table import SIMULATORS
 from tb.run import accuracy
@@ -55,6 +58,25 @@ def test_a_wrong_core(run, tmp_path):
     assert "FAILED: features.27: output tile 0, image 0, pixel (0, " in out
     assert "channel 7: expected " in out
     assert "again, that image and tile (images from 0, channels from 0): mismatch: " in out
+
+
+def test_nothing_but_zeros_fails(run, monkeypatch):
+    """A core that always gives 0 would pass: the sums are those of codes that are all zero."""
+
+    def nothing(model, images):
+        return torch.zeros(len(images), 8, 4, 4, dtype=torch.int8), torch.zeros(len(images))
+
+    def spread(client, function, codes, *arguments):
+        yield 0, {"sums": np.zeros((len(codes), 8, 4, 4), np.int32)}, False
+
+    monkeypatch.setattr(accuracy, "run_software", nothing)
+    monkeypatch.setattr(accuracy, "prepare_host", lambda *arguments: None)
+    monkeypatch.setattr(accuracy, "cluster", lambda *arguments: nullcontext())
+    monkeypatch.setattr(accuracy, "spread", spread)
+    monkeypatch.setattr(accuracy, "predict_from_sums", lambda model, sums: torch.zeros(len(sums)))
+    code, out, result = run()
+    assert (code, result["sum_mismatches"], result["predictions_differing"]) == (1, 0, 0)
+    assert "FAILED: features.27: nothing but zeros was expected" in out
 
 
 def test_bad_input(refused, tmp_path):

@@ -18,6 +18,7 @@ from training import data
 
 RESULT = {
     "codes_checked": 1,
+    "codes_not_zero": 1,
     "code_mismatches": 0,
     "predictions_differing": 0,
     "accuracy_integer": 0.9,
@@ -137,6 +138,7 @@ def test_a_simulation_that_fails_is_no_result(images, monkeypatch):
     ("change", "words"),
     [
         ({"codes_checked": 0}, "nothing was checked"),
+        ({"codes_not_zero": 0}, "nothing but zeros was expected"),
         ({"code_mismatches": 1}, "not those of the reference"),
         ({"predictions_differing": 1}, "other classes"),
         ({"accuracy_integer": 0.8998}, "0.06% apart, expected at most 0.05%"),
