@@ -125,13 +125,13 @@ class Reading:
         return (
             sum(self._agreeing_files(role) for role in RESULTS),
             sum(r.agreeing for r in self.results),
-            -self.deviations - sum(r.reading.conventions.deviations() for r in self.results),
+            -self.deviations - sum(r.reading.conventions.deviations for r in self.results),
         )
 
     @property
     def deviations(self) -> int:
         """Number of conventions of activations and weights that are not the usual ones."""
-        return self.activations.conventions.deviations() + self.weights.conventions.deviations()
+        return self.activations.conventions.deviations + self.weights.conventions.deviations
 
     def _agreeing_files(self, role: str) -> int:
         """Returns the number of values in the files of a role that agree.
@@ -191,13 +191,12 @@ class Reading:
                     ways = result_readings(
                         file, self.layer, len(self.tiles), base, fixed, transposed
                     )
-                    found = [
+                    best = _best(
                         _agreement(self.layer, way, psums_of, outputs_of, final)
                         for plain in ways
                         for way in _of_kinds(plain, kinds, allowed)
-                    ]
-                    if found:
-                        best = max(found, key=lambda a: a.agreeing / max(a.counting, 1))
+                    )
+                    if best:
                         results.append(best)
                     else:
                         misfits.append(file)
@@ -232,6 +231,20 @@ class Reading:
 
         kinds = output_kinds(self.layer, self.layer.sums)
         return psums_of, outputs_of, kinds
+
+
+def _best(found: Iterator[Agreement]) -> Agreement | None:
+    """Returns the first of those that agree most; None if there is none.
+
+    No more are computed once one agrees in all.
+    """
+    best = None
+    for one in found:
+        if best is None or one.share > best.share:
+            best = one
+        if best.counting and best.agreeing == best.counting:
+            break
+    return best
 
 
 def _of_kinds(

@@ -6,6 +6,7 @@ docs/tile-text-files.md describes each convention; its option is the name of the
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
+from functools import cached_property
 
 from pymodel.support.errors import InputError
 
@@ -31,8 +32,9 @@ class Conventions:
     outputs_in: str = "pixels"
     outputs: str = "relu"
 
+    @cached_property
     def deviations(self) -> int:
-        """Returns the number of fields that are not the usual choice."""
+        """Number of fields that are not the usual choice."""
         return sum(getattr(self, name) != usual for name, usual in USUAL.items())
 
 

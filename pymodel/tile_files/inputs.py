@@ -146,7 +146,7 @@ def activation_readings(
         reading = _activations(series, c, geometry)
         if reading:
             readings.append(reading)
-    yield from sorted(readings, key=lambda reading: reading.conventions.deviations())
+    yield from sorted(readings, key=lambda reading: reading.conventions.deviations)
 
 
 def _activations(series: Series, c: Conventions, geometry: Geometry) -> InputReading | None:
@@ -268,12 +268,12 @@ def weight_readings(
         names.append("pair_lines")
     elif numbers == 2 * inputs:  # a line can hold two outputs
         names += ["pair_lines", "output_pairs"]
-    readings = []
+    readings: dict[tuple, InputReading] = {}
     for c in _choices({**shared, **fixed}, *names, *SHARED):
         reading = _weights(series, c, tiles, geometry)
-        if reading and not any(np.array_equal(r.values, reading.values) for r in readings):
-            readings.append(reading)
-    return readings
+        if reading:
+            readings.setdefault((reading.values.shape, reading.values.tobytes()), reading)
+    return list(readings.values())
 
 
 def _weights(
