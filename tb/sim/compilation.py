@@ -16,7 +16,7 @@ from tb.sim.errors import BenchError
 from tb.sim.files_read import files_read
 from tb.sim.kept_results import Store, files_digest
 from tb.sim.process import succeed
-from tb.sim.simulators import simulator_version
+from tb.sim.simulators import check_paths, simulator_version
 from tb.sim.sources import change_times
 
 BUILDS = Store("sim")
@@ -64,8 +64,10 @@ def compiled(
 
     The build is named by a hash of the commands and of all files that they read. It gets this name
     when it is whole. `heard` takes each line that a compiler says. Raises BenchError if a command
-    fails, and InputError if a file changes while it is compiled.
+    fails, and InputError for a path that the simulator cannot use, or if a file changes while it is
+    compiled.
     """
+    check_paths(simulator, BUILDS.folder, sources)
     with temporary_folder(label, BUILDS.folder) as folder:
         (*compiling, running), environment = prepared(commands, folder)
         files = files_read(simulator, sources, compiling[0]).files

@@ -6,7 +6,7 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -23,6 +23,10 @@ EXECUTABLES = {"icarus": ("iverilog", "vvp"), "verilator": ("verilator", "g++", 
 UNTESTED = {"questa": "vsim", "xcelium": "xrun", "vcs": "vcs", "riviera": "vsimsa"}
 INSTALL = {"icarus": "apt-get install iverilog", "verilator": "apt-get install g++ make perl"}
 
+# Characters of a path that a simulator, or make for it, takes for something else, as was tried: in
+# the folder of a build, and in that of a source
+NOT_IN_BUILDS = {"icarus": '":\n', "verilator": ' ":#;\t\n'}
+NOT_IN_SOURCES = {"icarus": '"\n', "verilator": '":\n'}
 
 # Variables that cocotb, cocotb-test, the simulators and Python read, and that may change what a
 # bench does
@@ -103,6 +107,21 @@ def check_simulator(simulator: str, waves: bool = False, *, tested: bool = False
         raise InputError(
             "SIM=verilator WAVES=1 needs zlib and lz4; type: apt-get install zlib1g-dev liblz4-dev"
         )
+
+
+def check_paths(simulator: str, build: Path, sources: Iterable[Path]) -> None:
+    """Raises InputError for a path that the simulator would take for something else.
+
+    build: the folder that it compiles into; sources: the Verilog files.
+    """
+    named = [(build, NOT_IN_BUILDS), *((source, NOT_IN_SOURCES) for source in sources)]
+    for path, characters in named:
+        found = next((c for c in str(path) if c in characters.get(simulator, "")), None)
+        if found is not None:
+            raise InputError(
+                f"{str(path)!r}: SIM={simulator} cannot use a path with {found!r}, expected one "
+                "without; move or rename the folder"
+            )
 
 
 @functools.cache

@@ -1,14 +1,27 @@
-"""Without assert statements no bench and no test runs, because a fault would pass."""
+"""A bench is refused in surroundings in which it would judge wrongly, or could not be built."""
 
 import os
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+from pymodel.support.errors import InputError
 from pymodel.support.files import ROOT
 from tb.run import check
-from tb.sim.simulators import SETTING, asserts_left_out, leave_out_settings
+from tb.sim.errors import BenchError
+from tb.sim.run_bench import run_bench
+from tb.sim.simulators import (
+    NOT_IN_BUILDS,
+    NOT_IN_SOURCES,
+    SETTING,
+    asserts_left_out,
+    check_paths,
+    leave_out_settings,
+)
+from tb.sim.sources import RTL
 
 
 @pytest.mark.parametrize("value", ["1", "2", "yes"])
@@ -65,3 +78,39 @@ def test_variables_that_change_a_bench_are_left_out_where_results_are_kept(monke
     assert capsys.readouterr().out == said
     leave_out_settings()
     assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("simulator", NOT_IN_BUILDS)
+def test_a_path_that_a_simulator_cannot_use_is_refused(simulator):
+    good, source = Path("/some/good.folder-1"), Path("/some/pe.v")
+    check_paths(simulator, good, [source])
+    for character in NOT_IN_BUILDS[simulator]:
+        with pytest.raises(InputError, match="cannot use a path with") as raised:
+            check_paths(simulator, Path(f"/some/a{character}b"), [source])
+        assert f"a path with {character!r}, expected one without" in str(raised.value)
+    for character in NOT_IN_SOURCES[simulator]:
+        with pytest.raises(InputError, match="cannot use a path with"):
+            check_paths(simulator, good, [source, Path(f"/some/a{character}b/pe.v")])
+
+
+def run_in(folder: Path, simulator: str) -> None:
+    """Runs a bench with its source in `folder`, which is made."""
+    folder.mkdir(parents=True)
+    source = shutil.copy(RTL / "delay.v", folder)
+    run_bench(
+        "tb.test_delay",
+        "delay",
+        simulator=simulator,
+        parameters={"WIDTH": 8, "CYCLES": 1},
+        sources=[Path(source)],
+    )
+
+
+def test_only_what_does_not_work_is_refused(monkeypatch, tmp_path):
+    """A source runs in a folder with many odd characters; where it is refused, it would not run."""
+    run_in(tmp_path / "a b'#$;*\\%?&é:", "icarus")
+    with pytest.raises(InputError, match="cannot use a path with"):
+        run_in(tmp_path / 'a"b', "icarus")
+    monkeypatch.setitem(NOT_IN_SOURCES, "icarus", "")
+    with pytest.raises(BenchError):
+        run_in(tmp_path / 'c"d', "icarus")
