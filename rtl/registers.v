@@ -8,9 +8,9 @@
 //
 // An access to an address without a register, and a write to one that can only be read, answers SLVERR.
 //
-// Every output is a register's, for no path may lead from an input of an AXI interface to an output of one
-// (AMBA AXI and ACE Protocol Specification, ARM IHI 0022, A3.1.1). So ready follows valid by a cycle, and
-// an access can be taken in every second cycle.
+// Every output of the interface is a register's, for no path may lead from an input of an AXI interface to
+// an output (AMBA AXI and ACE Protocol Specification, ARM IHI 0022, A3.1.1). So ready follows valid by a
+// cycle, and an access can be taken in every second cycle.
 module registers #(
   // What the host can read about the core; see core.v
   parameter ROWS = 8,
