@@ -190,7 +190,7 @@ async def stalls_in_every_state(dut):
     """Layers are right while streams wait, streams are late, the output is slow, answers wait.
 
     Each stream gets three packets, of which two fill the banks and the third waits; in a mode
-    without codes nobody needs the thresholds. Each stream is the last one once.
+    without codes nobody needs the thresholds. Each stream that is needed is the last one once.
     """
     bench = await started(dut)
     rng = random_generator()
@@ -200,7 +200,11 @@ async def stalls_in_every_state(dut):
         for channel in channels:
             channel.pause = held
 
-    cases = itertools.product(Mode, range(2), cover_points.STREAMS)
+    cases = [
+        case
+        for case in itertools.product(Mode, range(2), cover_points.STREAMS)
+        if case[0] == Mode.CODES or case[2] != "threshold"
+    ]
     for mode, short, late in cases:
         layer = shapes(bench.core, mode)[short]
         data = random_data(layer, rng)

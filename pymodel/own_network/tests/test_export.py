@@ -201,6 +201,7 @@ def test_network_of_float64(command, state, tmp_path):
     assert load_layers(output)["2"].reference.dtype == torch.float32
 
 
+@pytest.mark.verify
 def test_from_the_users_own_folder(state, tmp_path):
     """Modules are found in the user's own folder, in a package or not."""
     package = tmp_path / "models"

@@ -39,8 +39,10 @@ def test_every_old_name_is_the_new_module(monkeypatch, capsys):
     "name",
     [
         "tb.mutate",
-        "pymodel.export",
-        *(pytest.param(name, marks=pytest.mark.verify) for name in ("tb.layer", "tb.bench")),
+        *(
+            pytest.param(name, marks=pytest.mark.verify)
+            for name in ("pymodel.export", "tb.layer", "tb.bench")
+        ),
     ],
 )
 def test_a_command_runs_by_its_old_name(name):

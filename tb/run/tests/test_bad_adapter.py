@@ -130,6 +130,7 @@ def test_sources_do_not_compile(command, arguments, tmp_path):
     assert out.count("\n") == 1
 
 
+@pytest.mark.verify
 def test_an_adapter_that_raises(fails):
     """Whichever method raises, the message names file, line and error."""
     fails("def __init__(self, dut):\n    dut.nothing.value = 0", "mine.py, line 8: AttributeError")

@@ -30,7 +30,11 @@ GUIDE = ROOT / "docs" / "own-array.md"
 
 
 @pytest.mark.parametrize("simulator", SIMULATORS)
-@pytest.mark.parametrize("path", [SHIPPED[0], SHIPPED[2]], ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path",
+    [SHIPPED[0], pytest.param(SHIPPED[2], marks=pytest.mark.verify)],
+    ids=lambda path: path.stem,
+)
 def test_array(path, simulator):
     """The second array has the same bench among its runs (tb/modules)."""
     verdict = tb_check.check(path, simulator)

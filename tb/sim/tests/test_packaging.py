@@ -150,7 +150,12 @@ def test_bender_names_the_folder_of_the_header(project):
 
 
 @pytest.mark.parametrize(
-    ("target", "top"), [("lint", "core"), ("lint", "systolic_array"), ("sim", "core")]
+    ("target", "top"),
+    [
+        ("lint", "core"),
+        pytest.param("lint", "systolic_array", marks=pytest.mark.verify),
+        ("sim", "core"),
+    ],
 )
 def test_fusesoc_builds_and_lints(project, target, top):
     result = fusesoc(project, target, top)

@@ -121,6 +121,7 @@ def test_what_is_built_is_used_again(delay, fake):
     assert len(builds()) == 1
 
 
+@pytest.mark.verify
 def test_an_edit_is_built_although_the_time_stamp_stays(delay):
     """An edit of an included file counts, although its name does not end as that of a header."""
     text = delay.source.read_text()
