@@ -1,7 +1,8 @@
 """Writes a layer as tile text files, in any of the conventions."""
 
+import re
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -35,7 +36,11 @@ SERIES, JOINT = "split", "joint"
 
 @dataclass(frozen=True)
 class FileNames:
-    """Names of the files. `{k}` stands for a kernel position, `{i}` and `{o}` for tiles."""
+    """Names of the files.
+
+    `{k}` stands for a kernel position, `{i}` and `{o}` for tiles of input and output channels.
+    `{c}` stands for a core, which has one tile of those that the convention `cores` names.
+    """
 
     activations: str = "activation.txt"
     weights: str = "weight_itile{i}_otile{o}_kij{k}.txt"
@@ -46,14 +51,49 @@ class FileNames:
     first: int = 0  # number of kernel position 0: 0 or 1
     parts: tuple[str, ...] = (SERIES, JOINT)  # of weights and psums
 
-    def of(self, kind: str, tiles: int, k: int = 0, i: int = 0, o: int = 0) -> str:
-        """Returns a name; one without a place for its tile gets one if there are several tiles."""
+    def __post_init__(self) -> None:
+        """Raises InputError for a name that is no place in the folder."""
+        for name in [value for value in vars(self).values() if isinstance(value, str)]:
+            plain = re.sub(r"\{[kioc]\}", "0", name)
+            path = Path(plain)
+            if not path.name or path.is_absolute() or ".." in path.parts or set(plain) & set("{}"):
+                raise InputError(
+                    f"'{name}' is no name of a file in the folder, expected one such as "
+                    "w{k}.txt; {k}, {i}, {o} and {c} stand for numbers"
+                )
+
+    def of(
+        self, kind: str, c: Conventions, tiles: tuple[int, int], k: int = 0, i: int = 0, o: int = 0
+    ) -> str:
+        """Returns a name; one without a place for its tile gets one if there are several tiles.
+
+        `tiles` is the number of tiles of input and of output channels of which there are files.
+        """
         name = getattr(self, kind)
-        if tiles > 1 and "{i}" not in name and "{o}" not in name:
+        core, (itiles, otiles) = 0, tiles
+        if "{c}" in name and c.cores == "outputs":
+            core, o, otiles = o, 0, 1
+        elif "{c}" in name:
+            core, i, itiles = i, 0, 1
+        if itiles * otiles > 1 and "{i}" not in name and "{o}" not in name:
             stem, dot, suffix = name.rpartition(".")
             tile = {"activations": "_tile{i}", "outputs": "_otile{o}"}
             name = f"{stem}{tile.get(kind, '_itile{i}_otile{o}')}{dot}{suffix}"
-        return name.format(k=k + self.first, i=i, o=o)
+        numbers = {"{k}": k + self.first, "{i}": i, "{o}": o, "{c}": core}
+        return re.sub(r"\{[kioc]\}", lambda found: str(numbers[found[0]]), name)
+
+
+# The names where each core has files of its own.
+PER_CORE = {
+    "inputs": FileNames(
+        "core{c}_activation.txt",
+        "core{c}_weight_kij{k}.txt",
+        "core{c}_weight.txt",
+        "core{c}_psum_kij{k}.txt",
+        "core{c}_psum.txt",
+    )
+}
+PER_CORE["outputs"] = replace(PER_CORE["inputs"], outputs="core{c}_out.txt")
 
 
 @dataclass(frozen=True)
@@ -69,6 +109,17 @@ class Written:
     rows: int = HALF  # input channels in each file of activations
     weight_numbers: int = HALF  # weights in a line
     output_numbers: int = HALF  # sums in a line
+
+    @property
+    def halves(self) -> int:
+        """Number of outputs that the files have for each output channel of the layer."""
+        return 2 if self.conventions.pair_lines == "separate" else 1
+
+    @property
+    def tiles(self) -> tuple[int, int]:
+        """Number of tiles of input and of output channels."""
+        outputs, inputs = self.weights.shape[:2]
+        return -(-inputs // self.rows), -(-outputs * self.halves // self.output_numbers)
 
 
 def header_of(line: str, lane: str) -> str:
@@ -89,13 +140,17 @@ def texts(layer: Written) -> dict[str, str]:
     c, geometry = layer.conventions, layer.geometry
     kernel, padding = geometry.kernel, geometry.padding
     outputs, inputs = layer.weights.shape[:2]
-    _refuse(layer, inputs, outputs)
+    _refuse(layer)
     rows, columns = layer.rows, layer.output_numbers
-    itiles, otiles = -(-inputs // rows), -(-outputs // columns)
+    itiles, otiles = layer.tiles
     codes = np.zeros((itiles * rows, *layer.codes.shape[1:]), np.int64)
     codes[:inputs] = layer.codes
     weights = np.zeros((kernel * kernel, otiles * columns, itiles * rows), np.int64)
-    weights[:, :outputs, :inputs] = layer.weights.transpose(2, 3, 0, 1).reshape(-1, outputs, inputs)
+    kernels = layer.weights.transpose(2, 3, 0, 1).reshape(-1, outputs, inputs)
+    weights[:, : outputs * layer.halves, :inputs] = kernels.repeat(layer.halves, 1)
+    places = _weight_places(layer, len(weights))
+    held = np.isin(np.arange(len(weights) * columns * rows), places).reshape(-1, columns, rows)
+    weights *= np.tile(held, (1, otiles, itiles))  # the output of a half lacks the other's weights
     edge = (padding, padding)
     padded = np.pad(codes, ((0, 0), edge, edge))
     whole = map_layer(padded.astype(np.int8), weights.astype(np.int8), geometry.stride)
@@ -112,10 +167,14 @@ def texts(layer: Written) -> dict[str, str]:
         else:
             values = (padded if c.map == "padded" else codes)[part].reshape(rows, -1)
             layout = activation_layout(c, *values.shape)
-        name = layer.names.of("activations", itiles, i=i)
-        table[name] = values.reshape(-1)[layout], bits, False, "time row"
+        entry = values.reshape(-1)[layout], bits, False, "time row"
+        copies = c.cores == "outputs" and "{c}" in layer.names.activations
+        for o in range(otiles if copies else 1):
+            name = layer.names.of("activations", c, (itiles, 1), i=i, o=o)
+            _add(table, name, entry)
         for o in range(otiles):
-            _weight_files(layer, table, weights[:, o * columns : (o + 1) * columns, part], i, o)
+            lines = weights[:, o * columns : (o + 1) * columns, part].reshape(-1)[places]
+            _weight_files(layer, table, np.split(lines, len(weights)), i, o)
     _result_files(layer, table, window_layer(used, whole.weights) if windows else whole)
     return {
         name: (header_of(*words.split()) if layer.header else "")
@@ -132,7 +191,7 @@ def _words(name: str, values: np.ndarray, bits: int, signed: bool) -> list[str]:
         raise InputError(f"{name}: not written, {error}") from None
 
 
-def _refuse(layer: Written, inputs: int, outputs: int) -> None:
+def _refuse(layer: Written) -> None:
     """Raises InputError for conventions that cannot hold the layer."""
     c = layer.conventions
     height, width = layer.codes.shape[1:]
@@ -146,51 +205,51 @@ def _refuse(layer: Written, inputs: int, outputs: int) -> None:
                 f"{option('activations')} is {c.activations}, for {WINDOW_OUTPUTS} output pixels; "
                 f"the layer has {count}"
             )
-    if c.outputs == "residual" and (inputs != outputs or layer.geometry.stride != 1):
+    if c.cores == "outputs" and "{c}" not in layer.names.weights + layer.names.joint_weights:
         raise InputError(
-            f"{option('outputs')} is residual, expected as many output channels as input channels, "
-            f"and stride 1; the layer has {inputs} → {outputs}, stride {layer.geometry.stride}"
+            f"{option('cores')} is outputs, expected {{c}} in the names of weights, for the core"
         )
-    if c.pair_lines == "separate":
+    if c.cores == "inputs" and "{c}" in layer.names.outputs:
         raise InputError(
-            f"{option('pair_lines')} is separate: that layout holds half of the weights only; "
-            "make replay reads it, make vectors does not write it"
+            f"{layer.names.outputs}: outputs are sums of all cores, which share the input "
+            f"channels; expected no {{c}} in the name, or {option('cores')} outputs"
         )
-    if c.cores != "inputs":
-        raise InputError(f"{option('cores')} is {c.cores}: make vectors writes files of one core")
 
 
 def _add(table: dict, name: str, entry: tuple) -> None:
     """Adds a file to `table`; raises InputError if another file has its name already."""
     if name in table:
         raise InputError(
-            f"{name}: two files would have this name, expected {{k}}, {{i}} or {{o}} in it, for "
-            "the kernel position and the tiles of input and output channels"
+            f"{name}: two files would have this name, expected {{k}}, {{i}}, {{o}} or {{c}} in "
+            "it, for the kernel position, the tiles of input and output channels, and the core"
         )
     table[name] = entry
 
 
-def _weight_files(layer: Written, table: dict, part: np.ndarray, i: int, o: int) -> None:
-    """Adds the files of the weights [K, O, I] of one tile to `table`."""
-    c, names = layer.conventions, layer.names
-    positions = len(part)
-    layout = weight_layout(c, *part.shape, layer.weight_numbers)
+def _weight_places(layer: Written, positions: int) -> np.ndarray:
+    """Returns the layout of the weights [K, O, I] of one tile; InputError if it does not fit."""
+    c, inputs, outputs = layer.conventions, layer.rows, layer.output_numbers
+    layout = weight_layout(c, positions, outputs, inputs, layer.weight_numbers)
     if layout is None:
         raise InputError(
-            f"{option('weights')} {c.weights}: {part.shape[2]} input and {part.shape[1]} output "
-            f"channels do not fit into lines of {layer.weight_numbers} weights"
+            f"{option('weights')} {c.weights}, {option('pair_lines')} {c.pair_lines}: {inputs} "
+            f"input and {outputs} output channels do not fit into lines of "
+            f"{layer.weight_numbers} weights"
         )
-    lines = part.reshape(-1)[layout]
-    inputs, outputs = layer.weights.shape[1], layer.weights.shape[0]
-    tiles = -(-inputs // layer.rows) * -(-outputs // layer.output_numbers)
+    return layout
+
+
+def _weight_files(layer: Written, table: dict, lines: list[np.ndarray], i: int, o: int) -> None:
+    """Adds the files of the weights of one tile, the lines of each kernel position, to `table`."""
+    c, names = layer.conventions, layer.names
     if JOINT in names.parts:
-        name = names.of("joint_weights", tiles, i=i, o=o)
-        _add(table, name, (lines, WEIGHT_BITS, True, "col row"))
+        name = names.of("joint_weights", c, layer.tiles, i=i, o=o)
+        _add(table, name, (np.concatenate(lines), WEIGHT_BITS, True, "col row"))
     if c.weights == "rows" and c.windows == "channel-first":
         return  # the lines of a kernel position lie apart
     if SERIES in names.parts:
-        for k, rows in enumerate(np.split(lines, positions)):
-            name = names.of("weights", tiles, k=k, i=i, o=o)
+        for k, rows in enumerate(lines):
+            name = names.of("weights", c, layer.tiles, k=k, i=i, o=o)
             _add(table, name, (rows, WEIGHT_BITS, True, "col row"))
 
 
@@ -198,12 +257,22 @@ def _result_files(layer: Written, table: dict, whole: FileLayer) -> None:
     """Adds the files of psums and outputs to `table`."""
     c, names = layer.conventions, layer.names
     columns = layer.output_numbers
-    sums = output_kinds(whole, whole.sums)[WRITTEN_OUTPUTS[c.outputs]][1]()
-    otiles, itiles = sums.shape[1] // columns, whole.channels[1] // layer.rows
+    kinds = output_kinds(whole, whole.sums)
+    kind = WRITTEN_OUTPUTS[c.outputs]
+    if kind not in kinds:
+        outputs, inputs = whole.channels
+        raise InputError(
+            f"{option('outputs')} is {c.outputs}, expected as many output channels as input "
+            f"channels in the files, an odd kernel, stride 1 and a map; the files have "
+            f"{inputs} → {outputs} channels, kernel {layer.geometry.kernel}, stride "
+            f"{layer.geometry.stride}"
+        )
+    sums = kinds[kind][1]()
+    itiles, otiles = layer.tiles
     for o in range(otiles):
         values = sums[:, o * columns : (o + 1) * columns]
         layout = output_layout(c, *values.shape)
-        name = names.of("outputs", otiles, o=o)
+        name = names.of("outputs", c, (1, otiles), o=o)
         _add(table, name, (values.reshape(-1)[layout], SUM_BITS, True, "time col"))
     if whole.padded is None:
         return  # an output-stationary array has no psums of kernel positions
@@ -213,13 +282,13 @@ def _result_files(layer: Written, table: dict, whole: FileLayer) -> None:
         for o in range(otiles):
             part = psums[..., o * columns : (o + 1) * columns]
             lines = [psum.reshape(-1)[layout] for psum in part]
-            tile = {"tiles": itiles * otiles, "i": i, "o": o}
+            tile = {"tiles": layer.tiles, "i": i, "o": o}
             if JOINT in names.parts:
-                name = names.of("joint_psums", **tile)
+                name = names.of("joint_psums", c, **tile)
                 _add(table, name, (np.concatenate(lines), SUM_BITS, True, "time col"))
             if SERIES in names.parts:
                 for k, rows in enumerate(lines):
-                    name = names.of("psums", k=k, **tile)
+                    name = names.of("psums", c, k=k, **tile)
                     _add(table, name, (rows, SUM_BITS, True, "time col"))
 
 

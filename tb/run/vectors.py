@@ -20,7 +20,14 @@ from pymodel.support.errors import InputError
 from pymodel.tile_files.conventions import Conventions, add_options, fixed_by
 from pymodel.tile_files.inputs import Geometry
 from pymodel.tile_files.layouts import HALF
-from pymodel.tile_files.write_folder import JOINT, SERIES, FileNames, Written, write_folder
+from pymodel.tile_files.write_folder import (
+    JOINT,
+    PER_CORE,
+    SERIES,
+    FileNames,
+    Written,
+    write_folder,
+)
 
 NAMES = [field.name for field in fields(FileNames) if isinstance(field.default, str)]
 PARTS = {"both": (SERIES, JOINT), SERIES: (SERIES,), JOINT: (JOINT,)}
@@ -45,8 +52,9 @@ def main() -> int:
         group.add_argument(
             f"--{name.replace('_', '-')}-name",
             metavar="NAME",
-            help="{k}: kernel position, {i}, {o}: tile of input and output channels; default "
-            + getattr(FileNames, name),
+            help="{k}: kernel position, {i}, {o}: tile of input and output channels, {c}: core; "
+            f"default {getattr(FileNames, name)}, with --cores "
+            f"{getattr(PER_CORE['outputs'], name)}",
         )
     group.add_argument("--first", default="0", help="number of the first kernel position, 0 or 1")
     group.add_argument(
@@ -66,7 +74,8 @@ def main() -> int:
     if rows is None:  # sixteen channels of two bits fit into a line of 32 bits
         rows = "16" if conventions.activation_bits == "2" and inputs >= 2 * HALF else "8"
     given = {n: getattr(arguments, f"{n}_name") for n in NAMES}
-    names = FileNames(
+    names = replace(
+        PER_CORE.get(arguments.cores, FileNames()),
         **{name: text for name, text in given.items() if text is not None},
         first=whole_number("--first", arguments.first, 0, 1),
         parts=_choice("--files", arguments.files, PARTS),

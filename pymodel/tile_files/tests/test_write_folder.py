@@ -1,7 +1,7 @@
 """Written files are those of plain loops, and are read back under every convention."""
 
 import re
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from itertools import product
 
 import numpy as np
@@ -17,7 +17,7 @@ from pymodel.tile_files.identify_files import read_folder
 from pymodel.tile_files.inputs import Geometry
 from pymodel.tile_files.layer import map_layer
 from pymodel.tile_files.tests.plain_tiles import PlainTiles
-from pymodel.tile_files.write_folder import FileNames, Written, write_folder
+from pymodel.tile_files.write_folder import PER_CORE, FileNames, Written, write_folder
 
 PLAIN = PlainTiles(4, 4)
 RANDOM = np.random.default_rng(1)
@@ -130,7 +130,43 @@ SETS = {
         NINE,
         {"rows": 16, "weight_numbers": 16},
     ),
+    "two bits, an output for each half": (
+        combinations(
+            activation_bits=("2",),
+            pair_lines=("separate",),
+            pairs=all,
+            weight_lines=all,
+            columns=all,
+        ),
+        (16, 8),
+        FEW,
+        {"rows": 16, "output_numbers": 16},
+    ),
     "tiles": (combinations(map=all, weights=all, columns=all), (16, 16), FEW, {}),
+    "cores that share the inputs": (
+        combinations(weights=all, columns=all, outputs=("relu", "raw")),
+        (16, 8),
+        PER_CORE["inputs"],
+        {},
+    ),
+    "cores that share the outputs": (
+        combinations(map=all, weights=all, cores=("outputs",)),
+        (8, 16),
+        PER_CORE["outputs"],
+        {},
+    ),
+    "cores with the same activations": (
+        combinations(columns=all, cores=("outputs",)),
+        (8, 16),
+        replace(PER_CORE["outputs"], activations="activation.txt", joint_psums="c{c}_psum.txt"),
+        {},
+    ),
+    "cores that share both": (
+        combinations(weights=all, cores=all),
+        (16, 16),
+        PER_CORE["inputs"],
+        {},
+    ),
 }
 
 
@@ -164,6 +200,8 @@ def test_every_convention_is_read_back(name, squeezed_layer, tmp_path):
         sums = whole.sums[: len(finding.reading.layer.sums)]
         # Channels and pixels may be numbered from the other end, which changes no value.
         found = finding.reading.layer.sums
+        if c.pair_lines == "separate":  # two outputs, one for each half of the inputs
+            found = found.reshape(len(found), -1, 2).sum(2)
         assert np.array_equal(np.sort(found, axis=None), np.sort(sums, axis=None)), c
         if c == finding.reading.conventions:
             assert np.array_equal(found, sums), c
@@ -231,8 +269,9 @@ def test_missing_channels_are_zeros(tmp_path):
         ({"map": "unpadded"}, Geometry(padding=0), "--map is unpadded, .*no padding"),
         ({"activations": "windows"}, Geometry(stride=2), "for 8 output pixels; the layer has 4"),
         ({"outputs": "residual"}, Geometry(stride=2), "residual, expected .* stride 1"),
-        ({"pair_lines": "separate"}, Geometry(), "make vectors does not write it"),
-        ({"cores": "outputs"}, Geometry(), "files of one core"),
+        ({"outputs": "residual", "activations": "windows"}, Geometry(), "residual, .* and a map"),
+        ({"pair_lines": "separate"}, Geometry(), "--pair-lines separate: 8 input .* do not fit"),
+        ({"cores": "outputs"}, Geometry(), "--cores is outputs, expected {c} in the names"),
         ({"activation_bits": "2"}, Geometry(), r"activation.txt: not written, 15 does not fit"),
     ],
 )
@@ -242,6 +281,45 @@ def test_what_cannot_be_said_is_refused(tmp_path, changes, geometry, words):
     with pytest.raises(InputError, match=words):
         write_folder(tmp_path / "new", layer)
     assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize(
+    ("cores", "names", "words"),
+    [
+        ("inputs", PER_CORE["outputs"], "core{c}_out.txt: outputs are sums of all cores"),
+        ("outputs", replace(PER_CORE["outputs"], outputs="o.txt", psums="{c}.txt"), "0.txt: two "),
+        ("inputs", FileNames(activations="act{o}.txt"), "act0.txt: two files"),
+    ],
+)
+def test_names_that_do_not_fit_are_refused(tmp_path, cores, names, words):
+    codes, weights = random_layer(16, 16)
+    layer = Written(codes, weights, Geometry(), Conventions(cores=cores), names)
+    with pytest.raises(InputError, match=re.escape(words)):
+        write_folder(tmp_path, layer)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "name", ["w{z}.txt", "w{k.txt", "w{k.real}.txt", "{0}", "", "../w{k}.txt", "/w{k}.txt", "a/.."]
+)
+def test_a_name_that_is_no_place_in_the_folder(name):
+    with pytest.raises(InputError, match="is no name of a file in the folder"):
+        FileNames(weights=name)
+
+
+@pytest.mark.parametrize("cores", ["inputs", "outputs"])
+def test_a_wrong_weight_of_one_core_is_named(tmp_path, cores):
+    """Of the files of two cores one has a wrong weight: the file and the line are named."""
+    codes, weights = random_layer(*((16, 8) if cores == "inputs" else (8, 16)))
+    names = replace(PER_CORE[cores], parts=("split",))
+    write_folder(tmp_path, Written(codes, weights, Geometry(), Conventions(cores=cores), names))
+    name = "core1_weight_kij4.txt"
+    path = tmp_path / name
+    lines = path.read_text().splitlines()
+    lines[5] = lines[5][:-1] + "10"[int(lines[5][-1])]
+    path.write_text("\n".join(lines))
+    fault = find_reading(read_folder(tmp_path), Geometry(), {}).fault
+    assert (fault.file.name, fault.file.words.lines[fault.word], fault.number) == (name, 6, 0)
 
 
 def test_all_files_or_none(tmp_path):

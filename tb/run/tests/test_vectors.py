@@ -53,6 +53,18 @@ def test_names_and_conventions_are_options(command, tmp_path):
     assert found.conventions.outputs == "raw"
 
 
+@pytest.mark.parametrize(
+    ("cores", "outputs"), [("inputs", "out.txt"), ("outputs", "core0_out.txt")]
+)
+def test_files_of_each_core(command, tmp_path, cores, outputs):
+    """Each core has files with its number in their names."""
+    assert command(main, "--out", tmp_path, "--cores", cores, "--files", "joint")[0] == 0
+    names = {path.name for path in tmp_path.iterdir()}
+    assert names == {"core0_activation.txt", "core0_weight.txt", "core0_psum.txt", outputs}
+    finding = find_reading(read_folder(tmp_path), Geometry(), {})
+    assert finding.reading.share == 1
+
+
 def test_an_exported_layer(command, tmp_path):
     """A layer of any kernel, stride and number of channels comes from an exported file."""
     layer = random_layer("conv")
@@ -95,6 +107,8 @@ def test_no_folder(refused):
         ("--weight-width", "8", "expected 32 or 64"),
         ("--layer", "features.99", "features.99"),
         ("--activation-bits", "2", "does not fit in 2 bits"),
+        ("--weights-name", "w{z}.txt", "w{z}.txt' is no name of a file"),
+        ("--cores", "both", "expected inputs or outputs"),
     ],
 )
 def test_a_wrong_option(refused, tmp_path, option, value, words):
