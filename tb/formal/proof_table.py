@@ -1,8 +1,8 @@
 """How each module is proven, and the mutants that its properties refute; prove.py runs them."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from tb.modules.module_table import MODULES
+from tb.modules.module_table import GEOMETRY_COLUMNS, GEOMETRY_WORDS, MODULES
 from tb.sim.sources import replace_once
 
 
@@ -36,6 +36,8 @@ class Proof:
     bind: tuple[str, ...] = ()  # modules inside whose properties are lemmas here
     see: dict[str, str] = field(default_factory=dict)  # wire → what it sees inside an instance
     free: tuple[str, ...] = ()  # wires that may have any values, whatever drives them
+    free_products: bool = False  # whether products may have any values, equal ones the same
+    rewrites: tuple[tuple[str, str], ...] = ()  # (old, new), everywhere in this proof's copy
     variant: str = ""
 
     @property
@@ -823,23 +825,145 @@ OUTPUT_STAGE = Proof(
     bind=("ram",),
     see=SEE_THRESHOLDS,
 )
-GEOMETRY = Proof(
-    "geometry",
-    2,
-    8,
-    (
-        ProofMutant(
-            "weights_fill_columns",
-            "weights are counted for each tap",
-            "kernel_taps_1 * COLS[15:0]",
-            "{10'd0, kernel_taps_1}",
+# The pipeline's registers are wires, and the parameters any values; see properties/geometry.sv.
+GEOMETRY_COPY = (
+    ("always @(posedge clk_i)", "always @*"),
+    ("if (load_i) begin", "begin"),
+    ("localparam [31:0]", "wire [31:0]"),
+    ("(SUM_WIDTH - 1)", "(any_sum_width - 1)"),
+    ("(ROWS * ", "(any_rows * "),
+    ("COLS[", "any_cols["),
+    ("= ACT_WORDS;", "= any_act_words;"),
+    ("= WEIGHT_WORDS;", "= any_weight_words;"),
+    ("= PIXELS;", "= any_pixels;"),
+    ("= THRESHOLD_TILES;", "= any_threshold_tiles;"),
+)
+GEOMETRY_LEMMAS = ("lemma_products", "lemma_acts", "lemma_out_pixels")
+MUTANTS_OF_SIZES = (
+    ProofMutant(
+        "products",
+        "weights are counted for each tap",
+        "kernel_taps_1 * COLS[15:0]",
+        "{10'd0, kernel_taps_1}",
+    ),
+    ProofMutant(
+        "products",
+        "15 thresholds take 15 words",
+        "{4'd0, output_tiles_i[7:0], 4'd0}",
+        "{4'd0, output_tiles_i[7:0], 4'd0} - output_tiles_i",
+    ),
+    ProofMutant(
+        "products",
+        "of the input tiles a bit is lost",
+        "input_tiles_i[7:0] * tile_pixels",
+        "input_tiles_i[6:0] * tile_pixels",
+    ),
+    ProofMutant(
+        "errors",
+        "too many weights by a bit of the product are not seen",
+        "22 + $clog2(COLS)",
+        "21 + $clog2(COLS)",
+    ),
+    ProofMutant(
+        "errors",
+        "a map of too many pixels is forgotten",
+        "acts_3[23:16] != 0 || too_many_pixels_3",
+        "acts_3[23:16] != 0",
+    ),
+    ProofMutant(
+        "errors",
+        "the accumulator is never full",
+        "{16'd0, out_tile_pixels} > PIXEL_LIMIT",
+        "{16'd0, out_tile_pixels} >= PIXEL_LIMIT",
+    ),
+    ProofMutant(
+        "errors",
+        "the largest number of psums is refused",
+        "{18'd0, psums_2} > MAX_PSUMS",
+        "{18'd0, psums_2} >= MAX_PSUMS",
+    ),
+    ProofMutant(
+        "errors",
+        "a padding as large as the kernel is taken",
+        "padding_i >= kernel_i",
+        "padding_i > kernel_i",
+    ),
+)
+MANY_OUT_PIXELS = ProofMutant(
+    "errors",
+    "too many output pixels by a bit of the product are not seen",
+    "$clog2(ACT_WORDS) + 5",
+    "$clog2(ACT_WORDS) + 4",
+)
+
+
+def _geometry(variant: str, *only: str, mutants: tuple[ProofMutant, ...] = ()) -> Proof:
+    """Returns a proof of `geometry` in which nothing depends on how many psums a sum holds."""
+    return Proof(
+        "geometry",
+        1,
+        1,
+        mutants,
+        only=only,
+        free=("MAX_PSUMS",),
+        rewrites=GEOMETRY_COPY,
+        variant=variant,
+    )
+
+
+# The lemmas say that the products are exact. Then it no longer matters that they are products.
+GEOMETRIES = (
+    Proof(
+        "geometry",
+        1,
+        1,
+        (
+            ProofMutant(
+                "largest_psums", "a weight is at least −7", "ROWS * 15 * 8", "ROWS * 15 * 7"
+            ),
         ),
-        ProofMutant(
-            "thresholds_of_tiles",
-            "15 thresholds take 15 words",
-            "{4'd0, output_tiles_i[7:0], 4'd0}",
-            "{4'd0, output_tiles_i[7:0], 4'd0} - output_tiles_i",
+        only=("largest_psums",),
+        rewrites=GEOMETRY_COPY,
+        variant="psums",
+    ),
+    _geometry(
+        "sides",
+        "output_sides",
+        "taps",
+        "lemma_acts",
+        "largest_kernel",
+        mutants=(
+            ProofMutant(
+                "output_sides",
+                "a stride of 2 is taken for 1",
+                "stride2 ? {1'b0, room_height[8:1]} : room_height",
+                "room_height",
+            ),
+            ProofMutant(
+                "taps",
+                "two outputs are needed at any stride",
+                "out_side > (is_stride2 ? 9'd1 : 9'd2)",
+                "out_side > 9'd2",
+            ),
         ),
+    ),
+    *(_geometry(f"{cols} columns", "lemma_products") for cols in GEOMETRY_COLUMNS),
+    *(_geometry(f"{words} words", "lemma_out_pixels") for words in GEOMETRY_WORDS),
+    *(
+        replace(
+            _geometry(
+                f"{cols} columns {words} words",
+                "products",
+                "errors",
+                mutants={(8, 8192): MUTANTS_OF_SIZES, (254, 32768): (MANY_OUT_PIXELS,)}.get(
+                    (cols, words), ()
+                ),
+            ),
+            given=GEOMETRY_LEMMAS,
+            free_products=True,
+        )
+        for cols in GEOMETRY_COLUMNS
+        for words in GEOMETRY_WORDS
     ),
 )
 # Weights of a tile travel through the skew: k covers its depth.
@@ -1006,6 +1130,6 @@ PROOFS = (
     BANKED_RAM,
     SYSTOLIC_ARRAY,
     LOAD_FIRST_PE,
-    GEOMETRY,
+    *GEOMETRIES,
     CORE,
 )

@@ -356,6 +356,10 @@ def _task_file(
     texts = {name: _source(name, rtl) for name in modules}
     if mutant:
         texts[mutant.source or proof.module] = mutant.of(texts[mutant.source or proof.module])
+    for old, new in proof.rewrites:
+        if old not in texts[proof.module]:
+            raise InputError(f"rtl/{proof.module}.v: '{old}' not found, expected for its proof")
+        texts[proof.module] = texts[proof.module].replace(old, new)
     for name in (proof.module, *proof.bind):
         properties = (PROPERTIES / f"{name}.sv").read_text(encoding="utf-8")
         texts[name] = _insert(texts[name], properties, rtl / f"{name}.v")
@@ -370,6 +374,7 @@ def _task_file(
     links = "".join(f"connect -set {wire} {inside}\n" for wire, inside in proof.see.items())
     free = "".join(f"cutpoint w:{wire}\n" for wire in proof.free)
     given = "".join(f"chformal -assert2assume c:{label}\n" for label in proof.given)
+    products = "opt_merge\ncutpoint t:$mul\n" if proof.free_products and mode == "prove" else ""
     unneeded = "".join(f"chformal -assume -remove c:{label}\n" for label in proof.without)
     # Links are hierarchical names, which Yosys does not read. What no assert needs is left out.
     script = f"""\
@@ -383,7 +388,7 @@ select -clear
 chformal -{kind} -remove c:* @kept %d
 delete -port o:*
 opt_clean -purge
-prep -top {proof.module}
+{products}prep -top {proof.module}
 """
     depth = proof.k if mode == "prove" else proof.steps
     files = {f"{name}.sv": text for name, text in texts.items()} | headers(texts.values(), rtl)

@@ -189,6 +189,9 @@ _GEOMETRIES = (
     Core(4, 16, 16, 4096, 1536, 4, 64).parameters(),
     Core(8, 4, 32, 32768, 32768, 256, 32768).parameters(),
 )
+# The largest of each number of bits that geometry's products depend on
+GEOMETRY_COLUMNS = (4, 8, 16, 32, 64, 128, 254)
+GEOMETRY_WORDS = (8192, 16384, 32768)
 _REGISTERS = (
     # The second build has other sizes than the default, among them largest and smallest.
     Core().parameters(),
@@ -366,7 +369,17 @@ TABLE = (
         proven={n: {} for n in ("", "memory", "starts", "maps_left", "rows_left", "fits")},
     ),
     Module(
-        "geometry", runs("geometry", _GEOMETRIES, short=1), mutated=_GEOMETRIES, proven={"": {}}
+        "geometry",
+        runs("geometry", _GEOMETRIES, short=1),
+        mutated=_GEOMETRIES,
+        proven={"psums": {}, "sides": {}}
+        | {f"{cols} columns": {"COLS": cols} for cols in GEOMETRY_COLUMNS}
+        | {f"{words} words": {"ACT_WORDS": words} for words in GEOMETRY_WORDS}
+        | {
+            f"{cols} columns {words} words": {"COLS": cols, "ACT_WORDS": words}
+            for cols in GEOMETRY_COLUMNS
+            for words in GEOMETRY_WORDS
+        },
     ),
     Module(
         "registers", runs("registers", _REGISTERS, short=1), mutated=_REGISTERS, proven={"": {}}

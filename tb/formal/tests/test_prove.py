@@ -36,12 +36,31 @@ def test_quick_proofs_hold_and_their_mutants_do_not(command, monkeypatch):
 
 
 @pytest.mark.verify
-def test_a_fault_in_the_rtl_fails(command, tmp_path, kept_apart):
-    """A fault that is no proof mutant fails, and the property that it breaks is named."""
-    rtl = faulty_rtl(tmp_path, "skew.v", ("] = data_i[lane", "] = ~data_i[lane"))
-    code, out, _ = command(main, "skew", "--rtl", rtl, "--workers", 2)
+@pytest.mark.parametrize(
+    ("name", "old", "new", "broken"),
+    [
+        ("skew", "] = data_i[lane", "] = ~data_i[lane", "delayed"),
+        (
+            "geometry-8-columns-8192-words",
+            "weight_words} > WEIGHT_LIMIT",
+            "weight_words} >= WEIGHT_LIMIT",
+            "errors",
+        ),
+    ],
+)
+def test_a_fault_in_the_rtl_fails(
+    command, monkeypatch, tmp_path, kept_apart, name, old, new, broken
+):
+    """A fault that is no proof mutant fails, and the property that it breaks is named.
+
+    So what the proof assumes leaves the fault in sight, also where lemmas are given.
+    """
+    monkeypatch.setattr(prove, "PROOFS", [proof for proof in PROOFS if proof.name == name])
+    module = name.partition("-")[0]
+    rtl = faulty_rtl(tmp_path, f"{module}.v", (old, new))
+    code, out, _ = command(main, module, "--rtl", rtl, "--workers", 2)
     assert code == 1
-    assert "skew-prove: not proven (FAIL: delayed)" in out
+    assert f"{name}-prove: not proven (FAIL: {broken})" in out
 
 
 @pytest.mark.parametrize("module", MODULES)
@@ -129,3 +148,6 @@ def test_bad_input_is_one_line(refused, tmp_path):
     refused(main, "pe", "--rtl", tmp_path, words=["pe.v: holds no endmodule"])
     shutil.copy(RTL / "control.v", tmp_path)
     refused(main, "control", "--rtl", tmp_path, words=["core_registers.vh", "expected the header"])
+    changed = (RTL / "geometry.v").read_text().replace("= PIXELS;", "= PIXELS ;")
+    (tmp_path / "geometry.v").write_text(changed)
+    refused(main, "geometry", "--rtl", tmp_path, words=["'= PIXELS;' not found"])
