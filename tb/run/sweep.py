@@ -94,7 +94,8 @@ def kept_for_nothing(simulator: str, rtl: Path) -> dict[str, str]:
     A result is then kept only until the command has taken it.
     """
     if unknown := files_read(simulator, check_sources(rtl)).unknown:
-        tell(f"{rtl} calls {', '.join(unknown)}, so that no result is kept for a later run.")
+        words = f"What {rtl} reads is not all known: {', '.join(unknown)}"
+        tell(f"{words}, so that no result is kept for a later run.")
         return {ONLY_THIS_RUN: secrets.token_hex(8)}
     return {}
 

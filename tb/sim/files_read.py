@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pymodel.support.files import temporary_folder
+from tb.sim.errors import BenchError
 from tb.sim.process import execute
 from tb.sim.simulators import VERILATOR_ROOT, environment
 
@@ -26,7 +27,8 @@ class FilesRead:
     """The files that a simulation follows from, and whether there are others that nobody knows."""
 
     files: tuple[Path, ...]  # absolute; the sources first, in their order
-    unknown: tuple[str, ...] = ()  # calls such as "$fopen" whose files only the simulation knows
+    # Calls such as "$fopen", whose files only the simulation knows, and how the preprocessor died
+    unknown: tuple[str, ...] = ()
 
 
 _found: dict[tuple, tuple[FilesRead, list[int]]] = {}
@@ -37,7 +39,8 @@ def files_read(simulator: str, sources: Sequence[Path], arguments: Sequence[str]
 
     `arguments` are those of the command that compiles; by default the folders of the sources are
     searched. A file that `$readmemh` or `$readmemb` reads from a literal absolute path counts too.
-    Where the sources do not compile, they are the only files.
+    Where the sources do not compile, they are the only files. A preprocessor that dies or hangs
+    raises nothing here, since the simulator's own run says it better.
     """
     sources = [source.absolute() for source in sources]
     options = [
@@ -54,7 +57,10 @@ def files_read(simulator: str, sources: Sequence[Path], arguments: Sequence[str]
     verilog = [str(source) for source in sources if source.suffix in VERILOG]
     with temporary_folder("read") as folder:
         ask = _ask_verilator if simulator == "verilator" else _ask_icarus
-        names, text = ask(folder, options, verilog)
+        try:
+            names, text = ask(folder, options, verilog)
+        except BenchError as error:
+            return FilesRead(tuple(sources), (str(error),))
         found = [(folder / name).resolve() for name in names]
     unknown = []
     for call, name in RUN_TIME.findall(text):

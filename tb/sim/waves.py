@@ -92,8 +92,12 @@ class SaveFile(GTKWSave):
 
 
 def time_ns(cycle: int) -> int:
-    """Returns the time at which `cycle` of the main job begins, in ns; two cycles are of reset."""
-    return (2 + cycle) * CLOCK_PERIOD_NS
+    """Returns the time at which `cycle` of the main job begins, in ns.
+
+    A cycle begins with a rising edge, the first of which is after half a period. Two cycles are of
+    reset.
+    """
+    return (2 + cycle) * CLOCK_PERIOD_NS + CLOCK_PERIOD_NS // 2
 
 
 def trace_top(save: GTKWSave, dut: HierarchyObject, clock: str) -> None:

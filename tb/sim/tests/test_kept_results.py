@@ -1,6 +1,7 @@
 """A kept result is found by all that it follows from, and it is whole or missing."""
 
 import json
+import os
 import random
 import subprocess
 import sys
@@ -236,6 +237,24 @@ def test_a_file_that_is_read_at_run_time_counts_or_is_unknown(tmp_path, call, un
     before = rtl_digest(rtl)
     numbers.write_text("1\n3\n")
     assert (rtl_digest(rtl) != before) == (unknown == ())
+
+
+@pytest.mark.parametrize("end", ["kill -SEGV $$", "sleep 60"])
+def test_a_preprocessor_that_dies_or_hangs(tmp_path, monkeypatch, end):
+    """The sources are what is known; that there may be more is known too, and is asked again."""
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    (programs / "iverilog").write_text(f"#!/bin/sh\n{end}\n")
+    (programs / "iverilog").chmod(0o755)
+    (tmp_path / "top.v").write_text("module top; endmodule\n")
+    sources = [tmp_path / "top.v"]
+    with monkeypatch.context() as patch:
+        patch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
+        patch.setenv("SIM_TIMEOUT", "1")
+        read = files_read("icarus", sources)
+    assert read.files == tuple(sources)
+    assert "iverilog" in read.unknown[0]
+    assert files_read("icarus", sources).unknown == ()
 
 
 def test_results_of_rtl_that_reads_unknown_files_count_for_no_later_run(tmp_path, kept, capsys):
