@@ -9,6 +9,7 @@ import ast
 import functools
 import hashlib
 import json
+import threading
 import zipfile
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
@@ -21,6 +22,7 @@ from pymodel.support.files import ROOT, replacing, temporary_folder, write_json
 
 KEPT = ROOT / "build" / "kept"
 Identity = dict[str, Any]  # JSON
+_PARSING = threading.Lock()  # Python 3.11 fails if two threads parse (CPython issue 106905)
 
 
 def digest(*parts: bytes | str) -> str:
@@ -59,7 +61,9 @@ def imported(module: str) -> frozenset[Path]:
             continue
         found[name] = source
         todo += [parent] if parent else []
-        for node in ast.walk(ast.parse(source.read_text(encoding="utf-8"))):
+        with _PARSING:
+            tree = ast.parse(source.read_text(encoding="utf-8"))
+        for node in ast.walk(tree):
             if isinstance(node, ast.ImportFrom) and node.module:
                 todo += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
             elif isinstance(node, ast.Import):

@@ -1,10 +1,14 @@
 """A kept result is found by all that it follows from, and it is whole or missing."""
 
+import ast
 import json
 import os
 import random
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +22,7 @@ from tb.modules.module_table import Run
 from tb.modules.pytest_runs import first_few
 from tb.mutation import campaign, drawn_mutants
 from tb.run import sweep
+from tb.sim import kept_results
 from tb.sim.files_read import files_read
 from tb.sim.kept_results import Store, code, code_files, digest, imported
 from tb.sim.run_bench import prepare_bench
@@ -237,6 +242,23 @@ def test_a_file_that_is_read_at_run_time_counts_or_is_unknown(tmp_path, call, un
     before = rtl_digest(rtl)
     numbers.write_text("1\n3\n")
     assert (rtl_digest(rtl) != before) == (unknown == ())
+
+
+def test_one_thread_parses_at_a_time(monkeypatch):
+    """Python 3.11 ends with a SystemError where two threads parse at once."""
+    parse, together, met = ast.parse, threading.Barrier(2), []
+
+    def waiting_parse(*arguments, **options):
+        with suppress(threading.BrokenBarrierError):
+            together.wait(0.05)
+            met.append(1)  # another thread parses now
+        return parse(*arguments, **options)
+
+    monkeypatch.setattr(kept_results.ast, "parse", waiting_parse)
+    names = ["pymodel.support.errors", "pymodel.support.files"]
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(kept_results.imported.__wrapped__, names))
+    assert not met
 
 
 @pytest.mark.parametrize("end", ["kill -SEGV $$", "sleep 60"])
