@@ -21,7 +21,6 @@ OF_THE_PROOF = {
     "reset_first",
     "restart_first",
     "any_lane",
-    "any_parameters",
     "any_row",
     "any_register",
     "any_tap",
@@ -38,9 +37,7 @@ OF_THE_DATA = {"psum_of_rows_above", "sums_fit", "thresholds_ascend"}
 OF_SMALL_SIZES = {"small_sizes", "tile_fits"}
 # The sequencer stays on taps that reach the map (lemma_here), but before a layer it has any tap.
 OF_THE_SEQUENCER = {"reaching"}
-# Of the registers in the cycle in which they are written; tb/formal/tests shows them of all numbers
-OF_ARITHMETIC = {"fact_factors", "fact_output_map", "fact_output_pixels"}
-NOT_HERE = OF_THE_PROOF | OF_THE_DATA | OF_SMALL_SIZES | OF_THE_SEQUENCER | OF_ARITHMETIC
+NOT_HERE = OF_THE_PROOF | OF_THE_DATA | OF_SMALL_SIZES | OF_THE_SEQUENCER
 # Of a refused layer, the first tile also reaches the sequencer. A layer stays until it is taken
 # (layer_stays), so these assumptions need only be checked when it is taken.
 LAYER = ("layer_sizes", "layer_fits", "output_sizes", "layer_taps")

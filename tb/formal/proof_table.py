@@ -38,12 +38,18 @@ class Proof:
     free: tuple[str, ...] = ()  # wires that may have any values, whatever drives them
     free_products: bool = False  # whether products may have any values, equal ones the same
     rewrites: tuple[tuple[str, str], ...] = ()  # (old, new), everywhere in this proof's copy
+    of: str = ""  # name of the properties, if there are others than those of the module as it is
     variant: str = ""
 
     @property
     def parameters(self) -> dict[str, int]:
         """Returns the values of the module's parameters in this proof, by name."""
         return dict(MODULES[self.module].proven[self.variant])
+
+    @property
+    def properties(self) -> str:
+        """Returns the name of the file of properties, without its suffix."""
+        return self.of or self.module
 
     @property
     def name(self) -> str:
@@ -825,7 +831,26 @@ OUTPUT_STAGE = Proof(
     bind=("ram",),
     see=SEE_THRESHOLDS,
 )
-# The pipeline's registers are wires, and the parameters any values; see properties/geometry.sv.
+GEOMETRY = Proof(
+    "geometry",
+    2,
+    8,
+    (
+        ProofMutant(
+            "weights_fill_columns",
+            "weights are counted for each tap",
+            "kernel_taps_1 * COLS[15:0]",
+            "{10'd0, kernel_taps_1}",
+        ),
+        ProofMutant(
+            "thresholds_of_tiles",
+            "15 thresholds take 15 words",
+            "{4'd0, output_tiles_i[7:0], 4'd0}",
+            "{4'd0, output_tiles_i[7:0], 4'd0} - output_tiles_i",
+        ),
+    ),
+)
+# The pipeline's registers are wires, and the parameters any values: properties/geometry_sizes.sv.
 GEOMETRY_COPY = (
     ("always @(posedge clk_i)", "always @*"),
     ("if (load_i) begin", "begin"),
@@ -907,6 +932,7 @@ def _geometry(variant: str, *only: str, mutants: tuple[ProofMutant, ...] = ()) -
         only=only,
         free=("MAX_PSUMS",),
         rewrites=GEOMETRY_COPY,
+        of="geometry_sizes",
         variant=variant,
     )
 
@@ -924,6 +950,7 @@ GEOMETRIES = (
         ),
         only=("largest_psums",),
         rewrites=GEOMETRY_COPY,
+        of="geometry_sizes",
         variant="psums",
     ),
     _geometry(
@@ -1130,6 +1157,7 @@ PROOFS = (
     BANKED_RAM,
     SYSTOLIC_ARRAY,
     LOAD_FIRST_PE,
+    GEOMETRY,
     *GEOMETRIES,
     CORE,
 )

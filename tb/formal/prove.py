@@ -118,12 +118,12 @@ def main() -> int:
     return report(proofs, outcomes, complete=not arguments.modules)
 
 
-def statements(module: str) -> list[Statement]:
-    """Returns the labelled asserts, assumes and covers of a module.
+def statements(properties: str) -> list[Statement]:
+    """Returns the labelled asserts, assumes and covers of a file of properties, named by its stem.
 
     Raises InputError if one of them has no comment above it that says what it means.
     """
-    path = PROPERTIES / f"{module}.sv"
+    path = PROPERTIES / f"{properties}.sv"
     found = []
     for comment, label, kind in STATEMENT.findall(path.read_text(encoding="utf-8")):
         if not comment:
@@ -141,7 +141,7 @@ def bound(module: str, rtl: Path = RTL) -> str:
 
 def tasks(proof: Proof, rtl: Path = RTL) -> list[Task]:
     """Returns all tasks of a proof: asserts, bounded asserts, covers, mutants."""
-    found = statements(proof.module)
+    found = statements(proof.properties)
     if proof.only:
         found = [statement for statement in found if statement.label in proof.only]
     covers = tuple(s.label for s in found if s.kind == "cover")
@@ -195,7 +195,7 @@ def report(proofs: list[Proof], outcomes: dict[Task, Outcome], *, complete: bool
     entries, wrong = [], []
     covers = mutants = 0
     for proof in proofs:
-        by_label = {s.label: s for s in statements(proof.module)}
+        by_label = {s.label: s for s in statements(proof.properties)}
         killed: dict[str, list[str]] = {}
         for task, outcome in outcomes.items():
             if task.proof is not proof:
@@ -361,7 +361,8 @@ def _task_file(
             raise InputError(f"rtl/{proof.module}.v: '{old}' not found, expected for its proof")
         texts[proof.module] = texts[proof.module].replace(old, new)
     for name in (proof.module, *proof.bind):
-        properties = (PROPERTIES / f"{name}.sv").read_text(encoding="utf-8")
+        stem = proof.properties if name == proof.module else name
+        properties = (PROPERTIES / f"{stem}.sv").read_text(encoding="utf-8")
         texts[name] = _insert(texts[name], properties, rtl / f"{name}.v")
     if "ram" in texts:
         ram = replace_once(texts["ram"], *READ, "rtl/ram.v")

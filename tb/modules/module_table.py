@@ -372,7 +372,7 @@ TABLE = (
         "geometry",
         runs("geometry", _GEOMETRIES, short=1),
         mutated=_GEOMETRIES,
-        proven={"psums": {}, "sides": {}}
+        proven={"": {}, "psums": {}, "sides": {}}
         | {f"{cols} columns": {"COLS": cols} for cols in GEOMETRY_COLUMNS}
         | {f"{words} words": {"ACT_WORDS": words} for words in GEOMETRY_WORDS}
         | {

@@ -330,7 +330,8 @@ def proofs(target: Target) -> list[Proof]:
     return [
         proof
         for proof in PROOFS
-        if proof.module == target.module and parameters(target.module, proof.parameters) == values
+        if proof.properties == target.module
+        and parameters(target.module, proof.parameters) == values
     ]
 
 

@@ -50,7 +50,7 @@ def test_the_facts_follow():
         ],
     }
     assert set(small_steps) == {
-        one.label for one in statements("geometry") if one.label.startswith("fact_")
+        one.label for one in statements("geometry_sizes") if one.label.startswith("fact_")
     }
     for name, steps in small_steps.items():
         for claim, known in steps:

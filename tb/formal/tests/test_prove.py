@@ -13,7 +13,7 @@ from tb.formal.prove import Outcome, bound, count, main, read_outcome, statement
 from tb.sim.kept_results import Store
 from tb.sim.sources import RTL, faulty_rtl
 
-MODULES = sorted({proof.module for proof in PROOFS})
+FILES = sorted({proof.properties for proof in PROOFS})
 
 
 @pytest.fixture
@@ -63,15 +63,15 @@ def test_a_fault_in_the_rtl_fails(
     assert f"{name}-prove: not proven (FAIL: {broken})" in out
 
 
-@pytest.mark.parametrize("module", MODULES)
-def test_every_property_has_a_meaning_and_a_mutant(module):
-    """Every property has a comment and a mutant, and the proofs of a module cover every assert."""
-    found = statements(module)
+@pytest.mark.parametrize("properties", FILES)
+def test_every_property_has_a_meaning_and_a_mutant(properties):
+    """Every property has a comment and a mutant, and the proofs of a file cover every assert."""
+    found = statements(properties)
     labels = [statement.label for statement in found]
     assert len(set(labels)) == len(labels)
     assert all(len(statement.meaning) > 10 for statement in found)
     assert any(statement.kind == "cover" for statement in found)
-    proofs = [proof for proof in PROOFS if proof.module == module]
+    proofs = [proof for proof in PROOFS if proof.properties == properties]
     broken = {mutant.property for proof in proofs for mutant in proof.mutants}
     assert broken == {statement.label for statement in found if statement.is_property}
     shown = {label for proof in proofs for label in proof.only or labels}
@@ -79,7 +79,7 @@ def test_every_property_has_a_meaning_and_a_mutant(module):
     for proof in proofs:
         assert set(proof.given) <= shown - set(proof.only)
         for mutant in proof.mutants:
-            source = (RTL / f"{mutant.source or module}.v").read_text()
+            source = (RTL / f"{mutant.source or proof.module}.v").read_text()
             assert mutant.of(source) != source
 
 
@@ -92,7 +92,7 @@ def test_the_properties_stand_at_the_modules_end():
 
 
 def test_only_files_with_proofs_are_there():
-    assert sorted(path.stem for path in prove.PROPERTIES.glob("*.sv")) == MODULES
+    assert sorted(path.stem for path in prove.PROPERTIES.glob("*.sv")) == FILES
 
 
 def test_what_the_solver_says_is_read():
@@ -148,6 +148,7 @@ def test_bad_input_is_one_line(refused, tmp_path):
     refused(main, "pe", "--rtl", tmp_path, words=["pe.v: holds no endmodule"])
     shutil.copy(RTL / "control.v", tmp_path)
     refused(main, "control", "--rtl", tmp_path, words=["core_registers.vh", "expected the header"])
+    shutil.copy(RTL / "core_registers.vh", tmp_path)
     changed = (RTL / "geometry.v").read_text().replace("= PIXELS;", "= PIXELS ;")
     (tmp_path / "geometry.v").write_text(changed)
     refused(main, "geometry", "--rtl", tmp_path, words=["'= PIXELS;' not found"])
