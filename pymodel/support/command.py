@@ -61,6 +61,13 @@ class CommandParser(argparse.ArgumentParser):
             os.environ["COCOTB_LOG_LEVEL"] = "DEBUG"
         return arguments
 
+    def print_help(self, file=None) -> None:
+        """Prints the help; one that cannot be printed fails, which argparse lets pass."""
+        if file is None:
+            _print(self.format_help().rstrip("\n"))
+        else:
+            super().print_help(file)
+
 
 def whole_number(name: str, text: str, low: int, high: int) -> int:
     """Returns `text` as an integer from `low` to `high`.
@@ -136,8 +143,7 @@ def run_room(room: str, commands: dict[str, str] | str) -> None:
         run_command(module.main)
     lines = [f"  python -m {room} {name} --help" for name in commands]
     if names in (["-h"], ["--help"]):
-        print("\n".join(["commands of this room:", *lines]))
-        sys.exit(PASSED)
+        run_command(lambda: _print("\n".join(["commands of this room:", *lines])) or PASSED)
     found = f"'{names[0]}'" if names else "nothing"
     print(f"error: python -m {room} got {found}, expected {', '.join(commands)}", file=sys.stderr)
     sys.exit(REFUSED)
@@ -146,4 +152,8 @@ def run_room(room: str, commands: dict[str, str] | str) -> None:
 def _print(part: RenderableType, *, style: str | None = None, stderr: bool = False) -> None:
     """Prints through rich, in colours only on a terminal, and not where NO_COLOR is set."""
     console = Console(stderr=stderr, highlight=False, markup=False, emoji=False)
-    console.print(part, style=style, soft_wrap=isinstance(part, str | Text))
+    try:
+        console.print(part, style=style, soft_wrap=isinstance(part, str | Text))
+    except OSError as error:  # such as a full disk, or /dev/full, behind it
+        error.filename = "standard error" if stderr else "standard output"
+        raise

@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +13,8 @@ from pymodel.support import command as commands
 from pymodel.support.command import CommandParser, conclude, tell
 from pymodel.support.errors import InputError
 from pymodel.support.files import ROOT
+
+FULL = Path("/dev/full")  # of Linux
 
 
 def all_commands() -> dict[str, str]:
@@ -149,3 +152,24 @@ def test_an_output_that_is_ascii_is_no_traceback():
         text=True,
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "an array of 8 ? 8, ?7\n", "")
+
+
+@pytest.mark.skipif(not FULL.exists(), reason="only Linux has /dev/full")
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["-m", "tb.gates", "--help"],
+        ["-m", "tb.gates", "synth", "--help"],
+        ["-c", "from pymodel.support.command import *; run_command(lambda: conclude('right'))"],
+    ],
+)
+def test_an_output_that_is_full_fails(arguments):
+    """What nobody could read is no success: one line says where it went."""
+    with FULL.open("w") as full:
+        done = subprocess.run(
+            [sys.executable, *arguments], cwd=ROOT, stdout=full, stderr=subprocess.PIPE, text=True
+        )
+    assert (done.returncode, done.stderr) == (
+        2,
+        "error: standard output: No space left on device\n",
+    )
