@@ -335,7 +335,7 @@ async def counters(dut):
         cycles = 1 + wait + 1 + run + waiting  # beginning with the write of the start
         every = 2 ** int(dut.COUNTER_WIDTH.value)
         assert (found["cycles_o"], found["stalls_o"]) == (cycles % every, (wait + waiting) % every)
-    if every <= 2**12:  # narrow counters overflow, so that every carry is seen
+    if every <= 2**14:  # narrow counters overflow, so that every carry is seen
         await bench.settle()
         await bench.run_layer(every, 10, every)
 

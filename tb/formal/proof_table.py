@@ -1148,6 +1148,7 @@ PROOFS = (
     ACCUMULATOR,
     OUTPUT_STAGE,
     BANK_CONTROL,
+    replace(BANK_CONTROL, steps=28, mutants=(), variant="10"),
     STREAM_BANK,
     REGISTERS,
     CONTROL,
