@@ -88,7 +88,7 @@ replay: setup ## Run a folder of tile text files on an array (DIR=folder, DUT, S
 	@$(PY) -m tb.run replay --dir "$(DIR)" --dut "$(DUT)" --sim "$(SIM)" $(ARGS)
 
 ##@ trust
-.PHONY: verify lint mutate formal coverage netlist soak
+.PHONY: verify lint mutate mutate-python formal coverage netlist soak
 
 verify: setup ## Run all long checks, one after another; kept results count (ARGS="--only mutation")
 	@./setup.sh browser
@@ -101,6 +101,9 @@ mutate: N ?= 500
 mutate: SEED ?= 1
 mutate: setup ## Put faults into the RTL, and check that the benches find each (N, SEED=number or random, JOBS)
 	@$(PY) -m tb.mutation --number "$(N)" --seed "$(SEED)" $(if $(JOBS),--jobs "$(JOBS)") $(ARGS)
+
+mutate-python: setup ## Put faults into the Python that judges, and check that the tests find each (N, SEED, JOBS)
+	@$(PY) -m tb.python_mutation $(if $(N),--number "$(N)") --seed "$(or $(SEED),1)" $(if $(JOBS),--jobs "$(JOBS)") $(ARGS)
 
 formal: setup ## Prove the RTL's properties, and refute the mutants that break them (ARGS="pe output_fifo")
 	@$(PY) -m tb.formal $(ARGS)
@@ -161,4 +164,4 @@ clean: ## Remove everything that was built, the state of a training included; .v
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^##@ / { printf "%s%s\n", sep, substr($$0, 5); sep = "\n" } \
-	  /^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	  /^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

@@ -1,0 +1,1 @@
+"""Puts faults into the Python that judges, and counts those that the tests find."""
