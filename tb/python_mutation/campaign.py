@@ -40,7 +40,7 @@ from tb.sim.simulators import leave_out_settings
 STORE = Store("python-verdict")
 MADE = Store("python-mutants")
 HARMLESS = Path(__file__).with_name("harmless.toml")
-SERVER = Path(__file__).with_name("fork_tests.py")
+FORK_TESTS = Path(__file__).with_name("fork_tests.py")
 LARGEST = 100_000  # mutants
 SLOWER = 5  # a mutant may take so many times as long as the module's tests without a fault
 GRACE = 30.0  # seconds beside that
@@ -136,7 +136,7 @@ class Worker:
             shutil.copy(ROOT / file, folder / file)
         environment = os.environ | {"PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1"}
         self._process = subprocess.Popen(
-            [sys.executable, str(SERVER)],
+            [sys.executable, str(FORK_TESTS)],
             cwd=folder,
             env=environment,
             text=True,
@@ -196,14 +196,14 @@ def run(chosen: list[tuple[Judge, PythonMutant]], jobs: int, fresh: bool) -> lis
         identity = common | {"module": judge.module, "tests": judge.tests, "text": mutant.text}
         kept = None if fresh else STORE.load(identity)
         if kept is None:
-            server = idle.get()
+            worker = idle.get()
             try:
                 with measuring[judge.module]:
                     if judge.module not in limits:
-                        limits[judge.module] = time_limit(server, judge)
-                ended, how = server.verdict(judge, mutant.text, limits[judge.module])
+                        limits[judge.module] = time_limit(worker, judge)
+                ended, how = worker.verdict(judge, mutant.text, limits[judge.module])
             finally:
-                idle.put(server)
+                idle.put(worker)
             kept = {"code": ended, "how": how}
             STORE.save(identity, kept)
         return Outcome(mutant, "killed" if kept["code"] else "survived", kept["how"])
@@ -213,9 +213,9 @@ def run(chosen: list[tuple[Judge, PythonMutant]], jobs: int, fresh: bool) -> lis
         ThreadPoolExecutor(jobs) as pool,
         tqdm(total=len(chosen), unit="mutant", desc="mutating", disable=quiet() or None) as bar,
     ):
-        servers = [Worker(folder / str(number), files) for number in range(jobs)]
-        for server in servers:
-            idle.put(server)
+        workers = [Worker(folder / str(number), files) for number in range(jobs)]
+        for worker in workers:
+            idle.put(worker)
         outcomes = []
         try:
             for future in as_completed([pool.submit(attempt, *one) for one in chosen]):
@@ -225,20 +225,20 @@ def run(chosen: list[tuple[Judge, PythonMutant]], jobs: int, fresh: bool) -> lis
             pool.shutdown(wait=False, cancel_futures=True)
             raise
         finally:
-            for server in servers:
-                server.stop()
+            for worker in workers:
+                worker.stop()
     reasons = harmless()
     return [excused(outcome, reasons) for outcome in outcomes]
 
 
-def time_limit(server: Worker, judge: Judge) -> float:
+def time_limit(worker: Worker, judge: Judge) -> float:
     """Returns the seconds that a module's tests may take on a mutant.
 
     They run on the module as it is first: what makes them fail now would make every mutant look
     found. Raises InputError if they fail.
     """
     begun = time.monotonic()
-    ended, how = server.verdict(judge, judge.path.read_text(encoding="utf-8"), 1000)
+    ended, how = worker.verdict(judge, judge.path.read_text(encoding="utf-8"), 1000)
     if ended:
         raise InputError(f"{judge.module}: {how} fails without a fault")
     return GRACE + SLOWER * (time.monotonic() - begun)

@@ -154,7 +154,6 @@ def test_an_output_that_is_ascii_is_no_traceback():
     assert (done.returncode, done.stdout, done.stderr) == (0, "an array of 8 ? 8, ?7\n", "")
 
 
-@pytest.mark.skipif(not FULL.exists(), reason="only Linux has /dev/full")
 @pytest.mark.parametrize(
     "arguments",
     [
