@@ -74,7 +74,12 @@ notebook: setup ## Open docs/squeezed_layer.ipynb in JupyterLab, which ./setup.s
 	  echo "error: .venv/bin/jupyter-lab is missing; install it with: ./setup.sh notebook" >&2; exit 2; fi
 
 ##@ own network and array
-.PHONY: check vectors replay
+.PHONY: export check vectors replay
+
+export: setup ## Take layers of your network: a table, with OUT a file (NET=package.module:factory, STATE, OUT, LAYER, INPUT, IMAGES)
+	@$(PY) -m pymodel.own_network '$(subst ','\'',$(NET))' --state "$(STATE)" \
+	  $(if $(INPUT),--input "$(INPUT)") $(if $(IMAGES),--images "$(IMAGES)") \
+	  $(if $(LAYER),--layer "$(LAYER)") $(if $(OUT),--output "$(OUT)") $(ARGS)
 
 check: SIM ?= icarus
 check: setup ## Try an array on random tiles, extreme values and resets at any cycle (DUT, SIM)

@@ -1,112 +1,55 @@
 """Exports layers of any quantised network to a file, from which they run on the array.
 
-    python -m pymodel.own_network package.module:factory --state weights.safetensors --list
-    python -m pymodel.own_network package.module:factory --state weights.safetensors \\
+    python -m pymodel.own_network package.module:factory --state weights.safetensors
+    python -m pymodel.own_network "package.module:factory(10, width=0.5)" --state weights.pth \\
         --layer layer1.0.conv1 --output layers.safetensors
     make LAYER=layer1.0.conv1 MODEL=layers.safetensors
 
-`factory` is a function or class without arguments that returns the torch.nn.Module. The convolution
-and linear layers of the module may be quantised by pymodel/lsq_quantiser.py or by Brevitas.
-docs/own-network.md has examples. Run the command in the folder that holds the package, or name that
-folder in PYTHONPATH.
+`factory` is a function or class that returns the torch.nn.Module. The convolution and linear layers
+of the module may be quantised by pymodel/lsq_quantiser.py or by Brevitas. docs/own-network.md has
+examples. Run the command in the folder that holds the package, or name that folder in PYTHONPATH.
 """
 
-import importlib
-import operator
+import argparse
 import shlex
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from tabulate import tabulate
 from torch import Tensor, nn
 
 from pymodel.images import SHIPPED, normalise
+from pymodel.own_network.factory import load_model, of_the_user
 from pymodel.own_network.fit import Fit, FitError, fit_layers, layers_of
-from pymodel.own_network.layer_file import save_layers
+from pymodel.own_network.layer_file import is_layer_file, save_layers
+from pymodel.own_network.state_dict import load_state, read_saved
 from pymodel.support.command import CommandParser, conclude, tell
 from pymodel.support.errors import InputError
-from pymodel.support.files import RESULTS
+from pymodel.support.files import RESULTS, ROOT
 from pymodel.support.result_files import write_results
 
-BREVITAS = "brevitas==0.13.4"
 INPUT_NAMES = ("images", "input")
 RESULTS_FILE = RESULTS / "export.json"
 
 
-def load_model(factory: str) -> nn.Module:
-    """Returns the torch.nn.Module that `package.module:factory` makes.
-
-    Raises InputError if the module does not import or has no such factory, and if the factory
-    raises or returns anything but a torch.nn.Module.
-    """
-    module_name, colon, attribute = factory.partition(":")
-    if not (colon and module_name and attribute):
-        raise InputError(f"factory is '{factory}', expected package.module:factory")
-    try:
-        module = importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        if not f"{module_name}.".startswith(f"{error.name}."):
-            raise InputError(f"{module_name}: does not import: {_words(error)}") from None
-        raise InputError(
-            f"{module_name}: no module '{error.name}' found; run this in the folder that holds it, "
-            "or name that folder in PYTHONPATH"
-        ) from None
-    except (Exception, SystemExit) as error:
-        raise InputError(f"{module_name}: does not import: {_words(error)}") from None
-    try:
-        make = operator.attrgetter(attribute)(module)
-    except AttributeError:
-        raise InputError(
-            f"{module_name}: has no '{attribute}', expected the name of a factory"
-        ) from None
-    if not callable(make) or isinstance(make, nn.Module):
-        raise InputError(
-            f"{factory} is a {type(make).__name__}, expected a function or class that gives a "
-            "torch.nn.Module"
-        )
-    model = _of_the_user(f"{factory}()", make)
-    if not isinstance(model, nn.Module):
-        raise InputError(f"{factory}() is a {type(model).__name__}, expected a torch.nn.Module")
-    return model
-
-
-def load_state(model: nn.Module, path: Path) -> None:
-    """Loads the state dict of a safetensors file into `model`.
-
-    Raises InputError if the file is missing or damaged, holds NaN or infinity, or belongs to
-    another model.
-    """
-    state = _read(path)
-    for name, tensor in state.items():
-        if tensor.is_floating_point() and not torch.isfinite(tensor.double()).all():
-            raise InputError(f"{path}: {name} holds NaN or infinity, expected finite values")
-    try:
-        model.load_state_dict(state)
-    except Exception as error:
-        details = " ".join(str(error).partition("\n")[2].split()) or _words(error)
-        shortened = details if len(details) <= 200 else f"{details[:200]}…"
-        raise InputError(f"{path}: is not of this model: {shortened}") from None
-
-
 def load_inputs(path: Path, count: int) -> Tensor:
-    """Returns the first `count` inputs of a safetensors file, float32 [N, …].
+    """Returns the first `count` inputs of a file, float32 [N, …].
 
-    The file holds one tensor named `images` or `input`. Floats are taken as they are; bytes
-    [N, 3, H, W] are normalised as the CIFAR-10 images are. Raises InputError for any other file.
+    The file, of safetensors or of torch.save, holds one tensor named `images` or `input`. Floats
+    are taken as they are; bytes [N, 3, H, W] are normalised as the CIFAR-10 images are. Raises
+    InputError for any other file.
     """
-    tensors = _read(path)
+    tensors = read_saved(path)
     names = [name for name in INPUT_NAMES if name in tensors]
     if len(names) != 1:
         raise InputError(
-            f"{path}: holds {', '.join(tensors) or 'nothing'}, expected one tensor named "
+            f"{path}: holds {', '.join(map(str, tensors)) or 'nothing'}, expected one tensor named "
             f"{' or '.join(INPUT_NAMES)}"
         )
     inputs = tensors[names[0]]
+    if not isinstance(inputs, Tensor):
+        raise InputError(f"{path}: {names[0]} is a {type(inputs).__name__}, expected a tensor")
     bytes_of_colour = inputs.dtype == torch.uint8 and inputs.ndim == 4 and inputs.shape[1] == 3
     floats = inputs.is_floating_point() and inputs.ndim > 0
     if not inputs.numel() or not (floats or bytes_of_colour):
@@ -179,17 +122,29 @@ def table(rows: list[dict]) -> str:
 def main() -> int:
     """Runs the command, and returns its exit code. Raises InputError for a mistake of the user."""
     parser = CommandParser("pymodel.own_network", __doc__)
-    parser.add_argument("factory", metavar="package.module:factory", help="factory of the network")
     parser.add_argument(
-        "--state", type=Path, required=True, help="state dict of the network, a safetensors file"
+        "factory",
+        metavar="package.module:factory",
+        help="factory of the network; it may have arguments, in brackets",
     )
-    chosen = parser.add_mutually_exclusive_group(required=True)
+    parser.add_argument(
+        "--state",
+        default="",
+        metavar="FILE",
+        help="state dict of the network: a safetensors file, or one of torch.save",
+    )
+    chosen = parser.add_mutually_exclusive_group()
     chosen.add_argument(
         "--layer", action="append", metavar="NAME", help="layer to export; repeatable"
     )
-    chosen.add_argument("--all", action="store_true", help="export all layers that fit")
     chosen.add_argument(
-        "--list", action="store_true", help="list which layers fit, and why others do not"
+        "--all", action="store_true", help="export all layers that fit; --output alone does too"
+    )
+    chosen.add_argument(
+        "--list",
+        action="store_true",
+        help="only print which layers fit, and why others do not; so it is without --output, "
+        "--layer and --all",
     )
     parser.add_argument(
         "--input",
@@ -204,18 +159,22 @@ def main() -> int:
     parser.add_argument(
         "--output",
         type=Path,
-        default=Path("layers.safetensors"),
         metavar="FILE",
-        help="file to write; default layers.safetensors",
+        help="file to write; default with --layer or --all: layers.safetensors",
     )
     arguments = parser.parse_args()
     if arguments.images < 1:
         raise InputError(f"--images is {arguments.images}, expected 1 or more")
+    if not arguments.factory:
+        raise InputError("no network is named, expected package.module:factory (make export: NET=)")
+    if not arguments.state:
+        raise InputError("no state dict is named, expected --state FILE (make export: STATE=file)")
+    output = output_of(arguments)
 
     inputs = load_inputs(arguments.input or SHIPPED, arguments.images)
     model = load_model(arguments.factory)
-    load_state(model, arguments.state)
-    model = _of_the_user("the model", model.to, "cpu", torch.float32)
+    notes = load_state(model, Path(arguments.state))
+    model = of_the_user("the model", model.to, "cpu", torch.float32)
     layers = layers_of(model)
     if "" in layers:  # the model itself is the layer, which needs a name
         model = nn.Sequential(model)
@@ -229,7 +188,7 @@ def main() -> int:
         if name not in layers:
             raise InputError(_unknown(model, name, layers))
     origin = "" if arguments.input else " (the shipped images; name others with --input)"
-    found = _of_the_user(
+    found = of_the_user(
         f"the model's forward pass on float32 {list(inputs.shape)}{origin}",
         fit_layers,
         model,
@@ -241,32 +200,41 @@ def main() -> int:
             raise InputError(f"layer '{name}' does not fit: {found[name]}")
     rows = layer_rows(layers, found)
     fitting = {name: fit.layer for name, fit in found.items() if isinstance(fit, Fit)}
-    tell(table(rows))
-    if not arguments.list:
+    tell(*notes, table(rows))
+    if output:
         if not fitting:
             raise InputError("no layer fits, expected at least one; the table says why")
         command = shlex.join(["python", "-m", "pymodel.own_network", *sys.argv[1:]])
-        save_layers(arguments.output, fitting, command)
+        save_layers(output, fitting, command)
     write_results(RESULTS_FILE, rows, passed=True, about={})
-    if arguments.list:
+    if not output:
         return conclude(f"\n{len(fitting)} of {len(names)} layers fit.")
     return conclude(
-        f"\n{len(fitting)} of {len(names)} layers on {len(inputs)} images: {arguments.output}; run "
-        f"one with:\nmake LAYER={next(iter(fitting))} MODEL={arguments.output}"
+        f"\n{len(fitting)} of {len(names)} layers on {len(inputs)} images: {output}; run one with:"
+        f"\n{run_command_of(next(iter(fitting)), output)}"
     )
 
 
-def _read(path: Path) -> dict[str, Tensor]:
-    """Returns all tensors of a safetensors file. Raises InputError for any other file."""
-    try:
-        return load_file(path)
-    except FileNotFoundError:
-        raise InputError(f"{path}: not found, expected a safetensors file") from None
-    except (SafetensorError, OSError, RuntimeError, ValueError, MemoryError) as error:
-        raise InputError(
-            f"{path}: truncated, or no safetensors file ({_words(error)}); write one with "
-            "safetensors.torch.save_file(model.state_dict(), path)"
-        ) from None
+def output_of(arguments: argparse.Namespace) -> Path | None:
+    """Returns the file to write, or None if the table is all that is asked for.
+
+    Raises InputError if the file is there and holds no layers, such as the state dict itself.
+    """
+    if arguments.list or not (arguments.output or arguments.layer or arguments.all):
+        return None
+    output = arguments.output or Path("layers.safetensors")
+    if output.is_file() and not is_layer_file(output):
+        raise InputError(f"{output}: is there and holds no exported layers; expected another name")
+    return output
+
+
+def run_command_of(layer: str, path: Path) -> str:
+    """Returns the command that runs a layer of a file, for the shell and the folder of the user."""
+    here = Path.cwd() == ROOT
+    settings = [f"LAYER={layer}", f"MODEL={path if here else path.absolute()}"]
+    where = [] if here else ["-C", str(ROOT)]
+    # make takes a dollar sign for the start of a variable.
+    return shlex.join(["make", *where, *(one.replace("$", "$$") for one in settings)])
 
 
 def _unknown(model: nn.Module, name: str, layers: dict[str, nn.Module]) -> str:
@@ -274,21 +242,3 @@ def _unknown(model: nn.Module, name: str, layers: dict[str, nn.Module]) -> str:
     modules = dict(model.named_modules())
     found = f"a {type(modules[name]).__name__}" if name in modules else "not in the network"
     return f"layer '{name}' is {found}, expected a convolution or linear layer: {', '.join(layers)}"
-
-
-def _of_the_user(what: str, function: Callable, *arguments: Any) -> Any:
-    """Calls a function that may run the user's code, and returns the result of the function.
-
-    Any exception of that code becomes an InputError of one line, which starts with `what`.
-    """
-    try:
-        return function(*arguments)
-    except (Exception, SystemExit) as error:
-        raise InputError(f"{what}: raises {_words(error)}") from None
-
-
-def _words(error: BaseException) -> str:
-    """Returns a line that describes an exception."""
-    if isinstance(error, ModuleNotFoundError) and error.name == "brevitas":
-        return f"Brevitas is not installed; type: {sys.executable} -m pip install {BREVITAS}"
-    return f"{type(error).__name__}: {(str(error).strip() or 'no message').splitlines()[0]}"

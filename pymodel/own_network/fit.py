@@ -9,7 +9,7 @@ from torch.nn.modules.conv import _ConvNd
 
 from pymodel.hardware.core import MAX_ACTIVATION, MIN_WEIGHT, Core
 from pymodel.lsq_quantiser import SMALLEST_SCALE, Quantiser, QuantLayer
-from pymodel.own_network.integers import FitError, Integers, Quantised
+from pymodel.own_network.integers import FitError, Integers, Quantised, is_brevitas
 from pymodel.own_network.layer_file import AddBias
 from pymodel.reference.integer_convolution import integer_convolution
 from pymodel.reference.layer_data import MAX_ABS_ERROR, MAX_ERROR_STEPS, LayerData
@@ -59,7 +59,7 @@ def fit_layers(model: nn.Module, inputs: Tensor, names: list[str]) -> dict[str, 
                 found[name] = reason
 
         hooks.append(layer.register_forward_hook(judge, with_kwargs=True))
-        if _is_brevitas(layer):
+        if is_brevitas(layer):
             hooks.append(
                 layer.output_quant.register_forward_pre_hook(
                     lambda _, args, unquantised=unquantised: unquantised.update(output=args[0])
@@ -191,7 +191,7 @@ def _integers(layer: nn.Module, given: Any) -> Integers:
     """
     if isinstance(layer, QuantLayer):
         return _own(layer, given)
-    if _is_brevitas(layer):
+    if is_brevitas(layer):
         from pymodel.own_network.from_brevitas import integers  # not above: Brevitas is optional
 
         return integers(layer, given)
@@ -224,11 +224,6 @@ def _own(layer: QuantLayer, given: Tensor) -> Integers:
         quantised(layer.weight_quantiser, layer.weight_codes(), "weights"),
         layer.bias,
     )
-
-
-def _is_brevitas(layer: nn.Module) -> bool:
-    """Returns whether `layer` is one of Brevitas's, without importing Brevitas."""
-    return any(base.__module__.split(".")[0] == "brevitas" for base in type(layer).__mro__)
 
 
 def _pixels(values: Tensor) -> Tensor:

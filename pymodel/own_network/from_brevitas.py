@@ -3,10 +3,15 @@
 import math
 from typing import Any
 
+from brevitas.core.scaling import ParameterFromStatsFromParameterScaling
+from brevitas.core.zero_point import ParameterFromStatsFromParameterZeroPoint
 from brevitas.quant_tensor import IntQuantTensor
 from torch import nn
 
 from pymodel.own_network.integers import FitError, Integers, Quantised
+
+# Modules whose parameter Brevitas computes from the weights, if no state dict has it.
+FROM_WEIGHTS = (ParameterFromStatsFromParameterScaling, ParameterFromStatsFromParameterZeroPoint)
 
 
 def integers(layer: nn.Module, given: Any) -> Integers:

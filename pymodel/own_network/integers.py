@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from torch import Tensor
+from torch import Tensor, nn
 
 
 class FitError(Exception):
@@ -26,3 +26,8 @@ class Integers(NamedTuple):
     activations: Quantised
     weights: Quantised
     bias: Tensor | None  # float32 [C_out], or None for a layer without bias
+
+
+def is_brevitas(module: nn.Module) -> bool:
+    """Returns whether a module is one of Brevitas's, without importing Brevitas."""
+    return any(base.__module__.split(".")[0] == "brevitas" for base in type(module).__mro__)

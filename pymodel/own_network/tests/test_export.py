@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -13,7 +14,9 @@ from torch import nn
 
 from pymodel.lsq_quantiser import QuantConv2d, QuantLinear, initialise_scales
 from pymodel.own_network import export
+from pymodel.own_network.factory import BREVITAS, load_model
 from pymodel.own_network.layer_file import load_layers
+from pymodel.support.errors import InputError
 from pymodel.support.files import ROOT
 
 NETWORK = f"{__name__}:network"
@@ -284,17 +287,17 @@ def test_brevitas_missing(refuses, monkeypatch, tmp_path):
 
 
 def test_the_version_of_brevitas_is_the_pinned_one():
-    assert export.BREVITAS in (ROOT / "requirements.txt").read_text().splitlines()
+    assert BREVITAS in (ROOT / "requirements.txt").read_text().splitlines()
 
 
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda state: state.pop("2.weight"), 'Missing key(s) in state_dict: "2.weight"'),
-        (lambda state: state.update(more=torch.ones(1)), 'Unexpected key(s) in state_dict: "more"'),
+        (lambda state: state.pop("2.weight"), "not of this model: 1 key missing (2.weight)\n"),
+        (lambda state: state.update(x=torch.ones(1)), "not of this model: 1 key unexpected (x)\n"),
         (lambda state: state.update({"0.bias": torch.ones(5)}), "size mismatch for 0.bias"),
         (lambda state: state["2.weight"][0, 0].fill_(torch.nan), "2.weight holds NaN or infinity"),
-        (lambda state: state.clear(), "is not of this model"),
+        (lambda state: state.clear(), "holds nothing, expected a state dict"),
     ],
 )
 def test_state_of_another_model(refuses, state, change, words):
@@ -302,11 +305,8 @@ def test_state_of_another_model(refuses, state, change, words):
 
 
 def test_state_that_is_no_safetensors_file(refuses, state, tmp_path):
-    path = tmp_path / "weights.pt"
-    torch.save(network().state_dict(), path)
-    refuses(weights=path, words=["weights.pt: truncated, or no safetensors file", "save_file("])
     refuses(weights=tmp_path / "none", words=["none: not found"])
-    refuses(weights=tmp_path, words=["no safetensors file"])
+    refuses(weights=tmp_path, words=["is a folder, expected a file"])
     half = state()
     half.write_bytes(half.read_bytes()[:1000])
     refuses(weights=half, words=["truncated"])
@@ -390,3 +390,89 @@ def test_output_that_cannot_be_written(refused, state, tmp_path):
 
 def test_images(refuses):
     refuses("--images", "0", words=["--images is 0, expected 1 or more"])
+
+
+def test_output_never_overwrites_another_file(refused, state, tmp_path):
+    """The state dict, the inputs, and any file that holds no exported layers are left alone."""
+    weights, inputs, text = state(), tmp_path / "inputs.safetensors", tmp_path / "notes.txt"
+    save_file({"input": torch.rand(1, 3, 32, 32)}, inputs)
+    text.write_text("notes")
+    for output in (weights, inputs, text):
+        before = output.read_bytes()
+        options = ("--state", weights, "--input", inputs, "--output", output)
+        words = [f"{output}: is there and holds no exported layers; expected another name"]
+        refused(export.main, NETWORK, *options, words=words)
+        assert output.read_bytes() == before
+
+
+def test_layers_of_an_earlier_export_are_overwritten(command, state, tmp_path):
+    output = tmp_path / "layers.safetensors"
+    for layer in ("2", "5"):
+        options = ("--state", state(), "--images", 1, "--layer", layer, "--output", output)
+        assert command(export.main, NETWORK, *options)[0] == 0
+        assert list(load_layers(output)) == [layer]
+
+
+def test_the_command_that_is_printed(monkeypatch, tmp_path):
+    """It runs where the user stands, whatever stands in the names."""
+    monkeypatch.chdir(tmp_path)
+    path = Path("my layers$.safetensors")
+    printed = export.run_command_of("a.$b", path)
+    assert printed == f"make -C {ROOT} 'LAYER=a.$$b' 'MODEL={tmp_path}/my layers$$.safetensors'"
+    seen = "from pathlib import Path; import sys; Path('seen').write_text('|'.join(sys.argv[1:]))"
+    makefile = tmp_path / "Makefile"
+    makefile.write_text(f"all:\n\t@{sys.executable} -c \"{seen}\" '$(LAYER)' '$(MODEL)'\n")
+    subprocess.run(printed.replace(str(ROOT), str(tmp_path)), shell=True, check=True)
+    assert (tmp_path / "seen").read_text() == f"a.$b|{tmp_path}/my layers$.safetensors"
+    monkeypatch.chdir(ROOT)
+    assert export.run_command_of("2", Path("x")) == "make LAYER=2 MODEL=x"
+
+
+def with_arguments(channels, bits=4, *, size=1) -> nn.Module:
+    layer = QuantConv2d(3, channels, bits=bits, kernel_size=size)
+    initialise_scales(layer, torch.rand(2, 3, 5, 5))
+    return layer
+
+
+def test_factory_with_arguments():
+    model = load_model(f"{__name__}:with_arguments(7, bits=3, size=3)")
+    assert model.weight.shape == (7, 3, 3, 3)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "(open('x'))",
+        "(7",
+        "(*[7])",
+        "(**{'channels': 7})",
+        "(7)(8)",
+        "[7](1)",
+        "(channels)",
+        "() + 1",
+    ],
+)
+def test_arguments_are_literals(arguments):
+    with pytest.raises(InputError, match=r"expected package.module:factory"):
+        load_model(f"{__name__}:with_arguments{arguments}")
+
+
+def test_arguments_that_the_factory_refuses():
+    with pytest.raises(InputError, match=r"with_arguments\(7, depth=3\): raises TypeError"):
+        load_model(f"{__name__}:with_arguments(7, depth=3)")
+
+
+def test_without_output_only_the_table_is_printed(command, state, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    code, out, _ = command(export.main, NETWORK, "--state", state(), "--images", 1)
+    assert (code, out.count("yes, error")) == (0, 2)
+    assert "2 of 3 layers fit." in out
+    assert not (tmp_path / "layers.safetensors").exists()
+
+
+def test_no_network(refused):
+    refused(export.main, "", words=["no network is named, expected package.module:factory"])
+
+
+def test_no_state(refused):
+    refused(export.main, NETWORK, words=["no state dict is named, expected --state FILE"])

@@ -1,0 +1,93 @@
+"""Makes a network from the name of its factory, with arguments or without."""
+
+import ast
+import importlib
+import operator
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from torch import nn
+
+from pymodel.support.errors import InputError
+
+BREVITAS = "brevitas==0.13.4"
+EXPECTED = "package.module:factory, or package.module:factory(10, width=0.5) with literals"
+
+
+def load_model(name: str) -> nn.Module:
+    """Returns the torch.nn.Module that `package.module:factory` or `…:factory(10, k=0.5)` makes.
+
+    The arguments are Python literals; nothing in them is evaluated. Raises InputError if the module
+    does not import or has no such factory, and if the factory raises or returns anything but a
+    torch.nn.Module.
+    """
+    module_name, colon, call = name.partition(":")
+    if not (colon and module_name and call):
+        raise InputError(f"factory is '{name}', expected {EXPECTED}")
+    attribute, positional, keywords = _call(name, call)
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if not f"{module_name}.".startswith(f"{error.name}."):
+            raise InputError(f"{module_name}: does not import: {words(error)}") from None
+        raise InputError(
+            f"{module_name}: no module '{error.name}' found; run this in the folder that holds it, "
+            "or name that folder in PYTHONPATH"
+        ) from None
+    except (Exception, SystemExit) as error:
+        raise InputError(f"{module_name}: does not import: {words(error)}") from None
+    try:
+        make = operator.attrgetter(attribute)(module)
+    except AttributeError:
+        raise InputError(
+            f"{module_name}: has no '{attribute}', expected the name of a factory"
+        ) from None
+    if not callable(make) or isinstance(make, nn.Module):
+        raise InputError(
+            f"{name} is a {type(make).__name__}, expected a function or class that gives a "
+            "torch.nn.Module"
+        )
+    called = name if call.endswith(")") else f"{name}()"
+    model = of_the_user(called, make, *positional, **keywords)
+    if not isinstance(model, nn.Module):
+        raise InputError(f"{called} is a {type(model).__name__}, expected a torch.nn.Module")
+    return model
+
+
+def of_the_user(what: str, function: Callable, *arguments: Any, **keywords: Any) -> Any:
+    """Calls a function that may run the user's code, and returns the result of the function.
+
+    Any exception of that code becomes an InputError of one line, which starts with `what`.
+    """
+    try:
+        return function(*arguments, **keywords)
+    except (Exception, SystemExit) as error:
+        raise InputError(f"{what}: raises {words(error)}") from None
+
+
+def words(error: BaseException) -> str:
+    """Returns a line that describes an exception."""
+    if isinstance(error, ModuleNotFoundError) and error.name == "brevitas":
+        return f"Brevitas is not installed; type: {sys.executable} -m pip install {BREVITAS}"
+    return f"{type(error).__name__}: {(str(error).strip() or 'no message').splitlines()[0]}"
+
+
+def _call(name: str, call: str) -> tuple[str, list, dict[str, Any]]:
+    """Returns attribute, positional and keyword arguments of what stands behind the colon.
+
+    Raises InputError if that is neither a name nor a call with literals.
+    """
+    if "(" not in call:
+        return call, [], {}
+    try:
+        found = ast.parse(call, mode="eval").body
+        if not isinstance(found, ast.Call) or any(one.arg is None for one in found.keywords):
+            raise ValueError("no call, or a call with **")
+        if not isinstance(found.func, ast.Name | ast.Attribute):
+            raise ValueError("a call of no name")
+        positional = [ast.literal_eval(one) for one in found.args]
+        keywords = {one.arg: ast.literal_eval(one.value) for one in found.keywords}
+    except (SyntaxError, ValueError, TypeError, MemoryError, RecursionError):
+        raise InputError(f"factory is '{name}', expected {EXPECTED}") from None
+    return ast.unparse(found.func), positional, keywords
