@@ -5,9 +5,9 @@
         --layer layer1.0.conv1 --output layers.safetensors
     make LAYER=layer1.0.conv1 MODEL=layers.safetensors
 
-`factory` is a function or class that returns the torch.nn.Module. The convolution and linear layers
-of the module may be quantised by pymodel/lsq_quantiser.py or by Brevitas. docs/own-network.md has
-examples. Run the command in the folder that holds the package, or name that folder in PYTHONPATH.
+`factory` is a function or class that returns the torch.nn.Module, whose convolution and linear
+layers are fake-quantised. docs/own-network.md has examples. Run the command in the folder that
+holds the package, or name that folder in PYTHONPATH.
 """
 
 import argparse
@@ -64,15 +64,16 @@ def load_inputs(path: Path, count: int) -> Tensor:
     return inputs
 
 
-def layer_rows(layers: dict[str, nn.Module], found: dict[str, Fit | FitError]) -> list[dict]:
+def layer_rows(found: dict[str, Fit | FitError]) -> list[dict]:
     """Returns a row for each layer of `found`, as a dictionary for JSON.
 
     Every row has `layer`, `kind` and `fits`. The row of a layer that fits also has sizes (pixels),
-    numbers of bits and errors of the layer, and the row of any other layer has the `reason`.
+    numbers of bits and errors of the layer, and the grids that were found from the values, since no
+    quantiser states them. The row of any other layer has the `reason`.
     """
     rows = []
     for name, result in found.items():
-        row = {"layer": name, "kind": type(layers[name]).__name__, "fits": isinstance(result, Fit)}
+        row = {"layer": name, "kind": result.kind, "fits": isinstance(result, Fit)}
         if isinstance(result, Fit):
             data = result.layer
             row |= {
@@ -86,6 +87,14 @@ def layer_rows(layers: dict[str, nn.Module], found: dict[str, Fit | FitError]) -
                 "activation_bits": result.activation_bits,
                 "max_abs_error": result.error,
                 "max_error_steps": result.error_steps,
+                "grids_found": {
+                    kind: {"scale": grid.scale.flatten().tolist(), "levels": grid.levels}
+                    for kind, grid in (
+                        ("weights", result.weights),
+                        ("activations", result.activations),
+                    )
+                    if grid.found
+                },
             }
         else:
             row["reason"] = str(result)
@@ -112,11 +121,21 @@ def table(rows: list[dict]) -> str:
                 "{kernel}×{kernel}, stride {stride}, padding {padding}".format(**row),
                 f"{height} × {width}",
                 f"{row['weight_bits']}, {row['activation_bits']}",
-                f"yes, error {row['max_error_steps']:.1e} step",
+                f"yes, error {row['max_error_steps']:.1e} step{grids_found(row)}",
             ]
         )
     headers = ["layer", "kind", "channels", "kernel", "map", "bits", "fits"]
     return tabulate(cells, headers, tablefmt="simple", disable_numparse=True)
+
+
+def grids_found(row: dict) -> str:
+    """Returns in words which grids of a row were found from the values."""
+    words = []
+    for kind, grid in row["grids_found"].items():
+        low, high = min(grid["scale"]), max(grid["scale"])
+        scale = f"{low:.4g}" if low == high else f"{low:.4g} to {high:.4g}"
+        words.append(f"; grid of {kind} found: scale {scale}, {grid['levels']} levels")
+    return "".join(words)
 
 
 def main() -> int:
@@ -175,30 +194,21 @@ def main() -> int:
     model = load_model(arguments.factory)
     notes = load_state(model, Path(arguments.state))
     model = of_the_user("the model", model.to, "cpu", torch.float32)
-    layers = layers_of(model)
-    if "" in layers:  # the model itself is the layer, which needs a name
+    if "" in layers_of(model):  # the model itself is the layer, which needs a name
         model = nn.Sequential(model)
-        layers = layers_of(model)
-    if not layers:
+    origin = "" if arguments.input else " (the shipped images; name others with --input)"
+    what = f"the model's forward pass on float32 {list(inputs.shape)}{origin}"
+    found = fit_layers(model, inputs, arguments.layer, what)
+    for name in arguments.layer or ():
+        if name not in found:
+            raise InputError(_unknown(model, name))
+        if isinstance(found[name], FitError):
+            raise InputError(f"layer '{name}' does not fit: {found[name]}")
+    if not found:
         raise InputError(
             f"{arguments.factory}: has no convolution and no linear layer, expected at least one"
         )
-    names = list(dict.fromkeys(arguments.layer or layers))
-    for name in names:
-        if name not in layers:
-            raise InputError(_unknown(model, name, layers))
-    origin = "" if arguments.input else " (the shipped images; name others with --input)"
-    found = of_the_user(
-        f"the model's forward pass on float32 {list(inputs.shape)}{origin}",
-        fit_layers,
-        model,
-        inputs,
-        names,
-    )
-    for name in arguments.layer or ():
-        if isinstance(found[name], FitError):
-            raise InputError(f"layer '{name}' does not fit: {found[name]}")
-    rows = layer_rows(layers, found)
+    rows = layer_rows(found)
     fitting = {name: fit.layer for name, fit in found.items() if isinstance(fit, Fit)}
     tell(*notes, table(rows))
     if output:
@@ -208,9 +218,9 @@ def main() -> int:
         save_layers(output, fitting, command)
     write_results(RESULTS_FILE, rows, passed=True, about={})
     if not output:
-        return conclude(f"\n{len(fitting)} of {len(names)} layers fit.")
+        return conclude(f"\n{len(fitting)} of {len(found)} layers fit.")
     return conclude(
-        f"\n{len(fitting)} of {len(names)} layers on {len(inputs)} images: {output}; run one with:"
+        f"\n{len(fitting)} of {len(found)} layers on {len(inputs)} images: {output}; run one with:"
         f"\n{run_command_of(next(iter(fitting)), output)}"
     )
 
@@ -237,8 +247,9 @@ def run_command_of(layer: str, path: Path) -> str:
     return shlex.join(["make", *where, *(one.replace("$", "$$") for one in settings)])
 
 
-def _unknown(model: nn.Module, name: str, layers: dict[str, nn.Module]) -> str:
+def _unknown(model: nn.Module, name: str) -> str:
     """Returns the message for a `name` that is no convolution or linear layer."""
     modules = dict(model.named_modules())
     found = f"a {type(modules[name]).__name__}" if name in modules else "not in the network"
-    return f"layer '{name}' is {found}, expected a convolution or linear layer: {', '.join(layers)}"
+    layers = ", ".join(layers_of(model))
+    return f"layer '{name}' is {found}, expected a convolution or linear layer: {layers}"

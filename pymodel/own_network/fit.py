@@ -1,30 +1,48 @@
 """Judges whether layers of any network fit the array, and takes the integers of those that do."""
 
-from collections import Counter
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
 from pymodel.hardware.core import MAX_ACTIVATION, MIN_WEIGHT, Core
-from pymodel.lsq_quantiser import SMALLEST_SCALE, Quantiser, QuantLayer
-from pymodel.own_network.integers import FitError, Integers, Quantised, is_brevitas
+from pymodel.own_network.factory import of_the_user
+from pymodel.own_network.grids import MOST_LEVELS, Grid, grid_of
 from pymodel.own_network.layer_file import AddBias
+from pymodel.own_network.watched_products import Product, watching
 from pymodel.reference.integer_convolution import integer_convolution
 from pymodel.reference.layer_data import MAX_ABS_ERROR, MAX_ERROR_STEPS, LayerData
 
 BITS = 4  # largest number of bits of an activation code, unsigned, and of a weight code, signed
+UNUSED = "the forward pass does not use it"
+
+
+class FitError(Exception):
+    """Says that a layer does not fit, and why, in one line without the layer's name."""
+
+    kind = ""  # class of the module
 
 
 class Fit(NamedTuple):
     """A layer that fits the array."""
 
     layer: LayerData
-    weight_bits: int  # number of bits of a weight code
-    activation_bits: int  # number of bits of an activation code
+    kind: str  # class of the module
+    weights: Grid
+    activations: Grid
     error: float  # largest error of the output recovered from PyTorch's integer convolution
     error_steps: float  # the same error, in steps of the sum
+
+    @property
+    def weight_bits(self) -> int:
+        """Returns the number of bits of a weight code."""
+        return max(2, self.weights.bits)
+
+    @property
+    def activation_bits(self) -> int:
+        """Returns the number of bits of an activation code."""
+        return self.activations.bits
 
 
 def layers_of(model: nn.Module) -> dict[str, nn.Module]:
@@ -33,118 +51,83 @@ def layers_of(model: nn.Module) -> dict[str, nn.Module]:
 
 
 @torch.no_grad()
-def fit_layers(model: nn.Module, inputs: Tensor, names: list[str]) -> dict[str, Fit | FitError]:
-    """Runs `inputs` [N, …] through `model` once, in float32, and judges each layer of `names`.
+def fit_layers(
+    model: nn.Module, inputs: Tensor, names: list[str] | None = None, what: str = "the forward pass"
+) -> dict[str, Fit | FitError]:
+    """Runs `inputs` [N, …] through `model` once, in float32, and judges all layers, or `names`.
 
-    Returns for each name the layer's `Fit`, or the `FitError` that says why the layer does not fit.
-    The model is left in evaluation mode. Raises what the model raises.
+    Returns the layer's `Fit` by its name, or the `FitError` that says why the layer does not fit,
+    in the order in which the layers ran. A name is that of the module whose forward does a product,
+    and with ":2" behind it that of the module's second product. The model is left in evaluation
+    mode. Raises InputError, which begins with `what`, if the model raises an exception.
     """
     model.eval()
     found: dict[str, Fit | FitError] = {}
-    calls = Counter()
-    hooks = []
-    for name in names:
-        layer = model.get_submodule(name)
-        # Holds the output of a Brevitas layer before its output quantiser; every such layer has an
-        # output quantiser, even where that quantiser does nothing.
-        unquantised = {}
 
-        def judge(layer, args, kwargs, output, name=name, unquantised=unquantised):
-            calls[name] += 1
-            given = args[0] if args else next(iter(kwargs.values()))
-            output = unquantised.pop("output", output)
-            try:
-                found[name] = _fit(name, layer, given, output, len(inputs))
-            except FitError as reason:
-                found[name] = reason
+    def take(product: Product) -> None:
+        if names is not None and product.layer not in names:
+            return
+        try:
+            found[product.layer] = _fit(product, len(inputs))
+        except FitError as reason:
+            reason.kind = product.kind
+            found[product.layer] = reason
 
-        hooks.append(layer.register_forward_hook(judge, with_kwargs=True))
-        if is_brevitas(layer):
-            hooks.append(
-                layer.output_quant.register_forward_pre_hook(
-                    lambda _, args, unquantised=unquantised: unquantised.update(output=args[0])
-                )
-            )
     precision = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("highest")
     try:
-        with torch.autocast("cpu", enabled=False):
-            model(inputs)
+        with torch.autocast("cpu", enabled=False), watching(model, inputs, take):
+            of_the_user(what, model, inputs)
     finally:
         torch.set_float32_matmul_precision(precision)
-        for hook in hooks:
-            hook.remove()
-    for name in names:
-        if calls[name] == 0:
-            found[name] = FitError("the forward pass does not use it")
-        elif calls[name] > 1:
-            found[name] = FitError(f"the forward pass calls it {calls[name]} times, expected one")
+    for name, layer in layers_of(model).items():
+        if name not in found and (names is None or name in names):
+            found[name] = FitError(UNUSED)
+            found[name].kind = type(layer).__name__
     return found
 
 
-def _fit(name: str, layer: nn.Module, given: Any, output: Any, images: int) -> Fit:
-    """Returns the `Fit` of `layer`, whose integers for the input `given` give its `output`.
+def _fit(product: Product, images: int) -> Fit:
+    """Returns the `Fit` of a product, whose integers give its output.
 
-    `images` is the number of inputs in `given`. Raises FitError if the layer does not fit, or if
-    its integers do not give its output.
+    `images` is the number of inputs. Raises FitError if the product does not fit, or if its
+    integers do not give its output.
     """
-    stride, padding = _geometry(layer)
-    activations, weights, bias = _integers(layer, given)
-    # The clone is needed because the module after a layer may work in place.
-    reference = getattr(output, "value", output).detach().clone()  # Brevitas wraps its outputs
-
-    for values, kind in ((activations, "activations"), (weights, "weights")):
-        if values.bits > BITS:
-            raise FitError(f"its {kind} have {values.bits} bits, expected at most {BITS}")
-        if not (torch.isfinite(values.scale) & (values.scale > 0)).all():
-            raise FitError(f"its {kind} have a scale that is not positive and finite")
-    if activations.signed:
-        raise FitError(f"its activations are signed, expected codes 0 to {MAX_ACTIVATION}")
-    out_channels, in_channels, kernel, _ = weights.codes.shape
-    if activations.scale.numel() != 1:
-        raise FitError("its activations have several scales, expected one")
-    scale = weights.scale
-    if scale.numel() != 1 and (scale.numel(), scale.shape[0]) != (out_channels, out_channels):
+    stride, padding = _geometry(product)
+    values, weights, reference = _maps(product, images)
+    for tensor, name in ((values, "activations"), (weights, "weights"), (reference, "outputs")):
+        if tensor.dtype != torch.float32:
+            raise FitError(f"its {name} are {tensor.dtype}, expected torch.float32")
+        if not torch.isfinite(tensor).all():
+            raise FitError(f"its {name} hold NaN or infinity")
+    activation, activation_codes = _codes(values, product.activation_grids, "activation")
+    weight, weight_codes = _codes(weights, product.weight_grids, "weight")
+    if activation_codes.min() < 0:
         raise FitError(
-            f"its weights have scales of shape {list(scale.shape)}, expected one, or one for each "
-            f"of {out_channels} output channels"
+            f"its activations are signed, codes {activation_codes.min():g} to "
+            f"{activation_codes.max():g}, expected 0 to {MAX_ACTIVATION}"
         )
-    low, high = weights.codes.min().item(), weights.codes.max().item()
+    low, high = weight_codes.min().item(), weight_codes.max().item()
     if low < MIN_WEIGHT or high >= -MIN_WEIGHT:
         raise FitError(
             f"its weight codes are {low:g} to {high:g}, expected {MIN_WEIGHT} to {-MIN_WEIGHT - 1}"
         )
-    for values, kind in ((activations, "activation"), (weights, "weight")):
-        if not values.codes.any():
-            raise FitError(f"its {kind} codes are all 0, which proves nothing: are its scales set?")
-    largest = in_channels * kernel**2 * MAX_ACTIVATION * -MIN_WEIGHT
+    out_channels = len(weights)
+    largest = weights[0].numel() * activation.high * max(-weight.low, weight.high)
     if largest > 2 ** (Core.sum_width - 1) - 2:
         raise FitError(f"its sums can reach ±{largest:,}, more than {Core.sum_width} bits hold")
-
-    if reference.dtype != torch.float32:
-        raise FitError(f"its output is {reference.dtype}, expected torch.float32")
-    if not torch.isfinite(reference).all():
-        raise FitError("its output holds NaN or infinity")
-    codes = activations.codes
-    if isinstance(layer, nn.Linear):
-        codes, reference = _pixels(codes), _pixels(reference)
-    if codes.ndim != 4 or len(codes) != images:
-        raise FitError(
-            f"its input is {list(activations.codes.shape)}, expected [{images}, channels, height, "
-            f"width], or of a linear layer [{images}, …, features]"
-        )
-    step = (scale.flatten() * activations.scale.flatten()).expand(out_channels)
-    bias = torch.zeros(out_channels) if bias is None else bias
+    step = (weight.scale.flatten() * activation.scale.flatten()).expand(out_channels).float()
+    bias = torch.zeros(out_channels) if product.bias is None else product.bias.flatten()
     data = LayerData(
-        name,
-        codes.to(torch.int8),
-        weights.codes.to(torch.int8),
+        product.layer,
+        activation_codes.to(torch.int8),
+        weight_codes.to(torch.int8),
         stride,
         padding,
         step[:, None, None].clone(),
         AddBias(bias.detach().clone()),
-        reference,
-        f"output of {name}",
+        reference.clone(),  # because a later operation may work in place
+        f"output of {product.layer}",
     )
     sums = integer_convolution(data.activation_codes, data.weight_codes, stride, padding)
     error, error_steps = data.error(sums)
@@ -153,79 +136,76 @@ def _fit(name: str, layer: nn.Module, given: Any, output: Any, images: int) -> F
             f"its output differs from what its integers give by {error:.3g} ({error_steps:.3g} "
             f"steps), expected below {MAX_ABS_ERROR:g} ({MAX_ERROR_STEPS:g} steps)"
         )
-    return Fit(data, weights.bits, activations.bits, error, error_steps)
+    return Fit(data, product.kind, weight, activation, error, error_steps)
 
 
-def _geometry(layer: nn.Module) -> tuple[int, int]:
+def _geometry(product: Product) -> tuple[int, int]:
     """Returns stride and padding in pixels. Raises FitError for a layer that no array computes."""
-    if isinstance(layer, nn.Linear):
+    if product.weights.ndim == 2:
         return 1, 0
-    if not isinstance(layer, nn.Conv2d):
+    if product.weights.ndim != 4 or product.transposed:
         raise FitError(
-            f"it is a {type(layer).__name__}, expected a 2D convolution or a linear layer"
+            f"it {'is transposed, with' if product.transposed else 'has'} weights of shape "
+            f"{list(product.weights.shape)}, expected a 2D convolution or a linear layer"
         )
-    if layer.groups != 1:
-        depthwise = " (depthwise)" if layer.groups == layer.in_channels else ""
-        raise FitError(f"it has {layer.groups} groups{depthwise}, expected one")
-    if layer.padding_mode != "zeros":
-        raise FitError(f"its padding is of mode '{layer.padding_mode}', expected 'zeros'")
-    if layer.dilation != (1, 1):
-        raise FitError(f"its dilation is {layer.dilation}, expected 1")
-    # Brevitas itself pads for 'same' with a stride, and its `padding` is then 0.
-    same = layer.padding == "same" or getattr(layer, "is_same_padded_strided", False)
-    if same and (layer.stride != (1, 1) or not all(side % 2 for side in layer.kernel_size)):
-        raise FitError("its padding 'same' is not the same on all sides, expected a number")
-    padding = tuple(side // 2 for side in layer.kernel_size) if same else layer.padding
-    padding = (0, 0) if padding == "valid" else padding
-    sizes = {"kernel": layer.kernel_size, "stride": layer.stride, "padding": padding}
+    if product.groups != 1:
+        depthwise = " (depthwise)" if product.weights.shape[1] == 1 else ""
+        raise FitError(f"it has {product.groups} groups{depthwise}, expected one")
+    if product.dilation != (1, 1):
+        raise FitError(f"its dilation is {product.dilation}, expected 1")
+    kernel = tuple(product.weights.shape[2:])
+    sizes = {"kernel": kernel, "stride": product.stride, "padding": product.padding}
     for what, (height, width) in sizes.items():
         if height != width:
             raise FitError(f"its {what} is {height} × {width}, expected a square one")
-    return layer.stride[0], padding[0]
+    return product.stride[0], product.padding[0]
 
 
-def _integers(layer: nn.Module, given: Any) -> Integers:
-    """Returns the integers of `layer`, quantised by this project or by Brevitas.
+def _maps(product: Product, images: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Returns activations [N, C, H, W], weights [C_out, C, k, k] and output [N, C_out, H, W].
 
-    Raises FitError if neither of them quantises the layer.
+    A matrix product is a 1 × 1 convolution; its rows are pixels of the images, [N, C, pixels, 1].
+    Raises FitError if the activations do not belong to the images.
     """
-    if isinstance(layer, QuantLayer):
-        return _own(layer, given)
-    if is_brevitas(layer):
-        from pymodel.own_network.from_brevitas import integers  # not above: Brevitas is optional
-
-        return integers(layer, given)
-    raise FitError(
-        f"it is not quantised: a {type(layer).__name__}, expected one of pymodel.lsq_quantiser or "
-        "of Brevitas"
+    values, weights, output = product.activations, product.weights, product.output
+    if len(values) % images or (values.ndim == 4 and len(values) != images):
+        raise FitError(
+            f"its input is {list(values.shape)}, expected [{images}, channels, height, width], or "
+            f"of a linear layer [{images} · pixels, features]"
+        )
+    if weights.ndim == 4:
+        return values, weights, output
+    values, output = (
+        one.reshape(images, -1, one.shape[-1]).transpose(1, 2)[..., None]
+        for one in (values, output)
     )
+    return values, weights[..., None, None], output
 
 
-def _own(layer: QuantLayer, given: Tensor) -> Integers:
-    """Returns the integers of a layer with this project's quantisers for the input `given`.
+def _codes(values: Tensor, stated: tuple[Grid, ...], kind: str) -> tuple[Grid, Tensor]:
+    """Returns the grid of values, and their codes without the zero point.
 
-    Raises FitError if the quantisers are switched off, or if a scale is too small to be used.
+    Raises FitError if the values lie on no grid, or on one that is too fine for the array.
     """
-    if not layer.quantising:
-        raise FitError("its quantisers are switched off")
-
-    def quantised(quantiser: Quantiser, codes: Tensor, kind: str) -> Quantised:
-        if not (quantiser.scale >= SMALLEST_SCALE).all():
-            raise FitError(
-                f"its {kind} have a scale of {quantiser.scale.min().item():g}, expected at least "
-                f"{SMALLEST_SCALE:g}"
-            )
-        signed = quantiser.low < 0
-        bits = quantiser.high.bit_length() + signed
-        return Quantised(codes, quantiser.scale.detach(), bits, signed)
-
-    return Integers(
-        quantised(layer.activation_quantiser, layer.activation_codes(given), "activations"),
-        quantised(layer.weight_quantiser, layer.weight_codes(), "weights"),
-        layer.bias,
-    )
-
-
-def _pixels(values: Tensor) -> Tensor:
-    """Returns [N, …, features] as [N, features, pixels, 1]; all dimensions between are pixels."""
-    return values.reshape(len(values), -1, values.shape[-1]).transpose(1, 2)[..., None]
+    if not values.any():
+        raise FitError(f"its {kind}s are all 0, which proves nothing: are its scales set?")
+    found = grid_of(values, stated, per_channel=kind == "weight")
+    if found is None:
+        if kind == "activation" and any(grid.scale.numel() > 1 for grid in stated):
+            raise FitError("its activations have several scales, expected one")
+        raise FitError(
+            f"its {kind}s are not quantised: they do not lie on a grid of at most {MOST_LEVELS} "
+            "levels"
+        )
+    grid, codes = found
+    low, high = grid.low, grid.high
+    if grid.zero_point.any():
+        if grid.zero_point.numel() > 1:
+            raise FitError(f"its {kind}s have a zero point for each channel, expected none")
+        zero = grid.zero_point.item()
+        low, high, codes = int(low - zero), int(high - zero), codes - zero
+        grid = Grid(grid.scale, torch.zeros(1), low, high, grid.found)
+    limit = MAX_ACTIVATION if kind == "activation" else -MIN_WEIGHT - 1
+    if high > limit or (kind == "weight" and low < MIN_WEIGHT):
+        raise FitError(f"its {kind}s have {grid.bits} bits, expected at most {BITS}")
+    return grid, codes

@@ -4,6 +4,7 @@ Nothing is unpickled but tensors and plain containers (torch.load with weights_o
 """
 
 import re
+import sys
 import warnings
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
@@ -16,7 +17,6 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from pymodel.own_network.factory import words
-from pymodel.own_network.integers import is_brevitas
 from pymodel.support.errors import InputError
 
 # torch.save writes a zip archive; before version 1.6 it wrote pickles of protocol 2.
@@ -224,12 +224,13 @@ def _load(model: nn.Module, path: Path, state: Mapping[str, Any]) -> list[str]:
 
 def _is_computed(model: nn.Module, key: str) -> bool:
     """Returns whether a parameter of a model is one that Brevitas computes from the weights."""
-    module = model.get_submodule(key.rpartition(".")[0])
-    if not is_brevitas(module):
+    if "brevitas" not in sys.modules:  # it is optional, and such a model has imported it
         return False
-    from pymodel.own_network.from_brevitas import FROM_WEIGHTS  # not above: Brevitas is optional
+    from brevitas.core.scaling import ParameterFromStatsFromParameterScaling
+    from brevitas.core.zero_point import ParameterFromStatsFromParameterZeroPoint
 
-    return isinstance(module, FROM_WEIGHTS)
+    kinds = ParameterFromStatsFromParameterScaling, ParameterFromStatsFromParameterZeroPoint
+    return isinstance(model.get_submodule(key.rpartition(".")[0]), kinds)
 
 
 def _is_float(value: Any) -> bool:

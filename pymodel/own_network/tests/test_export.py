@@ -149,7 +149,7 @@ def test_all(command, state, tmp_path, results):
     assert layers["2"].activation_codes.shape == (2, 4, 8, 8)
     rows = json.loads(results.read_text())
     assert [row["fits"] for row in rows] == [False, True, True]
-    assert rows[0]["reason"].startswith("it is not quantised")
+    assert rows[0]["reason"].startswith("its activations are not quantised")
     assert (rows[2]["weight_bits"], rows[1]["weight_bits"]) == (3, 4)
     assert rows[1]["map"] == [8, 8]
     assert rows[1]["max_error_steps"] < 0.01
@@ -161,7 +161,7 @@ def test_list_writes_no_layers(command, state, tmp_path):
         export.main, NETWORK, "--state", state(), "--list", "--images", 1, "--output", output
     )
     assert code == 0
-    assert "no: it is not quantised: a Conv2d" in out
+    assert "no: its activations are not quantised: they do not lie on a grid" in out
     assert re.search(r"^2 +QuantConv2d +4 → 5 +3×3, .* 8 × 8 +4, 4 +yes, error ", out, re.M)
     assert not output.exists()
 
@@ -356,7 +356,7 @@ def test_forward_that_raises(refuses, state):
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("0", "layer '0' does not fit: it is not quantised: a Conv2d"),
+        ("0", "layer '0' does not fit: its activations are not quantised"),
         ("1", "layer '1' is a ReLU, expected a convolution or linear layer: 0, 2, 5"),
         ("conv", "layer 'conv' is not in the network, expected a convolution"),
         ("", "layer '' is a Sequential"),

@@ -9,7 +9,6 @@ from brevitas.quant import (
     ShiftedUint8ActPerTensorFloat,
     Uint8ActPerTensorFloat,
 )
-from brevitas.quant.shifted_scaled_int import ShiftedUint8WeightPerTensorFloat
 from torch import nn
 
 from pymodel.lsq_quantiser import QuantConv2d, Quantiser, QuantLinear, initialise_scales
@@ -42,6 +41,13 @@ def brevitas(layer: nn.Module, **activation) -> nn.Module:
     torch.manual_seed(1)
     activation = {"bit_width": 4, "return_quant_tensor": True} | activation
     model = nn.Sequential(qnn.QuantReLU(**activation), layer)
+    model(inputs())
+    return model
+
+
+def run(*layers: nn.Module) -> nn.Module:
+    """Returns a model of layers that have seen some values."""
+    model = nn.Sequential(*layers)
     model(inputs())
     return model
 
@@ -97,6 +103,8 @@ def test_bits(bits):
         ({"kernel_size": 5, "padding": 3, "stride": 3}, 3, 3),
         ({"padding": "same"}, 1, 1),
         ({"padding": "valid", "stride": 2}, 2, 0),
+        ({"kernel_size": 2, "padding": "same"}, 1, 0),  # the padded border is part of the map
+        ({"padding": 1, "padding_mode": "circular"}, 1, 0),
     ],
 )
 def test_geometry(settings, stride, padding):
@@ -198,16 +206,41 @@ class Autocast(nn.Sequential):
             return super().forward(x)
 
 
+class Below(nn.Module):
+    """Makes values of both signs."""
+
+    def forward(self, x):
+        return x - 0.5
+
+
+class Infinite(nn.Module):
+    """Makes values that no quantiser can take, but only in evaluation."""
+
+    def forward(self, x):
+        return x if self.training else x / torch.zeros_like(x).relu()
+
+
+class Rounded(nn.Module):
+    """Quantises to 15 steps without a quantiser that says so."""
+
+    def forward(self, x):
+        return (x * 15).round() / 15
+
+
+class Grouped(nn.Module):
+    """A layer whose input is not of the images alone."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = QuantConv2d(3, 2, bits=4, kernel_size=1)
+
+    def forward(self, x):
+        return self.layer(x.reshape(7, 3, 32, 1))
+
+
 class Twice(nn.Sequential):
     def forward(self, x):
         return super().forward(x) + super().forward(x)
-
-
-class Own(QuantConv2d):
-    """A convolution whose output is not what its integers give."""
-
-    def forward(self, x):
-        return super().forward(x) * 1.01
 
 
 def changed(model: nn.Module, change) -> nn.Module:
@@ -222,10 +255,12 @@ def scale(quantiser: str, value: float):
 
 def signed(layer):
     layer.activation_quantiser = Quantiser(4, signed=True)
+    layer.activation_quantiser.scale.data.fill_(0.1)
 
 
 def per_channel(layer):
     layer.activation_quantiser = Quantiser(4, signed=False, per_channel=3)
+    layer.activation_quantiser.scale.data[:, 0, 0, 0] = torch.tensor([0.1, 0.1317, 0.1733])
 
 
 @pytest.mark.parametrize(
@@ -233,7 +268,10 @@ def per_channel(layer):
     [
         (lambda: own(convolution(8)), "its activations have 8 bits, expected at most 4"),
         (lambda: own(convolution(5)), "its activations have 5 bits"),
-        (lambda: changed(own(convolution()), signed), "its activations are signed"),
+        (
+            lambda: changed(own(Below(), convolution()), signed),
+            "its activations are signed, codes -5 to 5, expected 0 to 15",
+        ),
         (lambda: changed(own(convolution()), per_channel), "its activations have several scales"),
         (lambda: own(convolution(groups=2)), "it has 2 groups, expected one"),
         (lambda: own(QuantConv2d(4, 4, bits=4, kernel_size=3, groups=4)), "groups (depthwise)"),
@@ -241,59 +279,54 @@ def per_channel(layer):
         (lambda: own(convolution(kernel_size=(3, 1))), "its kernel is 3 × 1, expected a square"),
         (lambda: own(convolution(stride=(1, 2))), "its stride is 1 × 2"),
         (lambda: own(convolution(padding=(1, 0))), "its padding is 1 × 0"),
-        (lambda: own(convolution(kernel_size=2, padding="same")), "'same' is not the same on all"),
-        (lambda: own(convolution(padding=1, padding_mode="circular")), "mode 'circular'"),
-        (lambda: nn.Conv2d(4, 6, 3), "it is not quantised: a Conv2d"),
-        (lambda: nn.Linear(7, 2), "it is not quantised: a Linear"),
-        (lambda: nn.ConvTranspose2d(4, 6, 3), "it is a ConvTranspose2d, expected a 2D convolution"),
-        (lambda: nn.Sequential(nn.Flatten(2), nn.Conv1d(4, 6, 3)), "it is a Conv1d"),
-        (lambda: nn.Sequential(nn.Unflatten(1, (2, 2)), nn.Conv3d(2, 1, 2)), "it is a Conv3d"),
+        (
+            lambda: nn.Conv2d(4, 6, 3),
+            "its activations are not quantised: they do not lie on a grid",
+        ),
+        (lambda: nn.Linear(7, 2), "its activations are not quantised"),
+        (
+            lambda: nn.Sequential(Rounded(), nn.Conv2d(4, 6, 3)),
+            "its weights are not quantised: they do not lie on a grid of at most 256 levels",
+        ),
+        (lambda: nn.ConvTranspose2d(4, 6, 3), "it is transposed, with weights of shape [4, 6, 3,"),
+        (
+            lambda: nn.Sequential(nn.Flatten(2), nn.Conv1d(4, 6, 3)),
+            "has weights of shape [6, 4, 3]",
+        ),
+        (lambda: nn.Sequential(nn.Unflatten(1, (2, 2)), nn.Conv3d(2, 1, 2)), "[1, 2, 2, 2, 2]"),
         (
             lambda: changed(own(convolution()), lambda m: setattr(m, "quantising", False)),
-            "its quantisers are switched off",
+            "its activations are not quantised",
         ),
         (
-            lambda: own(nn.Flatten(0, 1), QuantLinear(7, 2, bits=4)),
-            "its input is [12, 8, 7], expected [3, channels, height, width]",
+            lambda: own(nn.Flatten(), Grouped()),
+            "its input is [7, 3, 32, 1], expected [3, channels, height, width]",
         ),
-        (
-            lambda: own(
-                nn.Flatten(0, 1),
-                nn.Unflatten(0, (3, 4)),
-                nn.Flatten(0, 1),
-                nn.Unflatten(0, (4, 3)),
-                QuantConv2d(3, 2, bits=4, kernel_size=1),
-            ),
-            "its input is [4, 3, 8, 7]",
-        ),
-        (lambda: Twice(*own(convolution())), "the forward pass calls it 2 times"),
-        (lambda: Autocast(*own(convolution())), "its output is torch.bfloat16"),
-        (lambda: own(Own(4, 6, bits=4, kernel_size=3)), "its output differs from what its"),
-        (
-            lambda: changed(own(convolution()), scale("weight_quantiser", 0.0)),
-            "its weights have a scale of 0, expected at least 1e-06",
-        ),
+        (lambda: Autocast(*own(convolution())), "its activations are torch.bfloat16, expected"),
         (
             lambda: changed(own(convolution()), lambda m: m.weight.data.zero_()),
-            "its weight codes are all 0, which proves nothing",
+            "its weights are all 0, which proves nothing",
         ),
         (
             lambda: changed(own(convolution()), scale("activation_quantiser", 100.0)),
-            "its activation codes are all 0, which proves nothing",
+            "its activations are all 0, which proves nothing",
         ),
         (
-            lambda: changed(own(convolution()), scale("activation_quantiser", -0.5)),
-            "its activations have a scale of -0.5, expected at least 1e-06",
+            lambda: changed(own(convolution()), scale("weight_quantiser", float("nan"))),
+            "its weights hold NaN or infinity",
         ),
-        (lambda: changed(own(convolution()), scale("weight_quantiser", float("nan"))), "of nan"),
-        (lambda: changed(own(convolution()), scale("weight_quantiser", torch.inf)), "a scale that"),
+        (
+            lambda: changed(own(convolution()), scale("weight_quantiser", torch.inf)),
+            "its weights hold NaN or infinity",
+        ),
+        (lambda: own(Infinite(), convolution()), "its activations hold NaN or infinity"),
         (
             lambda: own(
-                QuantConv2d(4, 70_000, bits=4, kernel_size=1, stride=9),
+                QuantConv2d(4, 80_000, bits=4, kernel_size=1, stride=9),
                 nn.Flatten(),
-                QuantLinear(70_000, 2, bits=4),
+                QuantLinear(80_000, 2, bits=4),
             ),
-            "its sums can reach ±8,400,000, more than 24 bits hold",
+            "its sums can reach ±8,400,000, more than 24 bits hold",  # 80,000 · 15 · 7
         ),
     ],
 )
@@ -369,39 +402,26 @@ def test_brevitas_linear_layer():
         (lambda: brevitas(brevitas_convolution(weight_bit_width=8)), "its weights have 8 bits"),
         (lambda: brevitas(brevitas_convolution(), bit_width=8), "its activations have 8 bits"),
         (
-            lambda: brevitas(brevitas_convolution(), return_quant_tensor=False),
-            "its input is not quantised to integers but a Tensor; give the layer input_quant, or "
-            "the activation before it return_quant",
+            lambda: brevitas(brevitas_convolution(weight_quant=None)),
+            "its weights are not quantised",
         ),
-        (lambda: brevitas(brevitas_convolution(weight_quant=None)), "its weight is not quantised"),
         (
-            lambda: brevitas(
-                nn.Sequential(
-                    qnn.QuantIdentity(bit_width=4, return_quant_tensor=True), brevitas_convolution()
-                ),
-                return_quant_tensor=False,
+            lambda: nn.Sequential(
+                Below(),
+                qnn.QuantIdentity(bit_width=4, return_quant_tensor=True),
+                brevitas_convolution(),
             ),
-            "its activations are signed, expected codes 0 to 15",
+            "its activations are signed, codes -4 to 4, expected 0 to 15",
         ),
         (
-            lambda: brevitas(
-                nn.Sequential(
-                    nn.BatchNorm2d(4),
-                    brevitas_convolution(
-                        input_quant=ShiftedUint8ActPerTensorFloat, input_bit_width=4
-                    ),
-                ),
-                return_quant_tensor=False,
+            lambda: run(
+                Below(),
+                brevitas_convolution(input_quant=ShiftedUint8ActPerTensorFloat, input_bit_width=4),
             ),
-            "its input has a zero point of",
-        ),
-        (
-            lambda: brevitas(brevitas_convolution(weight_quant=ShiftedUint8WeightPerTensorFloat)),
-            "its weight has a zero point of",
+            "its activations are signed, codes -",
         ),
         (lambda: brevitas(brevitas_convolution(groups=2)), "it has 2 groups"),
-        (lambda: brevitas(brevitas_convolution(padding="same", stride=2)), "'same' is not the"),
-        (lambda: brevitas(qnn.QuantConvTranspose2d(4, 6, 3)), "it is a QuantConvTranspose2d"),
+        (lambda: brevitas(qnn.QuantConvTranspose2d(4, 6, 3)), "it is transposed, with weights"),
     ],
 )
 def test_why_not_with_brevitas(make, words):

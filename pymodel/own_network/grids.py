@@ -1,0 +1,103 @@
+"""Defines grids of values, and finds the one on which the values of a tensor lie."""
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+TOLERANCE = 1e-3  # of a step: how far a value may lie from its grid
+MOST_LEVELS = 256  # of a grid that is found from values
+
+
+@dataclass(frozen=True, eq=False)
+class Grid:
+    """Values (code − zero_point) · scale of whole codes from `low` to `high`."""
+
+    scale: Tensor  # float, of any shape with one value, or with one for each channel
+    zero_point: Tensor  # whole numbers, of the shape of the scale or of one value
+    low: int
+    high: int
+    found: bool = False  # whether it was found from the values, and no quantiser stated it
+
+    @property
+    def bits(self) -> int:
+        """Returns the number of bits of a code."""
+        if self.low < 0:
+            return max(self.high, -1 - self.low).bit_length() + 1
+        return max(1, self.high.bit_length())
+
+    @property
+    def levels(self) -> int:
+        """Returns the number of values."""
+        return self.high - self.low + 1
+
+    def codes(self, values: Tensor) -> tuple[Tensor, float]:
+        """Returns the codes of values, float64 whole numbers, and the largest distance, in steps.
+
+        `values` has its channels in dimension 0 where the grid has several scales. The distance is
+        infinite if a code lies outside the range, or if a scale cannot be used.
+        """
+        scale, zero = (self._shaped(part, values) for part in (self.scale, self.zero_point))
+        if not (torch.isfinite(scale) & (scale > 0)).all():
+            return torch.zeros_like(values, dtype=torch.float64), torch.inf
+        exact = values.double() / scale + zero
+        codes = exact.round()
+        distance = (exact - codes).abs().max().item()
+        if not distance <= 0.5 or codes.min() < self.low or codes.max() > self.high:
+            distance = torch.inf  # also for NaN
+        return codes, distance
+
+    def _shaped(self, part: Tensor, values: Tensor) -> Tensor:
+        """Returns scales or zero points in float64, so that they broadcast against `values`."""
+        part = part.detach().double().flatten()
+        return part if part.numel() == 1 else part.reshape(-1, *[1] * (values.ndim - 1))
+
+
+def grid_of(values: Tensor, stated: list[Grid], *, per_channel: bool) -> tuple[Grid, Tensor] | None:
+    """Returns a grid on which all values lie within TOLERANCE of a step, and their codes.
+
+    The first of the grids that quantisers `stated` is taken on which they do, or the coarsest that
+    is found from the values: one for the whole tensor or, with `per_channel`, one for each index of
+    dimension 0. Returns None if there is none with at most MOST_LEVELS levels.
+    """
+    channels = len(values)
+    for grid in stated:
+        if grid.scale.numel() == 1 or (per_channel and grid.scale.numel() == channels):
+            codes, distance = grid.codes(values)
+            if distance <= TOLERANCE:
+                return grid, codes
+    scale = coarsest_scale(values)
+    if scale is None and per_channel:
+        scales = [coarsest_scale(one) for one in values]
+        scale = None if None in scales else torch.stack(scales)
+    if scale is None:
+        return None
+    zero = torch.zeros(1)
+    found = Grid(scale, zero, -MOST_LEVELS, MOST_LEVELS, found=True)
+    codes, distance = found.codes(values)
+    low, high = int(codes.min().item()), int(codes.max().item())
+    if distance > TOLERANCE or high - low >= MOST_LEVELS:
+        return None
+    # A code −high has a place in every format that has one for high, so the range is symmetric.
+    return replace(found, low=min(low, -high) if low < 0 else 0, high=max(high, -low - 1)), codes
+
+
+def coarsest_scale(values: Tensor) -> Tensor | None:
+    """Returns the largest scale of which all values are whole multiples, float64 [1], or None.
+
+    A multiple is at most MOST_LEVELS − 1, and a value is at most TOLERANCE of a step beside it.
+    """
+    levels = values.detach().double().flatten().unique()
+    if not torch.isfinite(levels).all() or not levels.any():
+        return None
+    largest = levels.abs().max()
+    if len(levels) > 64 * MOST_LEVELS:  # too many, even with rounding in float32
+        return None
+    numbers = torch.arange(1, MOST_LEVELS, dtype=torch.float64)
+    for first in range(0, MOST_LEVELS, 16):
+        some = numbers[first : first + 16, None]
+        exact = levels / largest * some
+        far = (exact - exact.round()).abs().amax(1)
+        if (fits := (far <= TOLERANCE).nonzero()).numel():
+            return (largest / some[fits[0, 0]]).reshape(1)
+    return None

@@ -1,0 +1,207 @@
+"""Products of activations and weights are seen wherever they happen, and whoever quantised them."""
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.ao.quantization import FakeQuantize, MovingAverageMinMaxObserver
+from torch.nn import functional
+from torch.nn.utils import parametrize
+
+from pymodel.lsq_quantiser import QuantConv2d
+from pymodel.own_network import fit
+from pymodel.own_network.fit import Fit, fit_layers
+from pymodel.own_network.tests.test_fit import brevitas, brevitas_convolution, inputs, own
+from pymodel.support.errors import InputError
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+
+def judged(model: nn.Module) -> dict:
+    """Returns what is found of the layers of a model, the reason as text."""
+    found = fit_layers(model, inputs())
+    return {n: one if isinstance(one, Fit) else str(one) for n, one in found.items()}
+
+
+def grid(x: Tensor, levels: int = 15) -> Tensor:
+    """Fake-quantises as DoReFa does, by a function of its own, straight through."""
+    scale = x.detach().abs().max() / levels
+    return x + ((x / scale).round() * scale - x).detach()
+
+
+class Functional(nn.Module):
+    """Convolves by a function, with weights that it quantises itself."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.kernel = nn.Parameter(torch.randn(6, 4, 3, 3))
+        self.matrix = nn.Parameter(torch.randn(5, 6))
+
+    def forward(self, x):
+        x = functional.conv2d(grid(x), grid(self.kernel, 7), stride=2, padding=1).relu()
+        return grid(x.mean((2, 3))) @ grid(self.matrix, 7).t()
+
+
+def test_products_of_functions_on_grids_that_are_found():
+    found = judged(nn.Sequential(Functional()))
+    first, second = found["0"], found["0:2"]
+    assert (first.layer.stride, first.layer.padding) == (2, 1)
+    assert second.layer.weight_codes.shape == (5, 6, 1, 1)
+    for one in (first, second):
+        assert one.kind == "Functional"
+        assert one.weights.found
+        assert one.activations.found
+        assert (one.activations.high, one.weights.high) == (15, 7)
+        assert one.error_steps < 1e-3
+
+
+def test_products_of_the_model_itself_have_the_name_of_its_class():
+    assert list(judged(Functional())) == ["Functional", "Functional:2"]
+
+
+class Twice(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = QuantConv2d(4, 4, bits=4, kernel_size=3, padding=1)
+
+    def forward(self, x):
+        return self.layer(self.layer(x).relu())
+
+
+def test_a_layer_that_is_called_twice():
+    found = judged(own(Twice()))
+    assert list(found) == ["0.layer", "0.layer:2"]
+    first, second = (one.layer for one in found.values())
+    assert torch.equal(first.weight_codes, second.weight_codes)
+    assert not torch.equal(first.activation_codes, second.activation_codes)
+
+
+class Scaled(QuantConv2d):
+    """A subclass that does more than convolve, before and after."""
+
+    def forward(self, x):
+        return functional.pixel_shuffle(super().forward(functional.pad(x, (1, 1, 0, 0))), 1) * 1.01
+
+
+def test_a_subclass_around_the_convolution():
+    """What stands around the operation does not matter; the tensors are those that it takes."""
+    layer = judged(own(Scaled(4, 6, bits=4, kernel_size=3)))["0"].layer
+    assert layer.activation_codes.shape[2:] == (8, 9)
+
+
+class PerChannel(nn.Module):
+    def forward(self, weights):
+        scale = weights.abs().amax((1, 2, 3), keepdim=True) / 7
+        return (weights / scale).round() * scale
+
+
+def test_a_parametrised_weight():
+    torch.manual_seed(0)
+    layer = nn.Conv2d(4, 6, 3)
+    parametrize.register_parametrization(layer, "weight", PerChannel())
+    quantise = FakeQuantize(MovingAverageMinMaxObserver, quant_min=0, quant_max=15)
+    model = nn.Sequential(quantise, layer)
+    model(inputs())
+    found = judged(model)["1"]
+    assert found.weights.found
+    assert found.layer.step.unique().numel() == 6
+    assert not found.activations.found  # PyTorch's own operation states the grid
+    assert found.layer.after.bias.any()
+
+
+def test_the_zero_point_is_taken_off():
+    """Values of one sign with a zero point of 0 or above are codes 0 to 15 without it."""
+    quantise = FakeQuantize(MovingAverageMinMaxObserver, quant_min=0, quant_max=15)
+    model = nn.Sequential(quantise, *own(QuantConv2d(4, 6, bits=4, kernel_size=3)))
+    model(inputs() - 0.2)
+    found = judged(nn.Sequential(nn.ReLU(), model))
+    assert found["1.1"].layer.activation_codes.min() == 0
+
+
+def test_brevitas_with_plain_tensors_between_layers():
+    found = judged(brevitas(brevitas_convolution(), return_quant_tensor=False))["1"]
+    assert not found.activations.found
+    assert not found.weights.found
+    assert (found.weight_bits, found.activation_bits) == (4, 4)
+
+
+class Attention(nn.Module):
+    def forward(self, x):
+        x = x.flatten(2)
+        return x @ x.transpose(1, 2)
+
+
+class Dynamic(nn.Module):
+    """A convolution whose kernel follows from the input."""
+
+    def forward(self, x):
+        return functional.conv2d(x, x[:2, :, :3, :3])
+
+
+def test_products_of_activations_are_no_layers():
+    assert judged(nn.Sequential(Attention())) == {}
+    assert judged(nn.Sequential(Dynamic())) == {}
+
+
+class Buffer(nn.Module):
+    """Writes the input into a part of a buffer, in place, and convolves the buffer."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = QuantConv2d(4, 6, bits=4, kernel_size=3)
+
+    def forward(self, x):
+        whole = torch.zeros(3, 4, 10, 10)
+        whole[:, :, 1:9, 1:8] = x
+        return self.layer(whole)
+
+
+def test_a_buffer_that_the_input_was_written_to():
+    assert isinstance(judged(own(Buffer()))["0.layer"], Fit)
+
+
+def test_weights_in_memory_that_the_input_had():
+    """Memory that an activation had is taken for a weight's: the weight is still no activation."""
+
+    class Reused(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layers = nn.ModuleList(
+                QuantConv2d(4, 4, bits=4, kernel_size=3, padding=1) for _ in range(20)
+            )
+
+        def forward(self, x):
+            for layer in self.layers:
+                x = layer(x).relu()
+                x = x / x.amax()
+            return x
+
+    found = judged(own(Reused()))
+    assert len(found) == 20
+    assert all(isinstance(one, Fit) for one in found.values()), found
+
+
+def test_our_own_exception_is_not_told_as_the_models(monkeypatch):
+    def broken(*_):
+        raise ZeroDivisionError("a fault of the export")
+
+    monkeypatch.setattr(fit, "_maps", broken)
+    with pytest.raises(ZeroDivisionError, match="a fault of the export"):
+        judged(own(QuantConv2d(4, 6, bits=4, kernel_size=3)))
+
+
+def test_the_models_exception_is_told_as_its_own():
+    with pytest.raises(InputError, match=r"the forward pass: raises RuntimeError: .*channels"):
+        judged(nn.Sequential(nn.Conv2d(3, 2, 1)))
+
+
+def test_the_hooks_are_gone_afterwards():
+    model = own(QuantConv2d(4, 6, bits=4, kernel_size=3))
+    judged(model)
+    seen = []
+    monitor = nn.modules.module._global_forward_hooks
+    seen.append(dict(monitor))
+    assert seen == [{}]
+    with pytest.raises(InputError):
+        judged(nn.Sequential(nn.Conv2d(3, 2, 1)))
+    assert dict(monitor) == {}
