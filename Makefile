@@ -13,6 +13,8 @@ PY := .venv/bin/python
 export PYTHON ?= python3
 # Without this, an edit just after a run could go unseen; pymodel/support/compiled_files.py says why.
 export PYTHONDONTWRITEBYTECODE := 1
+# With this, another checkout in PYTHONPATH would come before this one.
+unexport PYTHONSAFEPATH
 
 # The options that the sweeps share: simulator, checkpoint, data set, and ARGS="--workers 1 --fresh"
 SWEEP = --sim "$(SIM)" --model "$(MODEL)" $(if $(DATA),--data "$(DATA)") $(ARGS)
@@ -31,7 +33,7 @@ layer: setup ## Run a trained layer on the array; make alone does the same (DUT,
 	  $(if $(filter-out 0,$(WAVES)),--waves) $(ARGS)
 
 test: setup ## Run all benches, tests and linters (SIM: simulator of the benches)
-	@begun=$$(date +%s); rm -f build/results/tests.xml; $(PY) -m pytest -n auto --dist worksteal -q --all-must-run -m "not verify" --junitxml build/results/tests.xml; \
+	@unset PYTEST_ADDOPTS PYTEST_PLUGINS; begun=$$(date +%s); rm -f build/results/tests.xml; $(PY) -m pytest -n auto --dist worksteal -q --all-must-run -m "not verify" --junitxml build/results/tests.xml; \
 	  code=$$?; echo "make test took $$(($$(date +%s) - begun)) seconds"; exit $$code
 
 report: SIM ?= icarus

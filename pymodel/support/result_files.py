@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pymodel.support.files import publish, write_json
+from pymodel.support.files import publish, replacing, write_json
 
 
 @dataclass(frozen=True)
@@ -35,22 +35,29 @@ def about_path(path: Path) -> Path:
 def write_results(path: Path, value: Any, *, passed: bool, about: Mapping[str, Any]) -> None:
     """Writes results as JSON, and the verdict beside them; raises InputError if it cannot."""
     remove_results(path)  # so that a verdict never stands beside results of another run
-    write_json(path, value)
-    write_verdict(path, passed=passed, about=about)
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(value, indent=2) + "\n")
+        digest = file_digest(temporary)
+    write_verdict(path, digest, passed=passed, about=about)
 
 
-def write_verdict(path: Path, *, passed: bool, about: Mapping[str, Any]) -> None:
-    """Writes the verdict on the results in `path`; raises InputError if it cannot be written."""
-    verdict = {"passed": passed, "about": dict(about), "sha256": file_digest(path)}
+def write_verdict(path: Path, digest: str, *, passed: bool, about: Mapping[str, Any]) -> None:
+    """Writes the verdict on the results in `path`, whose SHA-256 is `digest`.
+
+    The digest is taken before the file has its name: another run may put its own results there.
+    Raises InputError if the verdict cannot be written.
+    """
+    verdict = {"passed": passed, "about": dict(about), "sha256": digest}
     write_json(about_path(path), verdict)
 
 
 def publish_results(source: Path, path: Path, *, passed: bool, about: Mapping[str, Any]) -> None:
     """Copies results to `path`, with the verdict beside them; without `source` both are removed."""
     about_path(path).unlink(missing_ok=True)
+    digest = file_digest(source) if source.exists() else None
     publish(source, path)
-    if path.exists():
-        write_verdict(path, passed=passed, about=about)
+    if digest:
+        write_verdict(path, digest, passed=passed, about=about)
 
 
 def remove_results(path: Path) -> None:

@@ -18,7 +18,7 @@ RESULTS = (PSUM, OUTPUT)
 HINTS = {
     PSUM: ("psum", "partial"),
     WEIGHT: ("weight", "wgt", "kernel", "filter"),
-    OUTPUT: ("out", "relu", "norelu", "result", "golden", "expected", "ofmap"),
+    OUTPUT: ("out", "relu", "norelu", "result", "golden", "expected", "actual", "ofmap"),
     ACTIVATION: ("act", "input", "ifmap"),
 }
 WHOLE_HINTS = {WEIGHT: ("w", "wt", "k", "kij"), ACTIVATION: ("x", "a"), OUTPUT: ("o", "y")}
@@ -71,11 +71,14 @@ class TileFolder:
 def read_folder(folder: Path, ignore: list[str] | tuple[str, ...] = ()) -> TileFolder:
     """Reads the text files of `folder` and of the folders in it, but for the names in `ignore`.
 
-    A name in `ignore` is relative to `folder`, and may have * and ? for any text. Raises InputError
-    if the folder or a file cannot be read, or a name of `ignore` is not there.
+    Of files in deeper folders, and of links that lead nowhere, those count as damaged whose names
+    say that they hold results, and the others as not needed. A name in `ignore` is relative to
+    `folder`, and may have * and ? for any text. Raises InputError if the folder or a file cannot be
+    read, or a name of `ignore` is not there.
     """
     try:
-        paths = sorted(p for p in [*folder.iterdir(), *folder.glob("*/*")] if p.is_file())
+        next(folder.iterdir(), None)  # raises an error for what is no folder
+        paths = sorted(p for p in folder.rglob("*") if p.is_file() or p.is_symlink())
     except OSError as error:
         raise InputError(
             f"{folder}: {error.strerror}, expected a folder of tile text files"
@@ -91,7 +94,15 @@ def read_folder(folder: Path, ignore: list[str] | tuple[str, ...] = ()) -> TileF
         if path.suffix.lower() not in SUFFIXES or not name.isprintable():
             unused.append(repr(name)[1:-1])
             continue
-        words, hints = read_words(path), _hints(name)
+        hints = _hints(name)
+        if len(Path(name).parts) > 2 or not path.exists():
+            if hints[:1] and hints[0] in RESULTS:
+                why = "deeper than one folder" if path.exists() else "a link that leads nowhere"
+                unusable[name] = f"{path}: {why}, expected a file of {hints[0]}s in {folder}"
+            else:
+                unused.append(name)
+            continue
+        words = read_words(path)
         roles = [role for role in hints or _likely(words) if words and _fits(words, role)]
         role = next(iter(roles or hints), None)
         if roles and (role in RESULTS or not words.malformed):
@@ -151,15 +162,13 @@ def _hints(name: str) -> list[str]:
     """Returns the roles that the name of a file hints at, or else the name of its folder.
 
     The last word that hints counts first, and a single letter counts only if no word does:
-    `conv_filter_activation_kij0` holds activations.
+    `conv_filter_activation_kij0` holds activations, and `psums/k0` holds psums.
     """
-    for part in reversed(Path(name.lower()).with_suffix("").parts):
-        tokens = re.findall("[a-z]+", part)[::-1]
-        words = [r for t in tokens for r in HINTS if t.startswith(HINTS[r])]
-        letters = [r for t in tokens for r, short in WHOLE_HINTS.items() if t in short]
-        if words or letters:
-            return list(dict.fromkeys(words or letters))
-    return []
+    parts = reversed(Path(name.lower()).with_suffix("").parts)
+    tokens = [re.findall("[a-z]+", part)[::-1] for part in parts]
+    words = [[r for t in one for r in HINTS if t.startswith(HINTS[r])] for one in tokens]
+    letters = [[r for t in one for r, short in WHOLE_HINTS.items() if t in short] for one in tokens]
+    return list(dict.fromkeys(next(filter(None, [*words, *letters]), [])))
 
 
 def _likely(words: Words | None) -> tuple[str, ...]:
@@ -208,6 +217,7 @@ def _tile_file(words: Words, name: str, role: str) -> TileFile:
         r"(?<![a-z])kij_?(\d+)",
         rf"(?<![a-z])(?:{short})[a-z]*_?(\d+)(?![a-z0-9])",
         r"(?<![a-z0-9])(\d+)(?![a-z0-9])(?!.*(?<![a-z0-9])\d+(?![a-z0-9]))",
+        r"(?<![a-z])[a-z]_?(\d+)$",  # a letter alone, as in psums/k0
     ]
     found = next((f for p in patterns if (f := re.search(p, stem))), None)
     if found:

@@ -24,7 +24,7 @@ from tb.modules.module_table import TABLE, Run
 from tb.sim.errors import BenchError
 from tb.sim.kept_results import Store, code
 from tb.sim.run_bench import COVERAGE, COVERAGE_ARGUMENTS, runtime_arguments
-from tb.sim.simulators import random_seed, simulator_version
+from tb.sim.simulators import random_seed, simulator_identity
 from tb.sim.sources import RTL, check_sources, rtl_digest
 
 SIMULATOR = "verilator"
@@ -57,7 +57,7 @@ def identity(run: Run) -> dict[str, Any]:
     """Returns all that the coverage of a run follows from."""
     return {
         "run": asdict(run),
-        "simulator": simulator_version(SIMULATOR),
+        "simulator": simulator_identity(SIMULATOR),
         "seed": random_seed(),
         "arguments": COVERAGE_ARGUMENTS,
         "filter": os.environ.get("COCOTB_TEST_FILTER", ""),

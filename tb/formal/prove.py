@@ -41,6 +41,7 @@ LISTS = ("tb.formal.proof_table",)  # all that counts of a proof is in the text 
 SECONDS = 900  # after which a solver is stopped
 BINARIES = Path(sys.executable).parent
 STATEMENT = re.compile(r"^( *// .*\n)? *(\w+): (assert|assume|cover) \(", re.MULTILINE)
+KEYWORD = re.compile(r"//.*|\b(assert|assume|cover|restrict)\b")
 # While its own address is written, a read gives an undefined word: in a proof, any word.
 COLLIDES = "write_i && write_address_i == read_address_i"
 READ = (
@@ -115,17 +116,23 @@ def main() -> int:
     proofs = [p for p in PROOFS if not arguments.modules or p.module in arguments.modules]
     check_sources(arguments.rtl)
     outcomes = run(proofs, arguments.rtl, arguments.workers, arguments.fresh)
-    return report(proofs, outcomes, complete=not arguments.modules)
+    return report(proofs, outcomes, arguments.rtl, complete=not arguments.modules)
 
 
 def statements(properties: str) -> list[Statement]:
     """Returns the labelled asserts, assumes and covers of a file of properties, named by its stem.
 
-    Raises InputError if one of them has no comment above it that says what it means.
+    Raises InputError if one of them has no comment above it that says what it means, or is written
+    in another way, since it would then not be proven.
     """
     path = PROPERTIES / f"{properties}.sv"
-    found = []
-    for comment, label, kind in STATEMENT.findall(path.read_text(encoding="utf-8")):
+    text, found = path.read_text(encoding="utf-8"), []
+    known = {match.start(3) for match in STATEMENT.finditer(text)}
+    for match in KEYWORD.finditer(text):
+        if match[1] and match.start() not in known:
+            line = text.count("\n", 0, match.start()) + 1
+            raise InputError(f"{path}:{line}: '{match[1]}', expected 'label: {match[1]} ('")
+    for comment, label, kind in STATEMENT.findall(text):
         if not comment:
             raise InputError(f"{path}: {label} has no comment above it that says what it means")
         found.append(Statement(label, kind, comment.strip().removeprefix("// ")))
@@ -187,8 +194,10 @@ def run(
     return outcomes
 
 
-def report(proofs: list[Proof], outcomes: dict[Task, Outcome], *, complete: bool) -> int:
-    """Prints the table, and writes the results of a complete run.
+def report(
+    proofs: list[Proof], outcomes: dict[Task, Outcome], rtl: Path = RTL, *, complete: bool
+) -> int:
+    """Prints the table, and writes the results of a complete run on the Verilog in folder `rtl`.
 
     Returns 1 if an assert is not proven, a mutant not refuted or a cover not reached, else 0.
     """
@@ -261,10 +270,10 @@ def report(proofs: list[Proof], outcomes: dict[Task, Outcome], *, complete: bool
             "covers": covers,
             "mutants": mutants,
             "wrong": wrong,
-            "rtl": rtl_digest(),
+            "rtl": rtl_digest(rtl),
             "proofs": entries,
         }
-        found = about("tb.formal.prove")
+        found = about("tb.formal.prove", rtl=rtl)
         write_results(RESULTS / "formal.json", counts | extra, passed=not wrong, about=found)
         words += ". Results: build/results/formal.json"
     if wrong:

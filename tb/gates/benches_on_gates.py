@@ -43,7 +43,7 @@ from tb.sim.files_read import files_read
 from tb.sim.kept_results import Store, code, files_digest
 from tb.sim.result_about import about
 from tb.sim.run_bench import RESULTS_XML, run_bench
-from tb.sim.simulators import check_simulator, leave_out_settings, random_seed, simulator_version
+from tb.sim.simulators import check_simulator, leave_out_settings, random_seed, simulator_identity
 from tb.sim.sources import RTL, check_sources, rtl_digest
 
 NETLISTS, PASSED = Store("netlist"), Store("netlist-passed")
@@ -247,7 +247,7 @@ def identity_of(design: Design, netlist: Netlist, bench: str, only: str = "") ->
         "bench": bench,
         "only": only,
         "seed": random_seed(),
-        "simulator": simulator_version(SIMULATOR),
+        "simulator": simulator_identity(SIMULATOR),
         "gates": files_digest(netlist.sources),
         "code": code("tb.gates.benches_on_gates", bench),
         "adapter": files_digest([design.adapter]),

@@ -49,7 +49,7 @@ def main() -> int:
         return place_and_route(arguments.rtl)
 
     cells = synthesise(arguments.rtl, "core")
-    save("synth", {"cells": cells, "total": sum(cells.values())})
+    save("synth", {"cells": cells, "total": sum(cells.values())}, arguments.rtl)
     rows = [[kind, meaning, f"{cells.get(kind, 0):,}"] for kind, meaning in KINDS.items()]
     others = sum(count for kind, count in cells.items() if kind not in KINDS)
     tell(tabulate([*rows, ["others", "multiplexers", f"{others:,}"]], disable_numparse=True))
@@ -69,7 +69,7 @@ def place_and_route(rtl: Path) -> int:
     worst = min(clocks.values())
     core = Core()
     tops = 2 * core.rows * core.cols * worst * 1e6 / 1e12  # a MAC is two operations
-    save("pnr", {"mhz": worst, "seeds": clocks, "tops": tops})
+    save("pnr", {"mhz": worst, "seeds": clocks, "tops": tops}, rtl)
     rows = [[f"seed {seed}", f"{mhz:.1f} MHz"] for seed, mhz in clocks.items()]
     rows += [["worst", f"{worst:.1f} MHz"], ["at 64 MACs a cycle", f"{tops:.4f} TOPS"]]
     tell(tabulate(rows, disable_numparse=True))
@@ -176,6 +176,10 @@ def first_error(done: subprocess.CompletedProcess) -> str:
     return (wrong or lines or ["no message"])[0]
 
 
-def save(name: str, values: dict) -> None:
-    """Writes build/results/<name>.json; the command measures, so that its results are right."""
-    write_results(RESULTS / f"{name}.json", values, passed=True, about=about("tb.gates.synthesis"))
+def save(name: str, values: dict, rtl: Path) -> None:
+    """Writes build/results/<name>.json; the command measures, so that its results are right.
+
+    They are about the Verilog in folder `rtl`.
+    """
+    found = about("tb.gates.synthesis", rtl=rtl)
+    write_results(RESULTS / f"{name}.json", values, passed=True, about=found)

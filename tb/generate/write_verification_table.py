@@ -16,6 +16,7 @@ from tb.components.array_adapter import OWN
 from tb.coverage.coverage_page import GOALS
 from tb.gates.benches_on_gates import DESIGNS
 from tb.report.command_results import CHECKS, Row, brief, read_all, table
+from tb.sim.result_about import adapter_digest
 from tb.sim.sources import rtl_digest
 from tb.soak.tries import CHECKPOINTS, FAULTS
 
@@ -111,7 +112,7 @@ def rows(results: Path) -> list[Row]:
             raise InputError(
                 f"{results / name}.json: not there, expected what make {checks[name].target} writes"
             )
-    now = {"rtl": rtl_digest(), "checkpoint": file_digest(SHIPPED), "adapter": file_digest(OWN)}
+    now = {"rtl": rtl_digest(), "checkpoint": file_digest(SHIPPED), "adapter": adapter_digest(OWN)}
     lines = table(results, {name: found[name] for name in NAMES}, now)
     lines = [row for row in lines if row.state != "missing"]
     for row in lines:

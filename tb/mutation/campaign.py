@@ -48,7 +48,7 @@ from tb.sim.compilation import Simulation
 from tb.sim.files_read import files_read
 from tb.sim.kept_results import Store, code_files, files_digest
 from tb.sim.result_about import about
-from tb.sim.simulators import check_simulator, leave_out_settings, random_seed, simulator_version
+from tb.sim.simulators import check_simulator, leave_out_settings, random_seed, simulator_identity
 from tb.sim.sources import RTL, find_once
 
 LARGEST = 10_000  # mutants
@@ -101,7 +101,7 @@ class Verdicts:
         self.tried = 0  # number of verdicts that this run has found
         self._counting = threading.Lock()
         self._common = {
-            "simulator": simulator_version("icarus"),
+            "simulator": simulator_identity("icarus"),
             "tools": versions(),
             "seed": random_seed(),
         }

@@ -44,6 +44,7 @@ from tb.report.recording import Recording, record
 from tb.run.benchmark import BATCH, DEFAULT_BATCH, captured
 from tb.run.layer import MAX_ABS_ERROR, MAX_ERROR_STEPS, LayerJob
 from tb.sim.errors import BenchError
+from tb.sim.result_about import adapter_digest
 from tb.sim.run_bench import run_bench
 from tb.sim.simulators import check_simulator, random_seed, simulator_version
 from tb.sim.sources import sources_digest
@@ -115,7 +116,7 @@ def main() -> int:
     now = {
         "rtl": sources_digest(adapter_class(arguments.dut).SOURCES, arguments.sim),
         "checkpoint": file_digest(arguments.model),
-        "adapter": file_digest(arguments.dut),
+        "adapter": adapter_digest(arguments.dut),
     }
     verification = [own_row(run, written), *table(arguments.results, results, now)]
     # Figures that are wrong or stale stand in the table alone.

@@ -7,6 +7,7 @@ python -m tb.run layer --sim verilator --images 100
 python -m tb.run layer --model layers.safetensors     # a layer that pymodel.own_network wrote
 """
 
+import functools
 import json
 import os
 from dataclasses import asdict, dataclass
@@ -20,6 +21,7 @@ from pymodel.layer_capture import DEFAULT_LAYER, capture, find_layer, find_next
 from pymodel.own_network.layer_file import is_layer_file, load_layer
 from pymodel.reference.layer_data import MAX_ABS_ERROR, MAX_ERROR_STEPS, LayerData, layer_data
 from pymodel.support.command import CommandParser, conclude, quiet, tell, whole_number
+from pymodel.support.errors import InputError
 from pymodel.support.files import RESULTS, publish, temporary_folder
 from pymodel.support.result_files import publish_results
 from tb.components.array_adapter import OWN, adapter_class
@@ -120,8 +122,8 @@ def main() -> int:
     )
     # A filter of the user's is for the tests of the layer.
     unfiltered = {"COCOTB_TEST_FILTER": "", "COCOTB_TESTCASE": ""}
-    first = check(arguments.dut, arguments.sim, sources, unfiltered)
-    found = about(
+    about_this = functools.partial(
+        about,
         "tb.run.layer_bench",
         "tb.run.array_bench",
         sources=sources,
@@ -129,9 +131,15 @@ def main() -> int:
         checkpoint=arguments.model,
         adapter=arguments.dut,
     )
+    found = about_this()  # before the first simulation, which compiles the sources
+    first = check(arguments.dut, arguments.sim, sources, unfiltered)
     run = ArrayRun("tb.run.layer_bench", job, job.simulator, dut, sources, arguments.dut.stem)
     with temporary_folder("layer") as folder:
         failure = run.start(folder, Watch(str(WAVEFORM)) if arguments.waves else None)
+        if about_this() != found:
+            raise InputError(
+                "a source, the adapter or the checkpoint changed in the run; run again"
+            )
         # The results of an earlier run stay until this run's results are there.
         run.publish_record(folder)
         publish(folder / RESULTS_XML, results.with_name("results.xml"))

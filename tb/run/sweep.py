@@ -36,7 +36,7 @@ from tb.host.simulate import PROGRAM
 from tb.sim.errors import BenchError
 from tb.sim.files_read import files_read
 from tb.sim.kept_results import Store, code, digest
-from tb.sim.simulators import check_simulator, simulator_version
+from tb.sim.simulators import check_simulator, simulator_identity
 from tb.sim.sources import RTL, check_sources, rtl_digest
 
 STORE = Store("sweep")
@@ -85,7 +85,7 @@ def software_identity(checkpoint: str, code: str) -> dict[str, str]:
 
 def hardware_identity(simulator: str, rtl: Path) -> dict[str, str]:
     """Returns what a simulated result depends on besides software: RTL and simulator."""
-    return {"rtl": rtl_digest(rtl, simulator), "simulator": simulator_version(simulator)}
+    return {"rtl": rtl_digest(rtl, simulator), "simulator": simulator_identity(simulator)}
 
 
 def kept_for_nothing(simulator: str, rtl: Path) -> dict[str, str]:

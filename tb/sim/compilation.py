@@ -3,23 +3,29 @@
 import json
 import logging
 import re
+import shutil
 import signal
+import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from pymodel.support.command import tell
 from pymodel.support.errors import InputError
 from pymodel.support.files import temporary_folder
+from pymodel.support.result_files import file_digest
 from tb.sim.errors import BenchError
 from tb.sim.files_read import files_read
 from tb.sim.kept_results import Store, files_digest
 from tb.sim.process import succeed
-from tb.sim.simulators import check_paths, simulator_version
+from tb.sim.simulators import VERILATOR_ROOT, check_paths, simulator_identity
 from tb.sim.sources import change_times
 
 BUILDS = Store("sim")
+ALSO_READ = "also_read.json"  # in a build: hashes of files that only the compiler's run named
+# Folders of files that come with packages, by whose versions a build is named already
+PACKAGES = tuple(str(Path(one).resolve()) for one in (VERILATOR_ROOT, sys.prefix, "/usr"))
 
 
 @dataclass(frozen=True)
@@ -63,9 +69,10 @@ def compiled(
     """Returns a compiled simulation; unless it is kept, tells `message` and compiles it.
 
     The build is named by a hash of the commands and of all files that they read. It gets this name
-    when it is whole. `heard` takes each line that a compiler says. Raises BenchError if a command
-    fails, and InputError for a path that the simulator cannot use, or if a file changes while it is
-    compiled.
+    when it is whole. It is made anew if another file has changed that the compiler named while it
+    ran, such as a module that it found by itself, or a header of C++. `heard` takes each line that
+    a compiler says. Raises BenchError if a command fails, and InputError for a path that the
+    simulator cannot use, or if a file changes while it is compiled.
     """
     check_paths(simulator, BUILDS.folder, sources)
     with temporary_folder(label, BUILDS.folder) as folder:
@@ -73,12 +80,15 @@ def compiled(
         files = files_read(simulator, sources, compiling[0]).files
         before = change_times(files)
         identity = {
-            "simulator": simulator_version(simulator),
+            "simulator": simulator_identity(simulator),
             "sources": [str(file) for file in files],
             "commands": json.loads(json.dumps(compiling).replace(str(folder), "")),
             "contents": files_digest(files),
         }
         build = BUILDS.path(identity, label)
+        if build.exists() and not _is_current(build):
+            build.rename(folder.with_suffix(".old.tmp"))
+            shutil.rmtree(folder.with_suffix(".old.tmp"))
         if not build.exists():
             if message:
                 tell(message)
@@ -92,8 +102,38 @@ def compiled(
             for file, when in change_times(files).items():
                 if when != before[file]:
                     raise InputError(f"{file}: changed while it was compiled; run again")
+            if more := _also_read(folder, files):
+                (folder / ALSO_READ).write_text(json.dumps(more))
             BUILDS.adopt(folder, build)
     return Simulation([[word.replace(str(folder), str(build)) for word in running]], environment)
+
+
+def _also_read(build: Path, known: Sequence[Path]) -> dict[str, str]:
+    """Returns the hashes, by path, of more files that the compilers of a new build say they read.
+
+    Verilator and g++ write them as rules for make. Files of packages are left out.
+    """
+    named = {
+        (build / word).resolve()
+        for rules in build.glob("*.d")
+        for word in re.split(r"[\s:\\]+", rules.read_text(errors="replace"))
+        if word
+    }
+    named -= {file.resolve() for file in known}
+    return {
+        str(file): file_digest(file)
+        for file in sorted(named)
+        if file.is_file() and not str(file).startswith((*PACKAGES, str(build.resolve())))
+    }
+
+
+def _is_current(build: Path) -> bool:
+    """Returns whether all files that only the compiler's run named are as they were."""
+    try:
+        more = json.loads((build / ALSO_READ).read_text())
+    except FileNotFoundError:
+        return True
+    return all(Path(f).is_file() and file_digest(f) == digest for f, digest in more.items())
 
 
 def prepared(commands: Commands, folder: Path) -> tuple[list[list[str]], dict[str, str]]:

@@ -15,7 +15,7 @@ from tb.sim.errors import BenchError
 from tb.sim.process import execute
 from tb.sim.simulators import VERILATOR_ROOT, environment
 
-VERILOG = (".v", ".sv", ".vh", ".svh")
+NOT_VERILOG = (".cpp", ".cc", ".cxx", ".c", ".h", ".hpp", ".vlt")  # of sources for Verilator
 OPTIONS = ("-I", "-D", "+incdir+", "+define+")  # of a command, as far as a preprocessor needs them
 # System tasks by which a simulation reads and writes files while it runs; the first literal
 # argument of some is the file's name.
@@ -54,7 +54,7 @@ def files_read(simulator: str, sources: Sequence[Path], arguments: Sequence[str]
         read, times = _found[asked]
         if _times(read.files) == times:
             return read
-    verilog = [str(source) for source in sources if source.suffix in VERILOG]
+    verilog = [str(source) for source in sources if source.suffix not in NOT_VERILOG]
     with temporary_folder("read") as folder:
         ask = _ask_verilator if simulator == "verilator" else _ask_icarus
         try:

@@ -61,14 +61,24 @@ def imported(module: str) -> frozenset[Path]:
             continue
         found[name] = source
         todo += [parent] if parent else []
-        with _PARSING:
-            tree = ast.parse(source.read_text(encoding="utf-8"))
-        for node in ast.walk(tree):
-            if isinstance(node, ast.ImportFrom) and node.module:
-                todo += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-            elif isinstance(node, ast.Import):
-                todo += [alias.name for alias in node.names]
+        todo += names_imported(source)
     return frozenset(found.values())
+
+
+def names_imported(source: Path) -> list[str]:
+    """Returns the names that a Python source imports, of modules and of what is in them.
+
+    Raises SyntaxError if it is no Python.
+    """
+    with _PARSING:
+        tree = ast.parse(source.read_text(encoding="utf-8"))
+    names = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        elif isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+    return names
 
 
 def code_files(*modules: str, without: Sequence[str] = ()) -> frozenset[Path]:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from pymodel.support.result_files import file_digest
-from tb.sim.kept_results import code
+from tb.sim.kept_results import code, files_digest, imported, names_imported
 from tb.sim.sources import RTL, rtl_digest, sources_digest
 
 WORDS = {
@@ -34,10 +34,22 @@ def about(
         found["rtl"] = sources_digest(sources, simulator)
     elif rtl is not None:
         found["rtl"] = rtl_digest(rtl, simulator)
-    for name, path in (("checkpoint", checkpoint), ("adapter", adapter)):
-        if path is not None:
-            found[name] = file_digest(path)
+    if checkpoint is not None:
+        found["checkpoint"] = file_digest(checkpoint)
+    if adapter is not None:
+        found["adapter"] = adapter_digest(adapter)
     return found
+
+
+def adapter_digest(path: Path) -> str:
+    """Returns the hash of an adapter, and of all modules of this project and beside it it imports.
+
+    Raises SyntaxError if the adapter is no Python.
+    """
+    names = names_imported(path)
+    beside = {path.parent / f"{name.partition('.')[0]}.py" for name in names}
+    own = frozenset().union(*map(imported, names))
+    return files_digest({path, *own, *(file for file in beside if file.is_file())})
 
 
 def others(found: Mapping[str, Any], now: Mapping[str, str], needed: Iterable[str]) -> list[str]:

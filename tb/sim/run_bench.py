@@ -8,6 +8,7 @@ cocotb-test knows the simulators' commands.
 import logging
 import os
 import re
+import secrets
 import subprocess
 from contextlib import ExitStack
 from pathlib import Path
@@ -26,7 +27,7 @@ from tb.sim.simulators import (
     check_simulator,
     environment,
     random_seed,
-    simulator_version,
+    simulator_identity,
 )
 from tb.sim.sources import RTL, check_sources, include_folders
 from tb.sim.waves import WAVES
@@ -83,9 +84,15 @@ def run_bench(
     label = "-".join(filter(None, [*names, *(f"{k}{v}" for k, v in parameters.items())]))
     with ExitStack() as stack:
         run = folder or stack.enter_context(temporary_folder(label, BUILDS.folder))
-        variables = {"COCOTB_RESULTS_FILE": str(run / RESULTS_XML), "COCOTB_RANDOM_SEED": seed}
+        # No source can know this name, and write results of its own.
+        written = run / f"{secrets.token_hex(8)}.xml"
+        variables = {"COCOTB_RESULTS_FILE": str(written), "COCOTB_RANDOM_SEED": seed}
         with environment(simulator, **variables | (settings or {})):
-            failure = _verdict(_simulate(simulator, label, sources, commands, run), run, module)
+            failure = _simulate(simulator, label, sources, commands, run)
+            (run / RESULTS_XML).unlink(missing_ok=True)
+            if written.exists():
+                written.rename(run / RESULTS_XML)
+            failure = _verdict(failure, run, module)
         if waves and not folder and (waveform := run / f"{toplevel}.fst").exists():
             WAVES.mkdir(parents=True, exist_ok=True)
             waveform.replace(WAVES / f"{label}.fst")
@@ -154,7 +161,7 @@ def runtime_arguments() -> list[str]:
     """
     identity = {
         "verilator": str(VERILATOR_ROOT),
-        "version": simulator_version("verilator"),
+        "version": simulator_identity("verilator"),
         "arguments": COVERAGE_ARGUMENTS,
     }
 

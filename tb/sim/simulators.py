@@ -1,6 +1,7 @@
 """Says which simulators there are, and what each needs of its surroundings."""
 
 import functools
+import hashlib
 import importlib.metadata
 import os
 import re
@@ -34,6 +35,7 @@ SETTING = re.compile(
     r"(COCOTB|PYGPI|GPI|VPI|VVP|IVERILOG|VERILATOR)_\w+|PYTHON\w+"
     r"|(COMPILE|EXTRA|SIM|PLUS)_ARGS|SIM_CMD_(PREFIX|SUFFIX)|SIM|WAVES|TIMESCALE|MODULE|TESTCASE"
     r"|TOPLEVEL(_LANG)?|RESULT_TESTPACKAGE|(VERILOG|VHDL)_SOURCES"
+    r"|PYTEST_(ADDOPTS|PLUGINS|DISABLE_PLUGIN_AUTOLOAD)"
 )
 # Those by which results are kept, and those that change only how text is written
 HARMLESS = {
@@ -46,13 +48,17 @@ HARMLESS = {
 }
 
 
-def leave_out_settings() -> None:
-    """Removes from the environment what may change a bench, and says so in one line.
+def leave_out_settings(*more: str) -> None:
+    """Removes from the environment what may change a bench, and `more`, and says so in one line.
 
     A command calls this function if it keeps its verdicts: a kept verdict must not follow from a
     variable that nobody sees.
     """
-    found = [name for name in os.environ if SETTING.fullmatch(name) and name not in HARMLESS]
+    found = [
+        name
+        for name in os.environ
+        if name in more or (SETTING.fullmatch(name) and name not in HARMLESS)
+    ]
     for name in found:
         del os.environ[name]
     if found:
@@ -122,6 +128,20 @@ def check_paths(simulator: str, build: Path, sources: Iterable[Path]) -> None:
                 f"{str(path)!r}: SIM={simulator} cannot use a path with {found!r}, expected one "
                 "without; move or rename the folder"
             )
+
+
+@functools.cache
+def simulator_identity(simulator: str) -> str:
+    """Returns the versions of the simulator and of cocotb, and the hash of what PATH has by name.
+
+    Two programs of one version may be built in different ways, and a script may stand in for one.
+    Raises InputError as `simulator_version` does.
+    """
+    programs = [shutil.which(name) for name in EXECUTABLES.get(simulator, ())]
+    sha = hashlib.sha256()
+    for program in filter(None, programs):
+        sha.update(hashlib.sha256(Path(program).read_bytes()).digest())
+    return f"{simulator_version(simulator)}, programs {sha.hexdigest()[:16]}"
 
 
 @functools.cache

@@ -18,9 +18,9 @@ TOKEN = re.compile(rf'{COMMENT}|"[^"\n]*"|[\w$]+|{OPERATOR}', re.DOTALL)
 
 def check_sources(rtl: Path) -> list[Path]:
     """Returns the Verilog sources in folder `rtl`, sorted; raises InputError if there are none."""
-    sources = sorted(rtl.glob("*.v"))
+    sources = sorted([*rtl.glob("*.v"), *rtl.glob("*.sv")])
     if not sources:
-        raise InputError(f"{rtl}: holds no Verilog sources (*.v), expected at least one")
+        raise InputError(f"{rtl}: holds no Verilog sources (*.v, *.sv), expected at least one")
     return sources
 
 

@@ -25,11 +25,12 @@ from pymodel.support.files import RESULTS, ROOT
 from pymodel.support.result_files import remove_results, write_results
 from tb.sim.kept_results import Store, files_digest
 from tb.sim.result_about import about
-from tb.sim.simulators import random_seed, simulator_version
+from tb.sim.simulators import leave_out_settings, random_seed, simulator_identity
+from tb.sim.sources import rtl_digest
 
 STORE = Store("verify")
 PYTHON = sys.executable
-PYTEST = (PYTHON, "-m", "pytest", "-q", "-n", "auto")
+PYTEST = (PYTHON, "-m", "pytest", "-q", "-n", "auto", "--all-must-run")
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,7 @@ def main() -> int:
     for name in arguments.only or ():
         if name not in names:
             raise InputError(f"--only {name}: expected some of {', '.join(names)}")
+    leave_out_settings("COCOTB_TEST_FILTER")
     parts = [part for part in PARTS if arguments.only is None or part.name in arguments.only]
     remove_results(arguments.results)  # so that what is there afterwards is of this run
     return report(run_all(parts, arguments.fresh), arguments.results)
@@ -100,7 +102,10 @@ def run_all(parts: list[Part], fresh: bool) -> list[Ended]:
 
 
 def identity(part: Part) -> dict:
-    """Returns all that a part follows from: every file of this repository, simulators, packages."""
+    """Returns all that a part follows from: every file of this repository, simulators, packages.
+
+    Files that the RTL includes count too where git does not know them.
+    """
     listed = subprocess.check_output(
         ["git", "ls-files", "-z", "-co", "--exclude-standard"], cwd=ROOT, text=True
     )
@@ -112,7 +117,8 @@ def identity(part: Part) -> dict:
         "part": part.name,
         "command": part.command,
         "files": files_digest(files),
-        "simulators": [simulator_version(name) for name in ("icarus", "verilator")],
+        "rtl": [rtl_digest(simulator=name) for name in ("icarus", "verilator")],
+        "simulators": [simulator_identity(name) for name in ("icarus", "verilator")],
         "seed": random_seed(),
         "packages": packages,
     }

@@ -1,5 +1,6 @@
 """The quick proofs hold, faults do not pass, and no proof is empty."""
 
+import json
 import os
 import re
 import shutil
@@ -11,7 +12,7 @@ from tb.formal import prove
 from tb.formal.proof_table import PROOFS
 from tb.formal.prove import Outcome, bound, count, main, read_outcome, statements
 from tb.sim.kept_results import Store
-from tb.sim.sources import RTL, faulty_rtl
+from tb.sim.sources import RTL, faulty_rtl, rtl_digest
 
 FILES = sorted({proof.properties for proof in PROOFS})
 
@@ -134,6 +135,30 @@ def test_a_property_without_meaning_is_refused(monkeypatch, tmp_path):
     (tmp_path / "pe.sv").write_text("  always @* begin\n    bare: assert (1);\n  end\n")
     with pytest.raises(InputError, match=re.escape("bare has no comment above it")):
         statements("pe")
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["never: assert(0);", "never : assert (0);", "assert (0);", "a: assert (1); b: assert (0);"],
+)
+def test_a_property_that_would_not_be_proven_is_refused(monkeypatch, tmp_path, line):
+    """Whatever is written in another way than the tool reads is named with its line."""
+    monkeypatch.setattr(prove, "PROPERTIES", tmp_path)
+    (tmp_path / "pe.sv").write_text(
+        f"  always @* begin\n    // It holds: assert.\n    {line}\n  end\n"
+    )
+    with pytest.raises(InputError, match=r"pe.sv:3: 'assert', expected 'label: assert \('"):
+        statements("pe")
+
+
+def test_the_results_are_about_the_folder_that_was_proven(monkeypatch, tmp_path):
+    monkeypatch.setattr(prove, "RESULTS", tmp_path)
+    shutil.copytree(RTL, tmp_path / "rtl")
+    with (tmp_path / "rtl" / "pe.v").open("a") as file:
+        file.write("// other\n")
+    prove.report([], {}, tmp_path / "rtl", complete=True)
+    found = json.loads((tmp_path / "formal.about.json").read_text())["about"]["rtl"]
+    assert found == rtl_digest(tmp_path / "rtl") != rtl_digest()
 
 
 def test_bad_input_is_one_line(refused, tmp_path):

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tb.modules.module_table import SIMULATORS
+from tb.run import layer
 from tb.run.check import Verdict
 from tb.run.layer import LayerJob, result_table
 from tb.sim.run_bench import run_bench
@@ -38,6 +39,18 @@ def test_a_dead_channel_is_reported():
     assert "per channel  20% to 50%\n" in table([0.5, 0.2, 0.3] * 3)
 
 
+def test_a_source_that_changes_while_the_layer_runs_is_refused(refused, monkeypatch, tmp_path):
+    """The tiles of make check may have run on other RTL than the layer, or the table says so."""
+    seen = []
+    monkeypatch.setattr(layer, "about", lambda *_, **__: seen.append(1) or {"rtl": len(seen)})
+    monkeypatch.setattr(layer, "check", lambda *_: Verdict(None, {"a": True}))
+    results = tmp_path / "layer.json"
+    refused(
+        layer.main, "--images", 1, "--results", results, words=["changed in the run; run again"]
+    )
+    assert not results.exists()
+
+
 # One job runs on Verilator whatever SIM is, because Verilator starts registers from random values.
 # features.24 has many tiles, and BatchNorm before the next convolution.
 JOBS = [("features.27", 1, SIMULATORS[0])]
@@ -45,20 +58,20 @@ JOBS += [("features.24", 1, SIMULATORS[0]), ("features.27", 3, "verilator")]
 
 
 @pytest.mark.parametrize(
-    ("layer", "images", "simulator"),
+    ("name", "images", "simulator"),
     [JOBS[0], *(pytest.param(*job, marks=pytest.mark.verify) for job in JOBS[1:])],
 )
-def test_layer(layer, images, simulator, tmp_path):
-    job = LayerJob(simulator, layer, images, results=str(tmp_path / "layer.json"))
+def test_layer(name, images, simulator, tmp_path):
+    job = LayerJob(simulator, name, images, results=str(tmp_path / "layer.json"))
     run_bench(
         "tb.run.layer_bench",
         "systolic_array",
         simulator=simulator,
         settings=job.settings(),
-        variant=f"{layer}-{images}",
+        variant=f"{name}-{images}",
     )
     result = json.loads(Path(job.results).read_text())
-    tiles = {"features.27": 9, "features.24": 9 * 256 // 8}[layer]
+    tiles = {"features.27": 9, "features.24": 9 * 256 // 8}[name]
     assert result["psums_checked"] == images * tiles * 16 * 8
     assert result["psum_mismatches"] == 0
     assert result["outputs_checked"] == images * 16 * 8

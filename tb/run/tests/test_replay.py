@@ -222,6 +222,39 @@ def test_what_could_not_be_used_fails(replayed, tmp_path):
     assert "(--weights columns)" in out
 
 
+def test_results_that_lie_where_they_are_not_read_fail(replayed, tmp_path):
+    """Psums in a folder below a folder, and a link to psums that leads nowhere, are no notes."""
+    folder = PlainTiles(1, 1).write(tmp_path / "tiles", without=("psum", "psum_kij"))
+    deep = folder / "sim" / "run1"
+    deep.mkdir(parents=True)
+    (deep / "psum.txt").write_text("0101\n")
+    (deep / "notes.txt").write_text("to do\n")
+    (folder / "psum_kij3.txt").symlink_to(tmp_path / "nowhere")
+    code, out, result = replayed(folder)
+    assert code == 1
+    assert result["unusable_files"] == ["psum_kij3.txt", "sim/run1/psum.txt"]
+    assert result["unused_files"] == ["sim/run1/notes.txt"]
+    assert "a link that leads nowhere, expected a file of psums in" in out
+
+
+@pytest.mark.parametrize("name", ["psums/k{k}.txt", "psum/x{k}.txt"])
+def test_results_in_a_folder_that_says_so_are_results(replayed, tmp_path, name):
+    """A single letter in a file's name counts less than the word in its folder's."""
+    folder = PlainTiles(1, 1).write(tmp_path / "tiles", without=("psum.",))
+    moved = []
+    for k, path in enumerate(sorted(folder.glob("psum_kij*.txt"))):
+        moved.append(folder / name.format(k=k))
+        moved[-1].parent.mkdir(parents=True, exist_ok=True)
+        path.rename(moved[-1])
+    assert len(moved) == 9
+    code, _, result = replayed(folder)
+    assert (code, result["unused_files"]) == (0, [])
+    for path in moved:
+        words = path.read_text().splitlines()
+        path.write_text("\n".join(word[:-4] + "1011" for word in words) + "\n")
+    assert replayed(folder)[0] == 1
+
+
 @pytest.mark.parametrize(
     ("edit", "words"),
     [

@@ -38,3 +38,25 @@ def test_make_test_has_the_option():
     text = (ROOT / "Makefile").read_text()
     (recipe,) = [line for line in text.splitlines() if "tests.xml" in line and "pytest" in line]
     assert " --all-must-run " in recipe
+
+
+def test_options_left_in_the_environment_leave_out_no_test(tmp_path):
+    """`make test` and `make verify` run without options such as -k that somebody exported."""
+    text = (ROOT / "Makefile").read_text()
+    (recipe,) = [line for line in text.splitlines() if "tests.xml" in line and "pytest" in line]
+    unset, _, _ = recipe.strip().removeprefix("@").partition(";")
+    command = f'{unset}; echo "${{PYTEST_ADDOPTS-none}}"'
+    environment = os.environ | {"PYTEST_ADDOPTS": "-k one"}
+    done = subprocess.run(["sh", "-c", command], env=environment, capture_output=True, text=True)
+    assert done.stdout == "none\n"
+
+
+def test_another_checkout_never_comes_first(tmp_path):
+    """PYTHONSAFEPATH would let PYTHONPATH decide which checkout's code judges this one's RTL."""
+    text = (ROOT / "Makefile").read_text()
+    line = next(line for line in text.splitlines() if "PYTHONSAFEPATH" in line)
+    (tmp_path / "Makefile").write_text(f'{line}\nall:\n\t@echo "$${{PYTHONSAFEPATH-none}}"\n')
+    environment = os.environ | {"PYTHONSAFEPATH": "1"}
+    command = ["make", "-s", "-C", str(tmp_path)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.stdout == "none\n"

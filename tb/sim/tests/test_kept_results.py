@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pymodel.support.errors import InputError
 from pymodel.support.files import ROOT
 from tb.coverage import runs
 from tb.formal import prove
@@ -25,6 +26,7 @@ from tb.run import sweep
 from tb.sim import kept_results
 from tb.sim.files_read import files_read
 from tb.sim.kept_results import Store, code, code_files, digest, imported
+from tb.sim.result_about import adapter_digest
 from tb.sim.run_bench import prepare_bench
 from tb.sim.simulators import random_seed
 from tb.sim.sources import check_sources, faulty_rtl, rtl_digest
@@ -150,7 +152,7 @@ def test_a_change_in_any_module_that_a_result_follows_from_changes_its_key(kind,
     """
     # The simulator would be asked for its version at each of some thousand keys.
     for module in (campaign, runs, benches_on_gates):
-        monkeypatch.setattr(module, "simulator_version", lambda name: name)
+        monkeypatch.setattr(module, "simulator_identity", lambda name: name)
     identity, modules, lists = KINDS[kind]
     files = loaded(modules) - {ROOT / f"{name.replace('.', '/')}.py" for name in lists}
     assert len(files) > 8
@@ -200,6 +202,44 @@ def test_what_the_compiler_reads_counts_and_nothing_else(reading, simulator):
     assert rtl_digest(reading, simulator) == before
     (reading.parent / "else where" / "sizes.inc").write_text("`define SIZE 5\n")
     assert rtl_digest(reading, simulator) != before
+
+
+def test_a_source_counts_whatever_its_suffix(reading):
+    """What a source includes counts too, if its suffix is not one that Verilog usually has."""
+    source = (reading / "top.v").rename(reading / "top.verilog")
+    before = files_read("icarus", [source]).files
+    assert reading.parent / "else where" / "sizes.inc" in before
+    with pytest.raises(InputError, match=r"expected at least one"):
+        check_sources(reading)
+
+
+def test_a_systemverilog_source_of_the_folder_counts(reading):
+    """The simulator finds modules in it, since sources see each other's folder."""
+    (reading / "more.sv").write_text("module more; endmodule\n")
+    before = rtl_digest(reading)
+    (reading / "more.sv").write_text("module more; wire a; endmodule\n")
+    assert rtl_digest(reading) != before
+
+
+def test_an_adapter_follows_from_what_it_imports(tmp_path, monkeypatch):
+    """From modules of this project, directly or through others, and from modules beside it."""
+    adapter, beside = tmp_path / "adapter.py", tmp_path / "my_bus.py"
+    adapter.write_text("import my_bus\nfrom tb.components.array_adapter import ArrayAdapter\n")
+    beside.write_text("A = 1\n")
+    before = adapter_digest(adapter)
+    assert adapter_digest(adapter) == before
+    beside.write_text("A = 2\n")
+    assert adapter_digest(adapter) != before
+    beside.write_text("A = 1\n")
+    text = Path.read_bytes
+    changed = ROOT / "tb" / "components" / "array_adapter.py"
+    monkeypatch.setattr(Path, "read_bytes", lambda path: text(path) + b"#" * (path == changed))
+    assert adapter_digest(adapter) != before
+    own = ROOT / "tb" / "components" / "systolic_array_adapter.py"
+    schedule = ROOT / "tb" / "components" / "array_schedule.py"
+    before = adapter_digest(own)
+    monkeypatch.setattr(Path, "read_bytes", lambda path: text(path) + b"#" * (path == schedule))
+    assert adapter_digest(own) != before
 
 
 def test_a_build_follows_from_what_the_compiler_reads(reading):

@@ -1,5 +1,6 @@
 """Builds are whole and never stale, runs never share a file, and only a whole run passes."""
 
+import json
 import os
 import shutil
 from pathlib import Path
@@ -12,7 +13,7 @@ from tb.sim.compilation import BUILDS, check_program
 from tb.sim.errors import BenchError
 from tb.sim.results_xml import first_failure, planned_tests
 from tb.sim.run_bench import RESULTS_XML, run_bench
-from tb.sim.simulators import simulator_version
+from tb.sim.simulators import simulator_identity, simulator_version
 from tb.sim.sources import RTL
 
 BENCH, TOP = "tb.test_delay", "delay"
@@ -22,9 +23,12 @@ BENCH, TOP = "tb.test_delay", "delay"
 def _own_builds(monkeypatch, tmp_path):
     """Gives each test an empty folder of builds."""
     monkeypatch.setattr(BUILDS, "folder", tmp_path / "sim")
-    simulator_version.cache_clear()
+    known = (simulator_version, simulator_identity)
+    for function in known:
+        function.cache_clear()
     yield
-    simulator_version.cache_clear()
+    for function in known:
+        function.cache_clear()
 
 
 @pytest.fixture
@@ -119,6 +123,61 @@ def test_what_is_built_is_used_again(delay, fake):
     fake("iverilog", '[ "$1" = -V ] && exec "$REAL" -V; exit 1')
     delay()
     assert len(builds()) == 1
+
+
+def test_a_build_of_another_program_of_the_same_version_does_not_count(delay, fake):
+    """A script in PATH that stands in for the compiler makes a build of its own."""
+    delay()
+    simulator_identity.cache_clear()
+    fake("iverilog", 'exec "$REAL" "$@" -DOTHER')
+    delay()
+    assert len(builds()) == 2
+
+
+def test_a_build_is_made_anew_if_a_file_changed_that_only_the_compilers_run_named(tmp_path):
+    """Such as a module that Verilator finds by itself, or a header of C++."""
+    found, source = tmp_path / "found.v", tmp_path / "top.v"
+    found.write_text("module found; endmodule\n")
+    source.write_text("module top; endmodule\n")
+
+    def commands(folder):
+        made = folder / "program"
+        compiling = (
+            f"echo '{made}: {source} {found} /usr/include/stdio.h' > x.d; cat {found} > {made}"
+        )
+        return [["sh", "-c", compiling], ["cat", str(made)]], {"PATH": os.environ["PATH"]}
+
+    def program() -> str:
+        made = compilation.compiled("top", "icarus", [source], commands, print)
+        return Path(made.commands[-1][1]).read_text()
+
+    assert program() == "module found; endmodule\n"
+    assert program() == "module found; endmodule\n"
+    assert len(builds()) == 1
+    found.write_text("module found; wire changed; endmodule\n")
+    assert "changed" in program()
+    assert len(builds()) == 1
+    (build,) = BUILDS.folder.iterdir()
+    assert list(json.loads((build / compilation.ALSO_READ).read_text())) == [str(found)]
+
+
+def test_a_source_cannot_write_the_results(delay):
+    """A module that writes results.xml at the end of the simulation passes nothing."""
+    cases = [name.rpartition(".") for name in planned_tests(BENCH)]
+    cases = [f"<testcase classname='{one}' name='{name}'/>" for one, _, name in cases]
+    forging = f"""
+  integer file;
+  final begin
+    file = $fopen("{RESULTS_XML}", "w");
+    $fwrite(file, "<testsuites><testsuite>{"".join(cases)}</testsuite></testsuites>");
+    $fclose(file);
+  end
+endmodule
+"""
+    text = delay.source.read_text().replace("endmodule", forging)
+    delay.source.write_text(text.replace("assign data_o = ", "assign data_o = ~"))
+    with pytest.raises(BenchError):
+        delay()
 
 
 @pytest.mark.verify

@@ -67,7 +67,7 @@ def test_variables_that_change_a_bench_are_left_out_where_results_are_kept(monke
     for name in list(os.environ):
         if SETTING.fullmatch(name):
             monkeypatch.delenv(name)
-    changing = ("COCOTB_TRUST_INERTIAL_WRITES", "GPI_LOG_LEVEL", "PLUS_ARGS", "PYTHONWARNINGS")
+    changing = ("COCOTB_TRUST_INERTIAL_WRITES", "GPI_LOG_LEVEL", "PLUS_ARGS", "PYTEST_ADDOPTS")
     staying = ("COCOTB_RANDOM_SEED", "PYTHONUNBUFFERED", "CIFAR10_ROOT", "SIMULATION", "HOME")
     for name in (*changing, *staying):
         monkeypatch.setenv(name, "1")

@@ -64,6 +64,27 @@ def test_every_file_of_the_repository_is_in_the_key(monkeypatch):
     assert {ROOT / "rtl" / "pe.v", ROOT / "Makefile", ROOT / "tb" / "test_pe.py"} <= {*seen}
 
 
+def test_options_of_pytest_and_a_filter_of_tests_change_no_part(verify, monkeypatch):
+    """A part that ran with them would pass without its tests, and the pass would be kept."""
+    for name in ("PYTEST_ADDOPTS", "COCOTB_TEST_FILTER"):
+        program = f"import os; raise SystemExit('{name}' in os.environ)"
+        part = Part("a", "something", (sys.executable, "-c", program))
+        monkeypatch.setenv(name, "x")
+        code, out, _ = verify(part, arguments=["--fresh"])
+        assert (code, f"Left out, because results are kept: {name}" in out) == (0, True)
+
+
+def test_the_long_tests_fail_unless_all_of_them_run():
+    assert "--all-must-run" in all_long_checks.PARTS[0].command
+
+
+def test_what_the_rtl_reads_from_elsewhere_is_in_the_key(monkeypatch):
+    """A header that git ignores, or that lies elsewhere, is no file of the repository."""
+    before = all_long_checks.identity(all_long_checks.PARTS[0])
+    monkeypatch.setattr(all_long_checks, "rtl_digest", lambda simulator: "other")
+    assert all_long_checks.identity(all_long_checks.PARTS[0]) != before
+
+
 def test_bad_input(refused):
     refused(all_long_checks.main, "--only", "nothing", words=["--only nothing", "mutation", "soak"])
 
