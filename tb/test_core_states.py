@@ -372,6 +372,90 @@ async def packets_kept_in_every_combination(dut):
     await bench.quiet()
 
 
+def send_wrong(bench: CoreDriver, layer: Layer, stream: str) -> None:
+    """Queues a packet of a layer that has a beat too few."""
+    inputs, outputs = layer.tiles(bench.core)
+    beats = {"act": layer.height * layer.width * inputs, "weight": inputs * outputs}
+    beats["weight"] *= bench.core.cols * layer.kernel**2
+    beats["threshold"] = 16 * outputs
+    lanes = bench.core.cols if stream == "threshold" else bench.core.rows
+    bench.send(stream, np.ones((beats[stream] - 1, lanes), int))
+
+
+@short_test
+async def packets_right_and_wrong_in_any_order(dut):
+    """A model of both banks of each stream says what a layer takes, drops, keeps and leaves.
+
+    Layers of random keep flags meet packets that are right, wrong, missing or not needed, with the
+    error of a layer before still set or not, and after a start of no images. In every mode each of
+    the three packets is right, wrong or missing when the first layer after a reset starts; another
+    layer follows at random.
+    """
+    bench = await started(dut)
+    rng = random_generator()
+    shape = tiled(bench.core, (1, 2))
+    banks = {stream: [] for stream in cover_points.STREAMS}
+    planned = [*itertools.product(Mode, itertools.product(("right", "wrong", "none"), repeat=3))]
+
+    async def fill(stream: str, wrong: bool) -> None:
+        data = dict(zip(cover_points.STREAMS, random_data(shape, rng), strict=True))
+        if wrong:
+            data[stream] = None
+            send_wrong(bench, shape, stream)
+        else:
+            load(bench, [*data.values()], 1, {stream})
+        banks[stream].append(data[stream])
+        await bench.loaded()
+
+    for number in range(2 * len(planned)):
+        mode = Mode(int(rng.integers(len(Mode))))
+        if number % 2 == 0:
+            mode, packets = planned[number // 2]
+            await bench.reset()
+            await ClockCycles(dut.clk_i, bench.core.pixels)
+            for stream, packet in zip(banks, packets, strict=True):
+                banks[stream].clear()
+                if packet != "none":
+                    await fill(stream, packet == "wrong")
+        for stream, bank in banks.items():
+            while (number % 2 or bank) and len(bank) < 2 and rng.integers(2):
+                await fill(stream, rng.integers(3) == 0)
+        if rng.integers(3) == 0:
+            await bench.write(registers.CONTROL, clear=1)
+        if rng.integers(4) == 0:  # a start that is refused leaves the packets and the keep flags
+            await bench.configure(replace(shape, images=0))
+            await bench.write(registers.CONTROL, start=1, clear=1)
+            assert await bench.idle() == check(replace(shape, images=0), bench.core)
+            assert (await bench.read(registers.STATUS))["done"] == 0
+        layer = replace(shape, mode=mode)
+        needed = [s for s in cover_points.STREAMS if s != "threshold" or layer.mode == Mode.CODES]
+        keep = {stream: int(rng.integers(2)) for stream in cover_points.STREAMS}
+        await bench.configure(layer, **{f"keep_{s}s": k for s, k in keep.items()})
+        await bench.start()
+        while True:
+            wrong = [s for s in needed if banks[s] and banks[s][0] is None]
+            missing = [s for s in needed if not banks[s]]
+            if wrong or not missing:
+                break
+            status = await bench.read(registers.STATUS)
+            assert (status["busy"], status["error"]) == (1, Error.NONE), status
+            await fill(str(rng.choice(missing)), rng.integers(3) == 0)
+        found = await bench.idle()
+        assert found == (Error.PACKET_LENGTH if wrong else Error.NONE), (found, wrong)
+        if wrong:
+            assert bench.sink.empty()
+            for stream in wrong:
+                banks[stream].pop(0)
+            continue
+        data = [banks[s][0] if s in needed else None for s in cover_points.STREAMS]
+        compare(reference(layer, *data), bench.received(layer), layer, bench.core)
+        for stream in needed:
+            if not keep[stream]:
+                banks[stream].pop(0)
+    await bench.write(registers.CONTROL, clear=1)
+    await bench.quiet()
+
+
 def both_full(dut, streams: set[str]) -> bool:
     """Returns whether both banks of each of these streams hold a packet."""
     return all(cover_points.bank_state(dut, stream) == "both full" for stream in streams)

@@ -11,6 +11,7 @@ from pymodel.lsq_quantiser import (
     QuantConv2d,
     Quantiser,
     QuantLinear,
+    code_range,
     compiler_works,
     initialise_scales,
     quantise,
@@ -199,3 +200,11 @@ def test_switching_between_float_and_quantised():
         assert layer.activation_quantiser.scale > 0
         assert layer.activation_quantiser.scale != 1
         assert (layer.weight_quantiser.scale > 0).all()
+
+
+@pytest.mark.parametrize("bits", [-1, 0, 1, 9])
+def test_a_number_of_bits_without_codes_is_refused(bits):
+    """One signed bit would leave the code 0 alone, and the first forward would divide by it."""
+    with pytest.raises(ValueError, match=rf"signed codes of {bits} bits, expected 2 to 8 bits"):
+        QuantConv2d(2, 3, bits=bits, kernel_size=1)
+    assert code_range(1, signed=False) == (0, 1)

@@ -179,9 +179,13 @@ def _core_runs() -> tuple[Run, ...]:
 _PE = builds(
     ("ACT_WIDTH", "WEIGHT_WIDTH", "PSUM_WIDTH"), (4, 4, 16), (4, 4, 8), (2, 8, 13), (8, 2, 12)
 )
-_MUTATED_PE = builds(("ACT_WIDTH", "WEIGHT_WIDTH", "PSUM_WIDTH"), (4, 4, 11), (8, 2, 12))
-# Neither is square, and one has more rows than columns
-_MUTATED_ARRAY = builds(ARRAY_NAMES, (4, 8, 4, 4, 10), (5, 3, 8, 2, 13))
+_MUTATED_PE = builds(
+    ("ACT_WIDTH", "WEIGHT_WIDTH", "PSUM_WIDTH"), (4, 4, 11), (8, 2, 12), (8, 8, 20)
+)
+# None is square; one has more rows than columns, one has many columns, and one a single column
+_MUTATED_ARRAY = builds(
+    ARRAY_NAMES, (4, 8, 4, 4, 10), (5, 3, 8, 2, 13), (2, 32, 4, 4, 9), (3, 1, 4, 4, 10)
+)
 _GEOMETRIES = (
     # The last has the largest memories and sums: no layer overflows its sums, or has too many
     # thresholds for it.
@@ -196,6 +200,7 @@ _REGISTERS = (
     # The second build has other sizes than the default, among them largest and smallest.
     Core().parameters(),
     Core(255, 200, 16, 32768, 2000, 256, 2).parameters(),
+    Core(9, 7, 24, 1000, 32768, 3, 32768).parameters(),
 )
 _ARRAY_BENCHES = ("tb.run.array_bench", "tb.run.layer_bench")
 (_WIDE,) = builds(ARRAY_NAMES, (3, 5, 8, 2, 12))  # not square, other widths, no psum bit free
@@ -205,9 +210,9 @@ TABLE = (
     Module(
         "delay",
         runs(
-            "delay", builds(("WIDTH", "CYCLES"), (8, 1), (1, 5), (1, 1), (4, 2), (11, 15)), short=1
+            "delay", builds(("WIDTH", "CYCLES"), (8, 1), (1, 5), (1, 1), (4, 2), (11, 40)), short=1
         ),
-        mutated=builds(("WIDTH", "CYCLES"), (4, 2), (1, 5)),
+        mutated=builds(("WIDTH", "CYCLES"), (4, 2), (1, 5), (2, 40)),
         proven={str(cycles): {"WIDTH": 4, "CYCLES": cycles} for cycles in (1, 2, 16)},
     ),
     Module(
@@ -221,10 +226,11 @@ TABLE = (
                 (1, 3, 0),
                 (1, 3, 1),
                 (5, 1, 1),
+                (20, 2, 0),
             ),
             short=1,
         ),
-        mutated=builds(("LANES", "WIDTH", "REVERSE"), (5, 2, 0), (5, 2, 1)),
+        mutated=builds(("LANES", "WIDTH", "REVERSE"), (5, 2, 0), (5, 2, 1), (20, 1, 0)),
         proven={
             "": {"LANES": 8, "WIDTH": 4, "REVERSE": 0},
             "reversed": {"LANES": 8, "WIDTH": 4, "REVERSE": 1},
@@ -291,13 +297,13 @@ TABLE = (
             builds(("WIDTH", "WORDS"), (8, 16), (5, 10), (1, 2), (24, 3), (32, 4608)),
             short=1,
         ),
-        mutated=builds(("WIDTH", "WORDS"), (8, 16), (5, 10)),
+        mutated=builds(("WIDTH", "WORDS"), (8, 16), (5, 10), (4, 32768)),
         proven={"": {"WIDTH": 4, "WORDS": 5}},
     ),
     Module(
         "bank_control",
         runs("bank_control", builds(("WORDS",), (10,), (16,), (2,), (1024,), (4608,)), short=1),
-        mutated=builds(("WORDS",), (4,), (10,)),
+        mutated=builds(("WORDS",), (4,), (10,), (32768,)),
         proven={"": {"WORDS": 4}, "10": {"WORDS": 10}},
     ),
     Module(
@@ -338,7 +344,7 @@ TABLE = (
             ),
             short=1,
         ),
-        mutated=builds(("COLS", "SUM_WIDTH", "TILES"), (4, 16, 2), (5, 32, 16)),
+        mutated=builds(("COLS", "SUM_WIDTH", "TILES"), (4, 16, 2), (5, 32, 16), (4, 16, 256)),
         proven={"": {"COLS": 1, "SUM_WIDTH": 5, "TILES": 2}},
     ),
     Module(
@@ -352,7 +358,7 @@ TABLE = (
     Module(
         "weight_loader",
         runs("weight_loader", builds(("COLS",), (8,), (5,), (4,), (16,)), short=1),
-        mutated=builds(("COLS",), (8,), (6,)),
+        mutated=builds(("COLS",), (8,), (6,), (12,)),
         proven={"": {"COLS": 8}, "6": {"COLS": 6}},
     ),
     Module("tap_range", runs("tap_range", [{}]), mutated=({},), proven={"": {}}),
