@@ -167,8 +167,8 @@ class Quantiser(nn.Module):
 def code_range(bits: int, *, signed: bool) -> tuple[int, int]:
     """Returns the smallest and the largest code.
 
-    Signed codes are symmetric (−7..7 for 4 bits), unsigned ones are 0..2^bits − 1. Raises ValueError
-    for a number of bits with which there is no code but 0, and for more than 8.
+    Signed codes are symmetric (−7..7 for 4 bits), unsigned ones are 0..2^bits − 1. Raises
+    ValueError for a number of bits with which there is no code but 0, and for more than 8.
     """
     least = 2 if signed else 1
     if not least <= bits <= 8:

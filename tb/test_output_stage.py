@@ -196,7 +196,8 @@ async def sums_and_relu_need_no_thresholds(dut):
     """Without thresholds, extremes, one pixel, one tile and more tiles than TILES are right."""
     stage = Stage(dut)
     await stage.start()
-    shapes = [(1, 1), (1, 1), (7, 1), (1, 9), (255, 1), (3, 5), (2, 300), (min(stage.tiles + 1, 255), 3)]
+    most = min(stage.tiles + 1, 255)
+    shapes = [(1, 1), (1, 1), (7, 1), (1, 9), (255, 1), (3, 5), (2, 300), (most, 3)]
     for (tiles, pixels), mode, gaps in itertools.product(shapes, (SUMS, RELU), (0.0, 0.5)):
         await stage.run(Layer(mode, tiles, pixels), gaps=gaps)
     assert stage.compared == 4 * sum(tiles * pixels for tiles, pixels in shapes)

@@ -194,7 +194,7 @@ def main() -> int:
     model = load_model(arguments.factory)
     notes = load_state(model, Path(arguments.state))
     model = of_the_user("the model", model.to, "cpu", torch.float32)
-    if "" in layers_of(model):  # the model itself is the layer, which needs a name
+    if any(layer is model for layer in layers_of(model).values()):  # it needs a name of its own
         model = nn.Sequential(model)
     origin = "" if arguments.input else " (the shipped images; name others with --input)"
     what = f"the model's forward pass on float32 {list(inputs.shape)}{origin}"

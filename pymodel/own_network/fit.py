@@ -46,8 +46,12 @@ class Fit(NamedTuple):
 
 
 def layers_of(model: nn.Module) -> dict[str, nn.Module]:
-    """Returns all convolution and linear layers of `model` by name, whether they fit or not."""
-    return {n: m for n, m in model.named_modules() if isinstance(m, _ConvNd | nn.Linear)}
+    """Returns all convolution and linear layers of `model` by name, whether they fit or not.
+
+    A model that is a layer itself has the name of its class.
+    """
+    layers = {n: m for n, m in model.named_modules() if isinstance(m, _ConvNd | nn.Linear)}
+    return {name or type(layer).__name__: layer for name, layer in layers.items()}
 
 
 @torch.no_grad()
