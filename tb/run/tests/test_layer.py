@@ -44,6 +44,7 @@ def test_a_source_that_changes_while_the_layer_runs_is_refused(refused, monkeypa
     seen = []
     monkeypatch.setattr(layer, "about", lambda *_, **__: seen.append(1) or {"rtl": len(seen)})
     monkeypatch.setattr(layer, "check", lambda *_: Verdict(None, {"a": True}))
+    monkeypatch.setattr(layer.ArrayRun, "start", lambda *_: None)
     results = tmp_path / "layer.json"
     refused(
         layer.main, "--images", 1, "--results", results, words=["changed in the run; run again"]
