@@ -42,8 +42,9 @@ def about(
 
 
 def adapter_digest(path: Path) -> str:
-    """Returns the hash of an adapter, and of all modules of this project and beside it it imports.
+    """Returns the hash of an adapter and of the modules that it imports.
 
+    These are the modules of this project, also those imported by others, and those in its folder.
     Raises SyntaxError if the adapter is no Python.
     """
     names = names_imported(path)
