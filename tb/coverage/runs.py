@@ -30,7 +30,7 @@ from tb.sim.sources import RTL, check_sources, rtl_digest
 SIMULATOR = "verilator"
 STORE = Store("coverage")
 # Each module of rtl/ has its bench; the core has these besides.
-MORE_BENCHES = ("core_random", "core_states")
+MORE_BENCHES = ("core_packets", "core_random", "core_states")
 # Arrays of more PEs take minutes to compile, and have no line that these lack.
 LARGEST = 64
 ARRAYS = ("core", "systolic_array", "load_first_array")

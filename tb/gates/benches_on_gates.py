@@ -52,8 +52,8 @@ MAPPED = ("AND", "OR", "XOR", "MUX")  # and NOT, which abc always takes
 LAYER_IMAGES = 4
 
 # The signals that benches read inside a module, by module and scope: they keep their names in the
-# netlist. Two benches watch or force more than that inside the core, test_core_states and
-# test_core_wires; they do not run on gates.
+# netlist. Three benches watch or force more than that inside the core, test_core_packets,
+# test_core_states and test_core_wires; they do not run on gates.
 INSIDE = {"core": {"array": ("act_valid_i",)}}
 
 

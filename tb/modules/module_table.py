@@ -167,10 +167,10 @@ def _core_runs() -> tuple[Run, ...]:
         )
     small, large = [CORES["4x4"].parameters()], [CORES["8x8"].parameters()]
     found += runs("core", small, "tb.test_core_states")
+    found += runs("core", small, "tb.test_core_packets", long=True)
     # The control of the large core is that of the small one; Icarus would take long.
-    found += runs(
-        "core", large, "tb.test_core_states", variant="large", long=True, simulators=("verilator",)
-    )
+    for bench in ("tb.test_core_states", "tb.test_core_packets"):
+        found += runs("core", large, bench, variant="large", long=True, simulators=("verilator",))
     # Verilator cannot force a wire.
     found += runs("core", small, "tb.test_core_wires", simulators=("icarus",))
     return tuple(found)
@@ -404,6 +404,7 @@ TABLE = (
         mutated_benches=(
             Bench("tb.test_core"),
             Bench("tb.test_core_states"),
+            Bench("tb.test_core_packets"),
             Bench("tb.test_core_random", {PART: SMALL_PART}),
             Bench("tb.test_core_wires"),
         ),

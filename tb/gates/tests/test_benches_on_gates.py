@@ -16,7 +16,7 @@ from tb.gates.benches_on_gates import DESIGNS, Netlist, run, synthesise, wrapper
 from tb.sim.simulators import random_seed
 from tb.sim.sources import faulty_rtl
 
-CORE, ARRAY = (next(d for d in DESIGNS if d.name == n) for n in ("core 4x4", "systolic_array 3x5"))
+CORE, ARRAY = (next(d for d in DESIGNS if d.name == n) for n in ("core 4x4", "systolic_array 2x3"))
 SOME = r"\.(largest_sums_are_exact|kept_packets_serve_again)$"  # of the core's bench
 
 
@@ -49,7 +49,7 @@ def changed(made: Netlist, folder, gate: str, old: str, new: str) -> Netlist:
 def test_an_array_and_one_gate_of_it_changed(tmp_path):
     """The gates pass the bench that the RTL passes; with an OR instead of any AND they fail."""
     made = synthesise(ARRAY)
-    assert made.gates > 2000
+    assert made.gates > 500
     bench = "tb.test_systolic_array"
     tests = (ROOT / "tb" / "test_systolic_array.py").read_text().count("@cocotb.test(")
     right = run(ARRAY, made, bench, fresh=True)

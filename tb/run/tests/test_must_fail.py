@@ -132,7 +132,9 @@ def check(results: Path, folder: Path, faults: tuple[str, ...]) -> None:
     ("test", "toplevel", "parameters", "faults"),
     [
         ("main_job", "systolic_array", {}, ARRAY_FAULTS),
-        ("core_layer", "core", SMALL.parameters(), CORE_FAULTS),
+        pytest.param(
+            *("core_layer", "core", SMALL.parameters(), CORE_FAULTS), marks=pytest.mark.verify
+        ),
     ],
     ids=["main_job", "core_layer"],
 )

@@ -110,6 +110,7 @@ SYSTEM_BENCHES = {
     "assumptions",
     "contract",
     "core_layers",
+    "core_packets",
     "core_random",
     "core_states",
     "core_wires",
