@@ -363,6 +363,76 @@ async def the_interrupt_follows_the_status(dut):
 
 
 @cocotb.test()
+async def sizes_are_those_of_the_build(dut):
+    """The registers of the sizes have the values of the core's parameters."""
+    bench = await started(dut)
+    core = bench.core
+    assert await bench.read(registers.ARRAY) == {
+        "rows": core.rows,
+        "cols": core.cols,
+        "act_width": 4,
+        "weight_width": 4,
+    }
+    assert await bench.read(registers.SUM) == {"width": core.sum_width}
+    assert await bench.read(registers.MEMORY_ACT) == {"words": core.act_words}
+    assert await bench.read(registers.MEMORY_WEIGHT) == {"words": core.weight_words}
+    assert await bench.read(registers.MEMORY_THRESHOLD) == {"tiles": core.threshold_tiles}
+    assert await bench.read(registers.MEMORY_PIXEL) == {"pixels": core.pixels}
+
+
+@cocotb.test()
+async def a_register_written_around_the_end_of_a_layer(dut):
+    """A register that is written in any cycle around the last beat counts for the next layer.
+
+    Of three kernel rows the middle one alone reaches the map, then the other two.
+    """
+    bench = await started(dut)
+    first = Layer(1, 3, bench.core.rows, bench.core.cols, padding=1)
+    second = replace(first, stride=2, padding=2)
+    rng = random_generator()
+    for delay in range(24):
+        batches = [random_data(layer, rng) for layer in (first, second)]
+        for data in batches:
+            bench.load(*data)
+        await bench.loaded()
+        await bench.configure(first)
+        await bench.start()
+        await ClockCycles(dut.clk_i, cycles(first, bench.core) - 18 + delay)
+        await bench.write(registers.KERNEL, size=3, stride=second.stride, padding=second.padding)
+        bench.monitor.layer = second
+        await bench.start()
+        if await bench.idle() == Error.START_WHILE_BUSY:
+            await bench.start()
+            assert await bench.idle() == Error.NONE
+        compare(reference(first, *batches[0]), bench.received(first, more=True), first, bench.core)
+        compare(reference(second, *batches[1]), bench.received(second), second, bench.core)
+
+
+@cocotb.test()
+async def an_answer_waits_while_others_are_taken(dut):
+    """An answer that nobody takes stays, while answers of the other kind come and are taken."""
+    bench = await started(dut)
+    write_if, read_if = bench.registers.write_if, bench.registers.read_if
+    for number in range(1, 9):
+        read_if.r_channel.pause = True
+        read = bench.registers.init_read(registers.IMAGES.address, 4)
+        await ClockCycles(dut.clk_i, number)
+        for count in range(4):
+            await bench.write(registers.IMAGES, count=number + count)
+        assert not read.is_set()
+        read_if.r_channel.pause = False
+        await read.wait()
+        write_if.b_channel.pause = True
+        write = bench.registers.init_write(registers.IMAGES.address, bytes(4))
+        await ClockCycles(dut.clk_i, number)
+        for _ in range(4):
+            assert (await bench.read(registers.MEMORY_PIXEL))["pixels"] == bench.core.pixels
+        assert not write.is_set()
+        write_if.b_channel.pause = False
+        await write.wait()
+
+
+@cocotb.test()
 async def start_around_the_end_of_a_layer(dut):
     """A start that is written in any cycle around the last beat is refused or runs; none hangs."""
     bench = await started(dut)

@@ -7,8 +7,9 @@ import itertools
 import math
 from dataclasses import replace
 
+import cocotb
 import numpy as np
-from cocotb.triggers import ClockCycles
+from cocotb.triggers import ClockCycles, FallingEdge
 from cocotb.utils import get_sim_time
 from cocotbext.axi import AxiResp
 from cocotbext.axi.axil_channels import (
@@ -207,6 +208,66 @@ async def stalls_in_every_state(dut):
             compare(reference(layer, *data), await bench.finish(layer), layer, bench.core)
         await bench.reset()  # the thresholds may still be there
         await ClockCycles(dut.clk_i, bench.core.pixels)
+    await bench.quiet()
+
+
+@short_test
+async def stalls_are_counted(dut):
+    """STALLS counts each cycle without packets or a place in the FIFO, with a sink at random."""
+    bench = await started(dut)
+    rng = random_generator()
+    counted = 0
+
+    async def count() -> None:
+        nonlocal counted
+        while True:
+            await FallingEdge(dut.clk_i)
+            state = cover_points.core_state(dut)
+            waits = state == "wait" or int(dut.control.accept.value)
+            counted += state == "blocked" or (waits and not int(dut.run.value))
+
+    cocotb.start_soon(count())
+    for mode, often in itertools.product(Mode, (0.1, 0.5, 0.8)):
+        layer = shapes(bench.core, mode)[0]
+        data = random_data(layer, rng)
+        await bench.configure(layer)
+        counted = 0
+        bench.sink.set_pause_generator(itertools.cycle((rng.random(97) < often).tolist()))
+        await bench.start()
+        await ClockCycles(dut.clk_i, int(rng.integers(30)))
+        bench.load(*data)
+        compare(reference(layer, *data), await bench.finish(layer), layer, bench.core)
+        stalls = (await bench.read(registers.STALLS))["count"]
+        assert stalls == counted, f"STALLS is {stalls}, expected {counted}, {layer}"
+        bench.calm()
+    await bench.quiet()
+
+
+@short_test
+async def an_error_is_told_in_every_state(dut):
+    """The interrupt of a start that is refused stays in every state until the error is cleared."""
+    bench = await started(dut)
+    rng = random_generator()
+    for layer in shapes(bench.core):
+        data = random_data(layer, rng)
+        await bench.configure(layer)
+        await bench.start()  # it waits for its packets
+        await bench.start()
+        assert (await bench.read(registers.STATUS))["error"] == Error.START_WHILE_BUSY
+        states = set()
+        bench.sink.pause = True
+        bench.load(*data)
+        for cycle in range(cycles(layer, bench.core) + 300):
+            await FallingEdge(dut.clk_i)
+            states.add(cover_points.core_state(dut))
+            assert int(dut.interrupt_o.value), cover_points.core_state(dut)
+            bench.sink.pause = cycle < 250
+        assert states >= {"wait", "load", "walk", "finish", "idle"}
+        assert ("blocked" in states) == (layer == shapes(bench.core)[0])
+        compare(reference(layer, *data), bench.received(layer), layer, bench.core)
+        await bench.write(registers.CONTROL, clear=1)
+        await ClockCycles(dut.clk_i, 2)
+        assert not int(dut.interrupt_o.value)
     await bench.quiet()
 
 

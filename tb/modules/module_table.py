@@ -25,12 +25,14 @@ PART = "SYSTOLIC_CORE_PART"  # which part of the random layers a run of tb/test_
 TRAINED_LAYER = "SYSTOLIC_CORE_LAYER"  # which of the network's layers tb/test_core_layers.py runs
 TRAINED_REPORT = "SYSTOLIC_CORE_REPORT"  # the file that takes what tb/test_core_layers.py counted
 
-# Builds of the core: the default, one with small memories (a kernel of 7 × 7 fits, and it is soon
-# ready after a reset), and three that are not square
+# Builds of the core: the default, some with small memories (a kernel of 7 × 7 fits, and they are
+# soon ready after a reset), and four that are not square. Of the small ones, 4x18 alone must have a
+# FIFO deeper than 32, and more words of activations than of weights.
 CORES = {
     "8x8": Core(),
     "4x4": Core(4, 4, 16, act_words=120, weight_words=200, threshold_tiles=2, pixels=100),
     "4x8": Core(4, 8, 16, act_words=150, weight_words=400, threshold_tiles=4, pixels=90),
+    "4x18": Core(4, 18, 16, act_words=960, weight_words=900, threshold_tiles=2, pixels=64),
     "16x8": Core(16, 8),
     "8x16": Core(8, 16, pixels=200),
 }
@@ -400,7 +402,7 @@ TABLE = (
     Module(
         "core",
         _core_runs(),
-        mutated=(CORES["4x4"].parameters(), CORES["4x8"].parameters()),
+        mutated=tuple(CORES[name].parameters() for name in ("4x4", "4x8", "4x18")),
         mutated_benches=(
             Bench("tb.test_core"),
             Bench("tb.test_core_states"),

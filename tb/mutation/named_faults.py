@@ -584,4 +584,52 @@ FAULTS = (
         "write_address_o = beats[$clog2(WORDS)-1:0];",
         "write_address_o = beats[$clog2(WORDS)-1:0] & 15'h3fff;",
     ),
+    Fault(
+        "a FIFO of 32 results for any array",
+        "core",
+        "localparam FIFO_DEPTH = 1 << $clog2(LATENCY + 10);",
+        "localparam FIFO_DEPTH = 32;",
+    ),
+    Fault(
+        "as many activations as weights",
+        "core",
+        "banked_ram #(.WIDTH(ROWS * 4), .WORDS(ACT_WORDS)) act_ram (",
+        "banked_ram #(.WIDTH(ROWS * 4), .WORDS(WEIGHT_WORDS)) act_ram (",
+    ),
+    Fault(
+        "the activations' words read as pixels",
+        "core",
+        "    .PIXELS         (PIXELS)\n  ) registers (",
+        "    .PIXELS         (ACT_WORDS)\n  ) registers (",
+    ),
+    Fault(
+        "a read answer lost when a write answer is taken",
+        "core",
+        ".s_axil_rready    (s_axil_rready),",
+        ".s_axil_rready    (s_axil_rready || (s_axil_bvalid && s_axil_bready)),",
+    ),
+    Fault(
+        "no interrupt for an error while the output is blocked",
+        "core",
+        "assign interrupt_o = done || error != 0;",
+        "assign interrupt_o = done || (error != 0 && !waiting);",
+    ),
+    Fault(
+        "a register written in the last cycle of a layer settles too early",
+        "core",
+        ".change_i      (change),",
+        ".change_i      (change && !busy),",
+    ),
+    Fault(
+        "no stall counted while the sink takes a beat",
+        "core",
+        ".waiting_i     (waiting),",
+        ".waiting_i     (waiting && !m_axis_tready),",
+    ),
+    Fault(
+        "rows further apart than 255 overlap",
+        "address_generator",
+        "pixel_row + {7'd0, out_width_i};",
+        "pixel_row + {8'd0, out_width_i[7:0]};",
+    ),
 )
