@@ -19,7 +19,7 @@ import sys
 import threading
 import time
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -33,7 +33,7 @@ from pymodel.support.files import RESULTS, ROOT, temporary_folder
 from pymodel.support.result_files import write_results
 from tb.python_mutation.judges import JUDGES, Judge
 from tb.python_mutation.python_mutants import PythonMutant, mutants
-from tb.sim.kept_results import Store, code, files_digest
+from tb.sim.kept_results import Store, code, code_files, files_digest
 from tb.sim.result_about import about
 from tb.sim.simulators import leave_out_settings
 
@@ -118,12 +118,27 @@ def tracked_files() -> list[Path]:
 
 
 def counts(file: Path) -> bool:
-    """Returns whether the tests of a judge may follow from a file, relative to the root."""
+    """Returns whether any simulation may follow from a file, relative to the root."""
     rooms = ("sim", "components", "host", "modules", "run")
     parts = file.parts
+    if file.suffix == ".md" or "tests" in parts:
+        return False
     if parts[0] == "tb":
-        return file.suffix != ".md" and (len(parts) == 2 or parts[1] in rooms)
-    return file.suffix != ".md" and parts[0] in ("pymodel", "rtl", "conftest.py", "pyproject.toml")
+        return len(parts) == 2 or parts[1] in rooms
+    return parts[0] in ("rtl", "conftest.py", "pyproject.toml")
+
+
+def followed(judge: Judge, files: Sequence[Path]) -> frozenset[Path]:
+    """Returns those of the project's `files` that a verdict of a judge's tests follows from.
+
+    These are the tests, the RTL and all that simulates it, and what these import. A new test of
+    another module leaves the verdicts of this one as they are.
+    """
+    tests = [file for file in files if any(file.is_relative_to(one) for one in judge.tests)]
+    shared = [file for file in files if counts(file)]
+    modules = [file.with_suffix("") for file in (*tests, *shared) if file.suffix == ".py"]
+    named = (".".join(m.parent.parts if m.name == "__init__" else m.parts) for m in modules)
+    return frozenset(ROOT / file for file in (*tests, *shared)) | code_files(*named)
 
 
 class Worker:
@@ -187,13 +202,20 @@ def run(chosen: list[tuple[Judge, PythonMutant]], jobs: int, fresh: bool) -> lis
     Raises InputError if the tests of a module fail without a fault.
     """
     files = tracked_files()
-    common = {"files": files_digest(ROOT / f for f in files if counts(f)), "python": sys.version}
+    common = {
+        judge.module: {"files": files_digest(followed(judge, files)), "python": sys.version}
+        for judge in {judge for judge, _ in chosen}
+    }
     limits: dict[str, float] = {}
     measuring = {judge.module: threading.Lock() for judge, _ in chosen}
     idle: queue.SimpleQueue[Worker] = queue.SimpleQueue()
 
     def attempt(judge: Judge, mutant: PythonMutant) -> Outcome:
-        identity = common | {"module": judge.module, "tests": judge.tests, "text": mutant.text}
+        identity = common[judge.module] | {
+            "module": judge.module,
+            "tests": judge.tests,
+            "text": mutant.text,
+        }
         kept = None if fresh else STORE.load(identity)
         if kept is None:
             worker = idle.get()

@@ -125,6 +125,22 @@ def test_a_test_that_does_not_end_is_a_failure():
         campaign.time_limit(BrokenWorker(), JUDGES[0])
 
 
+def test_a_verdict_follows_from_the_tests_and_all_that_they_run():
+    """The tests of another module do not count; RTL, simulators and what tests import do."""
+    files = campaign.tracked_files()
+    by_module = {judge.module: judge for judge in JUDGES}
+    found = campaign.followed(by_module["pymodel.hardware.tiling"], files)
+    names = {str(file.relative_to(campaign.ROOT)) for file in found}
+    assert names >= {
+        "pymodel/hardware/tests/test_tiling.py",
+        "pymodel/reference/integer_convolution.py",
+        "rtl/pe.v",
+        "tb/run/layer_bench.py",
+        "conftest.py",
+    }
+    assert not names & {"pymodel/reference/tests/test_layer_data.py", "README.md"}
+
+
 class BrokenWorker:
     """A worker whose tests fail."""
 
