@@ -121,6 +121,7 @@ class Quantiser(nn.Module):
 
     def __init__(self, bits: int, *, signed: bool, per_channel: int | None = None):
         super().__init__()
+        self.bits = bits
         self.low, self.high = code_range(bits, signed=signed)
         shape = () if per_channel is None else (per_channel, 1, 1, 1)
         self.scale = nn.Parameter(torch.ones(shape))
@@ -140,8 +141,9 @@ class Quantiser(nn.Module):
         return quantised.movedim(-1, 1) if ordered is not x else quantised
 
     def codes(self, x: Tensor) -> Tensor:
-        """Returns the codes of `x`: int8 in `low..high`, of the shape of `x`."""
-        return quantise(x, self.scale, self.low, self.high).to(torch.int8)
+        """Returns the codes of `x` in `low..high`, of its shape: int8, or int16 if needed."""
+        dtype = torch.int8 if self.high < 2**7 else torch.int16
+        return quantise(x, self.scale, self.low, self.high).to(dtype)
 
     def gradient_scale(self, x: Tensor) -> float:
         """Returns g = 1/√(N · Q_P), N being the number of values of `x` that share a scale.
@@ -201,7 +203,7 @@ class QuantLayer(nn.Module):
         return self.weight_quantiser.codes(self.kernels)
 
     def activation_codes(self, x: Tensor) -> Tensor:
-        """Returns the int8 codes of a float input, of the shape of `x`; 0..15 for 4 bits."""
+        """Returns the integer codes of a float input, of the shape of `x`; 0..15 for 4 bits."""
         return self.activation_quantiser.codes(x)
 
     def initialise_scales(self, x: Tensor) -> None:

@@ -1,14 +1,17 @@
 """Cuts a convolution into tiles that a ROWS × COLS array computes one after another.
 
 A tile is one kernel position, ROWS input channels and COLS output channels. Missing channels are
-zeros. Every tile streams one activation vector per output pixel, padding included.
+zeros, and so are the weights between channels of different groups; a tile that would hold nothing
+else is left out. Every tile streams one activation vector per output pixel, padding included.
 """
 
+import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
+from pymodel.convolution import Convolution, Pair, pair
 from pymodel.support.limits import check_memory
 
 
@@ -27,40 +30,58 @@ class Tiles:
 
     tiles: list[Tile]
     weights: np.ndarray  # int8 [tiles, ROWS, COLS]
-    activations: np.ndarray  # int8 [images, tiles, output pixels, ROWS]
+    activations: np.ndarray  # of the layer's integer dtype, [images, tiles, output pixels, ROWS]
     output_size: tuple[int, int]  # height and width of the output map, pixels
 
 
 def cut(
     activation_codes: np.ndarray,
     weight_codes: np.ndarray,
-    stride: int,
-    padding: int,
+    stride: Pair,
+    padding: Pair,
     rows: int,
     cols: int,
+    dilation: Pair = 1,
+    groups: int = 1,
+    zero: int = 0,
 ) -> Tiles:
     """Returns the tiles of a layer for an array of `rows` × `cols`.
 
-    activation_codes: int8 [N, C_in, H, W]; weight_codes: int8 [C_out, C_in, k, k]; stride and
-    padding are in pixels. Raises InputError if the tiles would need too much memory.
+    activation_codes: integer [N, C_in, H, W]; weight_codes: int8 [C_out, C_in / groups, kh, kw];
+    the other arguments are those of `Convolution`, and `zero`, the code that means an activation of
+    0, which fills the border. Raises InputError if the tiles would need too much memory.
     """
-    out_channels, in_channels, kernel, _ = weight_codes.shape
+    convolution = Convolution(stride, padding, dilation, groups)
+    out_channels, _, *kernel = weight_codes.shape
+    in_channels = activation_codes.shape[1]
     in_groups, out_groups = -(-in_channels // rows), -(-out_channels // cols)
-    weights = np.zeros((out_groups * cols, in_groups * rows, kernel, kernel), np.int8)
-    weights[:out_channels, :in_channels] = weight_codes
-    pad = ((0, 0), (0, in_groups * rows - in_channels), (padding, padding), (padding, padding))
-    padded = np.pad(activation_codes, pad)
-    height, width = ((side - kernel) // stride + 1 for side in padded.shape[2:])
+    height, width = convolution.output_size(activation_codes.shape[2:], tuple(kernel))
     channels = out_channels, in_channels
-    check_memory("the layer", len(activation_codes), channels, kernel, height * width)
+    check_memory("the layer", len(activation_codes), channels, math.prod(kernel), height * width)
+
+    # A grouped convolution is one whose weights between the groups are 0.
+    weights = np.zeros((out_groups * cols, in_groups * rows, *kernel), np.int8)
+    joined = np.zeros((out_groups, in_groups), bool)
+    ins, outs = in_channels // groups, out_channels // groups
+    for group in range(groups):
+        begin, end = group * outs, (group + 1) * outs
+        first, last = group * ins, (group + 1) * ins
+        weights[begin:end, first:last] = weight_codes[begin:end]
+        joined[begin // cols : -(-end // cols), first // rows : -(-last // rows)] = True
+    borders = [(side, side) for side in pair(padding)]
+    padded = np.pad(activation_codes, [(0, 0), (0, 0), *borders], constant_values=zero)
+    missing = in_groups * rows - in_channels
+    padded = np.pad(padded, [(0, 0), (0, missing), (0, 0), (0, 0)])
 
     tiles = [
         Tile(output_group, ky, kx, input_group)
         for output_group in range(out_groups)
-        for ky in range(kernel)
-        for kx in range(kernel)
+        for ky in range(kernel[0])
+        for kx in range(kernel[1])
         for input_group in range(in_groups)
+        if joined[output_group, input_group]
     ]
+    (step_y, step_x), (apart_y, apart_x) = pair(stride), pair(dilation)
     tile_weights, streams = [], []
     for output_group, ky, kx, input_group in tiles:
         inputs = slice(input_group * rows, (input_group + 1) * rows)
@@ -69,8 +90,8 @@ def cut(
         stream = padded[
             :,
             inputs,
-            ky : ky + stride * (height - 1) + 1 : stride,
-            kx : kx + stride * (width - 1) + 1 : stride,
+            ky * apart_y : ky * apart_y + step_y * (height - 1) + 1 : step_y,
+            kx * apart_x : kx * apart_x + step_x * (width - 1) + 1 : step_x,
         ]
         streams.append(stream.transpose(0, 2, 3, 1).reshape(len(stream), height * width, rows))
     return Tiles(tiles, np.stack(tile_weights), np.stack(streams, axis=1), (height, width))

@@ -19,10 +19,11 @@ import torch
 from tabulate import tabulate
 from torch import Tensor, nn
 
+from pymodel.convolution import Convolution, pair, single
 from pymodel.images import SHIPPED, normalise
-from pymodel.own_network.factory import load_model, of_the_user
+from pymodel.own_network.factory import load_model, load_quantiser, of_the_user
 from pymodel.own_network.fit import Fit, FitError, fit_layers, layers_of
-from pymodel.own_network.layer_file import is_layer_file, save_layers
+from pymodel.own_network.layer_file import is_layer_file, save_layers, settings_of
 from pymodel.own_network.state_dict import load_state, read_saved
 from pymodel.support.command import CommandParser, conclude, tell
 from pymodel.support.errors import InputError
@@ -67,9 +68,10 @@ def load_inputs(path: Path, count: int) -> Tensor:
 def layer_rows(found: dict[str, Fit | FitError]) -> list[dict]:
     """Returns a row for each layer of `found`, as a dictionary for JSON.
 
-    Every row has `layer`, `kind` and `fits`. The row of a layer that fits also has sizes (pixels),
-    numbers of bits and errors of the layer, and the grids that were found from the values, since no
-    quantiser states them. The row of any other layer has the `reason`.
+    Every row has `layer`, `kind` and `fits`. The row of a layer that fits also has sizes (pixels; a
+    pair where rows and columns differ), numbers of bits, zero points and errors of the layer, and
+    the grids that were found from the values, since no quantiser states them. The row of any other
+    layer has the `reason`.
     """
     rows = []
     for name, result in found.items():
@@ -77,14 +79,12 @@ def layer_rows(found: dict[str, Fit | FitError]) -> list[dict]:
         if isinstance(result, Fit):
             data = result.layer
             row |= {
-                "in_channels": data.weight_codes.shape[1],
+                "in_channels": data.activation_codes.shape[1],
                 "out_channels": data.weight_codes.shape[0],
-                "kernel": data.weight_codes.shape[2],
-                "stride": data.stride,
-                "padding": data.padding,
+                "kernel": single(tuple(data.weight_codes.shape[2:])),
+                **settings_of(data),
                 "map": list(data.activation_codes.shape[2:]),
-                "weight_bits": result.weight_bits,
-                "activation_bits": result.activation_bits,
+                "weight_zeros": None if data.weight_zeros is None else data.weight_zeros.tolist(),
                 "max_abs_error": result.error,
                 "max_error_steps": result.error_steps,
                 "grids_found": {
@@ -113,19 +113,27 @@ def table(rows: list[dict]) -> str:
             cells.append([row["layer"], row["kind"], "", "", "", "", f"no: {row['reason']}"])
             continue
         height, width = row["map"]
+        convolution = Convolution(**{name: row[name] for name in Convolution._fields})
+        kernel = "×".join(map(str, pair(row["kernel"])))
         cells.append(
             [
                 row["layer"],
                 row["kind"],
                 f"{row['in_channels']} → {row['out_channels']}",
-                "{kernel}×{kernel}, stride {stride}, padding {padding}".format(**row),
+                f"{kernel}, {convolution}",
                 f"{height} × {width}",
                 f"{row['weight_bits']}, {row['activation_bits']}",
-                f"yes, error {row['max_error_steps']:.1e} step{grids_found(row)}",
+                f"yes, error {row['max_error_steps']:.1e} step{zero_points(row)}{grids_found(row)}",
             ]
         )
     headers = ["layer", "kind", "channels", "kernel", "map", "bits", "fits"]
     return tabulate(cells, headers, tablefmt="simple", disable_numparse=True)
+
+
+def zero_points(row: dict) -> str:
+    """Returns in words the zero points of a row that are not 0."""
+    words = f"; zero point {row['zero']}" if row["zero"] else ""
+    return f"{words}; zero points of the weights" if row["weight_zeros"] else words
 
 
 def grids_found(row: dict) -> str:
@@ -173,6 +181,11 @@ def main() -> int:
         "shipped CIFAR-10 images",
     )
     parser.add_argument(
+        "--quantiser",
+        metavar="package.module:function",
+        help="function that tells codes, scale and zero point of the values of a layer",
+    )
+    parser.add_argument(
         "--images", type=int, default=16, metavar="N", help="number of inputs to use; default 16"
     )
     parser.add_argument(
@@ -192,13 +205,14 @@ def main() -> int:
 
     inputs = load_inputs(arguments.input or SHIPPED, arguments.images)
     model = load_model(arguments.factory)
+    quantiser = load_quantiser(arguments.quantiser) if arguments.quantiser else None
     notes = load_state(model, Path(arguments.state))
     model = of_the_user("the model", model.to, "cpu", torch.float32)
     if any(layer is model for layer in layers_of(model).values()):  # it needs a name of its own
         model = nn.Sequential(model)
     origin = "" if arguments.input else " (the shipped images; name others with --input)"
     what = f"the model's forward pass on float32 {list(inputs.shape)}{origin}"
-    found = fit_layers(model, inputs, arguments.layer, what)
+    found = fit_layers(model, inputs, arguments.layer, what, quantiser)
     for name in arguments.layer or ():
         if name not in found:
             raise InputError(_unknown(model, name))

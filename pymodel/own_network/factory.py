@@ -1,4 +1,4 @@
-"""Makes a network from the name of its factory, with arguments or without."""
+"""Finds what the user names in a module: the factory of a network, or a quantiser."""
 
 import ast
 import importlib
@@ -26,6 +26,35 @@ def load_model(name: str) -> nn.Module:
     if not (colon and module_name and call):
         raise InputError(f"factory is '{name}', expected {EXPECTED}")
     attribute, positional, keywords = _call(name, call)
+    make = _named(module_name, attribute, "a factory")
+    if not callable(make) or isinstance(make, nn.Module):
+        raise InputError(
+            f"{name} is a {type(make).__name__}, expected a function or class that gives a "
+            "torch.nn.Module"
+        )
+    called = name if call.endswith(")") else f"{name}()"
+    model = of_the_user(called, make, *positional, **keywords)
+    if not isinstance(model, nn.Module):
+        raise InputError(f"{called} is a {type(model).__name__}, expected a torch.nn.Module")
+    return model
+
+
+def load_quantiser(name: str) -> Callable:
+    """Returns the function `package.module:function`; raises InputError if there is none."""
+    module_name, _, attribute = name.partition(":")
+    if not (module_name and attribute):
+        raise InputError(f"quantiser is '{name}', expected package.module:function")
+    found = _named(module_name, attribute, "a function")
+    if not callable(found):
+        raise InputError(f"{name} is a {type(found).__name__}, expected a function")
+    return found
+
+
+def _named(module_name: str, attribute: str, what: str) -> Any:
+    """Returns an attribute of a module that is imported.
+
+    Raises InputError if the module does not import, or has no such attribute.
+    """
     try:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
@@ -38,21 +67,11 @@ def load_model(name: str) -> nn.Module:
     except (Exception, SystemExit) as error:
         raise InputError(f"{module_name}: does not import: {words(error)}") from None
     try:
-        make = operator.attrgetter(attribute)(module)
+        return operator.attrgetter(attribute)(module)
     except AttributeError:
         raise InputError(
-            f"{module_name}: has no '{attribute}', expected the name of a factory"
+            f"{module_name}: has no '{attribute}', expected the name of {what}"
         ) from None
-    if not callable(make) or isinstance(make, nn.Module):
-        raise InputError(
-            f"{name} is a {type(make).__name__}, expected a function or class that gives a "
-            "torch.nn.Module"
-        )
-    called = name if call.endswith(")") else f"{name}()"
-    model = of_the_user(called, make, *positional, **keywords)
-    if not isinstance(model, nn.Module):
-        raise InputError(f"{called} is a {type(model).__name__}, expected a torch.nn.Module")
-    return model
 
 
 def of_the_user(what: str, function: Callable, *arguments: Any, **keywords: Any) -> Any:

@@ -1,20 +1,22 @@
 """Judges whether layers of any network fit the array, and takes the integers of those that do."""
 
+from collections.abc import Callable
+from dataclasses import replace
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 from torch.nn.modules.conv import _ConvNd
 
-from pymodel.hardware.core import MAX_ACTIVATION, MIN_WEIGHT, Core
-from pymodel.own_network.factory import of_the_user
-from pymodel.own_network.grids import MOST_LEVELS, Grid, grid_of
-from pymodel.own_network.layer_file import AddBias
+from pymodel.convolution import Convolution, single
+from pymodel.own_network.factory import of_the_user, words
+from pymodel.own_network.grids import MOST_LEVELS, TOLERANCE, Grid, grid_of
+from pymodel.own_network.layer_file import MOST_BITS
 from pymodel.own_network.watched_products import Product, watching
-from pymodel.reference.integer_convolution import integer_convolution
-from pymodel.reference.layer_data import MAX_ABS_ERROR, MAX_ERROR_STEPS, LayerData
+from pymodel.reference.layer_data import AddBias, LayerData
 
-BITS = 4  # largest number of bits of an activation code, unsigned, and of a weight code, signed
+MOST_SUM_BITS = 32
 UNUSED = "the forward pass does not use it"
 
 
@@ -34,16 +36,6 @@ class Fit(NamedTuple):
     error: float  # largest error of the output recovered from PyTorch's integer convolution
     error_steps: float  # the same error, in steps of the sum
 
-    @property
-    def weight_bits(self) -> int:
-        """Returns the number of bits of a weight code."""
-        return max(2, self.weights.bits)
-
-    @property
-    def activation_bits(self) -> int:
-        """Returns the number of bits of an activation code."""
-        return self.activations.bits
-
 
 def layers_of(model: nn.Module) -> dict[str, nn.Module]:
     """Returns all convolution and linear layers of `model` by name, whether they fit or not.
@@ -56,14 +48,20 @@ def layers_of(model: nn.Module) -> dict[str, nn.Module]:
 
 @torch.no_grad()
 def fit_layers(
-    model: nn.Module, inputs: Tensor, names: list[str] | None = None, what: str = "the forward pass"
+    model: nn.Module,
+    inputs: Tensor,
+    names: list[str] | None = None,
+    what: str = "the forward pass",
+    quantiser: Callable | None = None,
 ) -> dict[str, Fit | FitError]:
     """Runs `inputs` [N, …] through `model` once, in float32, and judges all layers, or `names`.
 
     Returns the layer's `Fit` by its name, or the `FitError` that says why the layer does not fit,
     in the order in which the layers ran. A name is that of the module whose forward does a product,
     and with ":2" behind it that of the module's second product. The model is left in evaluation
-    mode. Raises InputError, which begins with `what`, if the model raises an exception.
+    mode. `quantiser(module, values, kind)` returns codes, scale and zero point of the activations
+    or weights that enter a product, or None; docs/own-network.md explains it. Raises InputError,
+    which begins with `what`, if the model raises an exception.
     """
     model.eval()
     found: dict[str, Fit | FitError] = {}
@@ -72,9 +70,9 @@ def fit_layers(
         if names is not None and product.layer not in names:
             return
         try:
-            found[product.layer] = _fit(product, len(inputs))
+            found[product.layer] = _fit(product, len(inputs), quantiser)
         except FitError as reason:
-            reason.kind = product.kind
+            reason.kind = type(product.module).__name__
             found[product.layer] = reason
 
     precision = torch.get_float32_matmul_precision()
@@ -91,125 +89,239 @@ def fit_layers(
     return found
 
 
-def _fit(product: Product, images: int) -> Fit:
+def _fit(product: Product, images: int, quantiser: Callable | None) -> Fit:
     """Returns the `Fit` of a product, whose integers give its output.
 
     `images` is the number of inputs. Raises FitError if the product does not fit, or if its
     integers do not give its output.
     """
-    stride, padding = _geometry(product)
-    values, weights, reference = _maps(product, images)
+    values, weights, reference, convolution = as_convolution(product, images)
     for tensor, name in ((values, "activations"), (weights, "weights"), (reference, "outputs")):
         if tensor.dtype != torch.float32:
             raise FitError(f"its {name} are {tensor.dtype}, expected torch.float32")
         if not torch.isfinite(tensor).all():
             raise FitError(f"its {name} hold NaN or infinity")
-    activation, activation_codes = _codes(values, product.activation_grids, "activation")
-    weight, weight_codes = _codes(weights, product.weight_grids, "weight")
-    if activation_codes.min() < 0:
-        raise FitError(
-            f"its activations are signed, codes {activation_codes.min():g} to "
-            f"{activation_codes.max():g}, expected 0 to {MAX_ACTIVATION}"
+    if quantiser:
+        product = replace(
+            product,
+            activation_grids=_asked(quantiser, product.module, product.activations, "activation"),
+            weight_grids=_asked(quantiser, product.module, product.weights, "weight"),
         )
-    low, high = weight_codes.min().item(), weight_codes.max().item()
-    if low < MIN_WEIGHT or high >= -MIN_WEIGHT:
-        raise FitError(
-            f"its weight codes are {low:g} to {high:g}, expected {MIN_WEIGHT} to {-MIN_WEIGHT - 1}"
-        )
+    depthwise = convolution.groups == values.shape[1] > 1
+    activations = activation_codes(values, product.activation_grids, depthwise)
+    weight = weight_codes(weights, product.weight_grids)
     out_channels = len(weights)
-    largest = weights[0].numel() * activation.high * max(-weight.low, weight.high)
-    if largest > 2 ** (Core.sum_width - 1) - 2:
-        raise FitError(f"its sums can reach ±{largest:,}, more than {Core.sum_width} bits hold")
-    step = (weight.scale.flatten() * activation.scale.flatten()).expand(out_channels).float()
+    # In a depthwise layer each output channel has the scale of its only input channel.
+    scales = activations.grid.scale.flatten()
+    scales = scales.repeat_interleave(out_channels // len(scales)) if len(scales) > 1 else scales
+    step = (weight.grid.scale.flatten() * scales).expand(out_channels).float()
     bias = torch.zeros(out_channels) if product.bias is None else product.bias.flatten()
     data = LayerData(
         product.layer,
-        activation_codes.to(torch.int8),
-        weight_codes.to(torch.int8),
-        stride,
-        padding,
+        activations.codes.to(torch.int16),
+        weight.codes.to(torch.int8),
+        convolution,
         step[:, None, None].clone(),
         AddBias(bias.detach().clone()),
         reference.clone(),  # because a later operation may work in place
         f"output of {product.layer}",
+        activations.bits,
+        weight.bits,
+        int(activations.zeros.item()),
+        weight.zeros.expand(out_channels).clone() if weight.zeros.any() else None,
     )
-    sums = integer_convolution(data.activation_codes, data.weight_codes, stride, padding)
+    largest = data.weight_codes.double().abs().sum((1, 2, 3)).max().item() * (
+        2**data.activation_bits - 1
+    )
+    if largest >= 2 ** (MOST_SUM_BITS - 1):
+        raise FitError(f"its sums can reach ±{largest:,.0f}, more than {MOST_SUM_BITS} bits hold")
+    sums = data.sums()
     error, error_steps = data.error(sums)
-    if not (error < MAX_ABS_ERROR and error_steps < MAX_ERROR_STEPS):
+    if not data.agrees(sums):
+        place = data.worst(sums)
+        allowed = data.allowed().expand(reference.shape)[place].item()
         raise FitError(
             f"its output differs from what its integers give by {error:.3g} ({error_steps:.3g} "
-            f"steps), expected below {MAX_ABS_ERROR:g} ({MAX_ERROR_STEPS:g} steps)"
+            f"steps), expected below {allowed:.3g}"
         )
-    return Fit(data, product.kind, weight, activation, error, error_steps)
+    return Fit(
+        data, type(product.module).__name__, weight.grid, activations.grid, error, error_steps
+    )
 
 
-def _geometry(product: Product) -> tuple[int, int]:
-    """Returns stride and padding in pixels. Raises FitError for a layer that no array computes."""
-    if product.weights.ndim == 2:
-        return 1, 0
-    if product.weights.ndim != 4 or product.transposed:
-        raise FitError(
-            f"it {'is transposed, with' if product.transposed else 'has'} weights of shape "
-            f"{list(product.weights.shape)}, expected a 2D convolution or a linear layer"
-        )
-    if product.groups != 1:
-        depthwise = " (depthwise)" if product.weights.shape[1] == 1 else ""
-        raise FitError(f"it has {product.groups} groups{depthwise}, expected one")
-    if product.dilation != (1, 1):
-        raise FitError(f"its dilation is {product.dilation}, expected 1")
-    kernel = tuple(product.weights.shape[2:])
-    sizes = {"kernel": kernel, "stride": product.stride, "padding": product.padding}
-    for what, (height, width) in sizes.items():
-        if height != width:
-            raise FitError(f"its {what} is {height} × {width}, expected a square one")
-    return product.stride[0], product.padding[0]
+def as_convolution(product: Product, images: int) -> tuple[Tensor, Tensor, Tensor, Convolution]:
+    """Returns a product as a 2D convolution: activations, weights, output and its geometry.
 
-
-def _maps(product: Product, images: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Returns activations [N, C, H, W], weights [C_out, C, k, k] and output [N, C_out, H, W].
-
-    A matrix product is a 1 × 1 convolution; its rows are pixels of the images, [N, C, pixels, 1].
-    Raises FitError if the activations do not belong to the images.
+    The tensors are float [N, C_in, H, W], [C_out, C_in / groups, kh, kw] and [N, C_out, H', W']. A
+    matrix product is a 1 × 1 convolution, whose rows are pixels of the images; a 1D convolution has
+    maps of one row. A transposed convolution is a convolution by the turned kernel, of a map with
+    zeros between its pixels and around them (Dumoulin and Visin, "A guide to convolution arithmetic
+    for deep learning", 2016, section 4). Raises FitError for any other product.
     """
     values, weights, output = product.activations, product.weights, product.output
-    if len(values) % images or (values.ndim == 4 and len(values) != images):
+    if len(values) % images or (product.stride and len(values) != images):
         raise FitError(
             f"its input is {list(values.shape)}, expected [{images}, channels, height, width], or "
             f"of a linear layer [{images} · pixels, features]"
         )
-    if weights.ndim == 4:
-        return values, weights, output
-    values, output = (
-        one.reshape(images, -1, one.shape[-1]).transpose(1, 2)[..., None]
-        for one in (values, output)
+    if weights.ndim == 2:
+        values, output = (
+            one.reshape(images, -1, one.shape[-1]).transpose(1, 2)[..., None]
+            for one in (values, output)
+        )
+        return values, weights[..., None, None], output, Convolution()
+    if weights.ndim not in (3, 4):
+        raise FitError(
+            f"it has weights of shape {list(weights.shape)}, expected a 1D or 2D convolution or a "
+            "linear layer"
+        )
+    stride, padding, dilation = product.stride, product.padding, product.dilation
+    more = product.output_padding
+    if weights.ndim == 3:
+        values, weights, output = (one.unsqueeze(2) for one in (values, weights, output))
+        stride, padding, dilation, more = (
+            (n, *p) for n, p in zip((1, 0, 1, 0), (stride, padding, dilation, more), strict=True)
+        )
+    if not product.transposed:
+        return (
+            values,
+            weights,
+            output,
+            Convolution(*map(single, (stride, padding, dilation)), product.groups),
+        )
+    groups = product.groups
+    apart = torch.zeros(
+        *values.shape[:2],
+        *((side - 1) * s + 1 for side, s in zip(values.shape[2:], stride, strict=True)),
+        dtype=values.dtype,
     )
-    return values, weights[..., None, None], output
+    apart[:, :, :: stride[0], :: stride[1]] = values
+    borders = []  # of the last dimension first, as PyTorch's pad takes them; a negative one cuts
+    for k, p, d, m in zip(weights.shape[2:], padding, dilation, more, strict=True):
+        border = d * (k - 1) - p
+        borders = [border, border + m, *borders]
+    parts = weights.unflatten(0, (groups, -1)).transpose(1, 2).flatten(0, 1)
+    return (
+        functional.pad(apart, borders),
+        parts.flip(2, 3),
+        output,
+        Convolution(dilation=single(dilation), groups=groups),
+    )
 
 
-def _codes(values: Tensor, stated: tuple[Grid, ...], kind: str) -> tuple[Grid, Tensor]:
-    """Returns the grid of values, and their codes without the zero point.
+class Codes(NamedTuple):
+    """The codes of a tensor as the array takes them: value = (code − zero) · scale."""
 
-    Raises FitError if the values lie on no grid, or on one that is too fine for the array.
+    codes: Tensor  # float64 whole numbers, of the shape of the tensor
+    grid: Grid  # with the scale, and as the quantiser states it or as it was found
+    zeros: Tensor  # float64, one zero point or one for each output channel
+    bits: int  # of a code
+
+
+def activation_codes(values: Tensor, stated: tuple[Grid, ...], depthwise: bool) -> Codes:
+    """Returns the codes of activations [N, C, H, W], from 0 to 2^bits − 1.
+
+    Codes that a quantiser states are taken as they are, and signed ones are shifted, so that their
+    zero point is not 0. In a `depthwise` layer each channel may have a scale. Raises FitError if
+    the values lie on no grid, or have more than MOST_BITS bits.
+    """
+    grid, codes = _on_grid(values, stated, "activation")
+    if grid is None and depthwise:
+        grid, codes = _on_grid(values.transpose(0, 1), stated, "activation", per_channel=True)
+        codes = None if codes is None else codes.transpose(0, 1)
+    if grid is None:
+        if any(one.scale.numel() > 1 for one in stated):
+            raise FitError("its activations have several scales, expected one")
+        raise FitError(_not_quantised("activation"))
+    if grid.zero_point.numel() > 1:
+        if grid.zero_point.unique().numel() > 1:
+            raise FitError("its activations have a zero point for each channel, expected one")
+        grid = replace(grid, zero_point=grid.zero_point.flatten()[:1])
+    zero = grid.zero_point.double().item()
+    if zero % 1:
+        raise FitError("its activations have no code for 0")
+    signed = codes - zero
+    low, high = grid.low - zero, grid.high - zero
+    if signed.min() >= 0:  # no code needs the sign that a quantiser may declare
+        low = 0
+    low, high = min(low, 0), max(high, 0)  # 0 needs a code for a border of zeros
+    if high - low >= 2**MOST_BITS:
+        low, high = min(signed.min().item(), 0), max(signed.max().item(), 0)
+    bits = max(1, int(high - low).bit_length())
+    if bits > MOST_BITS:
+        raise FitError(f"its activations have {bits} bits, expected at most {MOST_BITS}")
+    return Codes(signed - low, grid, torch.tensor([-low], dtype=torch.float64), bits)
+
+
+def weight_codes(weights: Tensor, stated: tuple[Grid, ...]) -> Codes:
+    """Returns the codes of weights [C_out, …], in two's complement of `bits`.
+
+    Codes less their zero point are taken if they fit; else the codes themselves, shifted so that
+    they are signed, with a zero point for each output channel. Raises FitError if the weights lie
+    on no grid, or have more than MOST_BITS bits.
+    """
+    grid, codes = _on_grid(weights, stated, "weight", per_channel=True)
+    if grid is None:
+        raise FitError(_not_quantised("weight"))
+    zeros = grid.zero_point.double().flatten()
+    signed = codes - zeros.reshape(-1, *[1] * (weights.ndim - 1))
+    whole = not zeros.frac().any()
+    stated_range = grid.low - zeros.max().item(), grid.high - zeros.min().item()
+    for low, high in (stated_range, (signed.min().item(), signed.max().item())):
+        bits = max(2, int(max(high, -1 - low)).bit_length() + 1)
+        if whole and bits <= MOST_BITS:
+            return Codes(signed, grid, torch.zeros(1, dtype=torch.float64), bits)
+    bits = max(2, (grid.levels - 1).bit_length())
+    if bits > MOST_BITS:
+        raise FitError(f"its weights have {bits} bits, expected at most {MOST_BITS}")
+    shift = grid.low + 2 ** (bits - 1)
+    return Codes(codes - shift, grid, zeros - shift, bits)
+
+
+def _asked(
+    quantiser: Callable, module: nn.Module | None, values: Tensor, kind: str
+) -> tuple[Grid, ...]:
+    """Returns the grid that the user's quantiser states of values, or nothing.
+
+    Raises FitError if its codes are not whole, or do not mean the values.
+    """
+    told = of_the_user(
+        f"the quantiser, of {kind}s of {type(module).__name__}", quantiser, module, values, kind
+    )
+    if told is None:
+        return ()
+    try:
+        codes, scale, zero = (torch.as_tensor(part).detach().double() for part in told)
+        distance = ((codes - zero) - values.double() / scale).abs().max().item()
+        whole = bool((codes == codes.round()).all())
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise FitError(
+            f"its {kind}s: the quantiser returns {words(error)}, expected codes, scale and zero "
+            "point, or None"
+        ) from None
+    if not whole or not distance <= TOLERANCE:
+        raise FitError(
+            f"its {kind}s are not what the quantiser says: codes "
+            + (f"that are off by {distance:.3g} steps" if whole else "that are not whole")
+        )
+    scale, zero = (part.flatten() for part in torch.broadcast_tensors(scale, zero))
+    return (Grid(scale, zero, int(codes.min().item()), int(codes.max().item())),)
+
+
+def _on_grid(
+    values: Tensor, stated: tuple[Grid, ...], kind: str, per_channel: bool = False
+) -> tuple[Grid, Tensor] | tuple[None, None]:
+    """Returns the grid of values and their codes, or None twice.
+
+    Raises FitError if all values are 0.
     """
     if not values.any():
         raise FitError(f"its {kind}s are all 0, which proves nothing: are its scales set?")
-    found = grid_of(values, stated, per_channel=kind == "weight")
-    if found is None:
-        if kind == "activation" and any(grid.scale.numel() > 1 for grid in stated):
-            raise FitError("its activations have several scales, expected one")
-        raise FitError(
-            f"its {kind}s are not quantised: they do not lie on a grid of at most {MOST_LEVELS} "
-            "levels"
-        )
-    grid, codes = found
-    low, high = grid.low, grid.high
-    if grid.zero_point.any():
-        if grid.zero_point.numel() > 1:
-            raise FitError(f"its {kind}s have a zero point for each channel, expected none")
-        zero = grid.zero_point.item()
-        low, high, codes = int(low - zero), int(high - zero), codes - zero
-        grid = Grid(grid.scale, torch.zeros(1), low, high, grid.found)
-    limit = MAX_ACTIVATION if kind == "activation" else -MIN_WEIGHT - 1
-    if high > limit or (kind == "weight" and low < MIN_WEIGHT):
-        raise FitError(f"its {kind}s have {grid.bits} bits, expected at most {BITS}")
-    return grid, codes
+    return grid_of(values, stated, per_channel=per_channel, halves=kind == "weight") or (None, None)
+
+
+def _not_quantised(kind: str) -> str:
+    """Returns the reason why a tensor has no codes."""
+    return (
+        f"its {kind}s are not quantised: they do not lie on a grid of at most {MOST_LEVELS} levels"
+    )

@@ -14,7 +14,7 @@ class Grid:
     """Values (code − zero_point) · scale of whole codes from `low` to `high`."""
 
     scale: Tensor  # float, of any shape with one value, or with one for each channel
-    zero_point: Tensor  # whole numbers, of the shape of the scale or of one value
+    zero_point: Tensor  # whole numbers or halves, of the shape of the scale or of one value
     low: int
     high: int
     found: bool = False  # whether it was found from the values, and no quantiser stated it
@@ -53,12 +53,16 @@ class Grid:
         return part if part.numel() == 1 else part.reshape(-1, *[1] * (values.ndim - 1))
 
 
-def grid_of(values: Tensor, stated: list[Grid], *, per_channel: bool) -> tuple[Grid, Tensor] | None:
+def grid_of(
+    values: Tensor, stated: tuple[Grid, ...], *, per_channel: bool, halves: bool = False
+) -> tuple[Grid, Tensor] | None:
     """Returns a grid on which all values lie within TOLERANCE of a step, and their codes.
 
     The first of the grids that quantisers `stated` is taken on which they do, or the coarsest that
     is found from the values: one for the whole tensor or, with `per_channel`, one for each index of
-    dimension 0. Returns None if there is none with at most MOST_LEVELS levels.
+    dimension 0. With `halves`, a grid that is found may have a zero point of a half, if 0 and all
+    other even multiples of its scale are missing. Returns None if there is none with at most
+    MOST_LEVELS levels.
     """
     channels = len(values)
     for grid in stated:
@@ -76,6 +80,10 @@ def grid_of(values: Tensor, stated: list[Grid], *, per_channel: bool) -> tuple[G
     found = Grid(scale, zero, -MOST_LEVELS, MOST_LEVELS, found=True)
     codes, distance = found.codes(values)
     low, high = int(codes.min().item()), int(codes.max().item())
+    if halves and high - low > 2 and (codes % 2 == 1).all():
+        # Odd codes alone, 2q − (2ⁿ − 1), as DoReFa has them (Zhou et al., 2016, eq. 9)
+        found = replace(found, scale=2 * scale, zero_point=torch.full((1,), -0.5))
+        codes, low, high = (codes - 1) / 2, (low - 1) // 2, (high - 1) // 2
     if distance > TOLERANCE or high - low >= MOST_LEVELS:
         return None
     # A code −high has a place in every format that has one for high, so the range is symmetric.

@@ -31,7 +31,7 @@ class Product:
     """A convolution or matrix product in a forward pass, as PyTorch computed it."""
 
     layer: str  # name of the module whose forward ran, with ":2" at its second product
-    kind: str  # class of that module
+    module: nn.Module | None  # that module
     activations: Tensor  # [N, C_in, *sides] of a convolution, [*, C_in] of a matrix product
     weights: Tensor  # [C_out, C_in / groups, *sides], or [C_out, C_in] of a matrix product
     bias: Tensor | None  # [C_out]
@@ -41,6 +41,7 @@ class Product:
     dilation: tuple[int, ...] = ()
     groups: int = 1
     transposed: bool = False
+    output_padding: tuple[int, ...] = ()  # of a transposed convolution
     activation_grids: tuple[Grid, ...] = ()  # of the quantisers before the tensor, nearest first
     weight_grids: tuple[Grid, ...] = ()
 
@@ -127,7 +128,7 @@ class _Watch(TorchDispatchMode):
         self._take(
             Product(
                 name + number,
-                type(module).__name__,
+                module,
                 **product,
                 output=output,
                 activation_grids=self._grids.get(_memory(product["activations"]), ()),
@@ -136,10 +137,13 @@ class _Watch(TorchDispatchMode):
         )
 
 
-def _convolution(x, weight, bias, stride, padding, dilation, transposed, _, groups) -> dict:
+def _convolution(
+    x, weight, bias, stride, padding, dilation, transposed, output_padding, groups
+) -> dict:
     sides = weight.ndim - 2
-    stride, padding, dilation = (  # one number may stand for all sides
-        tuple(one) * (sides if len(one) == 1 else 1) for one in (stride, padding, dilation)
+    stride, padding, dilation, output_padding = (  # one number may stand for all sides
+        tuple(one) * (sides if len(one) == 1 else 1)
+        for one in (stride, padding, dilation, output_padding)
     )
     return {
         "activations": x,
@@ -150,6 +154,7 @@ def _convolution(x, weight, bias, stride, padding, dilation, transposed, _, grou
         "dilation": dilation,
         "groups": groups,
         "transposed": transposed,
+        "output_padding": output_padding,
     }
 
 

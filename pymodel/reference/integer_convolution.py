@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from pymodel.convolution import Pair, pair
 from pymodel.hardware.tiling import Tile
 from pymodel.lsq_quantiser import QuantConv2d
 
@@ -14,42 +15,65 @@ from pymodel.lsq_quantiser import QuantConv2d
 def integer_convolution(
     activations: Tensor,
     weights: Tensor,
-    stride: int | tuple[int, int],
-    padding: int | tuple[int, int],
+    stride: Pair = 1,
+    padding: Pair = 0,
+    dilation: Pair = 1,
+    groups: int = 1,
+    zero: int = 0,
 ) -> Tensor:
     """Returns the exact integer convolution, int64 [N, C_out, H', W'].
 
-    activations: integer [N, C_in, H, W]; weights: integer [C_out, C_in, k, k]; stride and padding
-    are in pixels. PyTorch computes it in float64, which is exact, because every product and sum of
-    codes is a whole number far below 2^53.
+    activations: integer [N, C_in, H, W]; weights: integer [C_out, C_in / groups, kh, kw]; the other
+    arguments are those of `Convolution`, and `zero`, the code that fills the border. PyTorch
+    computes it in float64, which is exact, because every product and sum of codes is a whole number
+    far below 2^53.
     """
     return functional.conv2d(
-        activations.double(), weights.double(), stride=stride, padding=padding
+        bordered(activations.double(), padding, zero),
+        weights.double(),
+        stride=stride,
+        dilation=dilation,
+        groups=groups,
     ).to(torch.int64)
+
+
+def bordered(activations: Tensor, padding: Pair, zero: int) -> Tensor:
+    """Returns maps [N, C, H, W] with a border of `padding` pixels of the code `zero`."""
+    rows, columns = pair(padding)
+    return functional.pad(activations, (columns, columns, rows, rows), value=zero)
 
 
 def tile_psums(
     codes: Tensor,
     weight_codes: Tensor,
     tile: Tile,
-    stride: int | tuple[int, int],
-    padding: int | tuple[int, int],
+    stride: Pair,
+    padding: Pair,
     rows: int,
     cols: int,
+    dilation: Pair = 1,
+    groups: int = 1,
+    zero: int = 0,
 ) -> Tensor:
     """Returns the psums of one tile, int64 [N, output pixels, cols], pixels row by row.
 
     The psums are the convolution of the tile's channels by weights that are zero at all other
-    kernel positions.
-    codes: int8 [N, C_in, H, W]; weight_codes: int8 [C_out, C_in, k, k]; stride and padding are in
-    pixels.
+    kernel positions. The arguments are those of `integer_convolution`.
     """
     outputs = slice(tile.output_group * cols, (tile.output_group + 1) * cols)
     inputs = slice(tile.input_group * rows, (tile.input_group + 1) * rows)
-    weights = weight_codes[outputs, inputs]
-    position = torch.zeros_like(weights)
+    codes = bordered(codes, padding, zero)
+    position = torch.zeros_like(weight_codes)
     position[:, :, tile.ky, tile.kx] = 1
-    psums = integer_convolution(codes[:, inputs], weights * position, stride, padding)
+    weights = weight_codes * position
+    if groups == 1:
+        weights, codes = weights[outputs, inputs], codes[:, inputs]
+    else:  # all output channels at once, of the tile's input channels
+        chosen = torch.zeros_like(codes)
+        chosen[:, inputs] = codes[:, inputs]
+        codes = chosen
+    psums = integer_convolution(codes, weights, stride, 0, dilation, groups)
+    psums = psums if groups == 1 else psums[:, outputs]
     psums = functional.pad(psums, (0, 0, 0, 0, 0, cols - psums.shape[1]))
     return psums.permute(0, 2, 3, 1).flatten(1, 2)
 

@@ -6,7 +6,8 @@ from pymodel.support.errors import InputError
 GEOMETRY = {
     "kernel": (1, 32),
     "stride": (1, 32),
-    "padding": (0, 32),
+    "padding": (0, 64),
+    "dilation": (1, 64),
     "height": (1, 4096),
     "width": (1, 4096),
 }
@@ -29,18 +30,19 @@ def check_geometry(where: str, **values: object) -> None:
 
 
 def check_memory(
-    where: str, images: int, channels: tuple[int, int], kernel: int, pixels: int
+    where: str, images: int, channels: tuple[int, int], positions: int, pixels: int
 ) -> None:
     """Raises InputError if a run would need more memory than MAX_BYTES.
 
-    `channels` are the numbers of output and input channels; every kernel position streams `pixels`
-    pixels of each image.
+    `channels` are the numbers of output and input channels; each of the `positions` of the kernel
+    streams `pixels` pixels of each image.
     """
     outputs, inputs = channels
-    tiles = kernel**2 * -(-inputs // ROWS)
+    tiles = positions * -(-inputs // ROWS)
     needed = images * pixels * tiles * (ROWS + outputs * PSUM_BYTES)
     if needed > MAX_BYTES:
         raise InputError(
-            f"{where}: {images} images of {inputs} → {outputs} channels, kernel {kernel} and "
-            f"{pixels:,} pixels need {needed / 2**30:.1f} GiB, expected {MAX_BYTES >> 30} or less"
+            f"{where}: {images} images of {inputs} → {outputs} channels, {positions} kernel "
+            f"positions and {pixels:,} pixels need {needed / 2**30:.1f} GiB, expected "
+            f"{MAX_BYTES >> 30} or less"
         )

@@ -66,6 +66,22 @@ class SystolicArrayAdapter(ArrayAdapter):
     TOPLEVEL = "systolic_array"
     SOURCES = sorted(RTL.glob("*.v"))
 
+    @classmethod
+    def of_size(
+        cls, rows: int, cols: int, act_width: int, weight_width: int
+    ) -> type["SystolicArrayAdapter"]:
+        """Returns the adapter of an array of this size, with numbers of at least these widths."""
+        act_width, weight_width = max(act_width, cls.act_width), max(weight_width, cls.weight_width)
+        sizes = (rows, cols, act_width, weight_width)
+        if sizes == (cls.rows, cls.cols, cls.act_width, cls.weight_width):
+            return cls
+        # Σ act ≤ rows · (2^A − 1), times a weight of at least −2^(W − 1)
+        sum_width = (rows * (2**act_width - 1) - 1).bit_length() + weight_width
+        psum_width = max(sum_width, act_width + weight_width, cls.psum_width)
+        names = ("ROWS", "COLS", "ACT_WIDTH", "WEIGHT_WIDTH", "PSUM_WIDTH")
+        parameters = dict(zip(names, (*sizes, psum_width), strict=True))
+        return type(cls.__name__, (cls,), {"PARAMETERS": parameters, "__module__": cls.__module__})
+
     def __init__(self, dut: HierarchyObject):
         super().__init__(dut)
         self.rows = int(dut.ROWS.value)

@@ -208,7 +208,8 @@ def errors(difference: np.ndarray, steps: np.ndarray) -> dict[str, go.Figure]:
         # The bars count exponents on a linear axis, so that all bars have the same width.
         exponents = np.log10(np.abs(values[values != 0]))
         lowest = np.floor(exponents.min(initial=np.log10(most) - 1))
-        edges = np.arange(lowest, np.log10(most) + 0.51, 0.25)
+        highest = exponents.max(initial=np.log10(most))  # rounding may allow more than the limit
+        edges = np.arange(lowest, highest + 0.51, 0.25)
         times, _ = np.histogram(exponents, edges)
         figure = go.Figure(
             go.Bar(

@@ -11,7 +11,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pymodel.reference.layer_data import MAX_ABS_ERROR, MAX_ERROR_STEPS
 from pymodel.support.errors import InputError
 from pymodel.support.files import ROOT
 from pymodel.support.result_files import Verdict, read_verdict
@@ -261,16 +260,13 @@ CHECKS = (
             "psum_mismatches": NUMBER,
             "max_abs_error": NUMBER,
             "max_error_steps": NUMBER,
+            "max_error_share": NUMBER,
         },
         lambda r: (
             f"{r['psum_mismatches']:,} of {r['psums_checked']:,} psums differ, largest error "
             f"{r['max_abs_error']:.1e}, {r['images']:,} images, {r['simulator']}"
         ),
-        lambda r: (
-            r["psum_mismatches"] > 0
-            or r["max_abs_error"] >= MAX_ABS_ERROR
-            or r["max_error_steps"] >= MAX_ERROR_STEPS
-        ),
+        lambda r: r["psum_mismatches"] > 0 or r["max_error_share"] >= 1,
         about=("rtl", "checkpoint", "adapter", "bench"),
     ),
     CORE,

@@ -45,13 +45,15 @@ def check(
     simulator: str,
     sources: Sequence[Path] | None = None,
     settings: Mapping[str, str] | None = None,
+    parameters: Mapping[str, int] | None = None,
 ) -> Verdict:
     """Runs the bench on the adapter in file `path`.
 
-    `sources` are Verilog files, by default the adapter's; `settings` are further environment
-    variables. Raises InputError if the file is no adapter.
+    `sources` are Verilog files and `parameters` those of the module, by default the adapter's;
+    `settings` are further environment variables. Raises InputError if the file is no adapter.
     """
     dut = adapter_class(path)
+    parameters = dut.PARAMETERS if parameters is None else parameters
     failure = None
     with temporary_folder("check") as folder:
         told = folder / "limits.txt"
@@ -62,7 +64,7 @@ def check(
                 dut.TOPLEVEL,
                 simulator=simulator,
                 sources=list(sources or dut.SOURCES),
-                parameters=dict(dut.PARAMETERS),
+                parameters=dict(parameters),
                 waves=False,
                 settings=given | dict(settings or {}),
                 variant=path.stem,

@@ -12,6 +12,7 @@ import json
 import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from tabulate import tabulate
 
@@ -24,7 +25,7 @@ from pymodel.support.command import CommandParser, conclude, quiet, tell, whole_
 from pymodel.support.errors import InputError
 from pymodel.support.files import RESULTS, publish, temporary_folder
 from pymodel.support.result_files import publish_results
-from tb.components.array_adapter import OWN, adapter_class
+from tb.components.array_adapter import OWN, ArrayAdapter, adapter_class
 from tb.run.array_run import ArrayRun
 from tb.run.check import Verdict, check
 from tb.sim.result_about import about
@@ -36,6 +37,7 @@ from tb.sim.waves import WAVEFORM, Watch
 
 SETTINGS = "SYSTOLIC_LAYER_JOB"  # environment variable that carries a LayerJob into the simulator
 DEFAULT_IMAGES = 16
+MOST_SIDE = 256  # of an array that is asked for
 
 
 @dataclass(frozen=True)
@@ -66,20 +68,46 @@ class LayerJob:
         return layer_data(capture(model, load_images().first(self.images).images, self.layer))
 
 
-def choose_layer(path: str, name: str | None) -> tuple[str, int]:
-    """Returns the name of the layer to run, and the number of its images.
+class Choice(NamedTuple):
+    """A layer to run."""
+
+    layer: str  # name
+    images: int  # number of images that there are
+    bits: tuple[int, int]  # of an activation code and of a weight code
+
+
+def choose_layer(path: str, name: str | None) -> Choice:
+    """Returns the layer to run.
 
     Without a `name` the layer is DEFAULT_LAYER, or the only layer of a file of exported layers.
     Raises InputError if the file is neither a checkpoint nor exported layers, or lacks the layer.
     """
     if is_layer_file(path):
         layer = load_layer(path, name)
-        return layer.name, len(layer.activation_codes)
+        bits = layer.activation_bits, layer.weight_bits
+        return Choice(layer.name, len(layer.activation_codes), bits)
     model, _ = load_checkpoint(path)
     name = DEFAULT_LAYER if name is None else name
-    find_layer(model, name)
+    layer = find_layer(model, name)
     find_next(model, name)
-    return name, len(load_images())
+    bits = layer.activation_quantiser.bits, layer.weight_quantiser.bits
+    return Choice(name, len(load_images()), bits)
+
+
+def sized(path: Path, choice: Choice, rows: str | None, cols: str | None) -> type[ArrayAdapter]:
+    """Returns the adapter in file `path`; this project's array gets the size that a layer needs.
+
+    `rows` and `cols` are those that the user asks for. Raises InputError if they are asked of
+    another array, or if the file is no adapter.
+    """
+    dut = adapter_class(path)
+    if path.resolve() != OWN:
+        if rows or cols:
+            raise InputError(f"ROWS and COLS are for this project's array, not for that of {path}")
+        return dut
+    side = {"ROWS": rows or str(dut.rows), "COLS": cols or str(dut.cols)}
+    numbers = (whole_number(name, text, 1, MOST_SIDE) for name, text in side.items())
+    return dut.of_size(*numbers, *choice.bits)
 
 
 def main() -> int:
@@ -90,6 +118,8 @@ def main() -> int:
         "--layer", help=f"a quantised layer; default {DEFAULT_LAYER}, or the only one of a file"
     )
     parser.add_argument("--model", default=str(SHIPPED), help="checkpoint, or exported layers")
+    parser.add_argument("--rows", help="rows of this project's array; default 8")
+    parser.add_argument("--cols", help="columns of this project's array; default 8")
     parser.add_argument("--waves", action="store_true", help="write a waveform")
     parser.add_argument(
         "--dut", type=Path, default=OWN, help="adapter of an array, a Python file; default: ours"
@@ -103,18 +133,19 @@ def main() -> int:
     arguments = parser.parse_args()
 
     check_simulator(arguments.sim, arguments.waves)
-    dut = adapter_class(arguments.dut)
-    sources = check_sources(arguments.rtl) if arguments.rtl else list(dut.SOURCES)
+    adapter_class(arguments.dut)  # what is wrong with an adapter is said first
     random_seed()
-    layer, available = choose_layer(arguments.model, arguments.layer)
-    images = min(DEFAULT_IMAGES, available)
+    choice = choose_layer(arguments.model, arguments.layer)
+    dut = sized(arguments.dut, choice, arguments.rows, arguments.cols)
+    sources = check_sources(arguments.rtl) if arguments.rtl else list(dut.SOURCES)
+    images = min(DEFAULT_IMAGES, choice.images)
     if arguments.images is not None:
-        images = whole_number("IMAGES", arguments.images, 1, available)
+        images = whole_number("IMAGES", arguments.images, 1, choice.images)
 
     results = arguments.results.absolute()
     job = LayerJob(
         arguments.sim,
-        layer,
+        choice.layer,
         images,
         str(Path(arguments.model).absolute()),
         str(results),
@@ -132,7 +163,7 @@ def main() -> int:
         adapter=arguments.dut,
     )
     found = about_this()  # before the first simulation, which compiles the sources
-    first = check(arguments.dut, arguments.sim, sources, unfiltered)
+    first = check(arguments.dut, arguments.sim, sources, unfiltered, dut.PARAMETERS)
     run = ArrayRun("tb.run.layer_bench", job, job.simulator, dut, sources, arguments.dut.stem)
     with temporary_folder("layer") as folder:
         failure = run.start(folder, Watch(str(WAVEFORM)) if arguments.waves else None)
@@ -181,15 +212,15 @@ def result_table(result: dict, first: Verdict) -> str:
     per_cycle = result["macs"] / result["cycles"]
     rows = [
         ["simulator", result["simulator"]],
-        ["array", f"{result['array']}, {result['rows']} × {result['cols']}"],
+        ["array", f"{result['array']}, {result['rows']} × {result['cols']}{_widths(result)}"],
         ["tiles of make check", first.summary()],
         ["layer", result["layer"]],
         ["images", result["images"]],
         ["psums checked", f"{result['psums_checked']:,}"],
         ["psum mismatches", f"{result['psum_mismatches']:,}"],
         ["outputs checked", f"{result['outputs_checked']:,}"],
-        ["largest error", f"{result['max_abs_error']:.2e} (limit {MAX_ABS_ERROR:g})"],
-        ["largest error in steps", f"{result['max_error_steps']:.2e} (limit {MAX_ERROR_STEPS:g})"],
+        ["largest error", _error(result, "max_abs_error", MAX_ABS_ERROR)],
+        ["largest error in steps", _error(result, "max_error_steps", MAX_ERROR_STEPS)],
         ["cycles", f"{result['cycles']:,}"],
         ["MACs per cycle", f"{per_cycle:.2f} of {result['rows'] * result['cols']}"],
         ["utilisation", f"{result['utilisation']:.2%}"],
@@ -200,6 +231,20 @@ def result_table(result: dict, first: Verdict) -> str:
     if dead:
         rows.append(["DEAD CHANNELS", f"{', '.join(dead)}: zero everywhere, so they prove nothing"])
     return "\n" + tabulate(rows, tablefmt="simple", disable_numparse=True) + "\n"
+
+
+def _widths(result: dict) -> str:
+    """Returns the widths of the array in words, where they are not the usual four bits."""
+    act, weight = result["act_width"], result["weight_width"]
+    return "" if act == weight == 4 else f", activations of {act} and weights of {weight} bits"
+
+
+def _error(result: dict, key: str, limit: float) -> str:
+    """Returns an error as text, with its limit or, above it, what float32's rounding allows."""
+    if result[key] < limit:
+        return f"{result[key]:.2e} (limit {limit:g})"
+    share = result["max_error_share"]
+    return f"{result[key]:.2e} ({share:.0%} of what the rounding of float32 sums allows)"
 
 
 def _shares(shares: list[float]) -> str:

@@ -13,7 +13,6 @@ import cocotb
 import torch
 
 from pymodel.hardware.tiling import gather
-from pymodel.reference.integer_convolution import integer_convolution
 from pymodel.support.files import write_json
 from tb.components.array_adapter import connect
 from tb.components.tile_run import Record
@@ -44,9 +43,6 @@ async def every_psum_matches_pytorch(dut):
     record = Record.of(run, array, board)
     psums = record.received.reshape(run.expected.shape)
     sums = torch.from_numpy(gather(psums, run.tiles, len(layer.weight_codes)))
-    whole = integer_convolution(
-        layer.activation_codes, layer.weight_codes, layer.stride, layer.padding
-    )
     error, error_steps = layer.error(sums)
     macs = sums.numel() * layer.weight_codes[0].numel()
     result = {
@@ -54,6 +50,8 @@ async def every_psum_matches_pytorch(dut):
         "array": array.TOPLEVEL,
         "rows": array.rows,
         "cols": array.cols,
+        "act_width": array.act_width,
+        "weight_width": array.weight_width,
         "layer": job.layer,
         "images": job.images,
         "psums_checked": psums.size,
@@ -61,6 +59,7 @@ async def every_psum_matches_pytorch(dut):
         "outputs_checked": layer.reference.numel(),
         "max_abs_error": error,
         "max_error_steps": error_steps,
+        "max_error_share": layer.share(sums),
         "cycles": cycles,
         "macs": macs,
         "utilisation": macs / (cycles * array.rows * array.cols),
@@ -70,6 +69,6 @@ async def every_psum_matches_pytorch(dut):
     write_json(job.results, result)
 
     board.finish()
-    if not torch.equal(sums, whole):
+    if not torch.equal(sums, layer.sums()):
         raise BenchError("the sums over the tiles differ from PyTorch's integer convolution")
     compare_recovered(layer, sums)

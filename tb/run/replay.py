@@ -209,7 +209,7 @@ def main() -> int:
     torch.set_num_threads(1)
     finding = find_reading(files, geometry, fixed)
     whole = finding.reading.layer
-    check_memory(arguments.dir, 1, whole.channels, whole.kernel, whole.streams.shape[2])
+    check_memory(arguments.dir, 1, whole.channels, whole.kernel**2, whole.streams.shape[2])
     layer = cut(finding.reading, dut.rows, dut.cols)
 
     found = about(

@@ -11,6 +11,7 @@ from pathlib import Path
 from tabulate import tabulate
 
 from pymodel.checkpoint import SHIPPED, load_checkpoint
+from pymodel.convolution import Convolution, in_words, single
 from pymodel.images import load_images
 from pymodel.layer_capture import DEFAULT_LAYER, capture
 from pymodel.own_network.layer_file import is_layer_file, load_layer
@@ -69,6 +70,7 @@ def main() -> int:
         raise InputError("OUT is not set, expected the folder to write to: make vectors OUT=folder")
     conventions = Conventions(**fixed_by(arguments))
     layer = read_layer(arguments.model, arguments.layer, arguments.image)
+    geometry = geometry_of(layer)
     inputs, outputs = layer.weight_codes.shape[1::-1]
     rows = arguments.rows
     if rows is None:  # sixteen channels of two bits fit into a line of 32 bits
@@ -83,7 +85,7 @@ def main() -> int:
     written = Written(
         layer.activation_codes[0].numpy(),
         layer.weight_codes.numpy(),
-        Geometry(layer.weight_codes.shape[2], layer.stride, layer.padding),
+        geometry,
         conventions,
         names,
         not arguments.no_header,
@@ -95,7 +97,7 @@ def main() -> int:
     files = write_folder(folder, written)
 
     height, width = layer.activation_codes.shape[2:]
-    padding = layer.padding
+    padding = geometry.padding
     table = [
         ["layer", layer.name],
         ["image", arguments.image],
@@ -106,6 +108,30 @@ def main() -> int:
     ]
     tell("\n" + tabulate(table, tablefmt="simple", disable_numparse=True) + "\n")
     return conclude(f"Written: {folder}. Run them on the array with: make replay DIR={folder}")
+
+
+def geometry_of(layer: LayerData) -> Geometry:
+    """Returns the geometry of a layer; raises InputError if the text files cannot hold the layer.
+
+    They have a square kernel, one stride and padding, one group, and codes of 4 bits.
+    """
+    kernel = single(tuple(layer.weight_codes.shape[2:]))
+    numbers = kernel, layer.convolution.stride, layer.convolution.padding
+    if (
+        not all(isinstance(number, int) for number in numbers)
+        or layer.convolution != Convolution(*numbers[1:])
+        or max(layer.activation_bits, layer.weight_bits) > 4
+        or layer.zero
+        or layer.weight_zeros is not None
+    ):
+        zeros = layer.zero or layer.weight_zeros is not None
+        raise InputError(
+            f"layer '{layer.name}' has a kernel of {in_words(kernel)}, {layer.convolution}, "
+            f"weights of {layer.weight_bits} and activations of {layer.activation_bits} bits"
+            f"{', and zero points' if zeros else ''}; expected what tile files hold: a square "
+            "kernel, one stride and padding, one group, and codes of 4 bits without zero points"
+        )
+    return Geometry(*numbers)
 
 
 def read_layer(model: str, name: str | None, image: str) -> LayerData:

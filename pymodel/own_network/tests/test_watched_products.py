@@ -7,6 +7,7 @@ from torch.ao.quantization import FakeQuantize, MovingAverageMinMaxObserver
 from torch.nn import functional
 from torch.nn.utils import parametrize
 
+from pymodel.convolution import Convolution
 from pymodel.lsq_quantiser import QuantConv2d
 from pymodel.own_network import fit
 from pymodel.own_network.fit import Fit, fit_layers
@@ -45,7 +46,7 @@ class Functional(nn.Module):
 def test_products_of_functions_on_grids_that_are_found():
     found = judged(nn.Sequential(Functional()))
     first, second = found["0"], found["0:2"]
-    assert (first.layer.stride, first.layer.padding) == (2, 1)
+    assert first.layer.convolution == Convolution(2, 1)
     assert second.layer.weight_codes.shape == (5, 6, 1, 1)
     for one in (first, second):
         assert one.kind == "Functional"
@@ -122,7 +123,7 @@ def test_brevitas_with_plain_tensors_between_layers():
     found = judged(brevitas(brevitas_convolution(), return_quant_tensor=False))["1"]
     assert not found.activations.found
     assert not found.weights.found
-    assert (found.weight_bits, found.activation_bits) == (4, 4)
+    assert (found.layer.weight_bits, found.layer.activation_bits) == (4, 4)
 
 
 class Attention(nn.Module):
@@ -185,7 +186,7 @@ def test_our_own_exception_is_not_told_as_the_models(monkeypatch):
     def broken(*_):
         raise ZeroDivisionError("a fault of the export")
 
-    monkeypatch.setattr(fit, "_maps", broken)
+    monkeypatch.setattr(fit, "as_convolution", broken)
     with pytest.raises(ZeroDivisionError, match="a fault of the export"):
         judged(own(QuantConv2d(4, 6, bits=4, kernel_size=3)))
 

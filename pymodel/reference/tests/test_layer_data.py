@@ -3,10 +3,13 @@
 from dataclasses import replace
 
 import pytest
+import torch
 
+from pymodel.convolution import Convolution
 from pymodel.layer_capture import capture
+from pymodel.own_network.tests.random_layer import random_layer
 from pymodel.reference.integer_convolution import integer_convolution
-from pymodel.reference.layer_data import layer_data
+from pymodel.reference.layer_data import ROUNDING, layer_data
 
 
 def test_error_is_in_the_units_of_the_next_input_and_in_steps(shipped, images):
@@ -29,3 +32,83 @@ def test_a_step_counts_batch_norm(shipped, images):
     positive = (layer.reference > 0).all(0)
     assert positive.any()
     assert layer.error(sums + positive)[1] == pytest.approx(1, rel=1e-2)
+
+
+LAYERS = {
+    "zero point": random_layer("a", zero=5, padding=2),
+    "eight bits": random_layer("a", bits=(8, 8), zero=128),
+    "groups": random_layer("a", channels=(6, 6), groups=3, dilation=(1, 2)),
+}
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_sums_of_codes_give_the_outputs_of_values(name):
+    """PyTorch computed the outputs from values; what zero points add to the sums is taken off."""
+    layer = LAYERS[name]
+    assert layer.agrees(layer.sums())
+    assert not layer.agrees(layer.sums() + 1)
+
+
+@pytest.mark.parametrize("name", LAYERS)
+@pytest.mark.parametrize(
+    "fault",
+    [
+        lambda layer: replace(layer, zero=layer.zero + 1),
+        lambda layer: replace(layer, weight_zeros=torch.full((len(layer.step),), 1.0).double()),
+        lambda layer: replace(layer, step=layer.step * 1.01),
+        lambda layer: replace(layer, convolution=layer.convolution._replace(padding=0)),
+        lambda layer: replace(layer, convolution=layer.convolution._replace(stride=(2, 1))),
+        lambda layer: moved(layer),
+    ],
+    ids=["zero point", "weight zero", "scale", "padding", "stride", "bias"],
+)
+def test_a_wrong_number_beside_the_codes_is_found(name, fault):
+    wrong = fault(LAYERS[name])
+    try:
+        assert not wrong.agrees(wrong.sums())
+    except RuntimeError:  # the outputs have other sides
+        assert wrong.sums().shape != wrong.reference.shape
+
+
+def moved(layer):
+    """Returns the layer with the bias of one channel off by a step."""
+    bias = layer.after.bias.clone()
+    bias[1] += layer.step[1].item()
+    return replace(layer, after=type(layer.after)(bias))
+
+
+def test_zero_points_of_weights():
+    """Codes with a zero point for each channel, halves too, mean what codes without one mean."""
+    layer = random_layer("a", zero=3, groups=1)
+    zeros = torch.tensor([2.0, -1.0, 0.0, 0.5], dtype=torch.float64)
+    weights = (layer.weight_codes - zeros[:, None, None, None]) * layer.step[..., None]
+    codes = layer.activation_codes - layer.zero
+    outputs = torch.nn.functional.conv2d(
+        codes.double(), weights, layer.after.bias.double(), stride=2, padding=1
+    )
+    layer = replace(layer, weight_zeros=zeros, reference=outputs.float())
+    assert layer.agrees(layer.sums())
+    assert not replace(layer, weight_zeros=zeros + 0.5).agrees(layer.sums())
+
+
+def test_the_bound_of_a_float32_summation():
+    """It is γ_n Σ |a||w| where that is more than the usual limits, worked out here in floats."""
+    layer = random_layer("a", bits=(8, 8), zero=100)
+    codes = (layer.activation_codes - 100).abs().double()
+    weights = (layer.weight_codes * layer.step[..., None]).abs().double()
+    sizes = torch.nn.functional.conv2d(codes, weights, layer.after.bias.abs().double(), 2, 1)
+    count = 5 * 9 + 6
+    expected = count * ROUNDING / (1 - count * ROUNDING) * sizes
+    usual = (0.01 * layer.step.double()).clamp_max(1e-3)
+    assert (expected > usual).any()
+    torch.testing.assert_close(layer.allowed(), torch.maximum(expected, usual))
+
+
+def test_the_shipped_layer_keeps_its_limits(shipped, images):
+    layer = layer_data(capture(shipped, images.images[:2]))
+    assert layer.convolution == Convolution(1, 1)
+    assert (layer.activation_bits, layer.weight_bits, layer.zero) == (4, 4, 0)
+    limit = layer.allowed()
+    assert limit.shape == layer.step.shape
+    assert (limit <= 1e-3).all()
+    assert (limit <= 0.01 * layer.step.double()).all()

@@ -21,9 +21,9 @@ def test_the_limits(name):
 
 
 def test_memory():
-    check_memory("x", 16, (64, 64), 3, 32 * 32)
+    check_memory("x", 16, (64, 64), 9, 32 * 32)
     with pytest.raises(InputError, match=r"^x: 100 images of 512 .* GiB, expected 4 or less"):
-        check_memory("x", 100, (512, 512), 3, 32 * 32)
+        check_memory("x", 100, (512, 512), 9, 32 * 32)
 
 
 def test_an_exported_layer_with_a_huge_padding(tmp_path):

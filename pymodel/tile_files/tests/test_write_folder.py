@@ -248,7 +248,7 @@ def test_what_the_files_cannot_say_is_in_layer_json(tmp_path, kernel, stride, pa
         ('{"kernel": 3}', "expected an object with the keys"),
         ('{"kernel": "3", "stride": 1, "padding": 1, "height": 4}', "kernel is '3', expected"),
         ('{"kernel": 3, "stride": 0, "padding": 1, "height": 4}', "stride is 0, expected a whole"),
-        ('{"kernel": 3, "stride": 1, "padding": 20000, "height": 4}', "from 0 to 32"),
+        ('{"kernel": 3, "stride": 1, "padding": 20000, "height": 4}', "from 0 to 64"),
         ('{"kernel": 3, "stride": true, "padding": 1, "height": 4}', "stride is True"),
     ],
 )

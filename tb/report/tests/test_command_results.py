@@ -22,6 +22,7 @@ RIGHT = {
         "psum_mismatches": 0,
         "max_abs_error": 1e-6,
         "max_error_steps": 1e-4,
+        "max_error_share": 0.01,
     },
     "network": {
         "images": 3,
@@ -64,8 +65,7 @@ def state(folder: Path, name: str, value: dict, *, passed: bool = True, about: d
     ("name", "changed"),
     [
         ("layer", {"psum_mismatches": 1}),
-        ("layer", {"max_abs_error": 5.0}),
-        ("layer", {"max_error_steps": 0.01}),
+        ("layer", {"max_error_share": 1}),
         ("network", {"code_mismatches": 1}),
         ("network", {"predictions_differing": 1}),
         ("accuracy", {"sum_mismatches": 1}),

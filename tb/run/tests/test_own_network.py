@@ -13,6 +13,7 @@ from pymodel.own_network import export
 from pymodel.own_network.layer_file import load_layers, save_layers
 from pymodel.own_network.tests.random_layer import random_layer
 from pymodel.support.checksummed_tensors import read_sealed, write_sealed
+from tb.modules.module_table import LOAD_FIRST
 from tb.modules.pytest_runs import first_few
 from tb.run import layer
 from training.examples import brevitas_cnn, few_steps, resnet20
@@ -138,6 +139,39 @@ def two_layers(tmp_path):
     return path
 
 
+@pytest.mark.parametrize(
+    "changes",
+    first_few(
+        [
+            {"bits": (8, 8), "zero": 128, "channels": (6, 6), "groups": 3, "dilation": (1, 2)},
+            {"bits": (1, 2)},
+            {"bits": (8, 4), "kernel": (1, 3)},
+            {"bits": (2, 8), "kernel": (4, 2), "stride": (1, 3), "padding": (2, 0)},
+            {"zero": 7, "channels": (16, 16), "groups": 16},
+        ],
+        1,
+        lambda changes: "-".join(f"{name} {value}" for name, value in changes.items()),
+    ),
+)
+def test_any_geometry_and_width(run, tmp_path, changes):
+    """The array is compiled with the widths of the layer's codes."""
+    path = tmp_path / "one.safetensors"
+    save_layers(path, {"only": (one := random_layer("only", **changes))}, "test")
+    code, out, result = run(path)
+    assert code == 0, out
+    assert result["outputs_checked"] == one.reference.numel()
+    widths = (max(4, one.activation_bits), max(4, one.weight_bits))
+    assert (result["act_width"], result["weight_width"]) == widths
+    assert 0 < result["max_error_share"] < 1
+
+
+@pytest.mark.verify
+def test_another_size_of_the_array(run, two_layers):
+    code, out, result = run(two_layers, "--layer", "a", "--rows", 3, "--cols", 5)
+    assert code == 0, out
+    assert (result["rows"], result["cols"]) == (3, 5)
+
+
 @pytest.mark.verify
 def test_the_only_layer_and_all_images_need_not_be_named(run, tmp_path):
     path = tmp_path / "one.safetensors"
@@ -173,6 +207,11 @@ def test_a_wrong_file_fails(run, two_layers, wrong):
         ([], "no layer is named, expected one of: a, b"),
         (["--layer", "a", "--images", "3"], "IMAGES is '3', expected a whole number from 1 to 2"),
         (["--layer", "a", "--images", "0"], "IMAGES is '0', expected"),
+        (["--layer", "a", "--rows", "0"], "ROWS is '0', expected a whole number from 1 to 256"),
+        (
+            ["--layer", "a", "--rows", "4", "--dut", LOAD_FIRST],
+            "ROWS and COLS are for this project's array, not for that of",
+        ),
     ],
 )
 def test_bad_input(refused, two_layers, arguments, words):

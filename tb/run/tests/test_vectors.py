@@ -1,17 +1,22 @@
 """The files of make vectors hold the layer that was asked for; what they cannot hold is refused."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+import torch
 
+from pymodel.convolution import Convolution
 from pymodel.layer_capture import capture
 from pymodel.own_network.layer_file import save_layers
 from pymodel.own_network.tests.random_layer import random_layer
 from pymodel.reference.layer_data import layer_data
+from pymodel.support.errors import InputError
 from pymodel.tile_files.agreement import find_reading
 from pymodel.tile_files.identify_files import read_folder
 from pymodel.tile_files.inputs import Geometry
 from pymodel.tile_files.layer_json import read_geometry
-from tb.run.vectors import main
+from tb.run.vectors import geometry_of, main
 
 
 def test_the_files_hold_the_trained_layer(command, shipped, images, tmp_path):
@@ -77,16 +82,34 @@ def test_an_exported_layer(command, tmp_path):
     geometry = read_geometry(folder) or Geometry()
     assert (geometry.kernel, geometry.stride, geometry.padding) == (
         kernel,
-        layer.stride,
-        layer.padding,
+        layer.convolution.stride,
+        layer.convolution.padding,
     )
     finding = find_reading(read_folder(folder), geometry, {})
     assert finding.reading.share == 1
     codes = layer.activation_codes[0].numpy()
-    edge = layer.padding
+    edge = layer.convolution.padding
     height, width = codes.shape[1:]
     inside = finding.reading.layer.padded[:inputs, edge : edge + height, edge : edge + width]
     assert np.array_equal(inside, codes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"convolution": Convolution((2, 1), 1)}, "kernel of 3, stride 2×1, padding 1"),
+        ({"convolution": Convolution(2, 1, 2)}, "padding 1, dilation 2"),
+        ({"weight_bits": 5}, "weights of 5 and activations of 4 bits"),
+        ({"zero": 3}, "and zero points"),
+        ({"weight_zeros": torch.ones(4)}, "and zero points"),
+    ],
+)
+def test_what_tile_files_cannot_hold(changes, words):
+    layer = random_layer("conv")
+    assert geometry_of(layer) == Geometry(3, 2, 1)
+    with pytest.raises(InputError, match="layer 'conv' has") as refusal:
+        geometry_of(replace(layer, **changes))
+    assert words in str(refusal.value)
 
 
 def test_no_folder(refused):
