@@ -13,8 +13,10 @@ holds the package, or name that folder in PYTHONPATH.
 import argparse
 import shlex
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import torch
 from tabulate import tabulate
 from torch import Tensor, nn
@@ -22,8 +24,9 @@ from torch import Tensor, nn
 from pymodel.convolution import Convolution, pair, single
 from pymodel.images import SHIPPED, normalise
 from pymodel.own_network.factory import load_model, load_quantiser, of_the_user
-from pymodel.own_network.fit import Fit, FitError, fit_layers, layers_of
+from pymodel.own_network.fit import Fit, FitError, fit_layers, judge, layers_of
 from pymodel.own_network.layer_file import is_layer_file, save_layers, settings_of
+from pymodel.own_network.onnx_file import is_onnx, products_of
 from pymodel.own_network.state_dict import load_state, read_saved
 from pymodel.support.command import CommandParser, conclude, tell
 from pymodel.support.errors import InputError
@@ -37,11 +40,17 @@ RESULTS_FILE = RESULTS / "export.json"
 def load_inputs(path: Path, count: int) -> Tensor:
     """Returns the first `count` inputs of a file, float32 [N, …].
 
-    The file, of safetensors or of torch.save, holds one tensor named `images` or `input`. Floats
-    are taken as they are; bytes [N, 3, H, W] are normalised as the CIFAR-10 images are. Raises
-    InputError for any other file.
+    The file, of safetensors or of torch.save, holds one tensor named `images` or `input`; a file of
+    NumPy, .npy, holds an array. Floats are taken as they are; bytes [N, 3, H, W] are normalised as
+    the CIFAR-10 images are. Raises InputError for any other file.
     """
-    tensors = read_saved(path)
+    if path.suffix == ".npy":
+        try:
+            tensors = {INPUT_NAMES[0]: torch.from_numpy(np.load(path, allow_pickle=False))}
+        except (OSError, ValueError, TypeError, EOFError) as error:
+            raise InputError(f"{path}: cannot be read as an array of NumPy: {error}") from None
+    else:
+        tensors = read_saved(path)
     names = [name for name in INPUT_NAMES if name in tensors]
     if len(names) != 1:
         raise InputError(
@@ -152,7 +161,7 @@ def main() -> int:
     parser.add_argument(
         "factory",
         metavar="package.module:factory",
-        help="factory of the network; it may have arguments, in brackets",
+        help="factory of the network; it may have arguments, in brackets; or an ONNX file",
     )
     parser.add_argument(
         "--state",
@@ -199,23 +208,18 @@ def main() -> int:
         raise InputError(f"--images is {arguments.images}, expected 1 or more")
     if not arguments.factory:
         raise InputError("no network is named, expected package.module:factory (make export: NET=)")
-    if not arguments.state:
-        raise InputError("no state dict is named, expected --state FILE (make export: STATE=file)")
+    if is_onnx(arguments.factory) == bool(arguments.state):
+        given = f"--state {arguments.state}" if arguments.state else "no state dict"
+        wanted = "none" if arguments.state else "--state FILE (make export: STATE=file)"
+        raise InputError(f"{arguments.factory}: {given} is named, expected {wanted}")
     output = output_of(arguments)
 
     inputs = load_inputs(arguments.input or SHIPPED, arguments.images)
-    model = load_model(arguments.factory)
     quantiser = load_quantiser(arguments.quantiser) if arguments.quantiser else None
-    notes = load_state(model, Path(arguments.state))
-    model = of_the_user("the model", model.to, "cpu", torch.float32)
-    if any(layer is model for layer in layers_of(model).values()):  # it needs a name of its own
-        model = nn.Sequential(model)
     origin = "" if arguments.input else " (the shipped images; name others with --input)"
-    what = f"the model's forward pass on float32 {list(inputs.shape)}{origin}"
-    found = fit_layers(model, inputs, arguments.layer, what, quantiser)
+    judge_all = onnx_layers if is_onnx(arguments.factory) else torch_layers
+    found, notes = judge_all(arguments, inputs, quantiser, origin)
     for name in arguments.layer or ():
-        if name not in found:
-            raise InputError(_unknown(model, name))
         if isinstance(found[name], FitError):
             raise InputError(f"layer '{name}' does not fit: {found[name]}")
     if not found:
@@ -237,6 +241,47 @@ def main() -> int:
         f"\n{len(fitting)} of {len(found)} layers on {len(inputs)} images: {output}; run one with:"
         f"\n{run_command_of(next(iter(fitting)), output)}"
     )
+
+
+Judged = tuple[dict[str, Fit | FitError], list[str]]  # by name; and lines about the state dict
+
+
+def torch_layers(
+    arguments: argparse.Namespace, inputs: Tensor, quantiser: Callable | None, origin: str
+) -> Judged:
+    """Returns the layers of the network that a factory makes, and what was done to its state dict.
+
+    `origin` says in a message where the inputs come from. Raises InputError for a mistake of the
+    user.
+    """
+    model = load_model(arguments.factory)
+    notes = load_state(model, Path(arguments.state))
+    model = of_the_user("the model", model.to, "cpu", torch.float32)
+    if any(layer is model for layer in layers_of(model).values()):  # it needs a name of its own
+        model = nn.Sequential(model)
+    what = f"the model's forward pass on float32 {list(inputs.shape)}{origin}"
+    found = fit_layers(model, inputs, arguments.layer, what, quantiser)
+    for name in arguments.layer or ():
+        if name not in found:
+            raise InputError(_unknown(model, name))
+    return found, notes
+
+
+def onnx_layers(
+    arguments: argparse.Namespace, inputs: Tensor, quantiser: Callable | None, origin: str
+) -> Judged:
+    """Returns the layers of an ONNX file; the arguments and errors are those of `torch_layers`."""
+    path, chosen = Path(arguments.factory), arguments.layer
+    products = list(products_of(path, inputs, origin))
+    names = [product.layer for product in products]
+    for name in chosen or ():
+        if name not in names:
+            raise InputError(f"{path}: has no layer '{name}', expected some of: {', '.join(names)}")
+    return {
+        product.layer: judge(product, len(inputs), quantiser)
+        for product in products
+        if chosen is None or product.layer in chosen
+    }, []
 
 
 def output_of(arguments: argparse.Namespace) -> Path | None:

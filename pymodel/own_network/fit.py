@@ -67,13 +67,8 @@ def fit_layers(
     found: dict[str, Fit | FitError] = {}
 
     def take(product: Product) -> None:
-        if names is not None and product.layer not in names:
-            return
-        try:
-            found[product.layer] = _fit(product, len(inputs), quantiser)
-        except FitError as reason:
-            reason.kind = type(product.module).__name__
-            found[product.layer] = reason
+        if names is None or product.layer in names:
+            found[product.layer] = judge(product, len(inputs), quantiser)
 
     precision = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("highest")
@@ -89,12 +84,26 @@ def fit_layers(
     return found
 
 
+def judge(product: Product, images: int, quantiser: Callable | None = None) -> Fit | FitError:
+    """Returns the `Fit` of a product, or the `FitError` that says why it does not fit.
+
+    `images` is the number of inputs; `quantiser` is that of `fit_layers`.
+    """
+    try:
+        return _fit(product, images, quantiser)
+    except FitError as reason:
+        reason.kind = product.kind
+        return reason
+
+
 def _fit(product: Product, images: int, quantiser: Callable | None) -> Fit:
     """Returns the `Fit` of a product, whose integers give its output.
 
     `images` is the number of inputs. Raises FitError if the product does not fit, or if its
     integers do not give its output.
     """
+    if product.fault:
+        raise FitError(product.fault)
     values, weights, reference, convolution = as_convolution(product, images)
     for tensor, name in ((values, "activations"), (weights, "weights"), (reference, "outputs")):
         if tensor.dtype != torch.float32:
@@ -144,9 +153,7 @@ def _fit(product: Product, images: int, quantiser: Callable | None) -> Fit:
             f"its output differs from what its integers give by {error:.3g} ({error_steps:.3g} "
             f"steps), expected below {allowed:.3g}"
         )
-    return Fit(
-        data, type(product.module).__name__, weight.grid, activations.grid, error, error_steps
-    )
+    return Fit(data, product.kind, weight.grid, activations.grid, error, error_steps)
 
 
 def as_convolution(product: Product, images: int) -> tuple[Tensor, Tensor, Tensor, Convolution]:

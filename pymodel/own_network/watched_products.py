@@ -31,6 +31,7 @@ class Product:
     """A convolution or matrix product in a forward pass, as PyTorch computed it."""
 
     layer: str  # name of the module whose forward ran, with ":2" at its second product
+    kind: str  # class of that module, or the operator of an ONNX file
     module: nn.Module | None  # that module
     activations: Tensor  # [N, C_in, *sides] of a convolution, [*, C_in] of a matrix product
     weights: Tensor  # [C_out, C_in / groups, *sides], or [C_out, C_in] of a matrix product
@@ -44,6 +45,7 @@ class Product:
     output_padding: tuple[int, ...] = ()  # of a transposed convolution
     activation_grids: tuple[Grid, ...] = ()  # of the quantisers before the tensor, nearest first
     weight_grids: tuple[Grid, ...] = ()
+    fault: str = ""  # why the operation's own output is not this product
 
 
 class _Watch(TorchDispatchMode):
@@ -128,6 +130,7 @@ class _Watch(TorchDispatchMode):
         self._take(
             Product(
                 name + number,
+                type(module).__name__,
                 module,
                 **product,
                 output=output,

@@ -1,0 +1,396 @@
+"""Runs a quantised ONNX file, and hands over each product of activations with weights.
+
+QONNX files (`Quant`, `BipolarQuant`), QCDQ and QDQ pairs of `QuantizeLinear` and
+`DequantizeLinear`, and operators on integers (`QLinearConv`, `QLinearMatMul`, `ConvInteger`,
+`MatMulInteger`, `QGemm`) are known. onnx and qonnx read and run the files; both are optional.
+"""
+
+import contextlib
+import io
+import logging
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from pymodel.own_network.factory import words
+from pymodel.own_network.grids import Grid
+from pymodel.own_network.watched_products import KEPT_GRIDS, Product
+from pymodel.support.errors import InputError
+
+if TYPE_CHECKING:
+    from onnx import ModelProto, NodeProto
+
+PACKAGES = "onnx==1.23.2 qonnx==1.0.0"  # qonnx brings onnxruntime along
+# An operator of another domain could name any module to be imported.
+STANDARD = ("", "ai.onnx", "com.microsoft")
+QONNX = ("qonnx.custom_op.general", "onnx.brevitas", "finn.custom_op.general")
+
+Values = Mapping[str, Tensor]  # of all tensors of a graph, by name
+
+
+def is_onnx(name: str | Path) -> bool:
+    """Returns whether a name is that of an ONNX file."""
+    return str(name).endswith(".onnx")
+
+
+def products_of(path: Path, inputs: Tensor, origin: str = "") -> Iterator[Product]:
+    """Yields the products of an ONNX file on float inputs [N, …], in the order of the graph.
+
+    A layer has the name of its node; `origin` says in a message where the inputs come from. Raises
+    InputError if the file is damaged, has several inputs or operators of unknown domains, or does
+    not run on the inputs.
+    """
+    model = load(path)
+    names = [one.name for one in model.graph.input]
+    constants = {one.name for one in model.graph.initializer}
+    given = [name for name in names if name not in constants]
+    if len(given) != 1:
+        raise InputError(f"{path}: has {len(given)} inputs, expected one")
+    values = run(path, model, given[0], inputs, origin)
+    dependent = set(given)
+    grids: dict[str, tuple[Grid, ...]] = {}
+    makers = {name: node for node in model.graph.node for name in node.output}
+    for number, node in enumerate(model.graph.node):
+        depends = any(name in dependent for name in node.input)
+        stated = stated_grid(node, values, makers)
+        inherited = dict.fromkeys(grid for name in node.input for grid in grids.get(name, ()))
+        found = (*([stated] if stated else []), *inherited)[:KEPT_GRIDS]
+        for name in node.output:
+            grids[name] = found
+        if depends:
+            dependent |= set(node.output)
+        if node.op_type not in PRODUCTS or not depends:
+            continue
+        first, second = (node.input[place] for place in OPERANDS.get(node.op_type, (0, 1)))
+        if second in dependent:
+            continue  # a product of activations, as in attention, or weights on the left
+        inherited = {
+            "activation_grids": grids.get(first, ()),
+            "weight_grids": grids.get(second, ()),
+        }
+        name = node.name or f"{node.op_type}_{number}"
+        yield Product(name, node.op_type, None, **inherited | PRODUCTS[node.op_type](node, values))
+
+
+def load(path: Path) -> "ModelProto":
+    """Returns the model of a file; raises InputError if it cannot be read, or without onnx."""
+    try:
+        import onnx
+        import qonnx  # noqa: F401
+    except ModuleNotFoundError as error:
+        raise InputError(
+            f"{path}: {error.name} is not installed; type: python -m pip install {PACKAGES}"
+        ) from None
+    try:
+        model = onnx.load(path)
+    except Exception as error:  # of protobuf, of the file system, of external data
+        raise InputError(f"{path}: cannot be read as ONNX: {words(error)}") from None
+    if not model.graph.node:
+        raise InputError(f"{path}: is no ONNX file, or has no operators")
+    for node in model.graph.node:
+        if node.domain not in (*STANDARD, *QONNX):
+            raise InputError(
+                f"{path}: operator {node.op_type} is of domain '{node.domain}', expected ONNX's or "
+                "QONNX's"
+            )
+    return model
+
+
+def run(path: Path, model: "ModelProto", name: str, inputs: Tensor, origin: str) -> Values:
+    """Returns all tensors of the graph, those of the batch along dimension 0.
+
+    The inputs are run one after another, since many files have a batch of one.
+    """
+    execute = _by_qonnx if any(n.domain in QONNX for n in model.graph.node) else _by_onnxruntime
+    _one_at_a_time(model, name)
+    logging.getLogger("qonnx").setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            step = execute(model, name)
+            contexts = [step(one[None].numpy()) for one in inputs]
+    except Exception as error:
+        shape = [1, *inputs.shape[1:]]
+        origin += f", expected {_shape(model, name)}"
+        raise InputError(f"{path}: on float32 {shape}{origin}: raises {words(error)}") from None
+    constants = {one.name for one in model.graph.initializer}
+    values = {}
+    for key, first in contexts[0].items():
+        if not isinstance(first, np.ndarray) or first.dtype == object:
+            continue
+        same = key in constants or first.ndim == 0 or len(contexts) == 1
+        same = same or all(np.array_equal(first, one[key]) for one in contexts)
+        parts = [first] if same else [one[key] for one in contexts]
+        values[key] = torch.from_numpy(np.array(parts[0] if same else np.concatenate(parts)))
+    return values
+
+
+def _shape(model: "ModelProto", name: str) -> list[int | str]:
+    """Returns the shape of the graph's input, with names or "?" for sizes that are open."""
+    (found,) = (one for one in model.graph.input if one.name == name)
+    return [d.dim_value or d.dim_param or "?" for d in found.type.tensor_type.shape.dim]
+
+
+def _one_at_a_time(model: "ModelProto", name: str) -> None:
+    """Makes the batch of the graph's input 1, if any number of inputs may come."""
+    for one in model.graph.input:
+        dims = one.type.tensor_type.shape.dim
+        if one.name == name and len(dims) and not dims[0].dim_value:
+            dims[0].dim_value = 1
+
+
+def _by_qonnx(model: "ModelProto", name: str) -> Callable[[np.ndarray], dict]:
+    """Returns a function that runs a graph with operators of QONNX, node by node."""
+    from qonnx.core.modelwrapper import ModelWrapper
+    from qonnx.core.onnx_exec import execute_onnx
+    from qonnx.transformation.infer_shapes import InferShapes
+
+    wrapped = ModelWrapper(model).transform(InferShapes())
+    return lambda one: execute_onnx(wrapped, {name: one}, return_full_exec_context=True)
+
+
+def _by_onnxruntime(model: "ModelProto", name: str) -> Callable[[np.ndarray], dict]:
+    """Returns a function that runs a graph as it is, and gives all its tensors."""
+    import onnx
+    import onnxruntime
+    from onnx.numpy_helper import to_array
+
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    there = {one.name for one in copy.graph.output}
+    made = [name for node in copy.graph.node for name in node.output if name]
+    copy.graph.output.extend(onnx.ValueInfoProto(name=name) for name in made if name not in there)
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.log_severity_level = 4
+    session = onnxruntime.InferenceSession(
+        copy.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
+    outputs = [one.name for one in session.get_outputs()]
+    constants = {one.name: to_array(one) for one in model.graph.initializer}
+
+    def step(one: np.ndarray) -> dict:
+        found = dict(zip(outputs, session.run(outputs, {name: one}), strict=True))
+        return constants | found | {name: one}
+
+    return step
+
+
+def attributes(node: "NodeProto") -> dict[str, Any]:
+    """Returns the attributes of a node by name."""
+    from onnx.helper import get_attribute_value
+
+    return {one.name: get_attribute_value(one) for one in node.attribute}
+
+
+def stated_grid(
+    node: "NodeProto", values: Values, makers: Mapping[str, "NodeProto"]
+) -> Grid | None:
+    """Returns the grid on which a node puts its output, if it is a quantiser.
+
+    `makers` are the nodes that make tensors, by name.
+    """
+    if node.op_type == "BipolarQuant":
+        return Grid(values[node.input[1]], torch.zeros(1), -1, 1)
+    if node.op_type in ("Quant", "IntQuant"):
+        scale, zero, bits = (values[name] for name in node.input[1:4])
+        levels = 2 ** int(bits.max().ceil().item())
+        settings = attributes(node)
+        low = -levels // 2 if settings.get("signed", 1) else 0
+        return Grid(scale, zero, low, low + levels - 1)
+    if node.op_type != "DequantizeLinear":
+        return None
+    codes, scale = (values[name] for name in node.input[:2])
+    if codes.dtype not in (torch.int8, torch.uint8):
+        return None
+    zero = values[node.input[2]] if len(node.input) > 2 else torch.zeros(1)
+    limits = torch.iinfo(codes.dtype)
+    low, high = limits.min, limits.max
+    clip = makers.get(node.input[0])
+    if clip is not None and clip.op_type == "Clip":  # a QCDQ pair of fewer bits
+        low, high = (int(values[name].item()) for name in clip.input[1:3])
+    return Grid(scale, zero.float(), low, high)
+
+
+def _geometry(node: "NodeProto", x: Tensor, weight: Tensor) -> tuple[Tensor, dict[str, Any]]:
+    """Returns the activations and the geometry of a convolution, in the words of `Product`.
+
+    Padding that differs at the two ends of a side is made part of the map.
+    """
+    settings = attributes(node)
+    sides = weight.ndim - 2
+    stride = tuple(settings.get("strides", [1] * sides))
+    dilation = tuple(settings.get("dilations", [1] * sides))
+    pads = list(settings.get("pads", [0] * 2 * sides))
+    auto = settings.get("auto_pad", b"NOTSET").decode()
+    transposed = node.op_type == "ConvTranspose"
+    if auto in ("SAME_UPPER", "SAME_LOWER") and not transposed:
+        for side in range(sides):
+            size, k = x.shape[2 + side], dilation[side] * (weight.shape[2 + side] - 1) + 1
+            whole = max((-(-size // stride[side]) - 1) * stride[side] + k - size, 0)
+            less, more = whole // 2, whole - whole // 2
+            pads[side], pads[side + sides] = (less, more) if auto == "SAME_UPPER" else (more, less)
+    begin, end = pads[:sides], pads[sides:]
+    more = tuple(settings.get("output_padding", [0] * sides))
+    if transposed:  # what is cut at the end is cut from the padding of the output
+        more = tuple(m + b - e for m, b, e in zip(more, begin, end, strict=True))
+    elif begin != end:
+        borders = [n for side in reversed(range(sides)) for n in (begin[side], end[side])]
+        x, begin = functional.pad(x, borders), [0] * sides
+    return x, {
+        "stride": stride,
+        "padding": tuple(begin),
+        "dilation": dilation,
+        "groups": settings.get("group", 1),
+        "transposed": transposed,
+        "output_padding": more,
+    }
+
+
+def _convolution(node: "NodeProto", values: Values) -> dict[str, Any]:
+    x, weight = (values[name] for name in node.input[:2])
+    x, geometry = _geometry(node, x, weight)
+    bias = values[node.input[2]] if len(node.input) > 2 and node.input[2] else None
+    output = values[node.output[0]]
+    return {"activations": x, "weights": weight, "bias": bias, "output": output} | geometry
+
+
+def _rows(tensor: Tensor) -> Tensor:
+    """Returns a tensor [*, C] as a matrix."""
+    return tensor.reshape(-1, tensor.shape[-1])
+
+
+def _gemm(node: "NodeProto", values: Values) -> dict[str, Any]:
+    settings = attributes(node)
+    x, weight = (values[name] for name in node.input[:2])
+    x = x.t() if settings.get("transA", 0) else x
+    weight = weight if settings.get("transB", 0) else weight.t()
+    alpha, beta = settings.get("alpha", 1.0), settings.get("beta", 1.0)
+    bias = values[node.input[2]] if len(node.input) > 2 and node.input[2] else None
+    return {
+        "activations": x,
+        "weights": weight if alpha == 1 else weight * alpha,
+        "bias": None if bias is None else (bias * beta).flatten().expand(len(weight)),
+        "output": values[node.output[0]],
+    }
+
+
+def _matmul(node: "NodeProto", values: Values) -> dict[str, Any]:
+    x, weight = (values[name] for name in node.input[:2])
+    return {
+        "activations": _rows(x),
+        "weights": weight.t(),
+        "bias": None,
+        "output": _rows(values[node.output[0]]),
+    }
+
+
+def _dequantised(
+    node: "NodeProto", values: Values, places: tuple[int, int | None, int | None]
+) -> tuple[Tensor, Grid]:
+    """Returns the float32 values of codes with their scale and zero point, and their grid.
+
+    `places` are those of the three among the inputs of the node. A scale that is missing is 1. Of
+    several scales each is of an index of dimension 0.
+    """
+    codes, scale, zero = (
+        values[node.input[place]]
+        if place is not None and place < len(node.input) and node.input[place]
+        else None
+        for place in places
+    )
+    scale = torch.ones(1) if scale is None else scale.flatten()
+    zero = torch.zeros(1) if zero is None else zero.float().flatten()
+    limits = torch.iinfo(codes.dtype)
+    shape = (-1, *[1] * (codes.ndim - 1))
+    found = (codes.float() - zero.reshape(shape)) * scale.reshape(shape)
+    return found, Grid(scale, zero, limits.min, limits.max)
+
+
+def _requantised(output: Tensor, node: "NodeProto", values: Values, places: tuple[int, int]) -> str:
+    """Returns why the codes that a node makes are not those of `output`, or nothing.
+
+    A code may be the one beside it where the rounding of float32 moves `output` over an edge.
+    """
+    codes = values[node.output[0]].double()
+    scale, zero = (values[node.input[place]].double().flatten() for place in places)
+    exact = output.double() / scale + zero
+    limits = torch.iinfo(values[node.output[0]].dtype)
+    far = (codes - exact.clamp(limits.min, limits.max)).abs().max().item()
+    return f"its codes are {far:.3g} steps beside what its values give" if far > 0.51 else ""
+
+
+def _quantised_convolution(node: "NodeProto", values: Values) -> dict[str, Any]:
+    """Returns the product of the values that the codes of QLinearConv or ConvInteger mean."""
+    linear = node.op_type == "QLinearConv"
+    x, x_grid = _dequantised(node, values, (0, 1, 2) if linear else (0, None, 2))
+    weight, weight_grid = _dequantised(node, values, (3, 4, 5) if linear else (1, None, 3))
+    x, geometry = _geometry(node, x, weight)
+    bias = None
+    if linear and len(node.input) > 8 and node.input[8]:
+        bias = values[node.input[8]].float() * x_grid.scale * weight_grid.scale
+    found = {
+        "activations": x,
+        "weights": weight,
+        "bias": bias,
+        "activation_grids": (x_grid,),
+        "weight_grids": (weight_grid,),
+        **geometry,
+    }
+    if not linear:
+        return found | {"output": values[node.output[0]].float()}
+    names = ("stride", "padding", "dilation", "groups")
+    convolve = {3: functional.conv1d, 4: functional.conv2d}[weight.ndim]
+    output = convolve(x, weight, bias, *(geometry[name] for name in names))
+    return found | {"output": output, "fault": _requantised(output, node, values, (6, 7))}
+
+
+def _quantised_product(node: "NodeProto", values: Values) -> dict[str, Any]:
+    """Returns the product of the values that the codes of an integer matrix product mean."""
+    kind, settings = node.op_type, attributes(node)
+    whole = kind == "MatMulInteger"
+    x, x_grid = _dequantised(node, values, (0, None, 2) if whole else (0, 1, 2))
+    second = (1, None, 3) if whole else (3, 4, 5)
+    stored = values[node.input[second[0]]]
+    turned = not settings.get("transB", 0)  # weights are [C_in, C_out]
+    weight, weight_grid = _dequantised(
+        node, {**values, node.input[second[0]]: stored.t() if turned else stored}, second
+    )
+    bias = None
+    if kind == "QGemm" and len(node.input) > 6 and node.input[6]:
+        bias = values[node.input[6]].float() * x_grid.scale * weight_grid.scale
+    found = {
+        "activations": _rows(x),
+        "weights": weight,
+        "bias": bias,
+        "activation_grids": (x_grid,),
+        "weight_grids": (weight_grid,),
+    }
+    made = values[node.output[0]]
+    if made.dtype in (torch.int32, torch.float32):
+        return found | {"output": _rows(made.float())}
+    output = functional.linear(_rows(x), weight, bias)
+    places = (7, 8) if kind == "QGemm" else (6, 7)
+    fault = _requantised(output.reshape(made.shape), node, values, places)
+    return found | {"output": output, "fault": fault}
+
+
+PRODUCTS: dict[str, Callable[["NodeProto", Values], dict[str, Any]]] = {
+    "Conv": _convolution,
+    "ConvTranspose": _convolution,
+    "Gemm": _gemm,
+    "MatMul": _matmul,
+    "QLinearConv": _quantised_convolution,
+    "ConvInteger": _quantised_convolution,
+    "QLinearMatMul": _quantised_product,
+    "QGemm": _quantised_product,
+    "MatMulInteger": _quantised_product,
+}
+# The places of activations and weights among the inputs of an operator, where they are not 0 and 1
+OPERANDS = {"QLinearConv": (0, 3), "QLinearMatMul": (0, 3), "QGemm": (0, 3)}
