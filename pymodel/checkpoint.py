@@ -2,8 +2,9 @@
 
 The weight `X.weight` of each quantised convolution is stored as `X.weight_codes`: its codes in
 two's complement, in the order of the flattened weight, two per byte, the first of the two in the
-low nibble. `X.weight_quantiser.scale`, `X.activation_quantiser.scale` and all other entries of the
-state dict are stored as they are. `REQUIRED_METADATA` lists the metadata.
+low nibble; codes of 5 to 8 bits have a byte each, int8. `X.weight_quantiser.scale`,
+`X.activation_quantiser.scale` and all other entries of the state dict are stored as they are.
+`REQUIRED_METADATA` lists the metadata.
 """
 
 import re
@@ -19,7 +20,9 @@ from pymodel.vgg import PLAN, VGG16
 
 FORMAT = "systolic-cosim checkpoint 1"
 ARCHITECTURE = "vgg16-cifar10 " + " ".join(map(str, PLAN))
-BITS = 4
+CORE_BITS = 4  # of the codes that the core takes
+BITS = {str(bits): bits for bits in range(2, 9)}
+LAYERS = "systolic-cosim layers"  # the formats of exported layers begin so
 REQUIRED_METADATA = {
     "format": "name and version of this format",
     "architecture": "network and its plan of layers",
@@ -50,11 +53,8 @@ def unpack_codes(packed: Tensor, shape: torch.Size) -> Tensor:
 def save_checkpoint(model: VGG16, path: str | Path, metadata: dict[str, str]) -> None:
     """Writes `model` with `metadata` (accuracy, seed, command, recipe), whole or not at all.
 
-    Raises InputError if a value of the model is not finite, if the codes of the model do not have
-    4 bits, or if the file cannot be written.
+    Raises InputError if a value of the model is not finite, or if the file cannot be written.
     """
-    if model.bits != BITS:
-        raise InputError(f"{path}: not written, the model has {model.bits} bits, expected {BITS}")
     tensors = {name: t.detach().cpu().contiguous() for name, t in model.state_dict().items()}
     for name, tensor in tensors.items():
         if not torch.isfinite(tensor).all():
@@ -63,7 +63,8 @@ def save_checkpoint(model: VGG16, path: str | Path, metadata: dict[str, str]) ->
             )
     for name, layer in quantised_layers(model).items():
         del tensors[f"{name}.weight"]
-        tensors[f"{name}.weight_codes"] = pack_codes(layer.weight_codes().cpu())
+        codes = layer.weight_codes().cpu()
+        tensors[f"{name}.weight_codes"] = pack_codes(codes) if model.bits <= 4 else codes.flatten()
         for quantiser in ("weight_quantiser", "activation_quantiser"):
             # The quantiser uses no scale below the smallest one, whatever the parameter says.
             key = f"{name}.{quantiser}.scale"
@@ -89,11 +90,18 @@ def load_checkpoint(path: str | Path = SHIPPED) -> tuple[VGG16, dict[str, str]]:
     ranges from those of the network.
     """
     tensors, metadata = read_sealed(path)
+    if metadata.get("format", "").startswith(LAYERS):
+        raise InputError(
+            f"{path}: holds exported layers alone, expected a checkpoint of the whole network, as "
+            "make train writes it; make LAYER=name MODEL=file runs a layer"
+        )
     for key, meaning in REQUIRED_METADATA.items():
         if key not in metadata:
             raise InputError(f"{path}: metadata has no '{key}'; expected the {meaning}")
     expected = {"format": FORMAT, "architecture": ARCHITECTURE}
-    expected |= {"weight_bits": str(BITS), "activation_bits": str(BITS)}
+    if metadata["weight_bits"] not in BITS:
+        raise InputError(f"{path}: weight_bits is {metadata['weight_bits']!r}, expected 2 to 8")
+    expected["activation_bits"] = metadata["weight_bits"]
     for key, value in expected.items():
         if metadata[key] != value:
             raise InputError(f"{path}: {key} is {metadata[key]!r}, expected {value!r}")
@@ -101,7 +109,7 @@ def load_checkpoint(path: str | Path = SHIPPED) -> tuple[VGG16, dict[str, str]]:
     if not re.fullmatch(r"0\.\d+|1\.0+", metadata["accuracy"]):
         raise InputError(f"{path}: accuracy is {metadata['accuracy']!r}, expected 0.0 to 1.0")
 
-    model = VGG16(BITS)
+    model = VGG16(BITS[metadata["weight_bits"]])
     stored = _stored_form(model)
     for name in sorted(stored.keys() | tensors.keys()):
         if name not in tensors:
@@ -125,9 +133,11 @@ def load_checkpoint(path: str | Path = SHIPPED) -> tuple[VGG16, dict[str, str]]:
                 f"{SMALLEST_SCALE:g}"
             )
 
-    low, high = code_range(BITS, signed=True)
+    low, high = code_range(model.bits, signed=True)
     for name, layer in quantised_layers(model).items():
-        codes = unpack_codes(tensors.pop(f"{name}.weight_codes"), layer.weight.shape)
+        codes = tensors.pop(f"{name}.weight_codes")
+        shape = layer.weight.shape
+        codes = unpack_codes(codes, shape) if model.bits <= 4 else codes.reshape(shape)
         if codes.min() < low or codes.max() > high:
             raise InputError(
                 f"{path}: {name}.weight_codes holds {codes.min()}..{codes.max()}, "
@@ -146,10 +156,27 @@ def load_checkpoint(path: str | Path = SHIPPED) -> tuple[VGG16, dict[str, str]]:
     return model.eval(), metadata
 
 
+def load_for_core(path: str | Path) -> VGG16:
+    """Returns the model of a checkpoint whose codes the core takes.
+
+    Raises InputError for a file that `load_checkpoint` refuses, and for codes of other than 4 bits.
+    """
+    model, _ = load_checkpoint(path)
+    if model.bits != CORE_BITS:
+        raise InputError(
+            f"{path}: has codes of {model.bits} bits, expected {CORE_BITS}, which the core takes; "
+            f"make MODEL={path} runs a layer on the array"
+        )
+    return model
+
+
 def _stored_form(model: VGG16) -> dict[str, tuple[torch.Size, torch.dtype]]:
     """Returns the shape and dtype of every tensor of a checkpoint of `model`, by name."""
     form = {name: (t.shape, t.dtype) for name, t in model.state_dict().items()}
     for name, layer in quantised_layers(model).items():
         del form[f"{name}.weight"]
-        form[f"{name}.weight_codes"] = (torch.Size([(layer.weight.numel() + 1) // 2]), torch.uint8)
+        count = layer.weight.numel()
+        packed = (torch.Size([(count + 1) // 2]), torch.uint8)
+        whole = (torch.Size([count]), torch.int8)
+        form[f"{name}.weight_codes"] = packed if model.bits <= 4 else whole
     return form

@@ -488,15 +488,17 @@ def parse_arguments() -> argparse.Namespace:
 def shippable(arguments: argparse.Namespace) -> bool:
     """Returns whether the run ends in a checkpoint that may be shipped.
 
-    It must train squeezed-4bit on the whole training set, without --set.
+    It must train squeezed-4bit on the whole training set, without --set of anything but the bits.
     """
-    trial = arguments.hold_out or arguments.settings
+    others = [one for one in arguments.settings if not one.startswith("bits=")]
+    trial = arguments.hold_out or others
     return arguments.network == "squeezed-4bit" and not trial
 
 
 def output_of(arguments: argparse.Namespace) -> Path:
     """Returns the path of the checkpoint."""
-    return arguments.output or arguments.run / "vgg16_w4a4.safetensors"
+    bits = chosen_recipe(arguments).bits
+    return arguments.output or arguments.run / f"vgg16_w{bits}a{bits}.safetensors"
 
 
 def state_of(run: Path) -> Path:
@@ -519,7 +521,7 @@ def check_arguments(arguments: argparse.Namespace, recipe: Recipe) -> None:
     if arguments.output and not shippable(arguments):
         raise InputError(
             f"--output is {arguments.output}, expected none, because a checkpoint is saved only of "
-            "squeezed-4bit without --hold-out and --set"
+            "squeezed-4bit without --hold-out and without --set of anything but bits"
         )
     if arguments.resume and not can_resume(arguments):
         raise InputError(
@@ -597,6 +599,7 @@ def run_result(
         "images": "held out" if arguments.hold_out else "test",
         "preset": arguments.preset,
         "network": arguments.network,
+        "bits": recipe.bits,
         "epochs": recipe.epochs,
         "settings": arguments.settings,
         "seed": arguments.seed,
@@ -615,6 +618,7 @@ def report_result(result: dict, arguments: argparse.Namespace) -> None:
         [f"{images} accuracy", f"{result['accuracy']:.2%}"],
         ["preset", result["preset"]],
         ["network", result["network"]],
+        ["bits", result["bits"]],
         ["epochs", result["epochs"]],
         ["seed", result["seed"]],
         ["checkpoint", result["checkpoint"] or "none"],

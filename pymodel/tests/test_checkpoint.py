@@ -7,9 +7,20 @@ from pathlib import Path
 import pytest
 import torch
 
-from pymodel.checkpoint import SHIPPED, load_checkpoint, pack_codes, save_checkpoint, unpack_codes
+from pymodel.checkpoint import (
+    SHIPPED,
+    load_checkpoint,
+    load_for_core,
+    pack_codes,
+    save_checkpoint,
+    unpack_codes,
+)
 from pymodel.images import ImageSet, load_images, normalise, save_images
+from pymodel.layer_capture import capture
 from pymodel.lsq_quantiser import initialise_scales
+from pymodel.own_network.layer_file import save_layers
+from pymodel.own_network.tests.random_layer import random_layer
+from pymodel.reference.layer_data import layer_data
 from pymodel.support.checksummed_tensors import read_sealed, write_sealed
 from pymodel.support.errors import InputError
 from pymodel.vgg import VGG16
@@ -124,7 +135,7 @@ def test_a_file_without_a_seal_is_refused(saved, tmp_path):
     ("key", "value"),
     [
         ("architecture", "resnet20"),
-        ("weight_bits", "8"),
+        ("weight_bits", "9"),
         ("activation_bits", "2"),
         ("format", "x"),
         ("accuracy", "good"),
@@ -134,6 +145,36 @@ def test_another_architecture(saved, key, value):
     resealed(saved, lambda tensors: None, {key: value})
     message = refusal(saved)
     assert f"{key} is '{value}', expected" in message
+
+
+@pytest.mark.parametrize("bits", [2, 3, 5, 8])
+def test_other_bits(bits, images, tmp_path):
+    """A network of other bits has the same logits bit for bit; the core refuses its checkpoint."""
+    torch.manual_seed(0)
+    model = VGG16(bits).eval()
+    inputs = normalise(images.images[:8])
+    initialise_scales(model, inputs)
+    path = tmp_path / "model.safetensors"
+    save_checkpoint(model, path, METADATA)
+    loaded, metadata = load_checkpoint(path)
+    assert metadata["weight_bits"] == metadata["activation_bits"] == str(bits)
+    with torch.no_grad():
+        assert torch.equal(loaded(inputs), model(inputs))
+    layer = layer_data(capture(loaded, images.images[:2]))
+    assert (layer.activation_bits, layer.weight_bits) == (bits, bits)
+    assert layer.activation_codes.min() >= 0
+    assert layer.agrees(layer.sums())
+    assert not layer.agrees(layer.sums() + 1)
+    assert f"has codes of {bits} bits, expected 4, which the core takes" in refusal(
+        path, load_for_core
+    )
+
+
+def test_exported_layers_are_no_checkpoint(tmp_path):
+    save_layers(tmp_path / "layers", {"a": random_layer("a")}, "test")
+    assert "holds exported layers alone, expected a checkpoint of the whole" in refusal(
+        tmp_path / "layers"
+    )
 
 
 def test_tensor_renamed(saved):

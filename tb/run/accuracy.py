@@ -17,7 +17,7 @@ from tabulate import tabulate
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from pymodel.checkpoint import load_checkpoint
+from pymodel.checkpoint import load_for_core
 from pymodel.images import normalise
 from pymodel.layer_capture import DEFAULT_LAYER, find_layer
 from pymodel.reference.integer_convolution import step
@@ -104,7 +104,7 @@ def main() -> int:
     add_arguments(parser)
     arguments = parser.parse_args()
     check_arguments(arguments)
-    model = load_checkpoint(arguments.model)[0].eval()
+    model = load_for_core(arguments.model)
     layer = find_layer(model, DEFAULT_LAYER)
     stage = LastStage(DEFAULT_LAYER, layer, layer.weight_codes())
     test_set = load_test_images(arguments.data)

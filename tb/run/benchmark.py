@@ -12,7 +12,7 @@ import torch
 from tabulate import tabulate
 from tqdm import tqdm
 
-from pymodel.checkpoint import SHIPPED, load_checkpoint
+from pymodel.checkpoint import SHIPPED, load_for_core
 from pymodel.hardware.core import Layer, packet_lengths
 from pymodel.hardware.cycles import cycles, dense_limit_cycles, limit_cycles
 from pymodel.images import load_images, normalise
@@ -44,7 +44,7 @@ def main() -> int:
     arguments = parser.parse_args()
     for simulator in ("verilator", "icarus"):
         check_simulator(simulator)
-    load_checkpoint(arguments.model)  # raises InputError before anything is compiled
+    load_for_core(arguments.model)  # raises InputError before anything is compiled
     missed = []
     try:
         if arguments.only != "speed":
@@ -67,7 +67,7 @@ def measure_cycles(checkpoint: str, path: Path) -> list[str]:
     remove_results(path)  # those of an earlier run
     found = about("tb.run.benchmark", PROGRAM, simulator="verilator", checkpoint=checkpoint)
     simulation = prepare_host("verilator")
-    network = IntegerNetwork(load_checkpoint(checkpoint)[0])
+    network = IntegerNetwork(load_for_core(checkpoint))
     stages = network.stages
     squeezed = min(stages, key=lambda stage: stage.weights.numel())
     batch = BATCH.get(squeezed.name, 32)

@@ -22,7 +22,7 @@ from distributed import Client
 from tabulate import tabulate
 from tqdm import tqdm
 
-from pymodel.checkpoint import load_checkpoint
+from pymodel.checkpoint import load_for_core
 from pymodel.images import ImageSet
 from pymodel.reference.integer_network import IntegerNetwork, compare_with_fake_quantised
 from pymodel.support.command import CommandParser, conclude, quiet, tell, whole_number
@@ -65,14 +65,14 @@ def load_network(checkpoint: str) -> IntegerNetwork:
     try:
         return _load_network(checkpoint, digest(Path(checkpoint).read_bytes()))
     except OSError:
-        return IntegerNetwork(load_checkpoint(checkpoint)[0])  # raises InputError with the reason
+        return IntegerNetwork(load_for_core(checkpoint))  # raises InputError with the reason
 
 
 @functools.cache
 def _load_network(checkpoint: str, content: str) -> IntegerNetwork:
     """Returns the integer network; `content` is the file's hash, so that an edit is seen."""
     torch.set_num_threads(1)
-    return IntegerNetwork(load_checkpoint(checkpoint)[0])
+    return IntegerNetwork(load_for_core(checkpoint))
 
 
 def run_hardware(

@@ -199,6 +199,7 @@ def test_from_training_to_evaluation(tiny_data, command, monkeypatch):
         "images",
         "preset",
         "network",
+        "bits",
         "epochs",
         "settings",
         "seed",

@@ -5,7 +5,12 @@ import re
 from pathlib import Path
 
 import pytest
+import torch
 
+from pymodel.checkpoint import save_checkpoint
+from pymodel.images import normalise
+from pymodel.lsq_quantiser import initialise_scales
+from pymodel.vgg import VGG16
 from tb.modules.module_table import SIMULATORS
 from tb.run import layer
 from tb.run.check import Verdict
@@ -81,3 +86,21 @@ def test_layer(name, images, simulator, tmp_path):
     assert result["outputs_checked"] == images * 16 * 8
     assert result["max_abs_error"] < 1e-3
     assert result["max_error_steps"] < 0.01
+
+
+@pytest.mark.verify
+@pytest.mark.parametrize("bits", [2, 8])
+def test_a_checkpoint_of_other_bits(command, images, tmp_path, bits):
+    """The array is compiled with the widths of the checkpoint's codes."""
+    torch.manual_seed(0)
+    model = VGG16(bits).eval()
+    initialise_scales(model, normalise(images.images[:8]))
+    path, results = tmp_path / "model.safetensors", tmp_path / "layer.json"
+    metadata = {"accuracy": "0.1", "seed": "0", "command": "none", "recipe": "{}"}
+    save_checkpoint(model, path, metadata)
+    arguments = ("--model", path, "--images", 1, "--results", results, "--quiet")
+    code, out, _ = command(layer.main, *arguments)
+    assert code == 0, out
+    result = json.loads(results.read_text())
+    assert (result["act_width"], result["weight_width"]) == (max(4, bits), max(4, bits))
+    assert result["psums_checked"] == 9 * 16 * 8
