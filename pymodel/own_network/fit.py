@@ -17,7 +17,7 @@ from pymodel.own_network.watched_products import Product, watching
 from pymodel.reference.layer_data import AddBias, LayerData
 
 MOST_SUM_BITS = 32
-UNUSED = "the forward pass does not use it"
+UNUSED = "the forward pass does not call it"
 
 
 class FitError(Exception):
@@ -72,11 +72,14 @@ def fit_layers(
 
     precision = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("highest")
+    whole_attention = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)  # one operation that holds four products
     try:
         with torch.autocast("cpu", enabled=False), watching(model, inputs, take):
             of_the_user(what, model, inputs)
     finally:
         torch.set_float32_matmul_precision(precision)
+        torch.backends.mha.set_fastpath_enabled(whole_attention)
     for name, layer in layers_of(model).items():
         if name not in found and (names is None or name in names):
             found[name] = FitError(UNUSED)
@@ -237,9 +240,10 @@ def activation_codes(values: Tensor, stated: tuple[Grid, ...], depthwise: bool) 
         grid, codes = _on_grid(values.transpose(0, 1), stated, "activation", per_channel=True)
         codes = None if codes is None else codes.transpose(0, 1)
     if grid is None:
-        if any(one.scale.numel() > 1 for one in stated):
+        several = any(one.scale.numel() > 1 for one in stated)
+        if several or _on_grid(values.transpose(0, 1), (), "activation", per_channel=True)[0]:
             raise FitError("its activations have several scales, expected one")
-        raise FitError(_not_quantised("activation"))
+        raise FitError(_not_quantised("activation", stated))
     if grid.zero_point.numel() > 1:
         if grid.zero_point.unique().numel() > 1:
             raise FitError("its activations have a zero point for each channel, expected one")
@@ -269,7 +273,7 @@ def weight_codes(weights: Tensor, stated: tuple[Grid, ...]) -> Codes:
     """
     grid, codes = _on_grid(weights, stated, "weight", per_channel=True)
     if grid is None:
-        raise FitError(_not_quantised("weight"))
+        raise FitError(_not_quantised("weight", stated))
     zeros = grid.zero_point.double().flatten()
     signed = codes - zeros.reshape(-1, *[1] * (weights.ndim - 1))
     whole = not zeros.frac().any()
@@ -327,8 +331,14 @@ def _on_grid(
     return grid_of(values, stated, per_channel=per_channel, halves=kind == "weight") or (None, None)
 
 
-def _not_quantised(kind: str) -> str:
-    """Returns the reason why a tensor has no codes."""
+def _not_quantised(kind: str, stated: tuple[Grid, ...]) -> str:
+    """Returns the reason why a tensor has no codes; `stated` are the quantisers before it."""
+    if stated:
+        scales = ", ".join(f"{grid.scale.max().item():.4g}" for grid in stated)
+        return (
+            f"its {kind}s do not lie on the grid of a quantiser before it (scale {scales}), nor on "
+            f"any of at most {MOST_LEVELS} levels"
+        )
     return (
         f"its {kind}s are not quantised: they do not lie on a grid of at most {MOST_LEVELS} levels"
     )

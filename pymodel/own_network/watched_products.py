@@ -113,15 +113,22 @@ class _Watch(TorchDispatchMode):
         """Hands over a product of which one operand does not follow from the input."""
         product = PRODUCTS[func](*args, **kwargs)
         first, second = product["activations"], product["weights"]
-        if _memory(second) in self._from_input:
-            if _memory(first) in self._from_input or func is aten.convolution.default:
-                return  # a product of activations, as in attention, or a kernel that is computed
-            if first.ndim != 2 or second.ndim != 2:
-                return
+        if _memory(first) in self._from_input and _memory(second) in self._from_input:
+            return  # a product of activations, as in attention, or a kernel that is computed
+        fault = ""
+        if func is aten.bmm.default:
+            if len(first) == 1:  # a batch of one, as einsum makes it, is a matrix product
+                first, second, output = first[0], second[0], output[0]
+                product |= {"activations": first, "weights": second}
+            else:
+                fault = f"it is a batch of {len(first)} products, each with weights of its own"
+        if not fault and _memory(second) in self._from_input:
+            if func is aten.convolution.default:
+                return  # a kernel that is computed
             # The weights stand on the left: (A · B)ᵀ = Bᵀ · Aᵀ, and a bias is of the rows.
             product |= {"activations": second.t(), "weights": first.t()}
             output = output.t()
-        if product["weights"].ndim == 2 and func is not aten.convolution.default:
+        if not fault and func is not aten.convolution.default:
             product["weights"] = product["weights"].t()
         module = self.running[-1] if self.running else None
         name = self._names.get(module) or type(module).__name__  # the model itself has no name
@@ -136,6 +143,7 @@ class _Watch(TorchDispatchMode):
                 output=output,
                 activation_grids=self._grids.get(_memory(product["activations"]), ()),
                 weight_grids=self._grids.get(_memory(product["weights"]), ()),
+                fault=fault,
             )
         )
 

@@ -250,6 +250,31 @@ def test_odd_weight_codes_as_of_dorefa(bits, halves):
     assert (found.weight_zeros is not None) == halves
 
 
+class OneBeside(nn.Module):
+    """Moves one of a million values off its grid, by a small part of a step."""
+
+    def forward(self, x):
+        x = torch.fake_quantize_per_tensor_affine(x, 1 / 255, 0, 0, 255)
+        x = x.repeat(1, 1, 64, 64)[:1, :, :512]
+        x[0, 2, 300, 333] += 0.002 / 255
+        return x
+
+
+def test_one_value_in_a_million_beside_its_grid_is_found():
+    model = nn.Sequential(OneBeside(), weighted(nn.Conv2d(4, 6, 1)))
+    (found,) = fit_layers(model, inputs()[:1]).values()
+    assert isinstance(found, FitError)
+    assert "do not lie on the grid of a quantiser before it (scale 0.003922)" in str(found)
+
+
+def test_stride_and_dilation_are_not_exchanged():
+    """Both give an output of the same size here, and other sums."""
+    layer = fits(nn.Sequential(Rounded(), weighted(nn.Conv2d(4, 6, 4, stride=2, padding=1)))).layer
+    exchanged = replace(layer, convolution=layer.convolution._replace(stride=1, dilation=2))
+    assert exchanged.sums().shape == layer.reference.shape
+    assert not exchanged.agrees(exchanged.sums())
+
+
 def test_float32_may_round_the_sums_of_many_products():
     """25,088 inputs with a mean: the rounding of float32 is more than a hundredth of a step."""
     model = nn.Sequential(
@@ -316,7 +341,7 @@ def test_any_module_in_training_mode_and_with_operations_in_place():
     model[0].by_name = True
     found = fit_layers(model, inputs(), list(layers_of(model)))
     assert all(isinstance(found[f"0.{n}"], Fit) for n in ("parts.first", "second"))
-    assert str(found["0.training_only"]) == "the forward pass does not use it"
+    assert str(found["0.training_only"]) == "the forward pass does not call it"
     reference = found["0.parts.first"].layer.reference
     assert reference.min() < 0 < reference.max()
     assert found["0.second"].layer.activation_codes.max() > 0

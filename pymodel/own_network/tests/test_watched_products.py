@@ -206,3 +206,82 @@ def test_the_hooks_are_gone_afterwards():
     with pytest.raises(InputError):
         judged(nn.Sequential(nn.Conv2d(3, 2, 1)))
     assert dict(monitor) == {}
+
+
+class Einsum(nn.Module):
+    """Multiplies channels by a matrix, which PyTorch does as a batch of one."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.matrix = nn.Parameter(grid(torch.randn(6, 4), 7).detach())
+
+    def forward(self, x):
+        return torch.einsum("oc,nchw->nohw", self.matrix, grid(x))
+
+
+def test_a_batch_of_one_is_a_matrix_product():
+    (found,) = judged(Einsum()).values()
+    assert found.layer.weight_codes.shape == (6, 4, 1, 1)
+    assert found.layer.agrees(found.layer.sums())
+    assert not found.layer.agrees(found.layer.sums() + 1)
+
+
+class Heads(Einsum):
+    """Multiplies each channel by a matrix of its own."""
+
+    def forward(self, x):
+        return torch.bmm(
+            grid(x).flatten(2).transpose(0, 1), self.matrix[:, None].repeat(1, 56, 1)[:4]
+        )
+
+
+def test_a_batch_with_weights_of_its_own_is_said():
+    (reason,) = judged(Heads()).values()
+    assert reason == "it is a batch of 4 products, each with weights of its own"
+
+
+class Whole(nn.Module):
+    """Attention, which PyTorch would compute as one operation."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.attention = nn.MultiheadAttention(8, 2, batch_first=True)
+        self.attention.in_proj_weight.data = grid(self.attention.in_proj_weight.data, 7)
+
+    def forward(self, x):
+        x = grid(x.flatten(1)[:, :56].reshape(len(x), 7, 8))
+        return self.attention(x, x, x)[0]
+
+
+def test_the_products_of_attention_are_seen():
+    """The first product has the weights of query, key and value; PyTorch's setting stays."""
+    assert torch.backends.mha.get_fastpath_enabled()
+    found = judged(nn.Sequential(Whole()))
+    assert torch.backends.mha.get_fastpath_enabled()
+    assert found["0.attention"].layer.weight_codes.shape == (24, 8, 1, 1)
+    assert "its activations are not quantised" in found["0.attention:2"]
+    assert found["0.attention.out_proj"] == "the forward pass does not call it"
+
+
+class Joined(nn.Module):
+    """Joins channels of two scales, or changes the values behind a quantiser."""
+
+    def __init__(self, joined: bool):
+        super().__init__()
+        torch.manual_seed(0)
+        self.joined = joined
+        self.layer = nn.Conv2d(8 if joined else 4, 3, 1)
+
+    def forward(self, x):
+        parts = [torch.fake_quantize_per_tensor_affine(x, s, 0, 0, 255) for s in (0.0041, 0.0067)]
+        return self.layer(torch.cat(parts, 1) if self.joined else parts[0] ** 2)
+
+
+def test_reasons_name_the_quantisers_before():
+    assert judged(Joined(True)) == {"layer": "its activations have several scales, expected one"}
+    assert judged(Joined(False)) == {
+        "layer": "its activations do not lie on the grid of a quantiser before it (scale 0.0041), "
+        "nor on any of at most 256 levels"
+    }
