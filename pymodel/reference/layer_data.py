@@ -7,17 +7,20 @@ Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference", CV
 """
 
 import copy
+import math
+import random
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 
-from pymodel.convolution import Convolution, single
+from pymodel.convolution import Convolution, pair, single
 from pymodel.layer_capture import Capture
-from pymodel.reference.integer_convolution import integer_convolution, step
+from pymodel.reference.integer_convolution import bordered, integer_convolution, step
 
 MAX_ABS_ERROR = 1e-3  # largest error of a recovered value, in the units of the reference
 MAX_ERROR_STEPS = 0.01  # largest error of a recovered value, in steps of the integer sum
+WINDOW = 8  # rows and columns of output pixels in a sample
 ROUNDING = 2.0**-24  # unit roundoff of float32
 # The factors of a product are rounded, and perhaps the scale that was found; the bias is added.
 MORE_ROUNDINGS = 6
@@ -73,6 +76,40 @@ class LayerData:
             count = self.weight_codes[0].numel()
             sums = sums - self.weight_zeros[:, None, None] * (codes - count * self.zero)
         return sums
+
+    def sampled(self, pixels: int, seed: int) -> "LayerData":
+        """Returns the layer on windows that hold about `pixels` of its output pixels.
+
+        The windows have at most WINDOW × WINDOW output pixels each and take the place of the
+        images. The first four are the corners of the first map, the seed draws the others. The
+        border is a part of their maps, so the padding is 0. A layer that has no more output pixels
+        is returned as it is.
+        """
+        images, _, *sides = self.reference.shape
+        if pixels >= images * math.prod(sides):
+            return self
+        window = [min(WINDOW, side) for side in sides]
+        last = [side - size for side, size in zip(sides, window, strict=True)]
+        count = -(-pixels // math.prod(window))
+        places = [(0, y, x) for y in (0, last[0]) for x in (0, last[1])][:count]
+        draw = random.Random(seed)
+        while len(places) < count:
+            places.append((draw.randrange(images), *(draw.randint(0, side) for side in last)))
+        stride, padding, dilation = map(pair, self.convolution[:3])
+        numbers = zip(self.weight_codes.shape[2:], window, stride, dilation, strict=True)
+        needed = [(size - 1) * s + (k - 1) * d + 1 for k, size, s, d in numbers]
+        padded = bordered(self.activation_codes, padding, self.zero)
+        codes, references = [], []
+        for image, y, x in places:
+            top, left = y * stride[0], x * stride[1]
+            codes.append(padded[image, :, top : top + needed[0], left : left + needed[1]])
+            references.append(self.reference[image, :, y : y + window[0], x : x + window[1]])
+        return replace(
+            self,
+            activation_codes=torch.stack(codes),
+            reference=torch.stack(references),
+            convolution=self.convolution._replace(padding=0),
+        )
 
     @torch.no_grad()
     def recover(self, sums: Tensor) -> Tensor:

@@ -50,6 +50,8 @@ class LayerJob:
     checkpoint: str = str(SHIPPED)  # or a file of exported layers
     results: str = str(RESULTS / "layer.json")  # JSON that the simulation writes
     dut: str = str(OWN)
+    pixels: int = 0  # about so many output pixels are computed; 0: all
+    seed: int = 0  # draws them
 
     def settings(self) -> dict[str, str]:
         """Returns the environment variables that carry the job into the simulator."""
@@ -62,6 +64,11 @@ class LayerJob:
 
     def read(self) -> LayerData:
         """Returns the layer on its images; raises InputError if the file or the layer is wrong."""
+        whole = self.read_whole()
+        return whole.sampled(self.pixels, self.seed) if self.pixels else whole
+
+    def read_whole(self) -> LayerData:
+        """Returns the layer with all output pixels; raises InputError as `read` does."""
         if is_layer_file(self.checkpoint):
             return load_layer(self.checkpoint, self.layer).first(self.images)
         model, _ = load_checkpoint(self.checkpoint)
@@ -118,6 +125,9 @@ def main() -> int:
         "--layer", help=f"a quantised layer; default {DEFAULT_LAYER}, or the only one of a file"
     )
     parser.add_argument("--model", default=str(SHIPPED), help="checkpoint, or exported layers")
+    parser.add_argument(
+        "--pixels", help="number of output pixels to compute, in windows; default: all of them"
+    )
     parser.add_argument("--rows", help="rows of this project's array; default 8")
     parser.add_argument("--cols", help="columns of this project's array; default 8")
     parser.add_argument("--waves", action="store_true", help="write a waveform")
@@ -134,7 +144,7 @@ def main() -> int:
 
     check_simulator(arguments.sim, arguments.waves)
     adapter_class(arguments.dut)  # what is wrong with an adapter is said first
-    random_seed()
+    seed = int(random_seed())
     choice = choose_layer(arguments.model, arguments.layer)
     dut = sized(arguments.dut, choice, arguments.rows, arguments.cols)
     sources = check_sources(arguments.rtl) if arguments.rtl else list(dut.SOURCES)
@@ -150,6 +160,8 @@ def main() -> int:
         str(Path(arguments.model).absolute()),
         str(results),
         str(arguments.dut.absolute()),
+        whole_number("PIXELS", arguments.pixels, 1, 10**9) if arguments.pixels else 0,
+        seed,
     )
     # A filter of the user's is for the tests of the layer.
     unfiltered = {"COCOTB_TEST_FILTER": "", "COCOTB_TESTCASE": ""}
@@ -216,6 +228,7 @@ def result_table(result: dict, first: Verdict) -> str:
         ["tiles of make check", first.summary()],
         ["layer", result["layer"]],
         ["images", result["images"]],
+        *_sample(result),
         ["psums checked", f"{result['psums_checked']:,}"],
         ["psum mismatches", f"{result['psum_mismatches']:,}"],
         ["outputs checked", f"{result['outputs_checked']:,}"],
@@ -231,6 +244,13 @@ def result_table(result: dict, first: Verdict) -> str:
     if dead:
         rows.append(["DEAD CHANNELS", f"{', '.join(dead)}: zero everywhere, so they prove nothing"])
     return "\n" + tabulate(rows, tablefmt="simple", disable_numparse=True) + "\n"
+
+
+def _sample(result: dict) -> list[list[str]]:
+    """Returns a row that says how many of the output pixels were computed, if not all."""
+    some, whole = result["pixels"], result["pixels_of_layer"]
+    share = f"{some:,} of {whole:,} ({some / whole:.1%}), drawn in windows"
+    return [["output pixels", share]] if some < whole else []
 
 
 def _widths(result: dict) -> str:

@@ -54,6 +54,8 @@ async def every_psum_matches_pytorch(dut):
         "weight_width": array.weight_width,
         "layer": job.layer,
         "images": job.images,
+        "pixels": layer.reference[:, 0].numel(),
+        "pixels_of_layer": (job.read_whole() if job.pixels else layer).reference[:, 0].numel(),
         "psums_checked": psums.size,
         "psum_mismatches": int(record.wrong().sum()),
         "outputs_checked": layer.reference.numel(),

@@ -1,5 +1,6 @@
 """Errors of recovered values are measured in the units of the network and in steps."""
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -8,6 +9,7 @@ import torch
 from pymodel.convolution import Convolution
 from pymodel.layer_capture import capture
 from pymodel.own_network.tests.random_layer import random_layer
+from pymodel.reference import layer_data as layer_data_module
 from pymodel.reference.integer_convolution import integer_convolution
 from pymodel.reference.layer_data import ROUNDING, layer_data
 
@@ -112,3 +114,33 @@ def test_the_shipped_layer_keeps_its_limits(shipped, images):
     assert limit.shape == layer.step.shape
     assert (limit <= 1e-3).all()
     assert (limit <= 0.01 * layer.step.double()).all()
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_windows_of_the_output_are_those_of_the_whole(name):
+    """Each window has the sums of its place, the border's too; one wrong value in it is found."""
+    whole = LAYERS[name]
+    size = tuple(whole.reference.shape[2:])
+    for seed in range(3):
+        layer = whole.sampled(2 * math.prod(size) - 1, seed)  # the smallest window is a whole map
+        assert layer.reference.shape == (2, *whole.reference.shape[1:])
+        assert layer.agrees(layer.sums())
+        assert layer.convolution.padding == 0
+    assert whole.sampled(2 * math.prod(size), 1) is whole
+
+
+def test_windows_begin_at_the_corners_and_then_are_drawn(monkeypatch):
+    monkeypatch.setattr(layer_data_module, "WINDOW", 2)
+    whole = random_layer("a", stride=1, zero=5)
+    layer = whole.sampled(6 * 4, seed=4)
+    assert layer.reference.shape == (6, 4, 2, 2)
+    corners = [(slice(y, y + 2), slice(x, x + 2)) for y in (0, 5) for x in (0, 4)]
+    for window, corner in zip(layer.reference, corners, strict=False):
+        assert torch.equal(window, whole.reference[0][(slice(None), *corner)])
+    assert layer.agrees(layer.sums())
+    wrong = layer.reference.clone()
+    wrong[5, 3, 1, 1] += layer.step[3].item()
+    assert not replace(layer, reference=wrong).agrees(layer.sums())
+    other = whole.sampled(6 * 4, seed=5)
+    assert not torch.equal(other.reference, layer.reference)
+    assert torch.equal(other.reference[:4], layer.reference[:4])

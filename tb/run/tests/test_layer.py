@@ -23,6 +23,8 @@ def test_a_dead_channel_is_reported():
         "rows",
         "cols",
         "images",
+        "pixels",
+        "pixels_of_layer",
         "psums_checked",
         "psum_mismatches",
         "outputs_checked",

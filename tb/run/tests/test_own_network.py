@@ -166,6 +166,17 @@ def test_any_geometry_and_width(run, tmp_path, changes):
 
 
 @pytest.mark.verify
+def test_some_pixels(run, tmp_path):
+    """The windows are computed, and the results say how many pixels there are."""
+    path = tmp_path / "one.safetensors"
+    save_layers(path, {"only": random_layer("only", 1, 1, 3)}, "test")
+    code, out, result = run(path, "--pixels", 64)
+    assert code == 0, out
+    assert (result["pixels"], result["pixels_of_layer"]) == (64, 2 * 13 * 12)
+    assert result["outputs_checked"] == 64 * 4
+
+
+@pytest.mark.verify
 def test_another_size_of_the_array(run, two_layers):
     code, out, result = run(two_layers, "--layer", "a", "--rows", 3, "--cols", 5)
     assert code == 0, out
