@@ -156,18 +156,18 @@ def load_checkpoint(path: str | Path = SHIPPED) -> tuple[VGG16, dict[str, str]]:
     return model.eval(), metadata
 
 
-def load_for_core(path: str | Path) -> VGG16:
-    """Returns the model of a checkpoint whose codes the core takes.
+def load_for_core(path: str | Path) -> tuple[VGG16, dict[str, str]]:
+    """Returns what `load_checkpoint` does, of a checkpoint whose codes the core takes.
 
     Raises InputError for a file that `load_checkpoint` refuses, and for codes of other than 4 bits.
     """
-    model, _ = load_checkpoint(path)
+    model, metadata = load_checkpoint(path)
     if model.bits != CORE_BITS:
         raise InputError(
             f"{path}: has codes of {model.bits} bits, expected {CORE_BITS}, which the core takes; "
             f"make MODEL={path} runs a layer on the array"
         )
-    return model
+    return model, metadata
 
 
 def _stored_form(model: VGG16) -> dict[str, tuple[torch.Size, torch.dtype]]:

@@ -22,7 +22,7 @@ from plotly.offline import get_plotlyjs
 from tabulate import tabulate
 from torch import Tensor
 
-from pymodel.checkpoint import SHIPPED, load_checkpoint
+from pymodel.checkpoint import SHIPPED, load_for_core
 from pymodel.hardware.core import MAX_ACTIVATION, MIN_WEIGHT, Layer
 from pymodel.hardware.cycles import cycles, dense_limit_cycles, limit_cycles
 from pymodel.hardware.tiling import Tile, gather
@@ -87,7 +87,7 @@ def main() -> int:
         raise InputError(f"{arguments.output}: is a folder, expected an HTML file to write")
     images = whole_number("IMAGES", arguments.images, 1, len(load_images()))
     image = whole_number("IMAGE", arguments.image, 0, images - 1)
-    model, metadata = load_checkpoint(arguments.model)
+    model, metadata = load_for_core(arguments.model)
     find_layer(model, arguments.layer)
     find_next(model, arguments.layer)
     log_path = arguments.model.with_name("log.csv")

@@ -104,7 +104,7 @@ def main() -> int:
     add_arguments(parser)
     arguments = parser.parse_args()
     check_arguments(arguments)
-    model = load_for_core(arguments.model)
+    model = load_for_core(arguments.model)[0]
     layer = find_layer(model, DEFAULT_LAYER)
     stage = LastStage(DEFAULT_LAYER, layer, layer.weight_codes())
     test_set = load_test_images(arguments.data)

@@ -67,7 +67,7 @@ def measure_cycles(checkpoint: str, path: Path) -> list[str]:
     remove_results(path)  # those of an earlier run
     found = about("tb.run.benchmark", PROGRAM, simulator="verilator", checkpoint=checkpoint)
     simulation = prepare_host("verilator")
-    network = IntegerNetwork(load_for_core(checkpoint))
+    network = IntegerNetwork(load_for_core(checkpoint)[0])
     stages = network.stages
     squeezed = min(stages, key=lambda stage: stage.weights.numel())
     batch = BATCH.get(squeezed.name, 32)

@@ -65,14 +65,14 @@ def load_network(checkpoint: str) -> IntegerNetwork:
     try:
         return _load_network(checkpoint, digest(Path(checkpoint).read_bytes()))
     except OSError:
-        return IntegerNetwork(load_for_core(checkpoint))  # raises InputError with the reason
+        return IntegerNetwork(load_for_core(checkpoint)[0])  # raises InputError with the reason
 
 
 @functools.cache
 def _load_network(checkpoint: str, content: str) -> IntegerNetwork:
     """Returns the integer network; `content` is the file's hash, so that an edit is seen."""
     torch.set_num_threads(1)
-    return IntegerNetwork(load_for_core(checkpoint))
+    return IntegerNetwork(load_for_core(checkpoint)[0])
 
 
 def run_hardware(
