@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from pymodel.convolution import Pair, single
 from pymodel.hardware.output_thresholds import requantise, thresholds
 from pymodel.hardware.registers import Mode
 from pymodel.images import normalise
@@ -38,13 +39,13 @@ class Stage:
         return integer_convolution(codes, self.weights, self.layer.stride, self.layer.padding)
 
     @property
-    def settings(self) -> dict[str, int]:
+    def settings(self) -> dict[str, Pair]:
         """The fields of `pymodel.hardware.core.Layer` that follow from the layer."""
         return {
             "out_channels": self.layer.out_channels,
-            "kernel": self.layer.kernel_size[0],
-            "stride": self.layer.stride[0],
-            "padding": self.layer.padding[0],
+            "kernel": single(self.layer.kernel_size),
+            "stride": single(self.layer.stride),
+            "padding": single(self.layer.padding),
         }
 
 
@@ -59,7 +60,7 @@ class InnerStage(Stage):
     pools: tuple[nn.MaxPool2d, ...]  # max pools between this layer and the next
 
     @property
-    def settings(self) -> dict[str, int]:
+    def settings(self) -> dict[str, Pair]:
         """The settings of any stage, `mode`, and `pools`, the number of 2 × 2 pools after it.
 
         Raises InputError for other pools.
@@ -93,12 +94,11 @@ class InnerStage(Stage):
         return (self.pool(steps) % 1 - 0.5).abs()
 
 
-@dataclass(frozen=True)
 class LastStage(Stage):
     """The last stage, which gives sums and no codes."""
 
     @property
-    def settings(self) -> dict[str, int]:
+    def settings(self) -> dict[str, Pair]:
         """The settings of any stage, `mode`, and `pools`, which is 0."""
         return super().settings | {"mode": int(Mode.SUMS), "pools": 0}
 
@@ -182,7 +182,7 @@ def input_codes(network: IntegerNetwork) -> Iterator[list[Tensor]]:
     inputs: list[Tensor] = []
     hooks = [
         stage.layer.register_forward_pre_hook(
-            lambda layer, given: inputs.append(layer.activation_codes(given[0]))
+            lambda layer, given: inputs.append(layer.activation_codes(*given))
         )
         for stage in network.stages
     ]
