@@ -6,7 +6,6 @@ else is left out. Every tile streams one activation vector per output pixel, pad
 """
 
 import math
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -24,8 +23,7 @@ class Tile(NamedTuple):
     input_group: int  # the input channels start at input_group · ROWS
 
 
-@dataclass(frozen=True)
-class Tiles:
+class Tiles(NamedTuple):
     """The tiles of one layer, in the order in which they run, and what each of them streams."""
 
     tiles: list[Tile]
@@ -103,9 +101,9 @@ def gather(psums: np.ndarray, tiles: Tiles, out_channels: int) -> np.ndarray:
     The output is the sum of the psums of all tiles, int [images, tiles, output pixels, COLS].
     """
     images, _, pixels, cols = psums.shape
-    groups = 1 + max(tile.output_group for tile in tiles.tiles)
-    sums = np.zeros((images, groups, pixels, cols), np.int64)
+    sums = np.zeros((images, out_channels, pixels), np.int64)
     for index, tile in enumerate(tiles.tiles):
-        sums[:, tile.output_group] += psums[:, index]
-    maps = sums.transpose(0, 1, 3, 2).reshape(images, groups * cols, *tiles.output_size)
-    return maps[:, :out_channels]
+        begin = tile.output_group * cols
+        channels = sums[:, begin : begin + cols]
+        channels += psums[:, index].swapaxes(1, 2)[:, : channels.shape[1]]
+    return sums.reshape(images, out_channels, *tiles.output_size)

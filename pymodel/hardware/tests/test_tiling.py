@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from pymodel.hardware.tiling import cut, gather
+from pymodel.hardware.tiling import Tile, Tiles, cut, gather
 from pymodel.layer_capture import capture
 from pymodel.lsq_quantiser import QuantConv2d
 from pymodel.reference.integer_convolution import IntegerConv2d, integer_convolution, tile_psums
 from pymodel.reference.layer_data import layer_data
+from pymodel.support.errors import InputError
 
 
 @pytest.mark.parametrize(
@@ -56,3 +57,24 @@ def test_integer_layer_stands_in_for_the_quantised_one(shipped, images):
     seen = capture(shipped, images.images[:4])
     with torch.no_grad():
         torch.testing.assert_close(IntegerConv2d(seen.layer)(seen.input), seen.layer(seen.input))
+
+
+def test_a_layer_for_which_no_memory_is_enough_is_refused():
+    """It is refused before anything of its size is made; the images here are one number."""
+    codes = np.broadcast_to(np.int8(0), (1 << 20, 8, 4, 3))
+    words = "1048576 images of 8 → 512 channels, 1 kernel positions and 12 pixels need 48.1 GiB"
+    with pytest.raises(InputError, match=f"the layer: {words}"):
+        cut(codes, np.zeros((512, 8, 1, 1), np.int8), 1, 0, 8, 8)
+
+
+def test_channels_of_no_tile_are_zeros():
+    """What gather returns has the layer's channels, and each psum counts in its own."""
+    tiles = Tiles([Tile(1, 0, 0, 0), Tile(1, 0, 1, 0)], np.empty(0), np.empty(0), (3, 1))
+    psums = np.arange(12).reshape(1, 2, 3, 2)
+    found = gather(psums, tiles, 4)
+    # Of three pixels and two lanes: 0 1, 2 3, 4 5; and of the next tile: 6 7, 8 9, 10 11
+    assert found.tolist() == [
+        [[[0], [0], [0]], [[0], [0], [0]], [[6], [10], [14]], [[8], [12], [16]]]
+    ]
+    assert gather(psums, tiles, 3).tolist() == found[:, :3].tolist()
+    assert found.dtype == np.int64
