@@ -1,5 +1,6 @@
 """Describes what the core (rtl/core.v) takes, gives and refuses: layers, streams, error codes."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import NamedTuple
@@ -79,25 +80,28 @@ class Layer:
         Number k of the first list is the number of output rows for which kernel row k lies inside
         the map. The second list says the same of columns.
         """
-        return tuple(
-            [
-                len(outputs_reached(kernel_row, side, out, self.stride, self.padding))
+
+        def reached(side: int, out_side: int) -> list[int]:
+            return [
+                len(outputs_reached(kernel_row, side, out_side, self.stride, self.padding))
                 for kernel_row in range(self.kernel)
             ]
-            for side, out in zip((self.height, self.width), self.output_size, strict=True)
-        )
+
+        out_height, out_width = self.output_size
+        return reached(self.height, out_height), reached(self.width, out_width)
 
 
-def outputs_reached(kernel_row: int, side: int, out_side: int, stride: int, padding: int) -> range:
+def outputs_reached(
+    kernel_row: int, side: int, out_side: int, stride: int, padding: int
+) -> list[int]:
     """Returns the output rows for which kernel row `kernel_row` lies inside the map.
 
     The map has `side` rows and its output `out_side`. Columns follow the same rule.
 
     >>> outputs_reached(0, 4, 4, stride=1, padding=1)
-    range(1, 4)
+    [1, 2, 3]
     """
-    inside = [o for o in range(out_side) if 0 <= o * stride - padding + kernel_row < side]
-    return range(inside[0], inside[-1] + 1) if inside else range(0)
+    return [o for o in range(out_side) if 0 <= o * stride - padding + kernel_row < side]
 
 
 class PacketLengths(NamedTuple):
@@ -138,7 +142,7 @@ def check(layer: Layer, core: Core) -> Error:
     if layer.mode not in tuple(Mode):
         return Error.MODE
     largest = input_tiles * layer.kernel**2 * core.rows * MAX_ACTIVATION * -MIN_WEIGHT
-    if largest > 2 ** (core.sum_width - 1) - 2:
+    if largest.bit_length() >= core.sum_width:  # a bit more is for the sign
         return Error.OVERFLOW
     needed = packet_lengths(layer, core)
     height, width = layer.output_size
@@ -160,7 +164,7 @@ def act_vectors(codes: np.ndarray, core: Core) -> np.ndarray:
     Missing channels are zeros. The dtype is that of `codes`.
     """
     tiles = _grouped(codes, 1, core.rows)  # [N, tiles, ROWS, H, W]
-    return tiles.transpose(1, 0, 3, 4, 2).reshape(-1, core.rows)
+    return _beats(tiles.transpose(1, 0, 3, 4, 2))
 
 
 def weight_vectors(weights: np.ndarray, core: Core) -> np.ndarray:
@@ -171,7 +175,7 @@ def weight_vectors(weights: np.ndarray, core: Core) -> np.ndarray:
     `weights`.
     """
     tiles = _grouped(_grouped(weights, 1, core.rows), 0, core.cols)  # [out, COLS, in, ROWS, k, k]
-    return tiles.transpose(0, 2, 4, 5, 1, 3).reshape(-1, core.rows)
+    return _beats(tiles.transpose(0, 2, 4, 5, 1, 3))
 
 
 def threshold_vectors(thresholds: np.ndarray, core: Core) -> np.ndarray:
@@ -182,7 +186,7 @@ def threshold_vectors(thresholds: np.ndarray, core: Core) -> np.ndarray:
     tile, entry. The dtype is that of `thresholds`.
     """
     tiles = _grouped(thresholds, 0, core.cols)  # [tiles, COLS, 16]
-    return tiles.transpose(0, 2, 1).reshape(-1, core.cols)
+    return _beats(tiles.transpose(0, 2, 1))
 
 
 def result_vectors(results: np.ndarray, core: Core) -> np.ndarray:
@@ -200,8 +204,10 @@ def results(vectors: np.ndarray, layer: Layer) -> np.ndarray:
     The function is the inverse of `result_vectors`. The dtype is that of `vectors`.
     """
     height, width = layer.output_size
-    tiles = vectors.reshape(-1, layer.images, height, width, vectors.shape[1])
-    maps = tiles.transpose(1, 0, 4, 2, 3).reshape(layer.images, -1, height, width)
+    _, cols = vectors.shape
+    tiles = len(vectors) // (layer.images * height * width)
+    ordered = vectors.reshape(tiles, layer.images, height, width, cols).transpose(1, 0, 4, 2, 3)
+    maps = ordered.reshape(layer.images, tiles * cols, height, width)
     return maps[:, : layer.out_channels]
 
 
@@ -214,7 +220,7 @@ def split(layer: Layer, core: Core) -> Iterator[tuple[slice, slice, Layer]]:
     fit.
     """
     height, width = layer.output_size
-    one = packet_lengths(replace(layer, images=1, out_channels=1), core)
+    one = packet_lengths(replace(layer, images=1, out_channels=core.cols), core)
     images = min(layer.images, core.act_words // one.acts, core.pixels // (height * width))
     tiles = min(core.weight_words // one.weights, 255)
     if layer.mode == Mode.CODES:
@@ -240,3 +246,8 @@ def _grouped(array: np.ndarray, axis: int, size: int) -> np.ndarray:
     pad[axis] = (0, groups * size - array.shape[axis])
     shape = (*array.shape[:axis], groups, size, *array.shape[axis + 1 :])
     return np.pad(array, pad).reshape(shape)
+
+
+def _beats(ordered: np.ndarray) -> np.ndarray:
+    """Joins all axes but the last, which is that of the lanes of a beat."""
+    return ordered.reshape(math.prod(ordered.shape[:-1]), ordered.shape[-1])

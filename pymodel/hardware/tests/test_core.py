@@ -1,6 +1,7 @@
 """Checks streams, limits, splitting and cycles of layers for the core against plain loops."""
 
 import itertools
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -20,6 +21,7 @@ from pymodel.hardware.core import (
 )
 from pymodel.hardware.cycles import cycles, dense_limit_cycles, limit_cycles
 from pymodel.hardware.registers import KERNEL, Error, Mode
+from pymodel.support.files import ROOT
 
 SMALL = Core(4, 4, 16, act_words=64, weight_words=144, threshold_tiles=2, pixels=50)
 
@@ -78,6 +80,54 @@ def test_split_covers_each_result_once_with_layers_that_fit(mode):
     assert (seen == 1).all()
 
 
+def slices(layer: Layer, core: Core) -> list[tuple[int, int, int, int]]:
+    """Returns first and last of the images and of the output channels of each job."""
+    return [
+        (images.start, images.stop, channels.start, channels.stop)
+        for images, channels, _ in split(layer, core)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("layer", "core", "expected"),
+    [
+        # 16 activations and 16 output pixels an image: 4 images fit in 64 words, 3 in 50 pixels
+        (Layer(4, 4, 4, 4, images=7), SMALL, [(0, 3, 0, 4), (3, 6, 0, 4), (6, 7, 0, 4)]),
+        # 32 activations and 4 output pixels an image: 2 images fit in 64 words
+        (Layer(4, 4, 5, 4, padding=0, images=3), SMALL, [(0, 2, 0, 4), (2, 3, 0, 4)]),
+        # 36 weights an output tile: 4 tiles fit in 144 words
+        (Layer(4, 4, 4, 18, images=1), SMALL, [(0, 1, 0, 16), (0, 1, 16, 18)]),
+        # An output tile of one column
+        (Layer(2, 2, 1, 3), replace(SMALL, cols=1, weight_words=18), [(0, 1, 0, 2), (0, 1, 2, 3)]),
+        # 4 weights an output tile: 36 tiles fit, but thresholds of 2
+        (
+            Layer(2, 2, 4, 10, kernel=1, padding=0, mode=Mode.CODES),
+            SMALL,
+            [(0, 1, 0, 8), (0, 1, 8, 10)],
+        ),
+        (Layer(2, 2, 4, 10, kernel=1, padding=0, mode=Mode.SUMS), SMALL, [(0, 1, 0, 10)]),
+        (Layer(2, 2, 4, 10, kernel=1, padding=0, mode=Mode.RELU), SMALL, [(0, 1, 0, 10)]),
+        # 8 weights an output tile: 1024 tiles fit, but a register holds 255
+        (
+            Layer(1, 1, 8, 8 * 255 + 1, kernel=1, padding=0),
+            Core(),
+            [(0, 1, 0, 8 * 255), (0, 1, 8 * 255, 8 * 255 + 1)],
+        ),
+        (Layer(1, 1, 8, 8 * 255, kernel=1, padding=0), Core(), [(0, 1, 0, 8 * 255)]),
+    ],
+)
+def test_a_job_is_as_large_as_the_core_allows(layer, core, expected):
+    """More jobs than needed would stream the same activations and weights again."""
+    assert slices(layer, core) == expected
+
+
+def test_the_core_has_the_sizes_of_the_rtl():
+    """Jobs that are cut for other sizes than those of rtl/core.v would be refused, or wait."""
+    module, _ = (ROOT / "rtl" / "core.v").read_text().split(") (", 1)
+    found = {name: int(n) for name, n in re.findall(r"parameter (\w+) = (\d+)", module)}
+    assert Core().parameters() == found
+
+
 def test_split_refuses_what_never_fits():
     with pytest.raises(ValueError, match="does not fit"):
         list(split(Layer(9, 9, 4, 4), SMALL))
@@ -99,6 +149,7 @@ def test_split_refuses_what_never_fits():
             Error.THRESHOLD_MEMORY,
         ),
         ({"kernel": 6, "padding": 2}, {"kernel": 7, "padding": 1}, Error.KERNEL),
+        ({"padding": 0}, {"padding": -1}, Error.PADDING),
     ],
 )
 def test_limits(right, wrong, error):
@@ -113,6 +164,7 @@ def test_overflow_limit_is_the_largest_sum():
     layer = Layer(1, 1, 4 * most, 4, kernel=1, padding=0)
     assert check(layer, core) == Error.NONE
     assert check(replace(layer, in_channels=4 * most + 1), core) == Error.OVERFLOW
+    assert check(replace(layer, in_channels=4 * 255), core) == Error.OVERFLOW
 
 
 def walk(layer: Layer, core: Core) -> int:
@@ -168,6 +220,16 @@ def test_limits_of_the_squeezed_layer():
     assert dense_limit_cycles(layer, Core()) == 32 * 144
     assert layer.macs() == 32 * 144 * 64
     assert packet_lengths(layer, Core()) == (512, 72, 16)
+
+
+def test_limits_count_every_pair_of_tiles():
+    """Each of 3 output tiles needs all of 2 input tiles, and each of them all taps in the map."""
+    layer = Layer(3, 5, 9, 17, images=2)
+    # Of 3 kernel rows, the outer two reach 2 of 3 output rows; of the columns, 4 of 5.
+    assert layer.reach() == ([2, 3, 2], [4, 5, 4])
+    assert limit_cycles(layer, Core()) == 3 * 2 * 2 * (2 + 3 + 2) * (4 + 5 + 4)
+    assert layer.macs() == 2 * 3 * 5 * 9 * 9 * 17
+    assert dense_limit_cycles(layer, Core()) == 2 * 3 * 5 * 9 * 9 * 17 / 64
 
 
 def test_a_field_that_does_not_fit_is_refused():
