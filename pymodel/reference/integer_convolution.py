@@ -74,8 +74,9 @@ def tile_psums(
         codes = chosen
     psums = integer_convolution(codes, weights, stride, 0, dilation, groups)
     psums = psums if groups == 1 else psums[:, outputs]
-    psums = functional.pad(psums, (0, 0, 0, 0, 0, cols - psums.shape[1]))
-    return psums.permute(0, 2, 3, 1).flatten(1, 2)
+    lanes = psums.new_zeros(len(psums), cols, *psums.shape[2:])
+    lanes[:, : psums.shape[1]] = psums
+    return lanes.permute(0, 2, 3, 1).flatten(1, 2)
 
 
 def raster_psums(padded: Tensor, weights: Tensor) -> Tensor:
@@ -93,7 +94,8 @@ def raster_psums(padded: Tensor, weights: Tensor) -> Tensor:
 
 def step(layer: QuantConv2d) -> Tensor:
     """Returns the value of one unit of the integer sum, s_w[c] · s_x, float32 [C_out, 1, 1]."""
-    return (layer.weight_quantiser.scale * layer.activation_quantiser.scale).detach()[:, 0]
+    scale = layer.weight_quantiser.scale * layer.activation_quantiser.scale
+    return scale.detach().reshape(-1, 1, 1)
 
 
 class IntegerConv2d(nn.Module):

@@ -6,7 +6,13 @@ import torch
 
 from pymodel.convolution import Convolution, pair
 from pymodel.hardware.tiling import Tile, cut, gather
-from pymodel.reference.integer_convolution import integer_convolution, raster_psums, tile_psums
+from pymodel.lsq_quantiser import QuantConv2d
+from pymodel.reference.integer_convolution import (
+    integer_convolution,
+    raster_psums,
+    step,
+    tile_psums,
+)
 
 
 def random_codes(*shape: int, low: int, high: int) -> torch.Tensor:
@@ -14,17 +20,20 @@ def random_codes(*shape: int, low: int, high: int) -> torch.Tensor:
     return torch.randint(low, high + 1, shape, generator=generator, dtype=torch.int8)
 
 
-def test_raster_psums():
+@pytest.mark.parametrize("kernel", [1, 2, 3])
+def test_raster_psums(kernel):
     padded = random_codes(3, 5, 7, low=0, high=15)
-    weights = random_codes(4, 3, 2, 2, low=-8, high=7)
+    weights = random_codes(4, 3, kernel, kernel, low=-8, high=7)
     found = raster_psums(padded, weights)
     assert found.dtype == torch.int64
     maps, kernels = padded.numpy().astype(int), weights.numpy().astype(int)
-    expected = np.zeros((4, 35, 4), int)
-    for position in range(4):
+    expected = np.zeros((kernel * kernel, 35, 4), int)
+    for position in range(kernel * kernel):
         for pixel in range(35):
             values = maps[:, pixel // 7, pixel % 7]
-            expected[position, pixel] = kernels[:, :, position // 2, position % 2] @ values
+            expected[position, pixel] = (
+                kernels[:, :, position // kernel, position % kernel] @ values
+            )
     assert np.array_equal(found.numpy(), expected)
 
 
@@ -98,3 +107,13 @@ def test_tile_psums(tile):
             expected[image, pixel, lane] += code * weights[channel, source, tile.ky, tile.kx].item()
     assert np.array_equal(found.numpy(), expected)
     assert found.any()
+
+
+def test_a_step_is_the_product_of_the_two_scales_of_a_channel():
+    """It broadcasts over maps [N, C_out, H, W], and carries no gradient into what judges."""
+    layer = QuantConv2d(2, 3, bits=4, kernel_size=3)
+    layer.weight_quantiser.scale.data.copy_(torch.tensor([0.5, 2.0, 3.0])[:, None, None, None])
+    layer.activation_quantiser.scale.data.fill_(0.25)
+    found = step(layer)
+    assert found.tolist() == [[[0.125]], [[0.5]], [[0.75]]]
+    assert not found.requires_grad
