@@ -5,13 +5,14 @@ from dataclasses import replace
 
 import pytest
 import torch
+from torch import nn
 
 from pymodel.convolution import Convolution
 from pymodel.layer_capture import capture
 from pymodel.own_network.tests.random_layer import random_layer
 from pymodel.reference import layer_data as layer_data_module
 from pymodel.reference.integer_convolution import integer_convolution
-from pymodel.reference.layer_data import ROUNDING, layer_data
+from pymodel.reference.layer_data import ROUNDING, LayerData, layer_data
 
 
 def test_error_is_in_the_units_of_the_next_input_and_in_steps(shipped, images):
@@ -144,3 +145,48 @@ def test_windows_begin_at_the_corners_and_then_are_drawn(monkeypatch):
     other = whole.sampled(6 * 4, seed=5)
     assert not torch.equal(other.reference, layer.reference)
     assert torch.equal(other.reference[:4], layer.reference[:4])
+
+
+def two_steps(after: nn.Module) -> LayerData:
+    """Returns a 1 × 1 layer without error, whose channels have steps of 1 and of 0.001."""
+    codes = torch.tensor([[[[1, 2], [3, 4]]]])
+    weights = torch.tensor([2, 5], dtype=torch.int8)[:, None, None, None]
+    steps = torch.tensor([1.0, 0.001])[:, None, None]
+    values = codes * weights[:, 0] * steps
+    return LayerData("small", codes, weights, Convolution(), steps, after, values, "output")
+
+
+def test_limits_are_absolute_and_in_steps():
+    """An error may be 0.001, and no more than a hundredth of a step; worked out by hand."""
+    layer = two_steps(nn.Identity())
+    assert layer.allowed().flatten().tolist() == pytest.approx([1e-3, 1e-5], rel=1e-6)
+    assert layer.share(layer.sums()) == pytest.approx(0, abs=1e-3)
+    for channel, limit in enumerate((1e-3, 1e-5)):
+        error = torch.zeros(1, 2, 2, 2, dtype=torch.float64)
+        error[0, channel, 1, 0] = limit
+        for part in (0.9, -0.9):
+            assert replace(layer, reference=layer.reference + part * error).agrees(layer.sums())
+        for part in (1.1, -1.1):
+            assert not replace(layer, reference=layer.reference + part * error).agrees(layer.sums())
+
+
+def test_the_worst_error_is_the_largest_for_what_is_allowed():
+    """One unit is a thousand times the limit of channel 0, and a hundred times that of channel 1.
+
+    In steps both are as large, and their limits would make channel 1 the worst.
+    """
+    layer = two_steps(nn.Identity())
+    sums = layer.sums()
+    sums[0, 0, 1, 0] += 1
+    sums[0, 1, 0, 1] -= 1
+    assert layer.share(sums) == pytest.approx(1000, rel=1e-4)
+    assert layer.worst(sums) == (0, 0, 1, 0)
+    sums[0, 1, 0, 1] -= 10
+    assert layer.share(sums) == pytest.approx(1100, rel=1e-4)
+    assert layer.worst(sums) == (0, 1, 0, 1)
+
+
+def test_recovered_values_carry_no_gradient():
+    """What is judged needs none, though the BatchNorm that follows the layer has parameters."""
+    layer = two_steps(nn.Sequential(nn.BatchNorm2d(2).eval()))
+    assert not layer.recover(layer.sums()).requires_grad
