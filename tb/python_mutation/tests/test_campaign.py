@@ -55,6 +55,7 @@ def test_every_judge_and_its_tests_are_there():
         assert all((campaign.ROOT / tests).exists() for tests in judge.tests)
 
 
+@pytest.mark.verify
 def test_every_harmless_mutant_is_one():
     """An entry whose line has changed is of no mutant any more, and is to be read again."""
     reasons = campaign.harmless()
