@@ -16,7 +16,7 @@ def unpack(words: list[int], lanes: int, width: int) -> np.ndarray:
     """Returns n packed integers as int64 [n, lanes]; a lane has `width` bits, two's complement."""
     size = -(-lanes * width // 8)
     packed = np.frombuffer(b"".join(w.to_bytes(size, "little") for w in words), np.uint8)
-    return lanes_of(packed.reshape(-1, size), lanes, width)
+    return lanes_of(packed.reshape(len(words), size), lanes, width)
 
 
 def octets(vectors: np.ndarray, width: int) -> np.ndarray:
@@ -34,4 +34,4 @@ def lanes_of(octets: np.ndarray, lanes: int, width: int) -> np.ndarray:
     bits = np.unpackbits(octets, axis=1, count=lanes * width, bitorder="little")
     place = 1 << np.arange(width, dtype=np.int64)
     place[-1] = -place[-1]
-    return bits.reshape(-1, lanes, width) @ place
+    return bits.reshape(len(octets), lanes, width) @ place

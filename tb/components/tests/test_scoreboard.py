@@ -1,10 +1,10 @@
-"""The scoreboard fails on each kind of wrong output and names its place; packing can be undone."""
+"""The scoreboard fails on each kind of wrong output and names its place."""
 
 import numpy as np
 import pytest
 
-from tb.components.packing import pack, unpack
-from tb.components.scoreboard import Scoreboard
+from pymodel.hardware.core import Core
+from tb.components.scoreboard import Difference, Scoreboard, beat_at, first_difference
 from tb.sim.errors import BenchError
 
 
@@ -56,12 +56,68 @@ def test_empty():
         board().finish()
 
 
-@pytest.mark.parametrize(("lanes", "width"), [(8, 16), (1, 1), (3, 5), (5, 11)])
-def test_packing_and_back(lanes, width):
-    rng = np.random.default_rng(0)
-    vectors = rng.integers(-(2 ** (width - 1)), 2 ** (width - 1), (20, lanes))
-    np.testing.assert_array_equal(unpack(pack(vectors, width), lanes, width), vectors)
+@pytest.mark.parametrize("wrong", [2, 3, 4, 7])
+def test_every_other_mismatch_is_counted_once(wrong):
+    """The report counts all wrong words but the one that it names."""
+    scoreboard = board(*[0] * 9)
+    for cycle in range(9):
+        scoreboard.receive(cycle, int(cycle < wrong))
+    with pytest.raises(BenchError, match=rf"pixel 0, .* \(and {wrong - 1} more vectors\)$"):
+        scoreboard.finish()
 
 
-def test_packing_puts_lane_0_lowest():
-    assert pack(np.array([[1, -1, 2]]), 4) == [0x2F1]
+@pytest.mark.parametrize(
+    ("columns", "words"),
+    [((3,), "column 3"), ((0, 3), "columns 0, 3"), ((1, 2, 5), "columns 1, 2")],
+)
+def test_x_or_z_names_its_columns(columns, words):
+    """One column is named as one; the word fails although it holds what was expected."""
+    scoreboard = board(1)
+    scoreboard.receive(4, 1, columns)
+    with pytest.raises(BenchError, match=f"X or Z at cycle 4: pixel 0, {words}"):
+        scoreboard.finish()
+
+
+def test_words_with_x_or_z_are_counted_once():
+    """A word with X or Z in several columns is one vector of the count, as a wrong word is."""
+    scoreboard = board(1, 2, 3)
+    scoreboard.receive(0, 0, [0, 1])
+    scoreboard.receive(1, 0, [1])
+    scoreboard.receive(2, 0)
+    with pytest.raises(BenchError, match=r"columns 0, 1 \(and 2 more vectors\)$"):
+        scoreboard.finish()
+
+
+def test_a_difference_says_tile_image_pixel_and_values():
+    """Channel 5 of an array of 2 columns lies in output tile 2; the sign of the error is told."""
+    difference = Difference(image=1, channel=5, y=3, x=4, expected=5, got=3, differing=6)
+    words = "output tile 2, image {}, pixel (3, 4), channel 5: expected 5, got 3 (-2), 6 differ"
+    assert difference.describe(Core(cols=2)) == words.format(1)
+    assert difference.describe(Core(cols=2), 5) == words.format(6)
+
+
+def test_beats_count_through_pixels_images_and_tiles():
+    """The place of a beat is the one that four loops reach at this count."""
+    for images, height, width in ((1, 1, 1), (2, 1, 1), (1, 1, 3), (2, 3, 4)):
+        places = [
+            (tile, image, y, x)
+            for tile in range(3)
+            for image in range(images)
+            for y in range(height)
+            for x in range(width)
+        ]
+        found = [beat_at(beat, images, (height, width)) for beat in range(len(places))]
+        assert found == places
+
+
+def test_the_first_difference_is_the_first_that_the_core_sends():
+    """Output tiles come before images: a lower channel of a later image differs first."""
+    expected = np.arange(2 * 12 * 2 * 3).reshape(2, 12, 2, 3)
+    got = expected.copy()
+    got[1, 7, 1, 2] += 4  # output tile 2 of 3 columns, column 1
+    got[0, 10, 0, 1] -= 1  # output tile 3
+    got[0, 11, 1, 1] -= 1
+    value = int(expected[1, 7, 1, 2])
+    found = first_difference(expected, got, Core(cols=3))
+    assert found == Difference(1, 7, 1, 2, value, value + 4, 3)
+    assert first_difference(expected, expected, Core(cols=3)) is None
