@@ -35,8 +35,9 @@ def schedule(
     activation width) while their valid is low.
     """
     tiles, rows, cols = weights.shape
-    swap_cycle = 0  # swap of the tile before; from this cycle on the shadow weights may change
-    weights_end, acts_end = 0, 0  # first free cycle of each bus
+    # The swap of the tile before, from which on the shadow weights may change, and the first free
+    # cycle of each bus.
+    swap_cycle = weights_end = acts_end = 0
     weight_cycles, act_cycles = [], []
     for tile in range(tiles):
         load = max(weights_end, swap_cycle) + np.arange(cols) + _idle(gaps, cols)

@@ -39,7 +39,7 @@ JUDGES = (
     Judge("tb.components.scoreboard", ("tb/components", *LAYER, *ARRAY)),
     Judge("tb.components.tile_run", ("tb/components", "tb/run/tests/test_suspects.py", *LAYER)),
     Judge("tb.components.packing", ("tb/components", "tb/test_skew.py", *LAYER)),
-    Judge("tb.components.array_schedule", ("tb/test_systolic_array.py", *LAYER)),
+    Judge("tb.components.array_schedule", ("tb/components", "tb/test_systolic_array.py", *LAYER)),
     Judge("tb.components.array_adapter", (*ARRAY, *LAYER)),
     Judge("tb.components.core_results", CORE),
     Judge("tb.components.axi_monitor", ("tb/test_core.py", *CORE)),
