@@ -36,16 +36,15 @@ def thresholds(a: np.ndarray, b: np.ndarray, next_scale: float, sum_width: int =
         for code in range(1, CODES):
             step = scale * (2 * code - 1) / 2  # value of y between the codes code − 1 and code
             half_goes_up = code % 2 == 0
-            if gain == 0:
-                reached = offset > step or (offset == step and half_goes_up)
-                table[channel, code] = always if reached else never
-                continue
-            edge = (step - Fraction(offset)) / Fraction(gain)
+            missing = step - Fraction(offset)  # what gain · sum has to reach
             if gain > 0:
+                edge = missing / Fraction(gain)
                 first = ceil(edge) if half_goes_up else floor(edge) + 1
+            elif gain < 0:
+                edge = missing / Fraction(gain)
+                first = ~(floor(edge) if half_goes_up else ceil(edge) - 1)
             else:
-                last = floor(edge) if half_goes_up else ceil(edge) - 1
-                first = ~last
+                first = always if missing < 0 or (missing == 0 and half_goes_up) else never
             table[channel, code] = min(max(first, always), never)
     return table
 

@@ -52,6 +52,37 @@ def test_thresholds_ascend_and_fit():
     assert table[:, 1:].max() < 2**23
 
 
+@pytest.mark.parametrize(("options", "width"), [({}, 24), ({"sum_width": 3}, 3)])
+def test_constant_channels_get_the_ends_of_the_sums(options, width):
+    """A step that 0 · sum + 3.5 reaches is always reached: by the least sum, else by the largest.
+
+    3.5 lies between the codes 3 and 4, and rounds to the even one.
+    """
+    least, largest = -1 << width - 1, (1 << width - 1) - 1
+    table = thresholds(np.array([0.0, 0.0]), np.array([3.5, 2.5]), 1.0, **options)
+    assert table[0].tolist() == [0] + 4 * [least] + 11 * [largest]
+    assert table[1].tolist() == [0] + 2 * [least] + 13 * [largest]
+
+
+def test_thresholds_end_where_the_sums_end():
+    """Sums of 3 bits are −4 to 3; a step beyond them gets the nearest end.
+
+    The codes are the sum, the sum + 6, −sum and 2 − sum; the last two compare ~sum.
+    """
+    gains, offsets = np.array([1.0, 1.0, -1.0, -1.0]), np.array([0.0, 6.0, 0.0, 2.0])
+    assert thresholds(gains, offsets, 1.0, sum_width=3).tolist() == [
+        [0, 1, 2, *[3] * 13],
+        [0, -4, -4, -3, -2, -1, 0, 1, 2, *[3] * 7],
+        [1, 0, 1, 2, *[3] * 12],
+        [1, -2, -1, 0, 1, 2, *[3] * 10],
+    ]
+
+
+def test_every_gain_has_an_offset():
+    with pytest.raises(ValueError, match="zip"):
+        thresholds(np.ones(2), np.ones(1), 1.0)
+
+
 @pytest.mark.parametrize("name", ["features.7", "features.24", "features.27"])
 def test_codes_are_the_fake_quantised_networks(name, shipped, images):
     """The three layers have BatchNorm or not, pooling or not, and codes that fall with the sum."""
