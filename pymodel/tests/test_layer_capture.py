@@ -37,6 +37,30 @@ def test_float32_even_under_autocast(shipped, images):
     assert torch.equal(plain.next_input, inside.next_input)
 
 
+def test_cudnn_computes_without_tf32(shipped, images):
+    """During the pass cuDNN is in use, and rounds no input to TF32; the setting then comes back."""
+    cudnn, settings = torch.backends.cudnn, []
+    before = cudnn.enabled, cudnn.allow_tf32
+    hook = shipped.features[27].register_forward_pre_hook(
+        lambda *_: settings.append((cudnn.enabled, cudnn.allow_tf32))
+    )
+    try:
+        with cudnn.flags(enabled=True, allow_tf32=True):
+            capture(shipped, images.images[:1])
+    finally:
+        hook.remove()
+    assert settings == [(True, False)]
+    assert (cudnn.enabled, cudnn.allow_tf32) == before
+
+
+def test_what_is_captured_keeps_no_graph(shipped, images):
+    """The inputs are plain numbers, and do not hold the activations of all layers in memory."""
+    seen = capture(shipped, images.images[:1])
+    assert any(parameter.requires_grad for parameter in shipped.parameters())
+    assert not seen.input.requires_grad
+    assert not seen.next_input.requires_grad
+
+
 def test_what_lies_between_includes_batchnorm_and_pool(shipped):
     name, between = find_next(shipped, "features.20")
     assert name == "features.24"
