@@ -32,19 +32,21 @@ def thresholds(a: np.ndarray, b: np.ndarray, next_scale: float, sum_width: int =
     scale = Fraction(float(next_scale))
     table = np.zeros((len(a), CODES), np.int64)
     for channel, (gain, offset) in enumerate(zip(a.tolist(), b.tolist(), strict=True)):
-        table[channel, 0] = gain < 0
+        falls = gain < 0
+        table[channel, 0] = falls
         for code in range(1, CODES):
             step = scale * (2 * code - 1) / 2  # value of y between the codes code − 1 and code
             half_goes_up = code % 2 == 0
-            missing = step - Fraction(offset)  # what gain · sum has to reach
-            if gain > 0:
-                edge = missing / Fraction(gain)
-                first = ceil(edge) if half_goes_up else floor(edge) + 1
-            elif gain < 0:
-                edge = missing / Fraction(gain)
-                first = ~(floor(edge) if half_goes_up else ceil(edge) - 1)
+            if gain == 0:
+                reached = offset > step or (offset == step and half_goes_up)
+                table[channel, code] = always if reached else never
+                continue
+            edge = (step - Fraction(offset)) / Fraction(gain)
+            if falls:
+                last = floor(edge) if half_goes_up else ceil(edge) - 1
+                first = ~last
             else:
-                first = always if missing < 0 or (missing == 0 and half_goes_up) else never
+                first = ceil(edge) if half_goes_up else floor(edge) + 1
             table[channel, code] = min(max(first, always), never)
     return table
 
