@@ -27,6 +27,7 @@ CORE = ("tb/test_core_layers.py", "tb/run/tests/test_network.py", "tb/run/tests/
 
 JUDGES = (
     Judge("pymodel.reference.integer_convolution", (REFERENCE, HARDWARE, *LAYER)),
+    Judge("pymodel.convolution", (REFERENCE, HARDWARE)),
     Judge("pymodel.reference.numpy_convolution", (REFERENCE,)),
     Judge("pymodel.reference.layer_data", (REFERENCE, "pymodel/tests", *LAYER)),
     Judge("pymodel.reference.integer_network", (REFERENCE, "tb/run/tests/test_network.py")),
@@ -38,6 +39,7 @@ JUDGES = (
     Judge("pymodel.layer_capture", ("pymodel/tests/test_layer_capture.py", REFERENCE, *LAYER)),
     Judge("tb.components.scoreboard", ("tb/components", *LAYER, *ARRAY)),
     Judge("tb.components.tile_run", ("tb/components", "tb/run/tests/test_suspects.py", *LAYER)),
+    Judge("tb.components.trained_tiles", LAYER),
     Judge("tb.components.packing", ("tb/components", "tb/test_skew.py", *LAYER)),
     Judge("tb.components.array_schedule", ("tb/components", "tb/test_systolic_array.py", *LAYER)),
     Judge("tb.components.array_adapter", (*ARRAY, *LAYER)),
