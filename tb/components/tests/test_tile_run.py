@@ -69,6 +69,8 @@ def same(one: object, other: object) -> bool:
     if hasattr(one, "__dataclass_fields__"):
         names = [field.name for field in fields(one)]
         return all(same(getattr(one, name), getattr(other, name)) for name in names)
+    if isinstance(one, Tiles):
+        return all(map(same, one, other))
     return type(one) is type(other) and np.array_equal(one, other)
 
 
