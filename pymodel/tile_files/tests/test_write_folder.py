@@ -176,7 +176,7 @@ def squeezed_layer(shipped, images):
     return layer_data(capture(shipped, images.images[:1]))
 
 
-@pytest.mark.parametrize("most", [6, pytest.param(None, marks=pytest.mark.verify)])
+@pytest.mark.parametrize("most", [4, pytest.param(None, marks=pytest.mark.verify)])
 @pytest.mark.parametrize("name", SETS)
 def test_every_convention_is_read_back(name, most, squeezed_layer, tmp_path):
     """Under each combination all files agree, and the layer is the one that was written.

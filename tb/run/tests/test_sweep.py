@@ -96,6 +96,7 @@ def test_what_is_there_is_not_run_again(run):
     assert run(fresh=True) == ([0, 4, 8], [])
 
 
+@pytest.mark.verify
 def test_nothing_stale_counts(run):
     """Shards run again for other RTL, other inputs and another kind of work."""
     run()
