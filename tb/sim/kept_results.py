@@ -70,8 +70,14 @@ def names_imported(source: Path) -> list[str]:
 
     Raises SyntaxError if it is no Python.
     """
+    return _names_imported(source.read_text(encoding="utf-8"))
+
+
+@functools.cache
+def _names_imported(text: str) -> list[str]:
+    """Returns the names that a Python source of this text imports; most sources are asked often."""
     with _PARSING:
-        tree = ast.parse(source.read_text(encoding="utf-8"))
+        tree = ast.parse(text)
     names = []
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and node.module:
