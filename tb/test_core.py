@@ -390,7 +390,7 @@ async def a_register_written_around_the_end_of_a_layer(dut):
     first = Layer(1, 3, bench.core.rows, bench.core.cols, padding=1)
     second = replace(first, stride=2, padding=2)
     rng = random_generator()
-    for delay in range(24):
+    for delay in range(4, 20):
         batches = [random_data(layer, rng) for layer in (first, second)]
         for data in batches:
             bench.load(*data)

@@ -168,8 +168,14 @@ def _core_runs() -> tuple[Run, ...]:
             long=True,
         )
     small, large = [CORES["4x4"].parameters()], [CORES["8x8"].parameters()]
-    found += runs("core", small, "tb.test_core_states")
-    found += runs("core", small, "tb.test_core_packets", long=True)
+    # make test runs some of these two benches' tests, and make verify all.
+    for bench, some in (
+        ("tb.test_core_states", "every_kernel|memories_to|any_address|stalls_are|error_is|back_to"),
+        ("tb.test_core_packets", "packets_kept"),
+    ):
+        settings = {"COCOTB_TEST_FILTER": some}
+        found += runs("core", small, bench, settings=settings, variant="some", measured=False)
+        found += runs("core", small, bench, long=True)
     # The control of the large core is that of the small one; Icarus would take long.
     for bench in ("tb.test_core_states", "tb.test_core_packets"):
         found += runs("core", large, bench, variant="large", long=True, simulators=("verilator",))

@@ -356,6 +356,7 @@ def test_a_killed_workers_simulator_dies_with_it(sign):
     simulator.wait(timeout=300)
 
 
+@pytest.mark.verify
 def test_a_worker_with_other_code_refuses(run):
     """A worker whose code is not the one that the key names refuses the work."""
     with pytest.raises(InputError, match="has another code than the command had"):
