@@ -13,7 +13,7 @@ from pymodel.hardware import registers
 from pymodel.hardware.core import Core, Layer, check, packet_lengths
 from pymodel.hardware.cycles import cycles, limit_cycles
 from pymodel.hardware.registers import Error, Mode
-from tb.components.axi_driver import STREAMS, check_layer, started
+from tb.components.axi_driver import STREAMS, CoreDriver, check_layer, started
 from tb.components.random_layers import random_data, random_layer, reference
 from tb.components.random_tiles import random_generator
 from tb.components.scoreboard import compare
@@ -380,6 +380,16 @@ async def sizes_are_those_of_the_build(dut):
     assert await bench.read(registers.MEMORY_PIXEL) == {"pixels": core.pixels}
 
 
+async def near_the_end(bench: CoreDriver, layer: Layer, batches, delay: int) -> None:
+    """Loads packets, starts the layer, and returns `delay` cycles after 18 before its last one."""
+    for data in batches:
+        bench.load(*data)
+    await bench.loaded()
+    await bench.configure(layer)
+    await bench.start()
+    await ClockCycles(bench.dut.clk_i, cycles(layer, bench.core) - 18 + delay)
+
+
 @cocotb.test()
 async def a_register_written_around_the_end_of_a_layer(dut):
     """A register that is written in any cycle around the last beat counts for the next layer.
@@ -392,12 +402,7 @@ async def a_register_written_around_the_end_of_a_layer(dut):
     rng = random_generator()
     for delay in range(4, 20):
         batches = [random_data(layer, rng) for layer in (first, second)]
-        for data in batches:
-            bench.load(*data)
-        await bench.loaded()
-        await bench.configure(first)
-        await bench.start()
-        await ClockCycles(dut.clk_i, cycles(first, bench.core) - 18 + delay)
+        await near_the_end(bench, first, batches, delay)
         await bench.write(registers.KERNEL, size=3, stride=second.stride, padding=second.padding)
         bench.monitor.layer = second
         await bench.start()
@@ -440,12 +445,7 @@ async def start_around_the_end_of_a_layer(dut):
     rng, outcomes = random_generator(), set()
     for delay in range(24):
         batches = [random_data(layer, rng) for _ in range(2)]
-        for data in batches:
-            bench.load(*data)
-        await bench.loaded()
-        await bench.configure(layer)
-        await bench.start()
-        await ClockCycles(dut.clk_i, cycles(layer, bench.core) - 18 + delay)
+        await near_the_end(bench, layer, batches, delay)
         await bench.start()
         error = await bench.idle()
         outcomes.add(error)
