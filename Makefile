@@ -27,10 +27,11 @@ SWEEP = --sim "$(SIM)" --model "$(MODEL)" $(if $(DATA),--data "$(DATA)") $(ARGS)
 .PHONY: layer test report
 
 layer: SIM ?= icarus
-layer: setup ## Run a trained layer on the array; make alone does the same (DUT, SIM, IMAGES, LAYER, MODEL, ROWS, COLS, PIXELS, WAVES=1)
+layer: setup ## Run a trained layer on the array; make alone does the same (DUT, SIM, IMAGES, LAYER, MODEL, ROWS, COLS, ACT_SIGNED, PIXELS, WAVES=1)
 	@$(PY) -m tb.run layer --sim "$(SIM)" --model "$(MODEL)" --dut "$(DUT)" \
 	  $(if $(IMAGES),--images "$(IMAGES)") $(if $(LAYER),--layer "$(LAYER)") \
 	  $(if $(PIXELS),--pixels "$(PIXELS)") $(if $(ROWS),--rows "$(ROWS)") $(if $(COLS),--cols "$(COLS)") \
+	  $(if $(ACT_SIGNED),--act-signed "$(ACT_SIGNED)") \
 	  $(if $(filter-out 0,$(WAVES)),--waves) $(ARGS)
 
 test: setup ## Run all benches, tests and linters (SIM: simulator of the benches)

@@ -7,8 +7,10 @@
 // Two weights: the active one multiplies; the shadow one takes the next tile's weight meanwhile and
 // passes on, eastwards, those for the columns beyond.
 module pe #(
-  // Bits of an activation, unsigned
+  // Bits of an activation
   parameter ACT_WIDTH = 4,
+  // 0: activations are unsigned; 1: they are two's complement
+  parameter ACT_SIGNED = 0,
   // Bits of a weight, two's complement
   parameter WEIGHT_WIDTH = 4,
   // Bits of a psum, two's complement; at least ACT_WIDTH + WEIGHT_WIDTH
@@ -42,8 +44,10 @@ module pe #(
   // The swap works on the very activation that carries it.
   wire signed [WEIGHT_WIDTH-1:0] weight = swap_i ? shadow : active;
 
+  wire act_sign = ACT_SIGNED != 0 && act_i[ACT_WIDTH-1];
+
   wire signed [PSUM_WIDTH-1:0] product =
-    $signed({{(PSUM_WIDTH - ACT_WIDTH){1'b0}}, act_i}) *
+    $signed({{(PSUM_WIDTH - ACT_WIDTH){act_sign}}, act_i}) *
     $signed({{(PSUM_WIDTH - WEIGHT_WIDTH){weight[WEIGHT_WIDTH-1]}}, weight});
 
   assign weight_o = shadow;

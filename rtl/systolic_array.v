@@ -12,11 +12,14 @@ module systolic_array #(
   parameter ROWS = 8,
   // Output channels of a tile, and the fewest activations of a tile that leave no bubble
   parameter COLS = 8,
-  // Bits of an activation, unsigned
+  // Bits of an activation
   parameter ACT_WIDTH = 4,
+  // 0: activations are unsigned; 1: they are two's complement
+  parameter ACT_SIGNED = 0,
   // Bits of a weight, two's complement
   parameter WEIGHT_WIDTH = 4,
-  // Bits of a psum, two's complement; must hold ROWS · (2^ACT_WIDTH − 1) · −2^(WEIGHT_WIDTH − 1)
+  // Bits of a psum, two's complement; must hold ROWS · (2^ACT_WIDTH − 1) · −2^(WEIGHT_WIDTH − 1), or
+  // ROWS · 2^(ACT_WIDTH − 1) · 2^(WEIGHT_WIDTH − 1) where activations are signed
   parameter PSUM_WIDTH = 16
 ) (
   input  wire                                     clk_i,
@@ -39,8 +42,10 @@ module systolic_array #(
 
   localparam HOPS_WIDTH = $clog2(COLS + 1);
   localparam LATENCY = ROWS + COLS - 1;
-  // Σ act ≤ ROWS · (2^A − 1), times a weight of at least −2^(W−1); and the product of one PE.
-  localparam SUM_WIDTH = $clog2(ROWS * ((1 << ACT_WIDTH) - 1)) + WEIGHT_WIDTH;
+  // Unsigned: Σ act ≤ ROWS · (2^A − 1), times a weight of at least −2^(W−1). Signed: Σ act is at
+  // least −ROWS · 2^(A−1), and times that weight it is positive. And the product of one PE.
+  localparam SUM_WIDTH = WEIGHT_WIDTH + (ACT_SIGNED != 0
+    ? $clog2(ROWS * (1 << (ACT_WIDTH - 1)) + 1) : $clog2(ROWS * ((1 << ACT_WIDTH) - 1)));
   localparam PRODUCT_WIDTH = ACT_WIDTH + WEIGHT_WIDTH;
   localparam MIN_PSUM_WIDTH = SUM_WIDTH > PRODUCT_WIDTH ? SUM_WIDTH : PRODUCT_WIDTH;
 
@@ -120,6 +125,7 @@ module systolic_array #(
 
         pe #(
           .ACT_WIDTH   (ACT_WIDTH),
+          .ACT_SIGNED  (ACT_SIGNED),
           .WEIGHT_WIDTH(WEIGHT_WIDTH),
           .PSUM_WIDTH  (PSUM_WIDTH),
           .HOPS_WIDTH  (HOPS_WIDTH)

@@ -61,7 +61,7 @@ async def reset_stops_what_is_under_way(dut):
     """After a cycle of reset no psum of an earlier activation comes, and idle is high at once."""
     array = LoadFirstArray(dut)
     await array.start()
-    await array.load(np.full((array.rows, array.cols), extremes(array)[1]))
+    await array.load(np.full((array.rows, array.cols), extremes(array).weight_low))
     dut.act_i.value = 2 ** len(dut.act_i) - 1
     dut.act_valid_i.value = 1
     await ClockCycles(dut.clk_i, array.latency + 1)

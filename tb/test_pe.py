@@ -19,7 +19,9 @@ class PE:
         self.weight_width = int(dut.WEIGHT_WIDTH.value)
         self.psum_width = int(dut.PSUM_WIDTH.value)
         self.weights = range(-(2 ** (self.weight_width - 1)), 2 ** (self.weight_width - 1))
-        self.activations = range(2**self.act_width)
+        lowest = -(2 ** (self.act_width - 1)) if int(dut.ACT_SIGNED.value) else 0
+        self.activations = range(lowest, lowest + 2**self.act_width)
+        self.unit = 1 if 1 in self.activations else -1  # of one bit and signed: 0 and −1
 
     async def start(self):
         """Starts the clock, and resets with all inputs at rest."""
@@ -37,6 +39,10 @@ class PE:
         self.dut.rst_i.value = 0
         cover_points.watch(cover_points.pe, self.dut)
 
+    def bits(self, act) -> int:
+        """Returns an activation as the bits of its bus."""
+        return act % 2**self.act_width
+
     async def load(self, weight, hops=1):
         """Offers a weight for one cycle, with `hops` PEs still to reach."""
         self.dut.weight_i.value = weight
@@ -46,7 +52,7 @@ class PE:
 
     async def multiply(self, act, psum, swap=0) -> int:
         """Offers an activation and a psum for one cycle; returns the psum that comes out."""
-        self.dut.act_i.value = act
+        self.dut.act_i.value = self.bits(act)
         self.dut.psum_i.value = psum
         self.dut.swap_i.value = swap
         await RisingEdge(self.dut.clk_i)
@@ -80,14 +86,14 @@ async def swap_takes_effect_on_its_own_activation(dut):
     pe = PE(dut)
     await pe.start()
     await pe.load(-1)
-    assert await pe.multiply(1, 0, swap=1) == -1
+    assert await pe.multiply(pe.unit, 0, swap=1) == -pe.unit
     for old, new in itertools.pairwise([-1, *pe.weights]):
         await pe.load(new)
         for _ in range(3):
-            assert await pe.multiply(1, 0) == old
-        assert await pe.multiply(1, 0, swap=1) == new
+            assert await pe.multiply(pe.unit, 0) == old * pe.unit
+        assert await pe.multiply(pe.unit, 0, swap=1) == new * pe.unit
         for _ in range(3):
-            assert await pe.multiply(1, 0) == new
+            assert await pe.multiply(pe.unit, 0) == new * pe.unit
 
 
 @cocotb.test()
@@ -98,14 +104,14 @@ async def a_weight_latched_during_the_swap_is_the_next_one(dut):
     await pe.load(-2)
     dut.weight_hops_i.value = 1
     dut.weight_i.value = 1
-    dut.act_i.value = 1
+    dut.act_i.value = pe.bits(pe.unit)
     dut.swap_i.value = 1
     await RisingEdge(dut.clk_i)
     dut.weight_hops_i.value = 0
     dut.swap_i.value = 0
     await RisingEdge(dut.clk_i)
-    assert dut.psum_o.value.to_signed() == -2
-    assert await pe.multiply(1, 0, swap=1) == 1
+    assert dut.psum_o.value.to_signed() == -2 * pe.unit
+    assert await pe.multiply(pe.unit, 0, swap=1) == pe.unit
 
 
 @cocotb.test()
@@ -124,7 +130,7 @@ async def everything_is_passed_on_a_cycle_later(dut):
         weight = pe.weights[index % len(pe.weights)]
         dut.weight_hops_i.value = hops
         dut.weight_i.value = weight
-        dut.act_i.value = act
+        dut.act_i.value = pe.bits(act)
         dut.swap_i.value = swap
         await ReadOnly()
         if before is not None:  # the inputs are new, and the outputs are of the inputs before
@@ -132,7 +138,7 @@ async def everything_is_passed_on_a_cycle_later(dut):
             assert outputs == before
             assert dut.weight_o.value.to_signed() == held
         await RisingEdge(dut.clk_i)
-        before = [max(hops - 1, 0), act, swap]
+        before = [max(hops - 1, 0), pe.bits(act), swap]
         held = weight if hops else held
 
 

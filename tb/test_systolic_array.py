@@ -74,12 +74,13 @@ async def extreme_psums_are_exact(dut):
     """All rows have the largest product of either sign, −2^(W−1) included, tile by tile."""
     bench = SystolicArrayAdapter(dut)
     await bench.start()
-    act_max, low, high = extremes(bench)
+    codes = extremes(bench)
     weights = np.empty((4, bench.rows, bench.cols), int)
-    for tile, weight in enumerate((low, high, low, -1)):
+    for tile, weight in enumerate((codes.weight_low, codes.weight_high, codes.weight_low, -1)):
         weights[tile] = weight
-    pixels = np.full((bench.cols + 2, bench.rows), act_max)
+    pixels = np.full((bench.cols + 2, bench.rows), codes.act_high)
     pixels[1] = 0
+    pixels[2::2] = codes.largest_act
     await check(bench, weights, [pixels] * 4)
 
 

@@ -261,6 +261,9 @@ def activation_codes(values: Tensor, stated: tuple[Grid, ...], depthwise: bool) 
     bits = max(1, int(high - low).bit_length())
     if bits > MOST_BITS:
         raise FitError(f"its activations have {bits} bits, expected at most {MOST_BITS}")
+    half = 2 ** (bits - 1)
+    if low < 0 and low >= -half and high < half:  # the codes are those of two's complement
+        low = -half
     return Codes(signed - low, grid, torch.tensor([-low], dtype=torch.float64), bits)
 
 

@@ -43,7 +43,7 @@ class LayerData:
     """A quantised layer on N inputs, whatever network or file the layer comes from."""
 
     name: str
-    activation_codes: Tensor  # integer [N, C_in, H, W], 0 to 2^activation_bits − 1
+    activation_codes: Tensor  # int16 [N, C_in, H, W], 0 to 2^activation_bits − 1
     weight_codes: Tensor  # int8 [C_out, C_in / groups, kh, kw], of weight_bits in two's complement
     convolution: Convolution
     step: Tensor  # float32 [C_out, 1, 1], value of one unit of the integer sum: s_w[c] · s_x
@@ -60,6 +60,16 @@ class LayerData:
         return replace(
             self, activation_codes=self.activation_codes[:count], reference=self.reference[:count]
         )
+
+    def for_array(self, signed: bool) -> "LayerData":
+        """Returns the layer with the codes that an array takes.
+
+        An array of unsigned activations takes the codes as they are. An array of signed activations
+        takes the codes less their zero point, so that 0 means 0.
+        """
+        if not signed or not self.zero:
+            return self
+        return replace(self, activation_codes=self.activation_codes - self.zero, zero=0)
 
     def sums(self) -> Tensor:
         """Returns the sums of the products of codes by PyTorch, int64 [N, C_out, H', W']."""

@@ -59,7 +59,8 @@ class ArrayAdapter(ABC):
     # The sizes of a tile, and the bits of its numbers. An adapter may also set them in `__init__`.
     rows = 8
     cols = 8
-    act_width = 4  # unsigned
+    act_width = 4
+    act_signed = False  # whether activations are two's complement; else they are unsigned
     weight_width = 4  # two's complement
     psum_width = 16  # two's complement
     # Cycles from an activation vector at the input to its psums. After the last activation vector
@@ -140,6 +141,12 @@ class ArrayAdapter(ABC):
                 f"{path}: reset() had not returned after {limit} cycles, expected it to return"
             ) from None
 
+    @property
+    def act_range(self) -> tuple[int, int]:
+        """Returns the smallest and the largest activation that the array has bits for."""
+        low = -(2 ** (self.act_width - 1)) if self.act_signed else 0
+        return low, low + 2**self.act_width - 1
+
     def check_fit(
         self, weights: np.ndarray, activations: Sequence[np.ndarray], expected: np.ndarray
     ) -> None:
@@ -147,14 +154,10 @@ class ArrayAdapter(ABC):
 
         weights and activations are those of `play`; expected: the psums, int [n, cols].
         """
-        act_max, weight_max, psum_max = (
-            2**self.act_width - 1,
-            2 ** (self.weight_width - 1) - 1,
-            2 ** (self.psum_width - 1) - 1,
-        )
+        weight_max, psum_max = 2 ** (self.weight_width - 1) - 1, 2 ** (self.psum_width - 1) - 1
         flat = np.concatenate(activations)
         for what, least, most, width, lowest, highest in (
-            ("activations", flat.min(), flat.max(), "act_width", 0, act_max),
+            ("activations", flat.min(), flat.max(), "act_width", *self.act_range),
             ("weights", weights.min(), weights.max(), "weight_width", -weight_max - 1, weight_max),
             ("psums", expected.min(), expected.max(), "psum_width", -psum_max - 1, psum_max),
         ):

@@ -16,7 +16,7 @@ from cocotb_coverage.coverage import CoverPoint, coverage_db
 from pymodel.hardware.registers import Mode
 from tb.sim.run_bench import COVERAGE
 
-WEIGHTS, ACTS = range(-8, 8), range(16)  # of 4 bits
+WEIGHTS, ACTS, SIGNED_ACTS = range(-8, 8), range(16), range(-8, 8)  # of 4 bits
 CORNERS = {
     "north-west": (0, 0),
     "north-east": (0, -1),
@@ -105,7 +105,12 @@ async def _watch(dut: HierarchyObject, cycle: Callable[[], None]) -> None:
 
 def pe(dut: HierarchyObject) -> Callable[[], None]:
     """Returns a monitor that counts every weight with every activation."""
-    sample = point("pe.weight_activation", list(itertools.product(WEIGHTS, ACTS)))
+    signed = bool(int(dut.ACT_SIGNED.value))
+    if signed:
+        bins = list(itertools.product(WEIGHTS, SIGNED_ACTS))
+        sample = point("pe.weight_signed_activation", bins)
+    else:
+        sample = point("pe.weight_activation", list(itertools.product(WEIGHTS, ACTS)))
     loaded = known = False
 
     def cycle() -> None:
@@ -113,16 +118,19 @@ def pe(dut: HierarchyObject) -> Callable[[], None]:
         known = known or (loaded and bool(dut.swap_i.value))
         loaded = loaded or bool(dut.weight_hops_i.value)
         if known and not dut.rst_i.value:
-            sample(dut.weight.value.to_signed(), int(dut.act_i.value))
+            act = dut.act_i.value
+            sample(dut.weight.value.to_signed(), act.to_signed() if signed else int(act))
 
     return cycle if (len(dut.weight_i), len(dut.act_i)) == (4, 4) else lambda: None
 
 
 def array(dut: HierarchyObject) -> Callable[[], None]:
     """Returns a monitor of pairs of extremes at the four corners, while activations are valid."""
-    extremes = itertools.product((WEIGHTS[0], WEIGHTS[-1]), (ACTS[0], ACTS[-1]))
+    signed = bool(int(dut.ACT_SIGNED.value))
+    acts = SIGNED_ACTS if signed else ACTS
+    extremes = itertools.product((WEIGHTS[0], WEIGHTS[-1]), (acts[0], acts[-1]))
     bins = [(corner, *pair) for pair in extremes for corner in CORNERS]
-    sample = point("array.corners", bins)
+    sample = point("array.signed_corners", bins) if signed else point("array.corners", bins)
     rows, cols = int(dut.ROWS.value), int(dut.COLS.value)
     corners = []
     for name, place in CORNERS.items():
@@ -133,7 +141,9 @@ def array(dut: HierarchyObject) -> Callable[[], None]:
         valid = int(dut.valid_taps.value)  # bit n: an activation that entered n cycles ago
         for name, age, corner in corners:
             if valid >> age & 1:
-                sample(name, corner.weight.value.to_signed(), int(corner.act_i.value))
+                act = corner.act_i.value
+                act = act.to_signed() if signed else int(act)
+                sample(name, corner.weight.value.to_signed(), act)
 
     widths = (int(dut.ACT_WIDTH.value), int(dut.WEIGHT_WIDTH.value))
     return cycle if widths == (4, 4) and rows > 1 < cols else lambda: None

@@ -1,6 +1,7 @@
 """Draws random tiles for the benches of arrays, and compares every psum of the tiles."""
 
 from collections.abc import Awaitable, Sequence
+from typing import NamedTuple
 
 import cocotb
 import numpy as np
@@ -13,30 +14,45 @@ def random_generator() -> np.random.Generator:
     return np.random.default_rng(cocotb.RANDOM_SEED)
 
 
-def extremes(array: ArrayAdapter) -> tuple[int, int, int]:
-    """Returns the largest activation, the smallest weight and the largest weight of an array."""
-    return (
-        2**array.act_width - 1,
-        -(2 ** (array.weight_width - 1)),
-        2 ** (array.weight_width - 1) - 1,
-    )
+class Extremes(NamedTuple):
+    """The smallest and the largest codes of activations and weights."""
+
+    act_low: int
+    act_high: int
+    weight_low: int
+    weight_high: int
+
+    @property
+    def largest_act(self) -> int:
+        """Returns the activation that is furthest from 0."""
+        return self.act_low or self.act_high
+
+    def rows(self, psum_width: int) -> int:
+        """Returns the number of rows whose products always fit into one psum."""
+        most = 2 ** (psum_width - 1)
+        if self.act_low < 0:  # −2^(A−1) times −2^(W−1) is positive, and the positive sums end first
+            return (most - 1) // (self.act_low * self.weight_low)
+        return most // (self.act_high * -self.weight_low)
+
+
+def extremes(array: ArrayAdapter) -> Extremes:
+    """Returns the codes that an array has bits for."""
+    weights = 2 ** (array.weight_width - 1)
+    return Extremes(*array.act_range, -weights, weights - 1)
 
 
 def random_tiles(
-    array: ArrayAdapter,
-    rng: np.random.Generator,
-    lengths: Sequence[int],
-    bounds: tuple[int, int, int] | None = None,
+    array: ArrayAdapter, rng: np.random.Generator, lengths: Sequence[int]
 ) -> tuple[np.ndarray, list[np.ndarray]]:
     """Returns a random tile, and as many random activation vectors, for each of `lengths`.
 
     The result is the weights, int [tiles, rows, cols], and for each tile int [length, rows].
-    `bounds` are the largest activation, the smallest and the largest weight, by default the array's
-    extremes.
     """
-    act_max, low, high = bounds or extremes(array)
-    weights = rng.integers(low, high + 1, (len(lengths), array.rows, array.cols))
-    return weights, [rng.integers(0, act_max + 1, (n, array.rows)) for n in lengths]
+    codes = extremes(array)
+    size = (len(lengths), array.rows, array.cols)
+    weights = rng.integers(codes.weight_low, codes.weight_high + 1, size)
+    acts = codes.act_low, codes.act_high + 1
+    return weights, [rng.integers(*acts, (n, array.rows)) for n in lengths]
 
 
 async def check_tiles(

@@ -68,18 +68,21 @@ class SystolicArrayAdapter(ArrayAdapter):
 
     @classmethod
     def of_size(
-        cls, rows: int, cols: int, act_width: int, weight_width: int
+        cls, rows: int, cols: int, act_width: int, weight_width: int, act_signed: bool = False
     ) -> type["SystolicArrayAdapter"]:
         """Returns the adapter of an array of this size, with numbers of at least these widths."""
         act_width, weight_width = max(act_width, cls.act_width), max(weight_width, cls.weight_width)
         sizes = (rows, cols, act_width, weight_width)
-        if sizes == (cls.rows, cls.cols, cls.act_width, cls.weight_width):
+        if sizes == (cls.rows, cls.cols, cls.act_width, cls.weight_width) and not act_signed:
             return cls
-        # Σ act ≤ rows · (2^A − 1), times a weight of at least −2^(W − 1)
-        sum_width = (rows * (2**act_width - 1) - 1).bit_length() + weight_width
+        # Σ act ≤ rows · (2^A − 1), times a weight of at least −2^(W − 1); signed activations add up
+        # to −rows · 2^(A − 1), and times that weight to a positive psum
+        most = rows * 2 ** (act_width - 1) if act_signed else rows * (2**act_width - 1) - 1
+        sum_width = most.bit_length() + weight_width
         psum_width = max(sum_width, act_width + weight_width, cls.psum_width)
-        names = ("ROWS", "COLS", "ACT_WIDTH", "WEIGHT_WIDTH", "PSUM_WIDTH")
-        parameters = dict(zip(names, (*sizes, psum_width), strict=True))
+        names = ("ROWS", "COLS", "ACT_WIDTH", "WEIGHT_WIDTH", "PSUM_WIDTH", "ACT_SIGNED")
+        values = (*sizes, psum_width, int(act_signed))
+        parameters = dict(zip(names, values, strict=True))
         return type(cls.__name__, (cls,), {"PARAMETERS": parameters, "__module__": cls.__module__})
 
     def __init__(self, dut: HierarchyObject):
@@ -87,6 +90,7 @@ class SystolicArrayAdapter(ArrayAdapter):
         self.rows = int(dut.ROWS.value)
         self.cols = int(dut.COLS.value)
         self.act_width = int(dut.ACT_WIDTH.value)
+        self.act_signed = bool(int(dut.ACT_SIGNED.value))
         self.weight_width = int(dut.WEIGHT_WIDTH.value)
         self.psum_width = int(dut.PSUM_WIDTH.value)
         self.latency = self.rows + self.cols - 1

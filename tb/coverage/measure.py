@@ -27,6 +27,7 @@ BUILD = ROOT / "build" / "coverage"
 # The cover points of tb/components/cover_points.py
 FUNCTIONAL = (
     "array.corners",
+    "array.signed_corners",
     "core.back_to_back",
     "core.kept_packets",
     "core.kernel_stride_padding",
@@ -34,6 +35,7 @@ FUNCTIONAL = (
     "core.resets",
     "core.stalls",
     "pe.weight_activation",
+    "pe.weight_signed_activation",
 )
 
 

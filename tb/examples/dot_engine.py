@@ -17,7 +17,8 @@ class DotEngine(ArrayAdapter):
     SOURCES = ("dot_engine.v",)
     CLOCK = "clk"
     rows, cols = 16, 4
-    act_width, weight_width, psum_width = 7, 8, 32  # activations: the positive half of 8 bits
+    act_width, weight_width, psum_width = 8, 8, 32
+    act_signed = True
     latency = 4
 
     async def reset(self):

@@ -84,6 +84,19 @@ PE = Proof(
         ),
     ),
 )
+SIGNED_PE = replace(
+    PE,
+    variant="signed",
+    mutants=(
+        ProofMutant(
+            "exact_sum",
+            "activations lose their sign",
+            "ACT_SIGNED != 0 && act_i[ACT_WIDTH-1]",
+            "1'b0",
+        ),
+        *PE.mutants,
+    ),
+)
 DELAY_ONE_MORE = ProofMutant(
     "delayed",
     "a cycle more",
@@ -1139,6 +1152,7 @@ CORE = Proof(
 
 PROOFS = (
     PE,
+    SIGNED_PE,
     *SKEWS,
     *DELAYS,
     OUTPUT_FIFO,

@@ -184,11 +184,15 @@ def _core_runs() -> tuple[Run, ...]:
     return tuple(found)
 
 
-_PE = builds(
-    ("ACT_WIDTH", "WEIGHT_WIDTH", "PSUM_WIDTH"), (4, 4, 16), (4, 4, 8), (2, 8, 13), (8, 2, 12)
+_PE_NAMES = ("ACT_WIDTH", "WEIGHT_WIDTH", "PSUM_WIDTH")
+_PE = builds(_PE_NAMES, (4, 4, 16), (4, 4, 8), (2, 8, 13), (8, 2, 12))
+_MUTATED_PE = builds(_PE_NAMES, (4, 4, 11), (8, 2, 12), (8, 8, 20))
+# Of our PE and array alone: activations in two's complement, of all bits down to one
+_SIGNED_PE = builds(
+    (*_PE_NAMES, "ACT_SIGNED"), (4, 4, 16, 1), (4, 4, 8, 1), (8, 8, 19, 1), (1, 3, 5, 1)
 )
-_MUTATED_PE = builds(
-    ("ACT_WIDTH", "WEIGHT_WIDTH", "PSUM_WIDTH"), (4, 4, 11), (8, 2, 12), (8, 8, 20)
+_SIGNED_ARRAYS = builds(
+    (*ARRAY_NAMES, "ACT_SIGNED"), (8, 8, 4, 4, 11, 1), (3, 5, 8, 2, 11, 1), (7, 2, 1, 3, 6, 1)
 )
 # None is square; one has more rows than columns, one has many columns, and one a single column
 _MUTATED_ARRAY = builds(
@@ -214,7 +218,12 @@ _ARRAY_BENCHES = ("tb.run.array_bench", "tb.run.layer_bench")
 (_WIDE,) = builds(ARRAY_NAMES, (3, 5, 8, 2, 12))  # not square, other widths, no psum bit free
 
 TABLE = (
-    Module("pe", runs("pe", _PE, short=1), mutated=_MUTATED_PE, proven={"": {"PSUM_WIDTH": 11}}),
+    Module(
+        "pe",
+        runs("pe", _PE, short=1) + runs("pe", _SIGNED_PE, short=1),
+        mutated=(*_MUTATED_PE, _SIGNED_PE[1]),
+        proven={"": {"PSUM_WIDTH": 11}, "signed": {"PSUM_WIDTH": 11, "ACT_SIGNED": 1}},
+    ),
     Module(
         "delay",
         runs(
@@ -247,11 +256,15 @@ TABLE = (
     Module(
         "systolic_array",
         runs("systolic_array", builds(ARRAY_NAMES, *ARRAYS), short=1)
+        + runs("systolic_array", _SIGNED_ARRAYS, short=1)
         + runs("systolic_array", [DIAGRAMS], "tb.test_contract", measured=False),
-        mutated=_MUTATED_ARRAY,
+        mutated=(*_MUTATED_ARRAY, _SIGNED_ARRAYS[1]),
         proven={"": _MUTATED_ARRAY[0]},
         gates=(
             GateRuns("8x8", {}, ("tb.test_systolic_array", *_ARRAY_BENCHES)),
+            GateRuns(
+                "3x5-signed", _SIGNED_ARRAYS[1], ("tb.test_systolic_array", "tb.run.array_bench")
+            ),
             GateRuns("3x5", _WIDE, ("tb.test_systolic_array", "tb.run.array_bench")),
             GateRuns("2x3", DIAGRAMS, ("tb.test_contract",)),
         ),

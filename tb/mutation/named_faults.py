@@ -25,8 +25,20 @@ FAULTS = (
     Fault(
         "the activation taken for a signed number",
         "pe",
-        "{{(PSUM_WIDTH - ACT_WIDTH){1'b0}}, act_i}",
-        "{{(PSUM_WIDTH - ACT_WIDTH){act_i[ACT_WIDTH-1]}}, act_i}",
+        "ACT_SIGNED != 0 && act_i[ACT_WIDTH-1];",
+        "act_i[ACT_WIDTH-1];",
+    ),
+    Fault(
+        "the sign of a signed activation dropped",
+        "pe",
+        "ACT_SIGNED != 0 && act_i[ACT_WIDTH-1];",
+        "1'b0;",
+    ),
+    Fault(
+        "the sign of a signed activation from the bit below",
+        "pe",
+        "ACT_SIGNED != 0 && act_i[ACT_WIDTH-1];",
+        "ACT_SIGNED != 0 && act_i[ACT_WIDTH > 1 ? ACT_WIDTH-2 : 0];",
     ),
     Fault(
         "psum truncated: its highest bit is lost",
@@ -102,6 +114,18 @@ FAULTS = (
         "systolic_array",
         ".weight_hops_i(hops_west),",
         ".weight_hops_i(c == COLS - 1 ? {HOPS_WIDTH{1'b0}} : hops_west),",
+    ),
+    Fault(
+        "the PEs take signed activations for unsigned ones",
+        "systolic_array",
+        ".ACT_SIGNED (ACT_SIGNED),",
+        "",
+    ),
+    Fault(
+        "the first row takes signed activations for unsigned ones",
+        "systolic_array",
+        ".ACT_SIGNED (ACT_SIGNED),",
+        ".ACT_SIGNED (r == 0 ? 0 : ACT_SIGNED),",
     ),
     Fault(
         "the swap one cycle early from each column to the next",

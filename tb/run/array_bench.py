@@ -14,7 +14,7 @@ import pytest
 from cocotb.types import LogicArray
 
 from tb.components.array_adapter import ADAPTER_FILE, ArrayAdapter, connect
-from tb.components.random_tiles import check_tiles, extremes, random_generator
+from tb.components.random_tiles import Extremes, check_tiles, extremes, random_generator
 from tb.run.check import LIMITS_FILE
 from tb.sim.errors import BenchError
 
@@ -28,42 +28,42 @@ async def started(dut) -> ArrayAdapter:
     return array
 
 
-Bounds = tuple[int, int, int]  # the largest activation, the smallest and the largest weight
-
-
-def largest(array: ArrayAdapter, rows: int) -> Bounds:
+def largest(array: ArrayAdapter, rows: int) -> Extremes:
     """Returns the codes whose products fit into a psum of the array for `rows` rows at once.
 
     They are all codes of the array, or those of fewer bits, down to 1 bit for an activation and 2
     bits for a weight.
     """
-    act_max, low, high = extremes(array)
-    while rows * act_max * -low > 2 ** (array.psum_width - 1) and (act_max > 1 or low < -2):
-        if act_max >= -low or low == -2:
-            act_max //= 2
+    codes = extremes(array)
+    while codes.rows(array.psum_width) < rows and (
+        abs(codes.largest_act) > 1 or codes.weight_low < -2
+    ):
+        act_low, act_high, low, high = codes
+        if abs(codes.largest_act) >= -low or low == -2:
+            codes = Extremes(act_low // 2, act_high // 2, low, high)
         else:
-            low, high = low // 2, high // 2
-    return act_max, low, high
+            codes = Extremes(act_low, act_high, low // 2, high // 2)
+    return codes
 
 
-def rows_at_once(array: ArrayAdapter, bounds: Bounds) -> int:
+def rows_at_once(array: ArrayAdapter, codes: Extremes) -> int:
     """Returns the number of rows, at least 1, whose largest products fit into one psum."""
-    act_max, low, _ = bounds
-    return max(1, min(array.rows, 2 ** (array.psum_width - 1) // (act_max * -low)))
+    return max(1, min(array.rows, codes.rows(array.psum_width)))
 
 
 def limits(array: ArrayAdapter) -> str:
     """Returns in words what psums of the array cannot hold of its codes, "" if they hold all."""
-    codes = largest(array, 1)
-    rows, (act_max, low, _) = rows_at_once(array, codes), extremes(array)
+    codes, whole = largest(array, 1), extremes(array)
+    rows = rows_at_once(array, codes)
     if rows == array.rows:
         return ""
     words = (
-        f"psum_width {array.psum_width} holds fewer than {array.rows} products {act_max} · {low}"
+        f"psum_width {array.psum_width} holds fewer than {array.rows} products "
+        f"{whole.largest_act} · {whole.weight_low}"
     )
     words += f", so {rows} row{'s have' if rows > 1 else ' has'} them at a time"
-    if codes[:2] != (act_max, low):
-        words += ", with codes up to {} and {}".format(*codes[:2])
+    if codes != whole:
+        words += f", with codes up to {codes.largest_act} and {codes.weight_low}"
     return words
 
 
@@ -79,10 +79,11 @@ def tiles(
     weights = np.zeros((len(lengths), array.rows, array.cols), int)
     activations = []
     for number, length in enumerate(lengths):
-        act_max, low, high = bounds = largest(array, array.rows if number % 2 else 1)
-        rows = rng.choice(array.rows, rows_at_once(array, bounds), replace=False)
+        codes = largest(array, array.rows if number % 2 else 1)
+        act_low, act_high, low, high = codes
+        rows = rng.choice(array.rows, rows_at_once(array, codes), replace=False)
         weights[number, rows] = rng.integers(low, high + 1, (len(rows), array.cols))
-        activations.append(rng.integers(0, act_max + 1, (length, array.rows)))
+        activations.append(rng.integers(act_low, act_high + 1, (length, array.rows)))
     return weights, activations
 
 
@@ -116,16 +117,16 @@ async def extreme_psums_are_exact(dut):
     All rows have it at once, or as many as the array's psums can hold, in turn.
     """
     array = await started(dut)
-    act_max, low, high = bounds = largest(array, 1)
-    rows = rows_at_once(array, bounds)
+    codes = largest(array, 1)
+    rows = rows_at_once(array, codes)
     weights = []
     for first in range(0, array.rows, rows):
-        for weight in (low, high, 0, -1):
+        for weight in (codes.weight_low, codes.weight_high, 0, -1):
             one = np.zeros((array.rows, array.cols), int)
             one[first : first + rows] = weight
             weights.append(one)
-    pixels = np.full((3, array.rows), act_max)
-    pixels[1] = 0
+    pixels = np.full((3, array.rows), codes.act_high)
+    pixels[1], pixels[2] = 0, codes.largest_act
     if LIMITS_FILE in os.environ:
         Path(os.environ[LIMITS_FILE]).write_text(limits(array))
     await check(array, np.stack(weights), [pixels] * len(weights))

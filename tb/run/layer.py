@@ -81,6 +81,7 @@ class Choice(NamedTuple):
     layer: str  # name
     images: int  # number of images that there are
     bits: tuple[int, int]  # of an activation code and of a weight code
+    zero: int = 0  # zero point of the activations
 
 
 def choose_layer(path: str, name: str | None) -> Choice:
@@ -92,7 +93,7 @@ def choose_layer(path: str, name: str | None) -> Choice:
     if is_layer_file(path):
         layer = load_layer(path, name)
         bits = layer.activation_bits, layer.weight_bits
-        return Choice(layer.name, len(layer.activation_codes), bits)
+        return Choice(layer.name, len(layer.activation_codes), bits, layer.zero)
     model, _ = load_checkpoint(path)
     name = DEFAULT_LAYER if name is None else name
     layer = find_layer(model, name)
@@ -101,20 +102,37 @@ def choose_layer(path: str, name: str | None) -> Choice:
     return Choice(name, len(load_images()), bits)
 
 
-def sized(path: Path, choice: Choice, rows: str | None, cols: str | None) -> type[ArrayAdapter]:
+class Asked(NamedTuple):
+    """What a user asks of this project's array, as text; None: what the layer needs."""
+
+    rows: str | None = None
+    cols: str | None = None
+    act_signed: str | None = None  # "0" or "1"
+
+
+def sized(path: Path, choice: Choice, asked: Asked) -> type[ArrayAdapter]:
     """Returns the adapter in file `path`; this project's array gets the size that a layer needs.
 
-    `rows` and `cols` are those that the user asks for. Raises InputError if they are asked of
+    The array takes signed activations where codes less their zero point need no more bits than the
+    codes, which is so if a quantiser's codes are signed. Raises InputError if a size is asked of
     another array, or if the file is no adapter.
     """
     dut = adapter_class(path)
     if path.resolve() != OWN:
-        if rows or cols:
-            raise InputError(f"ROWS and COLS are for this project's array, not for that of {path}")
+        if any(asked):
+            raise InputError(
+                f"ROWS, COLS and ACT_SIGNED are for this project's array, not for that of {path}"
+            )
         return dut
-    side = {"ROWS": rows or str(dut.rows), "COLS": cols or str(dut.cols)}
+    side = {"ROWS": asked.rows or str(dut.rows), "COLS": asked.cols or str(dut.cols)}
     numbers = (whole_number(name, text, 1, MOST_SIDE) for name, text in side.items())
-    return dut.of_size(*numbers, *choice.bits)
+    act_bits, weight_bits = choice.bits
+    lowest, highest = -choice.zero, 2**act_bits - 1 - choice.zero
+    signed_bits = max(-lowest - 1, highest).bit_length() + 1
+    signed = signed_bits <= act_bits
+    if asked.act_signed:
+        signed = bool(whole_number("ACT_SIGNED", asked.act_signed, 0, 1))
+    return dut.of_size(*numbers, signed_bits if signed else act_bits, weight_bits, signed)
 
 
 def main() -> int:
@@ -130,6 +148,11 @@ def main() -> int:
     )
     parser.add_argument("--rows", help="rows of this project's array; default 8")
     parser.add_argument("--cols", help="columns of this project's array; default 8")
+    parser.add_argument(
+        "--act-signed",
+        help="1: this project's array takes signed activations, codes less their zero point; 0: it "
+        "takes codes from 0 on; default: what needs fewer bits",
+    )
     parser.add_argument("--waves", action="store_true", help="write a waveform")
     parser.add_argument(
         "--dut", type=Path, default=OWN, help="adapter of an array, a Python file; default: ours"
@@ -146,7 +169,8 @@ def main() -> int:
     adapter_class(arguments.dut)  # what is wrong with an adapter is said first
     seed = int(random_seed())
     choice = choose_layer(arguments.model, arguments.layer)
-    dut = sized(arguments.dut, choice, arguments.rows, arguments.cols)
+    asked = Asked(arguments.rows, arguments.cols, arguments.act_signed)
+    dut = sized(arguments.dut, choice, asked)
     sources = check_sources(arguments.rtl) if arguments.rtl else list(dut.SOURCES)
     images = min(DEFAULT_IMAGES, choice.images)
     if arguments.images is not None:
@@ -255,8 +279,11 @@ def _sample(result: dict) -> list[list[str]]:
 
 def _widths(result: dict) -> str:
     """Returns the widths of the array in words, where they are not the usual four bits."""
-    act, weight = result["act_width"], result["weight_width"]
-    return "" if act == weight == 4 else f", activations of {act} and weights of {weight} bits"
+    act, weight, signed = result["act_width"], result["weight_width"], result["act_signed"]
+    if act == weight == 4 and not signed:
+        return ""
+    words = "signed activations" if signed else "activations"
+    return f", {words} of {act} bits and weights of {weight} bits"
 
 
 def _error(result: dict, key: str, limit: float) -> str:

@@ -27,7 +27,7 @@ async def every_psum_matches_pytorch(dut):
     job = LayerJob(**json.loads(os.environ[SETTINGS]))
     array = connect(Path(job.dut), dut)
     torch.set_num_threads(1)
-    layer = job.read()
+    layer = job.read().for_array(array.act_signed)
     run = tile_run(layer, array.rows, array.cols)
     await array.start()
     began = time.monotonic()
@@ -51,6 +51,7 @@ async def every_psum_matches_pytorch(dut):
         "rows": array.rows,
         "cols": array.cols,
         "act_width": array.act_width,
+        "act_signed": array.act_signed,
         "weight_width": array.weight_width,
         "layer": job.layer,
         "images": job.images,

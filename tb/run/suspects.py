@@ -365,7 +365,9 @@ class _Evidence:
         )
         yield Cause("the sign of weights dropped (magnitude)"), with_weights(abs(weights))
         yield Cause("weights negated"), with_weights(-weights)
-        yield Cause("activations taken as signed"), with_acts(_wrapped(self.acts, act_width))
+        signed = bool((self.acts < 0).any())
+        other = self.acts & (1 << act_width) - 1 if signed else _wrapped(self.acts, act_width)
+        yield Cause(f"activations taken as {'un' * signed}signed"), with_acts(other)
         yield Cause("weights zero, or nothing added"), with_weights(0 * weights)
         yield Cause("activations one cycle late"), with_acts(self.earlier)
         yield Cause("activations one cycle early"), with_acts(self.later)
@@ -393,6 +395,7 @@ class _Evidence:
         for bit in range(act_width):
             for level in (0, 1):
                 stuck = _stuck(self.acts, bit, level)
+                stuck = _wrapped(stuck, act_width) if signed else stuck
                 yield Cause("bit {} of activations stuck at {}", (bit, level)), with_acts(stuck)
         for bit in range(weight_width):
             for level in (0, 1):

@@ -80,6 +80,19 @@ def moved(layer):
     return replace(layer, after=type(layer.after)(bias))
 
 
+@pytest.mark.parametrize("name", LAYERS)
+def test_codes_for_an_array_of_signed_activations(name):
+    """Codes less their zero point give other sums, and the same outputs."""
+    layer = LAYERS[name]
+    signed = layer.for_array(signed=True)
+    assert layer.for_array(signed=False) is layer
+    assert torch.equal(signed.activation_codes + layer.zero, layer.activation_codes)
+    assert torch.equal(signed.recover(signed.sums()), layer.recover(layer.sums()))
+    assert signed.agrees(signed.sums())
+    assert (signed.sums() != layer.sums()).any() == bool(layer.zero)
+    assert not replace(signed, zero=1).agrees(signed.sums())
+
+
 def test_zero_points_of_weights():
     """Codes with a zero point for each channel, halves too, mean what codes without one mean."""
     layer = random_layer("a", zero=3, groups=1)

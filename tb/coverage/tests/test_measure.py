@@ -51,8 +51,8 @@ def test_the_whole_way(command, small, monkeypatch):
     assert code == 1
     assert "FAILED: branch coverage is" in out
     _, branches, toggles, functional_holes = re.split("Holes, .*:", out)[-4:]
-    assert "rtl/pe.v:66: cond_then: weight_hops_o <=" in branches
-    assert "rtl/pe.v:23: weight_hops_i[0]:1->0" in toggles
+    assert re.search(r"rtl/pe.v:\d+: cond_then: weight_hops_o <=", branches)
+    assert re.search(r"rtl/pe.v:\d+: weight_hops_i\[0\]:1->0", toggles)
     assert "pe.weight_activation: (-1, 0)" in functional_holes
 
 
@@ -109,6 +109,9 @@ def test_runs_are_united(tmp_path):
     json.dumps(found)
 
 
+LOADS = "if (weight_hops_i != 0) begin"  # a branch of rtl/pe.v
+
+
 def united() -> Coverage:
     """Returns coverage of four points: three bits and a branch.
 
@@ -118,7 +121,8 @@ def united() -> Coverage:
     for bit, up, down in ((0, 1, 1), (1, 0, 0), (2, 0, 1)):
         for way, hits in (("0->1", up), ("1->0", down)):
             found.hits[Point("toggle", "pe", 30, 9, f"act_i[{bit}]:{way}")] = hits
-    found.hits[Point("branch", "pe", 52, 5, "if")] = 0
+    lines = (RTL / "pe.v").read_text().splitlines()
+    found.hits[Point("branch", "pe", lines.index(f"    {LOADS}") + 1, 5, "if")] = 0
     return found
 
 
@@ -130,7 +134,7 @@ def test_exclusions_take_points_out():
         found,
         [
             Exclusion("toggle", "pe", ["act_i[2:1]"], "because"),
-            Exclusion("branch", "pe", ["if: if (weight_hops_i != 0) begin"], "because"),
+            Exclusion("branch", "pe", [f"if: {LOADS}"], "because"),
         ],
     )
     assert found.percent("toggle") == 100
@@ -145,7 +149,7 @@ def test_exclusions_take_points_out():
         (("toggle", "pe", ["act_i[1:0]"]), r"act_i\[0\]: it was reached"),
         (("toggle", "pe", ["act_i[3]"]), r"act_i\[3\]: there is no such point"),
         (("toggle", "core", ["act_i[1]"]), "exclusion of core: .* no such point"),
-        (("branch", "pe", ["else: if (weight_hops_i != 0) begin"]), "no such point"),
+        (("branch", "pe", [f"else: {LOADS}"]), "no such point"),
     ],
 )
 def test_a_wrong_exclusion_is_refused(exclusion, words):

@@ -1,7 +1,11 @@
-  // The array's rows, activations from 0 to HIGHEST_ACT, weights from -LOWEST_WEIGHT to LOWEST_WEIGHT - 1
+  // The array's rows, and the lowest and the highest product of a row. Weights reach from -WEIGHTS to
+  // WEIGHTS - 1, unsigned activations from 0 to 2 * ACTS - 1, signed ones from -ACTS to ACTS - 1.
   localparam ROWS = 8;
-  localparam HIGHEST_ACT = (1 << ACT_WIDTH) - 1;
-  localparam LOWEST_WEIGHT = 1 << (WEIGHT_WIDTH - 1);
+  localparam signed [31:0] ACTS = 1 << (ACT_WIDTH - 1);
+  localparam signed [31:0] WEIGHTS = 1 << (WEIGHT_WIDTH - 1);
+  localparam signed [31:0] LOWEST = ACT_SIGNED == 0 ? -(2 * ACTS - 1) * WEIGHTS
+    : ACTS > WEIGHTS ? -(ACTS - 1) * WEIGHTS : -ACTS * (WEIGHTS - 1);
+  localparam signed [31:0] HIGHEST = ACT_SIGNED == 0 ? (2 * ACTS - 1) * (WEIGHTS - 1) : ACTS * WEIGHTS;
 
   // Any row of the array: this PE is in that one.
   (* anyconst *) reg [7:0] row;
@@ -17,8 +21,7 @@
     // Every row of the array, 0 to ROWS - 1
     any_row: assume (row < ROWS);
     // The psum from the north is what the rows above can produce, and those are `row` many.
-    psum_of_rows_above: assume (psum_north >= -above * HIGHEST_ACT * LOWEST_WEIGHT &&
-                                psum_north <= above * HIGHEST_ACT * (LOWEST_WEIGHT - 1));
+    psum_of_rows_above: assume (psum_north >= above * LOWEST && psum_north <= above * HIGHEST);
   end
 
   // What the contract says: the weight that came last, and from a swap on that of the swap
@@ -29,6 +32,8 @@
   wire signed [WEIGHT_WIDTH-1:0] used_now = swap_i ? came_last : in_use;
   wire used_known = swap_i ? came : used;
 
+  wire signed [31:0] act_unsigned = {{(32 - ACT_WIDTH){1'b0}}, act_i};
+  wire signed [31:0] act = ACT_SIGNED != 0 && act_unsigned >= ACTS ? act_unsigned - 2 * ACTS : act_unsigned;
   reg signed [31:0] exact;
   reg exact_known = 1'b0;
   reg [HOPS_WIDTH-1:0] past_hops;
@@ -38,7 +43,7 @@
   always @(posedge clk_i) begin
     if (weight_hops_i != 0) {came, came_last} <= {1'b1, weight_i};
     {used, in_use} <= {used_known, used_now};
-    exact       <= psum_north + $signed({{(32 - ACT_WIDTH){1'b0}}, act_i}) * used_now;
+    exact       <= psum_north + act * used_now;
     exact_known <= used_known;
     past_hops   <= weight_hops_i;
     past_swap   <= swap_i;
@@ -51,8 +56,7 @@
     // The sum is psum_i + activation × weight in use, exactly.
     exact_sum: assert (!exact_known || psum_south == exact);
     // The sum stays within what the rows up to this one can produce: nothing overflows.
-    no_overflow: assert (!started || (psum_south >= -(above + 1) * HIGHEST_ACT * LOWEST_WEIGHT &&
-                                      psum_south <= (above + 1) * HIGHEST_ACT * (LOWEST_WEIGHT - 1)));
+    no_overflow: assert (!started || (psum_south >= (above + 1) * LOWEST && psum_south <= (above + 1) * HIGHEST));
     // The weight that came last is passed on.
     weight_passes: assert (!came || weight_o == came_last);
     // A weight has one PE fewer to reach in the next PE, and none after a reset.
@@ -62,7 +66,9 @@
     // The activation goes east a cycle later.
     act_passes: assert (!started || act_o == past_act);
     // In the last row, the most negative psum of all
-    lowest_psum: cover (exact_known && row == ROWS - 1 && psum_south == -ROWS * HIGHEST_ACT * LOWEST_WEIGHT);
+    lowest_psum: cover (exact_known && row == ROWS - 1 && psum_south == ROWS * LOWEST);
+    // In the last row, the most positive psum of all
+    highest_psum: cover (exact_known && row == ROWS - 1 && psum_south == ROWS * HIGHEST);
     // A weight that came after the swap does not disturb the one in use.
     weight_behind_swap: cover (used && came && in_use != came_last && exact == 105);
   end

@@ -118,7 +118,7 @@ def test_a_property_counts_once_and_only_if_all_its_proofs_hold():
 
 def test_a_mutant_that_nothing_refutes_or_a_cover_out_of_reach_fails(monkeypatch, capsys):
     """One mutant that nothing refutes, or one cover out of reach, fails the report."""
-    (proof,) = (proof for proof in PROOFS if proof.module == "pe")
+    (proof,) = (proof for proof in PROOFS if proof.name == "pe")
     passed = {
         task: Outcome("FAIL" if task.mutant else "PASS", frozenset(task.labels))
         for task in prove.tasks(proof)

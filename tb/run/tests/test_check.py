@@ -7,13 +7,13 @@ import itertools
 import json
 import re
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
 from pymodel.support.files import ROOT
 from tb.components.array_adapter import OWN, SIZES, adapter_class
 from tb.components.random_tiles import extremes
+from tb.components.systolic_array_adapter import SystolicArrayAdapter
 from tb.modules.module_table import SIMULATORS
 from tb.modules.pytest_runs import first_few
 from tb.run import check as tb_check
@@ -120,31 +120,48 @@ class Narrow(DotEngine):
 
 
 def test_an_array_of_narrow_psums_gets_the_tiles_that_it_can_take(tmp_path, command):
-    """The array has 127 · −128 in two of its 16 rows at a time, and a line says so."""
+    """The array has −128 · −128 in one of its 16 rows at a time, and a line says so."""
     path = tmp_path / "narrow.py"
     path.write_text(NARROW.format(folder=SHIPPED[2].parent, width=16))
     code, out, _ = command(tb_check.main, "--dut", path)
     assert code == 0
-    words = "psum_width 16 holds fewer than 16 products 127 · -128, so 2 rows have them at a time"
+    words = "psum_width 16 holds fewer than 16 products -128 · -128, so 1 row has them at a time"
     assert re.search(f"limits +{words}\n", out)
 
 
+class OfAnySize(SystolicArrayAdapter):
+    """An adapter without an array."""
+
+    def __init__(self, **sizes):
+        vars(self).update(sizes)
+
+
+@pytest.mark.parametrize("signed", [False, True], ids=["unsigned", "signed"])
 @pytest.mark.parametrize("psum_width", range(3, 22))
-def test_no_tile_is_too_large_for_the_psums(psum_width):
+def test_no_tile_is_too_large_for_the_psums(psum_width, signed):
     """Whatever the widths, the products fit, and codes are given up only where one is too much."""
+
+    def fits(codes, rows):
+        acts, weights = codes[:2], codes[2:]
+        sums = [rows * act * weight for act, weight in itertools.product(acts, weights)]
+        return -(2 ** (psum_width - 1)) <= min(sums) and max(sums) < 2 ** (psum_width - 1)
+
     for act_width, weight_width, rows in itertools.product((1, 4, 8), (2, 4, 8), (1, 3, 16)):
-        array = SimpleNamespace(
-            rows=rows, act_width=act_width, weight_width=weight_width, psum_width=psum_width
+        array = OfAnySize(
+            rows=rows,
+            act_width=act_width,
+            act_signed=signed,
+            weight_width=weight_width,
+            psum_width=psum_width,
         )
         for wanted in (1, rows):
-            act_max, low, high = bounds = largest(array, wanted)
-            assert high == -low - 1
-            fit = rows_at_once(array, bounds)
+            codes = largest(array, wanted)
+            assert codes.weight_high == -codes.weight_low - 1
+            fit = rows_at_once(array, codes)
             assert 1 <= fit <= rows
-            assert fit * act_max * -low <= 2 ** (psum_width - 1)
-            assert fit == rows or (fit + 1) * act_max * -low > 2 ** (psum_width - 1)
-        whole = (2**act_width - 1) * 2 ** (weight_width - 1) <= 2 ** (psum_width - 1)
-        assert (largest(array, 1) == extremes(array)) == whole
+            assert fits(codes, fit)
+            assert fit == rows or not fits(codes, fit + 1)
+        assert (largest(array, 1) == extremes(array)) == fits(extremes(array), 1)
 
 
 def test_check_says_which_test_failed(command, tmp_path):

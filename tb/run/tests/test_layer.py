@@ -32,6 +32,7 @@ def test_a_dead_channel_is_reported():
         "max_error_steps",
         "max_error_share",
         "act_width",
+        "act_signed",
         "weight_width",
         "cycles",
         "macs",

@@ -13,9 +13,12 @@ from pymodel.own_network import export
 from pymodel.own_network.layer_file import load_layers, save_layers
 from pymodel.own_network.tests.random_layer import random_layer
 from pymodel.support.checksummed_tensors import read_sealed, write_sealed
+from tb.components.tile_run import Record
 from tb.modules.module_table import LOAD_FIRST
 from tb.modules.pytest_runs import first_few
 from tb.run import layer
+from tb.run.check import Verdict
+from tb.run.layer import result_table
 from training.examples import brevitas_cnn, few_steps, resnet20
 
 # For each example, the number of psums of one image by layer
@@ -162,7 +165,29 @@ def test_any_geometry_and_width(run, tmp_path, changes):
     assert result["outputs_checked"] == one.reference.numel()
     widths = (max(4, one.activation_bits), max(4, one.weight_bits))
     assert (result["act_width"], result["weight_width"]) == widths
+    assert result["act_signed"] == (one.zero == 128)
     assert 0 < result["max_error_share"] < 1
+
+
+@pytest.mark.parametrize(
+    ("zero", "act_signed", "act_width"),
+    [(8, 1, 4), (8, 0, 4), *(pytest.param(3, n, 4 + n, marks=pytest.mark.verify) for n in (0, 1))],
+)
+def test_a_zero_point_is_taken_off_before_or_after_the_array(
+    run, tmp_path, zero, act_signed, act_width
+):
+    """An array of signed activations takes codes less their zero point, another one the codes."""
+    path = tmp_path / "one.safetensors"
+    layer = random_layer("only", 1, 1, 1, zero=zero)
+    save_layers(path, {"only": layer}, "test")
+    code, out, result = run(path, "--act-signed", act_signed)
+    assert code == 0, out
+    assert (result["act_signed"], result["act_width"]) == (bool(act_signed), act_width)
+    table = result_table(result, Verdict(None, {"a": True}))
+    assert (f", signed activations of {act_width} bits" in table) == bool(act_signed)
+    record = Record.load(tmp_path / "layer.npz")
+    codes = layer.activation_codes.numpy() - zero * act_signed
+    assert {codes.min(), codes.max()} <= set(record.run.tiles.activations.flatten())
 
 
 @pytest.mark.verify
@@ -221,7 +246,7 @@ def test_a_wrong_file_fails(run, two_layers, wrong):
         (["--layer", "a", "--rows", "0"], "ROWS is '0', expected a whole number from 1 to 256"),
         (
             ["--layer", "a", "--rows", "4", "--dut", LOAD_FIRST],
-            "ROWS and COLS are for this project's array, not for that of",
+            "ROWS, COLS and ACT_SIGNED are for this project's array, not for that of",
         ),
     ],
 )

@@ -36,8 +36,13 @@ def test_words(cause, words):
 @pytest.fixture
 def run():
     """Returns a run of random tiles on two images."""
+    return random_run()
+
+
+def random_run(lowest: int = 0) -> TileRun:
+    """Returns a run of random tiles on two images, of activations of 4 bits from `lowest` on."""
     rng = np.random.default_rng(3)
-    codes, weights = rng.integers(0, 16, (2, 8, 4, 4)), rng.integers(-7, 8, (8, 8, 3, 3))
+    codes, weights = rng.integers(0, 16, (2, 8, 4, 4)) + lowest, rng.integers(-7, 8, (8, 8, 3, 3))
     tiles = cut(codes, weights, 1, 1, 8, 8)
     codes, weights = torch.tensor(codes), torch.tensor(weights)
     psums = [tile_psums(codes, weights, tile, 1, 1, 8, 8) for tile in tiles.tiles]
@@ -69,6 +74,24 @@ def test_what_is_planted_is_suspected(run):
     one = psums.copy()
     one[100, 2] += 77
     assert causes(run, one) is None
+
+
+@pytest.mark.parametrize(
+    ("lowest", "taken"), [(0, "activations taken as signed"), (-8, "activations taken as unsigned")]
+)
+def test_a_sign_of_activations_is_suspected(lowest, taken):
+    """An array takes activations of the other kind than the run has; a stuck sign is told too."""
+    run = random_run(lowest)
+    vectors = run.tiles.activations.astype(int)
+    other = (vectors + lowest + 8) % 16 - lowest - 8
+
+    def received(vectors):
+        return np.einsum("ntpr,trc->ntpc", vectors, run.tiles.weights.astype(int)).reshape(-1, 8)
+
+    assert (received(vectors) == run.expected.reshape(-1, 8)).all()
+    assert causes(run, received(other)) == (Cause(taken, (), ALL_PES),)
+    stuck = Cause("bit {} of activations stuck at {}", (2, 1), ALL_PES)
+    assert causes(run, received(vectors | 4)) == (stuck,)
 
 
 def test_what_starts_at_a_column_is_not_in_it_alone():
