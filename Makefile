@@ -39,10 +39,9 @@ test: setup ## Run all benches, tests and linters (SIM: simulator of the benches
 	  code=$$?; echo "make test took $$(($$(date +%s) - begun)) seconds"; exit $$code
 
 report: SIM ?= icarus
-report: IMAGES ?= 16
 report: IMAGE ?= 0
 report: setup ## Write build/report.html: the array cycle by cycle, charts (IMAGES, IMAGE, SIM, LAYER, MODEL, DUT)
-	@$(PY) -m tb.report --sim "$(SIM)" --images "$(IMAGES)" --image "$(IMAGE)" --model "$(MODEL)" \
+	@$(PY) -m tb.report --sim "$(SIM)" --image "$(IMAGE)" --model "$(MODEL)" $(if $(IMAGES),--images "$(IMAGES)") \
 	  --dut "$(DUT)" $(if $(LAYER),--layer "$(LAYER)") $(ARGS)
 
 ##@ run

@@ -12,11 +12,10 @@ from torch.nn.modules.conv import _ConvNd
 from pymodel.convolution import Convolution, single
 from pymodel.own_network.factory import of_the_user, words
 from pymodel.own_network.grids import MOST_LEVELS, TOLERANCE, Grid, grid_of
-from pymodel.own_network.layer_file import MOST_BITS
+from pymodel.own_network.layer_file import MOST_BITS, MOST_SUM_BITS
 from pymodel.own_network.watched_products import Product, watching
 from pymodel.reference.layer_data import AddBias, LayerData
 
-MOST_SUM_BITS = 32
 UNUSED = "the forward pass does not call it"
 
 

@@ -36,6 +36,7 @@ FORM = {
 }
 NEEDED = [part for part in FORM if part != "weight_zeros"]
 MOST_BITS = 8  # of a code
+MOST_SUM_BITS = 32  # of a sum over all tiles, two's complement
 GEOMETRY = ("stride", "padding", "dilation")
 # The settings of a layer that a file of the first format lacks
 FIRST = {"dilation": 1, "groups": 1, "activation_bits": 4, "weight_bits": 4, "zero": 0}

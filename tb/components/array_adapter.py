@@ -38,8 +38,9 @@ from tb.sim.waves import CLOCK_PERIOD_NS, Watch, trace_top
 OWN = ROOT / "tb" / "components" / "systolic_array_adapter.py"
 ADAPTER_FILE = "SYSTOLIC_DUT"  # environment: the adapter's file, for a bench of any array
 UNKNOWN = "X or Z"  # stands for the value of a column
-# Seconds between two lines that a long run prints, without which tb.sim.process would give it up
-TELL_SECONDS = 30.0
+# Seconds between two lines of a long run, from which tb/run/array_run.py draws a bar, and without
+# which tb.sim.process would give it up
+TELL_SECONDS = 2.0
 SIZES = ("rows", "cols", "act_width", "weight_width", "psum_width", "latency", "patience")
 
 
@@ -237,7 +238,8 @@ class ArrayAdapter(ABC):
                 last = cycle
                 if time.monotonic() > told + TELL_SECONDS:
                     told = time.monotonic()
-                    cocotb.log.info("cycle %d: %d psum vectors", cycle, len(board.received) + 1)
+                    came, total = len(board.received), len(board.expected)
+                    cocotb.log.info("cycle %d: %d of %d psum vectors", cycle, came, total)
                 with _blaming(type(self)):
                     word = self._word(vector, waiting)
                 if word:

@@ -16,6 +16,7 @@ from tb.run.layer import MAX_ABS_ERROR, MAX_ERROR_STEPS
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'DejaVu Sans', sans-serif"
 
 MOST_POINTS = 4000  # largest number of points of a curve
+MOST_BARS = 2000  # largest number of bars of a histogram
 
 
 class Palette(NamedTuple):
@@ -156,8 +157,10 @@ def psums(values: np.ndarray, lowest: int, highest: int) -> go.Figure:
     values: the psums, int, of any shape; the range, from `lowest` to `highest`, is what ROWS
     products can reach.
     """
-    found, times = np.unique(values, return_counts=True)
-    figure = go.Figure(go.Bar(x=found, y=times, width=1, marker_line_width=0))
+    width = -(-(highest - lowest) // MOST_BARS)  # psums that one bar stands for
+    found, times = np.unique(values // width, return_counts=True)
+    centres = found * width + (width - 1) / 2
+    figure = go.Figure(go.Bar(x=centres, y=times, width=width, marker_line_width=0))
     figure.update_layout(height=260, showlegend=False, bargap=0)
     figure.update_xaxes(title="psum of a tile", range=[lowest * 1.08, highest * 1.08])
     figure.update_yaxes(title="number of psums", type="log", dtick=1)
@@ -189,7 +192,7 @@ def widths(tile: np.ndarray, sums: np.ndarray, psum_width: int, sum_width: int) 
     figure.update_xaxes(title="bits needed, two's complement", range=[0, sum_width + 1], dtick=4)
     figure.update_yaxes(title="share", tickformat=".0%")
     limit(figure, psum_width, f"psum<br>{psum_width} bits", "left")
-    limit(figure, sum_width, f"accumulator<br>{sum_width} bits", "left")
+    limit(figure, sum_width, f"sums<br>{sum_width} bits", "left")
     figure.update_layout(legend_y=1.16)
     return figure
 
@@ -197,12 +200,12 @@ def widths(tile: np.ndarray, sums: np.ndarray, psum_width: int, sum_width: int) 
 def errors(difference: np.ndarray, steps: np.ndarray) -> dict[str, go.Figure]:
     """Returns the charts of how far recovered outputs are from captured ones, where they differ.
 
-    difference: the errors in units of the next layer's input, float [n]; steps: the same errors in
+    difference: the errors in the output's units, float [n]; steps: the same errors in
     steps of the integer sum, float [n]. Each chart shows its limit.
     """
     figures = {}
     for name, values, most, unit in (
-        ("error", difference, MAX_ABS_ERROR, "|error|, units of the next layer's input"),
+        ("error", difference, MAX_ABS_ERROR, "|error|, units of the output"),
         ("steps", steps, MAX_ERROR_STEPS, "|error|, steps of the sum"),
     ):
         # The bars count exponents on a linear axis, so that all bars have the same width.

@@ -12,6 +12,7 @@ from cocotb.triggers import RisingEdge
 
 from pymodel.hardware.tiling import Tile, Tiles
 from pymodel.support.files import write_json
+from tb.components.array_adapter import ArrayAdapter
 from tb.components.packing import unpack
 from tb.components.systolic_array_adapter import SystolicArrayAdapter
 from tb.components.tile_run import TileRun
@@ -40,7 +41,7 @@ class Recording:
     rows: int
     cols: int
     psum_width: int  # bits
-    image: int  # the image's number among the shipped images
+    image: int  # the image's number in the run
     of_tiles: int  # number of tiles of the whole layer; `tiles` may have fewer
     pixels: int  # number of recorded activation vectors of a tile, one for each output pixel
     of_pixels: int  # number of pixels of the whole output map
@@ -78,10 +79,13 @@ class Recorder:
         while True:
             await edge
             for name, handles in self.handles.items():
-                self.pe[name].append([number(handle, name in SIGNED) for handle in handles])
+                signed = array.act_signed if name == "act_i" else name in SIGNED
+                self.pe[name].append([number(handle, signed) for handle in handles])
             for name, values in self.control.items():
                 values.append(int(getattr(dut, name).value))
-            self.bus["act_i"].append(vector(dut.act_i, array.rows, array.act_width, False))
+            self.bus["act_i"].append(
+                vector(dut.act_i, array.rows, array.act_width, array.act_signed)
+            )
             self.bus["psum_o"].append(vector(dut.psum_o, array.cols, array.psum_width, True))
 
 
@@ -129,7 +133,8 @@ async def record_every_pe(dut):
     image = int(os.environ[IMAGE])
     torch.set_num_threads(1)
     array = SystolicArrayAdapter(dut)
-    whole = tile_run(job.read(), array.rows, array.cols)
+    layer = job.read().for_array(array.act_signed)
+    whole = tile_run(layer, array.rows, array.cols)
     run = part(whole, image, array.cols)
     await array.start()
     recorder = Recorder(array)
@@ -165,12 +170,16 @@ async def record_every_pe(dut):
     )
 
 
-def record(job: LayerJob, image: int) -> Recording:
-    """Simulates `image` of the job; returns the recording. Raises BenchError if a psum is wrong."""
+def record(job: LayerJob, image: int, dut: type[ArrayAdapter]) -> Recording:
+    """Simulates `image` of the job on our array, `dut`; returns the recording.
+
+    Raises BenchError if a psum is wrong.
+    """
     run_bench(
         "tb.report.recording",
-        SystolicArrayAdapter.TOPLEVEL,
+        dut.TOPLEVEL,
         simulator=job.simulator,
+        parameters=dict(dut.PARAMETERS),
         settings=job.settings() | {IMAGE: str(image)},
         waves=False,
         variant="recording",

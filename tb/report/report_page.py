@@ -2,6 +2,7 @@
 
 python -m tb.report                            # 16 images, image 0 recorded cycle by cycle
 python -m tb.report --images 4 --image 2 --sim verilator
+python -m tb.report --model layers.safetensors # a layer that pymodel.own_network wrote
 """
 
 import base64
@@ -23,11 +24,12 @@ from tabulate import tabulate
 from torch import Tensor
 
 from pymodel.checkpoint import SHIPPED, load_for_core
-from pymodel.hardware.core import MAX_ACTIVATION, MIN_WEIGHT, Layer
+from pymodel.hardware.core import Layer
 from pymodel.hardware.cycles import cycles, dense_limit_cycles, limit_cycles
 from pymodel.hardware.tiling import Tile, gather
 from pymodel.images import CLASS_NAMES, ImageSet, load_images
-from pymodel.layer_capture import DEFAULT_LAYER, find_layer, find_next
+from pymodel.layer_capture import DEFAULT_LAYER
+from pymodel.own_network.layer_file import MOST_SUM_BITS, is_layer_file
 from pymodel.reference.integer_network import IntegerNetwork
 from pymodel.reference.layer_data import LayerData
 from pymodel.support.command import CommandParser, conclude, tell, whole_number
@@ -35,14 +37,14 @@ from pymodel.support.errors import InputError
 from pymodel.support.files import RESULTS, ROOT, replacing, temporary_folder
 from pymodel.support.result_files import file_digest
 from pymodel.vgg import VGG16
-from tb.components.array_adapter import OWN, adapter_class
+from tb.components.array_adapter import OWN, ArrayAdapter, adapter_class
 from tb.components.tile_run import Record
 from tb.host.core_program import CORE, jobs_of
 from tb.report import charts
 from tb.report.command_results import Row, read_all, read_log, shown, table, up_to_date, utc_text
 from tb.report.recording import Recording, record
 from tb.run.benchmark import BATCH, DEFAULT_BATCH, captured
-from tb.run.layer import MAX_ABS_ERROR, MAX_ERROR_STEPS, LayerJob
+from tb.run.layer import Asked, LayerJob, choose_layer, error_words, sized
 from tb.sim.errors import BenchError
 from tb.sim.result_about import adapter_digest
 from tb.sim.run_bench import run_bench
@@ -51,6 +53,7 @@ from tb.sim.sources import sources_digest
 
 OUTPUT = ROOT / "build" / "report.html"
 TEMPLATES = Path(__file__).parent / "templates"
+IMAGES = 16  # default number of images
 MOST_MAPS = 8  # largest number of a layer's channels that are shown as pictures
 
 
@@ -58,20 +61,35 @@ MOST_MAPS = 8  # largest number of a layer's channels that are shown as pictures
 class LayerRun:
     """A run of the layer on the array: its data, what came out, and its closing figures."""
 
-    data: LayerData
-    images: ImageSet
+    data: LayerData  # with the codes that the array took
+    lowest_act: int  # smallest activation code that the array takes
+    images: ImageSet | None  # None: the inputs of an exported layer are not known
     record: Record
     sums: Tensor  # int64 [N, C_out, H', W'], from the array's psums
     result: dict  # as in build/results/layer.json
+
+    @property
+    def act_range(self) -> tuple[int, int]:
+        """Returns the smallest and the largest activation code that the array takes."""
+        return self.lowest_act, self.lowest_act + 2**self.data.activation_bits - 1
+
+    @property
+    def most_weight(self) -> int:
+        """Returns the magnitude of the smallest weight code, −2^(bits − 1)."""
+        return 2 ** (self.data.weight_bits - 1)
 
 
 def main() -> int:
     parser = CommandParser("tb.report", __doc__)
     parser.add_argument("--sim", default="icarus", help="simulator: icarus or verilator")
-    parser.add_argument("--images", default="16", help="number of shipped images, 1 to 100")
+    parser.add_argument("--images", default="", help=f"number of images; default {IMAGES}")
     parser.add_argument("--image", default="0", help="number of the recorded image, from 0")
-    parser.add_argument("--layer", default=DEFAULT_LAYER, help="name of a quantised convolution")
-    parser.add_argument("--model", type=Path, default=SHIPPED, help="checkpoint of the network")
+    parser.add_argument(
+        "--layer", help=f"a quantised layer; default {DEFAULT_LAYER}, or the only one of a file"
+    )
+    parser.add_argument(
+        "--model", type=Path, default=SHIPPED, help="checkpoint, or exported layers"
+    )
     parser.add_argument(
         "--results", type=Path, default=RESULTS, help="folder of the other commands' results"
     )
@@ -85,18 +103,19 @@ def main() -> int:
     random_seed()
     if arguments.output.is_dir():
         raise InputError(f"{arguments.output}: is a folder, expected an HTML file to write")
-    images = whole_number("IMAGES", arguments.images, 1, len(load_images()))
+    network = None if is_layer_file(arguments.model) else load_for_core(arguments.model)
+    choice = choose_layer(str(arguments.model), arguments.layer)
+    asked = arguments.images or str(min(IMAGES, choice.images))
+    images = whole_number("IMAGES", asked, 1, choice.images)
     image = whole_number("IMAGE", arguments.image, 0, images - 1)
-    model, metadata = load_for_core(arguments.model)
-    find_layer(model, arguments.layer)
-    find_next(model, arguments.layer)
+    dut = sized(arguments.dut, choice, Asked())
     log_path = arguments.model.with_name("log.csv")
-    log, results = read_log(log_path), read_all(arguments.results)
+    log, results = read_log(log_path) if network else [], read_all(arguments.results)
 
     with temporary_folder("report") as folder:
         job = LayerJob(
             arguments.sim,
-            arguments.layer,
+            choice.layer,
             images,
             str(arguments.model.absolute()),
             str(folder / "layer.json"),
@@ -104,10 +123,10 @@ def main() -> int:
         )
         recording = None
         try:
-            run = run_layer(job)
+            run = run_layer(job, dut)
             if arguments.dut.absolute() == OWN:
                 alone = str(folder / "recording.json")
-                recording = record(replace(job, images=image + 1, results=alone), image)
+                recording = record(replace(job, images=image + 1, results=alone), image, dut)
         except BenchError as error:
             arguments.output.unlink(missing_ok=True)  # an older page is of a run that passed
             return conclude(f"FAILED: {error}", passed=False)
@@ -121,18 +140,18 @@ def main() -> int:
     verification = [own_row(run, written), *table(arguments.results, results, now)]
     # Figures that are wrong or stale stand in the table alone.
     results = up_to_date(arguments.results, results, now)
-    measured = "core" in results
-    core_cycles = results["core"] if measured else predicted_cycles(model)
+    of_core = core_figures(network[0], results) if network else None
     page = render(
-        layer=layer_words(run),
+        layer=layer_words(run, shown(arguments.model)),
         result=run.result,
         images=f"{images} image{'s' * (images > 1)}",
-        limits={"error": MAX_ABS_ERROR, "steps": MAX_ERROR_STEPS},
-        accuracies=accuracies(float(metadata["accuracy"]), results),
+        error=error_words(run.result),
+        network=bool(network),
+        accuracies=accuracies(float(network[1]["accuracy"]), results) if network else [],
         clock=results["pnr"]["mhz"] if "pnr" in results else None,
         exact=int((run.data.difference(run.sums)[0] == 0).sum()),
         psums=psum_figures(run),
-        cycles={"measured": measured, "rows": core_cycles},
+        cycles=of_core,
         training={"file": shown(log_path), "epochs": len(log)},
         verification=verification,
         simulator=simulator_version(arguments.sim),
@@ -146,7 +165,7 @@ def main() -> int:
             "chosen": image,
             "figures": {
                 name: json.loads(figure.to_json())
-                for name, figure in figures(run, log, core_cycles).items()
+                for name, figure in figures(run, log, of_core).items()
             },
             "templates": {
                 theme: charts.template(palette).to_plotly_json()
@@ -160,9 +179,8 @@ def main() -> int:
     return conclude(f"Open it in a browser: {shown(arguments.output)}")
 
 
-def run_layer(job: LayerJob) -> LayerRun:
+def run_layer(job: LayerJob, dut: type[ArrayAdapter]) -> LayerRun:
     """Runs the job of `make`; raises BenchError if anything differs from PyTorch."""
-    dut = adapter_class(Path(job.dut))
     run_bench(
         "tb.run.layer_bench",
         dut.TOPLEVEL,
@@ -177,7 +195,15 @@ def run_layer(job: LayerJob) -> LayerRun:
     psums = made.received.reshape(made.run.expected.shape)
     sums = torch.from_numpy(gather(psums, made.run.tiles, len(data.weight_codes)))
     result = json.loads(Path(job.results).read_text())
-    return LayerRun(data, load_images().first(job.images), made, sums, result)
+    shown = None if is_layer_file(job.checkpoint) else load_images().first(job.images)
+    lowest = -data.zero if result["act_signed"] else 0
+    return LayerRun(data.for_array(result["act_signed"]), lowest, shown, made, sums, result)
+
+
+def core_figures(model: VGG16, results: dict) -> dict:
+    """Returns the rows of `make bench`, and whether they were measured; else they are predicted."""
+    measured = "core" in results
+    return {"measured": measured, "rows": results["core"] if measured else predicted_cycles(model)}
 
 
 def predicted_cycles(model: VGG16) -> list[dict]:
@@ -202,9 +228,15 @@ def predicted_cycles(model: VGG16) -> list[dict]:
 
 
 def psum_range(run: LayerRun) -> tuple[int, int]:
-    """Returns the smallest and the largest psum of a tile that activation codes can make."""
-    largest = run.result["rows"] * MAX_ACTIVATION
-    return largest * MIN_WEIGHT, largest * (-MIN_WEIGHT - 1)
+    """Returns the smallest and the largest psum of a tile that codes can make."""
+    weights = (-run.most_weight, run.most_weight - 1)
+    products = [act * weight for act in run.act_range for weight in weights]
+    return run.result["rows"] * min(products), run.result["rows"] * max(products)
+
+
+def sum_width(run: LayerRun) -> int:
+    """Returns the most bits of a sum over all tiles: the core's, or those that an export allows."""
+    return CORE.sum_width if run.images else MOST_SUM_BITS
 
 
 def psum_figures(run: LayerRun) -> dict[str, int]:
@@ -221,37 +253,39 @@ def psum_figures(run: LayerRun) -> dict[str, int]:
         "sum_lowest": int(sums.min()),
         "sum_highest": int(sums.max()),
         "sum_bits": int(charts.bits(sums).max()),
-        "sum_width": CORE.sum_width,
+        "sum_width": sum_width(run),
     }
 
 
-def figures(run: LayerRun, log: list[dict], core_cycles: list[dict]) -> dict:
-    """Returns the plotly figures of the page by name."""
+def figures(run: LayerRun, log: list[dict], of_core: dict | None) -> dict:
+    """Returns the plotly figures of the page by name; `of_core` are those of `core_figures`."""
     data, received = run.data, run.record.received
     difference, steps = (values.numpy().ravel() for values in data.difference(run.sums))
     made = charts.training(log) if log else {}
+    if of_core:
+        made["cycles"] = charts.layer_cycles(of_core["rows"])
     made["utilisation"] = charts.utilisation(
         run.record.cycles, run.result["cycles"], run.result["rows"], run.result["cols"]
     )
     made["psums"] = charts.psums(received, *psum_range(run))
-    made["widths"] = charts.widths(received, run.sums.numpy(), run.record.widths[2], CORE.sum_width)
+    made["widths"] = charts.widths(received, run.sums.numpy(), run.record.widths[2], sum_width(run))
     made |= charts.errors(difference, steps)
-    made["cycles"] = charts.layer_cycles(core_cycles)
 
     inputs, kernel, outputs = (
         min(MOST_MAPS, data.activation_codes.shape[1]),
         data.weight_codes.shape[2:],
         min(MOST_MAPS, data.reference.shape[1]),
     )
+    recovered = data.recover(run.sums)[:, :outputs]
     made["input"] = charts.maps(
-        [str(channel) for channel in range(inputs)], 3, "code", 0, MAX_ACTIVATION, "row", "column"
+        [str(channel) for channel in range(inputs)], 3, "code", *run.act_range, "row", "column"
     )
     made["weights"] = charts.maps(
         [f"({y}, {x})" for y in range(kernel[0]) for x in range(kernel[1])],
         kernel[1],
         "code",
-        MIN_WEIGHT,
-        -MIN_WEIGHT,
+        -run.most_weight,
+        run.most_weight,
         "input channel",
         "output channel",
     )
@@ -259,8 +293,8 @@ def figures(run: LayerRun, log: list[dict], core_cycles: list[dict]) -> dict:
         [str(channel) for channel in range(outputs)],
         3,
         "value",
-        0,
-        data.recover(run.sums)[:, :outputs].max().item() or 1.0,
+        min(recovered.min().item(), 0.0),
+        recovered.max().item() or 1.0,
         "row",
         "column",
     )
@@ -277,22 +311,28 @@ def pictures(run: LayerRun) -> dict:
     data = run.data
     weights = data.weight_codes[:MOST_MAPS, :MOST_MAPS].permute(2, 3, 1, 0).flatten(0, 1)
     recovered = data.recover(run.sums)[:, :MOST_MAPS]
+    codes = data.activation_codes
+    if images := run.images:
+        names = [
+            f"{CLASS_NAMES[label]}, test image {index}"
+            for label, index in zip(images.labels.tolist(), images.indices.tolist(), strict=True)
+        ]
+        drawn = images.images
+    else:
+        names = [f"input {number}, the mean of its channels" for number in range(len(codes))]
+        mean = (codes - run.act_range[0]).float().mean(1, keepdim=True)
+        drawn = (mean * 255 / (2**data.activation_bits - 1)).byte().expand(-1, 3, -1, -1)
     return {
         "weights": weights.tolist(),
         "images": [
             {
-                "name": f"{CLASS_NAMES[label]}, test image {index}",
+                "name": name,
                 "png": png(image),
-                "input": codes.tolist(),
+                "input": channels.tolist(),
                 "output": [[[float(f"{v:.4g}") for v in line] for line in m] for m in maps],
             }
-            for image, label, index, codes, maps in zip(
-                run.images.images,
-                run.images.labels.tolist(),
-                run.images.indices.tolist(),
-                data.activation_codes[:, :MOST_MAPS],
-                recovered.tolist(),
-                strict=True,
+            for name, image, channels, maps in zip(
+                names, drawn, codes[:, :MOST_MAPS], recovered.tolist(), strict=True
             )
         ],
     }
@@ -364,14 +404,20 @@ def position(tile: Tile, tiles: list[Tile]) -> str:
     return words
 
 
-def layer_words(run: LayerRun) -> dict[str, str]:
-    """Returns the layer's name and shape, and what its outputs are compared with, in words."""
+def layer_words(run: LayerRun, file: str) -> dict[str, str]:
+    """Returns the layer's name and shape, and what its outputs are compared with, in words.
+
+    `file` is that of an exported layer.
+    """
     weights = run.data.weight_codes
     height, width = run.data.activation_codes.shape[2:]
     inputs, outputs = run.data.activation_codes.shape[1], run.data.reference.shape[1]
     return {
         "name": run.data.name,
-        "shape": f"{weights.shape[1]} → {weights.shape[0]} channels, "
+        "network": "a 4-bit VGG16" if run.images else file,
+        "inputs_of": "of the CIFAR-10 test set" if run.images else "of that file",
+        "bits": str(run.data.activation_bits),
+        "shape": f"{inputs} → {outputs} channels, "
         f"{weights.shape[2]} × {weights.shape[3]}, maps of {height} × {width}",
         "inputs": channels(inputs),
         "outputs": channels(outputs),

@@ -1,10 +1,14 @@
 """Runs a bench that records every psum of the array, and repeats the run after a mismatch."""
 
+import re
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from pymodel.support.command import tell
+from tqdm import tqdm
+
+from pymodel.support.command import quiet, tell
 from pymodel.support.errors import InputError
 from pymodel.support.files import publish
 from tb.components.array_adapter import ArrayAdapter
@@ -13,6 +17,29 @@ from tb.run.mismatch_screen import cut_around, forget_mismatch, show_mismatch, w
 from tb.sim.errors import BenchError
 from tb.sim.run_bench import run_bench
 from tb.sim.waves import Watch
+
+
+class Bar:
+    """A bar of the psum vectors that came, drawn once a run is long enough to print a line."""
+
+    def __init__(self):
+        self._bar: tqdm | None = None
+
+    def heard(self, line: str) -> None:
+        """Takes a line that the simulation prints (tb/components/array_adapter.py)."""
+        if not (found := re.search(r"cycle \d+: (\d+) of (\d+) psum vectors", line)):
+            return
+        came, total = map(int, found.groups())
+        if self._bar is None:
+            self._bar = tqdm(
+                total=total, unit="psum vector", desc="on the array", disable=quiet() or None
+            )
+        self._bar.update(came - self._bar.n)
+
+    def close(self) -> None:
+        """Ends the bar."""
+        if self._bar is not None:
+            self._bar.close()
 
 
 @dataclass(frozen=True)
@@ -33,17 +60,19 @@ class ArrayRun:
         """
         settings = self._job_in(folder).settings() | (watch.settings() if watch else {})
         try:
-            run_bench(
-                self.bench,
-                self.dut.TOPLEVEL,
-                simulator=self.simulator,
-                sources=self.sources,
-                parameters=dict(self.dut.PARAMETERS),
-                waves=watch is not None,
-                settings=settings,
-                variant=self.variant,
-                folder=folder,
-            )
+            with closing(Bar()) as bar:
+                run_bench(
+                    self.bench,
+                    self.dut.TOPLEVEL,
+                    simulator=self.simulator,
+                    sources=self.sources,
+                    parameters=dict(self.dut.PARAMETERS),
+                    waves=watch is not None,
+                    settings=settings,
+                    variant=self.variant,
+                    folder=folder,
+                    heard=bar.heard,
+                )
         except BenchError as error:
             return error
         return None

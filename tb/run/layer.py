@@ -256,8 +256,7 @@ def result_table(result: dict, first: Verdict) -> str:
         ["psums checked", f"{result['psums_checked']:,}"],
         ["psum mismatches", f"{result['psum_mismatches']:,}"],
         ["outputs checked", f"{result['outputs_checked']:,}"],
-        ["largest error", _error(result, "max_abs_error", MAX_ABS_ERROR)],
-        ["largest error in steps", _error(result, "max_error_steps", MAX_ERROR_STEPS)],
+        *zip(("largest error", "largest error in steps"), error_words(result), strict=True),
         ["cycles", f"{result['cycles']:,}"],
         ["MACs per cycle", f"{per_cycle:.2f} of {result['rows'] * result['cols']}"],
         ["utilisation", f"{result['utilisation']:.2%}"],
@@ -284,6 +283,14 @@ def _widths(result: dict) -> str:
         return ""
     words = "signed activations" if signed else "activations"
     return f", {words} of {act} bits and weights of {weight} bits"
+
+
+def error_words(result: dict) -> tuple[str, str]:
+    """Returns the largest error of the outputs, and that in steps, each with its limit."""
+    return (
+        _error(result, "max_abs_error", MAX_ABS_ERROR),
+        _error(result, "max_error_steps", MAX_ERROR_STEPS),
+    )
 
 
 def _error(result: dict, key: str, limit: float) -> str:

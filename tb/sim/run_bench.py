@@ -10,6 +10,7 @@ import os
 import re
 import secrets
 import subprocess
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -53,6 +54,7 @@ def run_bench(
     waves: bool | None = None,
     variant: str = "",
     folder: Path | None = None,
+    heard: Callable[[str], None] = lambda line: None,
 ) -> None:
     """Runs the cocotb tests of `module` ("tb.test_pe") on the Verilog module `toplevel`.
 
@@ -63,6 +65,7 @@ def run_bench(
     `RESULTS_XML` and, with `waves` (by default $WAVES), the waveform `toplevel`.fst. Without
     `folder`, the waveform goes to build/waves, named by bench, `variant`, simulator and parameters.
     Sources find what they include in their folders; sources without a timescale get 1 ns / 1 ps.
+    `heard` is called with each line that compiler and simulation print.
 
     Raises BenchError with the first failure: a test failed, not all tests ran, a source did not
     compile (the message says what the compiler said), or the simulator crashed or hung. Raises
@@ -88,7 +91,7 @@ def run_bench(
         written = run / f"{secrets.token_hex(8)}.xml"
         variables = {"COCOTB_RESULTS_FILE": str(written), "COCOTB_RANDOM_SEED": seed}
         with environment(simulator, **variables | (settings or {})):
-            failure = _simulate(simulator, label, sources, commands, run)
+            failure = _simulate(simulator, label, sources, commands, run, heard)
             (run / RESULTS_XML).unlink(missing_ok=True)
             if written.exists():
                 written.rename(run / RESULTS_XML)
@@ -122,7 +125,12 @@ def _options(simulator: str, toplevel: str, seed: int, waves: bool) -> dict[str,
 
 
 def _simulate(
-    simulator: str, label: str, sources: list[Path], commands: Commands, folder: Path
+    simulator: str,
+    label: str,
+    sources: list[Path],
+    commands: Commands,
+    folder: Path,
+    listener: Callable[[str], None],
 ) -> str | None:
     """Compiles what is not compiled yet, and runs it in `folder`.
 
@@ -132,6 +140,7 @@ def _simulate(
 
     def heard(line: str) -> None:
         logging.getLogger("cocotb").info(line)
+        listener(line)
         if re.search("error|sorry", line, re.IGNORECASE):
             said.append(line)
 

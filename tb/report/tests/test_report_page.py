@@ -15,6 +15,8 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from pymodel.checkpoint import SHIPPED
 from pymodel.layer_capture import capture
+from pymodel.own_network.layer_file import save_layers
+from pymodel.own_network.tests.random_layer import random_layer
 from pymodel.reference.layer_data import layer_data
 from pymodel.support.errors import InputError
 from pymodel.support.files import ROOT
@@ -519,7 +521,7 @@ def test_a_folder_is_no_page(refused, tmp_path):
 def test_a_failing_run_leaves_no_page(command, monkeypatch, tmp_path):
     """A failing run also removes an older page, which would be of another run."""
 
-    def fail(job):
+    def fail(job, dut):
         raise BenchError("mismatch: image 0")
 
     monkeypatch.setattr(report_page, "run_layer", fail)
@@ -544,6 +546,39 @@ def test_shipped_log():
     log = read_log(report_page.SHIPPED.with_name("log.csv"))
     assert [row["epoch"] for row in log] == list(range(1, 131))
     assert log[-1]["test_accuracy_1000"] == pytest.approx(0.953)
+
+
+@pytest.fixture(scope="module")
+def exported_file(made_once, tmp_path_factory) -> Path:
+    """Returns the page of an exported layer of signed codes of 8 bits."""
+    layers = tmp_path_factory.mktemp("exported") / "layers.safetensors"
+    layer = random_layer("conv", bits=(8, 8), zero=128, channels=(6, 6), groups=3)
+    save_layers(layers, {"conv": layer}, "none")
+    return made_once("exported.html", "--model", layers, "--image", 1)
+
+
+@pytest.mark.verify
+def test_the_page_of_an_exported_layer(opened, exported_file):
+    """The page lacks what only a whole network has; the array moves cycle by cycle."""
+    page = opened(file=exported_file)
+    header = page.inner_text("header")
+    assert "conv of " in header
+    assert "2 images of that file" in header
+    assert "VGG16" not in header
+    assert page.locator("#cycles").count() == page.locator("#training").count() == 0
+    data = json.loads(page.text_content("#data"))
+    layer = random_layer("conv", bits=(8, 8), zero=128, channels=(6, 6), groups=3)
+    codes = layer.activation_codes - 128
+    assert data["pictures"]["images"][1]["input"] == codes[1].tolist()
+    acts = data["recording"]["bus"]["act_i"]
+    entered = [
+        acts[c] for c, valid in enumerate(data["recording"]["control"]["act_valid_i"]) if valid
+    ]
+    assert min(map(min, entered)) < 0 <= 15 < max(map(max, entered))
+    before = page.inner_text("#now-cycle")
+    page.click("#step")
+    assert page.inner_text("#now-cycle") != before
+    assert page.locator("[data-chart] .main-svg").count() > 5
 
 
 @pytest.mark.verify

@@ -1,18 +1,21 @@
 """Every psum of a trained layer equals PyTorch's, and the table names dead channels."""
 
+import io
 import json
 import re
 from pathlib import Path
 
 import pytest
 import torch
+from tqdm import tqdm
 
 from pymodel.checkpoint import save_checkpoint
 from pymodel.images import normalise
 from pymodel.lsq_quantiser import initialise_scales
 from pymodel.vgg import VGG16
+from tb.components.array_adapter import adapter_class
 from tb.modules.module_table import SIMULATORS
-from tb.run import layer
+from tb.run import array_run, layer
 from tb.run.check import Verdict
 from tb.run.layer import LayerJob, result_table
 from tb.sim.run_bench import run_bench
@@ -89,6 +92,41 @@ def test_layer(name, images, simulator, tmp_path):
     assert result["outputs_checked"] == images * 16 * 8
     assert result["max_abs_error"] < 1e-3
     assert result["max_error_steps"] < 0.01
+
+
+TELLS_OFTEN = """
+from tb.components import array_adapter
+from tb.components.systolic_array_adapter import SystolicArrayAdapter
+
+array_adapter.TELL_SECONDS = 0.0
+
+class TellsOften(SystolicArrayAdapter):
+    pass
+"""
+
+
+def test_a_long_run_shows_a_bar(monkeypatch, tmp_path):
+    """The bar has the number of all psum vectors as its total, and follows those that came."""
+    path = tmp_path / "often.py"
+    path.write_text(TELLS_OFTEN)
+    bars = []
+
+    class Drawn(tqdm):
+        def __init__(self, **options):
+            super().__init__(**options | {"file": (out := io.StringIO()), "disable": False})
+            bars.append((self, out))
+
+    monkeypatch.setattr(array_run, "tqdm", Drawn)
+    job = LayerJob(SIMULATORS[0], images=1, results=str(tmp_path / "layer.json"), dut=str(path))
+    dut = adapter_class(path)
+    run = array_run.ArrayRun(
+        "tb.run.layer_bench", job, job.simulator, dut, list(dut.SOURCES), path.stem
+    )
+    assert run.start(tmp_path) is None
+    ((bar, out),) = bars
+    assert bar.total == 9 * 16
+    assert 0 < bar.n < bar.total
+    assert f"on the array: {bar.n * 100 // bar.total:>3}%" in out.getvalue()
 
 
 @pytest.mark.verify
