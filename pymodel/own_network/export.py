@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from pymodel.convolution import Convolution, pair, single
 from pymodel.images import SHIPPED, normalise
+from pymodel.own_network.exported_program import graph_of, input_shape, is_program, load_program
 from pymodel.own_network.factory import load_model, load_quantiser, of_the_user
 from pymodel.own_network.fit import Fit, FitError, fit_layers, judge, layers_of
 from pymodel.own_network.layer_file import is_layer_file, save_layers, settings_of
@@ -161,7 +162,8 @@ def main() -> int:
     parser.add_argument(
         "factory",
         metavar="package.module:factory",
-        help="factory of the network; it may have arguments, in brackets; or an ONNX file",
+        help="factory of the network; it may have arguments, in brackets; or a file of ONNX or of "
+        "torch.export, .onnx or .pt2",
     )
     parser.add_argument(
         "--state",
@@ -208,7 +210,8 @@ def main() -> int:
         raise InputError(f"--images is {arguments.images}, expected 1 or more")
     if not arguments.factory:
         raise InputError("no network is named, expected package.module:factory (make export: NET=)")
-    if is_onnx(arguments.factory) == bool(arguments.state):
+    whole_file = is_onnx(arguments.factory) or is_program(arguments.factory)
+    if whole_file == bool(arguments.state):
         given = f"--state {arguments.state}" if arguments.state else "no state dict"
         wanted = "none" if arguments.state else "--state FILE (make export: STATE=file)"
         raise InputError(f"{arguments.factory}: {given} is named, expected {wanted}")
@@ -218,6 +221,7 @@ def main() -> int:
     quantiser = load_quantiser(arguments.quantiser) if arguments.quantiser else None
     origin = "" if arguments.input else " (the shipped images; name others with --input)"
     judge_all = onnx_layers if is_onnx(arguments.factory) else torch_layers
+    judge_all = program_layers if is_program(arguments.factory) else judge_all
     found, notes = judge_all(arguments, inputs, quantiser, origin)
     for name in arguments.layer or ():
         if isinstance(found[name], FitError):
@@ -237,9 +241,10 @@ def main() -> int:
     write_results(RESULTS_FILE, rows, passed=True, about={})
     if not output:
         return conclude(f"\n{len(fitting)} of {len(found)} layers fit.")
+    name, layer = next(iter(fitting.items()))
     return conclude(
-        f"\n{len(fitting)} of {len(found)} layers on {len(inputs)} images: {output}; run one with:"
-        f"\n{run_command_of(next(iter(fitting)), output)}"
+        f"\n{len(fitting)} of {len(found)} layers on {len(layer.reference)} images: {output}; run "
+        f"one with:\n{run_command_of(name, output)}"
     )
 
 
@@ -282,6 +287,28 @@ def onnx_layers(
         for product in products
         if chosen is None or product.layer in chosen
     }, []
+
+
+def program_layers(
+    arguments: argparse.Namespace, inputs: Tensor, quantiser: Callable | None, origin: str
+) -> Judged:
+    """Returns the layers of a program; the arguments and errors are those of `torch_layers`."""
+    path, chosen, notes = Path(arguments.factory), arguments.layer, []
+    program = load_program(path)
+    shape = input_shape(path, program)
+    if shape and isinstance(batch := shape[0], int) and batch < len(inputs):
+        notes.append(f"{path} takes {batch} inputs at a time: the first {batch} are used.")
+        inputs = inputs[:batch]
+    given = list(inputs.shape)
+    what = f"{path}: on float32 {given}{origin}"
+    same = len(given) == len(shape)
+    if not same or any(m not in ("?", n) for n, m in zip(given, shape, strict=True)):
+        raise InputError(f"{what}: expected {', '.join(map(str, shape))}")
+    found = fit_layers(graph_of(program), inputs, None, what, quantiser)
+    for name in chosen or ():
+        if name not in found:
+            raise InputError(f"{path}: has no layer '{name}', expected some of: {', '.join(found)}")
+    return {name: found[name] for name in chosen or found}, notes
 
 
 def output_of(arguments: argparse.Namespace) -> Path | None:

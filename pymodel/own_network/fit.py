@@ -11,11 +11,12 @@ from torch.nn.modules.conv import _ConvNd
 
 from pymodel.convolution import Convolution, single
 from pymodel.own_network.factory import of_the_user, words
-from pymodel.own_network.grids import MOST_LEVELS, TOLERANCE, Grid, grid_of
+from pymodel.own_network.grids import MOST_LEVELS, TOLERANCE, Grid, coarsest_scale, grid_of
 from pymodel.own_network.layer_file import MOST_BITS, MOST_SUM_BITS
-from pymodel.own_network.watched_products import Product, watching
+from pymodel.own_network.watched_products import Product, is_graph, watching
 from pymodel.reference.layer_data import AddBias, LayerData
 
+FEW_ROWS = 8  # that are looked at for scales of their own
 UNUSED = "the forward pass does not call it"
 
 
@@ -62,7 +63,11 @@ def fit_layers(
     or weights that enter a product, or None; docs/own-network.md explains it. Raises InputError,
     which begins with `what`, if the model raises an exception.
     """
-    model.eval()
+    if not is_graph(model):  # what a graph does in training is a part of it
+        model.eval()
+    for module in model.modules():  # PyTorch's fake-quantisers would change their scales
+        if isinstance(observing := getattr(module, "observer_enabled", None), Tensor):
+            observing.zero_()
     found: dict[str, Fit | FitError] = {}
 
     def take(product: Product) -> None:
@@ -74,8 +79,8 @@ def fit_layers(
     whole_attention = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)  # one operation that holds four products
     try:
-        with torch.autocast("cpu", enabled=False), watching(model, inputs, take):
-            of_the_user(what, model, inputs)
+        with torch.autocast("cpu", enabled=False), watching(model, inputs, take) as forward:
+            of_the_user(what, forward, inputs)
     finally:
         torch.set_float32_matmul_precision(precision)
         torch.backends.mha.set_fastpath_enabled(whole_attention)
@@ -242,6 +247,10 @@ def activation_codes(values: Tensor, stated: tuple[Grid, ...], depthwise: bool) 
         several = any(one.scale.numel() > 1 for one in stated)
         if several or _on_grid(values.transpose(0, 1), (), "activation", per_channel=True)[0]:
             raise FitError("its activations have several scales, expected one")
+        rows = values.flatten(2).transpose(1, 2).flatten(0, 1)[:FEW_ROWS]
+        scales = [coarsest_scale(row) for row in rows if row.any()]
+        if values.shape[1] > 1 and None not in scales and coarsest_scale(rows) is None:
+            raise FitError("its activations have a scale for each row (token), expected one")
         raise FitError(_not_quantised("activation", stated))
     if grid.zero_point.numel() > 1:
         if grid.zero_point.unique().numel() > 1:

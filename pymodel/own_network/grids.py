@@ -53,6 +53,17 @@ class Grid:
         return part if part.numel() == 1 else part.reshape(-1, *[1] * (values.ndim - 1))
 
 
+def requantising_fault(values: Tensor, codes: Tensor, grid: Grid) -> str:
+    """Returns why the codes that an operation made are not those of its `values`, or nothing.
+
+    A code may be the one beside it where the rounding of float32 moves a value over an edge. The
+    grid has one scale and one zero point.
+    """
+    exact = values.double() / grid.scale.double() + grid.zero_point.double()
+    far = (codes.double() - exact.clamp(grid.low, grid.high)).abs().max().item()
+    return f"its codes are {far:.3g} steps beside what its values give" if far > 0.51 else ""
+
+
 def grid_of(
     values: Tensor, stated: tuple[Grid, ...], *, per_channel: bool, halves: bool = False
 ) -> tuple[Grid, Tensor] | None:

@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from pymodel.own_network.factory import words
-from pymodel.own_network.grids import Grid
+from pymodel.own_network.grids import Grid, requantising_fault
 from pymodel.own_network.watched_products import KEPT_GRIDS, Product
 from pymodel.support.errors import InputError
 
@@ -314,16 +314,11 @@ def _dequantised(
 
 
 def _requantised(output: Tensor, node: "NodeProto", values: Values, places: tuple[int, int]) -> str:
-    """Returns why the codes that a node makes are not those of `output`, or nothing.
-
-    A code may be the one beside it where the rounding of float32 moves `output` over an edge.
-    """
-    codes = values[node.output[0]].double()
-    scale, zero = (values[node.input[place]].double().flatten() for place in places)
-    exact = output.double() / scale + zero
-    limits = torch.iinfo(values[node.output[0]].dtype)
-    far = (codes - exact.clamp(limits.min, limits.max)).abs().max().item()
-    return f"its codes are {far:.3g} steps beside what its values give" if far > 0.51 else ""
+    """Returns why the codes that a node makes are not those of `output`, or nothing."""
+    codes = values[node.output[0]]
+    scale, zero = (values[node.input[place]].flatten() for place in places)
+    limits = torch.iinfo(codes.dtype)
+    return requantising_fault(output, codes, Grid(scale, zero, limits.min, limits.max))
 
 
 def _quantised_convolution(node: "NodeProto", values: Values) -> dict[str, Any]:

@@ -8,19 +8,21 @@ stands around. The tensors are those that enter and leave the operation.
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch._ops import OpOverload
+from torch.fx import GraphModule, Interpreter
 from torch.multiprocessing.reductions import StorageWeakRef
+from torch.nn import functional
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from pymodel.lsq_quantiser import SMALLEST_SCALE, Quantiser
-from pymodel.own_network.grids import Grid
+from pymodel.own_network.grids import Grid, requantising_fault
 
 aten = torch.ops.aten
 KEPT_GRIDS = 4  # the last quantisers before a tensor
@@ -48,15 +50,22 @@ class Product:
     fault: str = ""  # why the operation's own output is not this product
 
 
+class Running(NamedTuple):
+    """A module whose forward runs, or an operator's module in a graph."""
+
+    name: str
+    kind: str  # class of the module
+    module: nn.Module | None = None  # None in a graph
+
+
 class _Watch(TorchDispatchMode):
     """Follows from operation to operation which tensors depend on the input, and their grids."""
 
-    def __init__(self, names: dict[nn.Module, str], take: Callable[[Product], None]):
+    def __init__(self, take: Callable[[Product], None]):
         super().__init__()
-        self.running: list[nn.Module] = []
+        self.running: list[Running] = []
         self.products = Counter()
         self.fault: Exception | None = None  # of this file; the model must not seem to raise it
-        self._names = names
         self._take = take
         # By memory, so that views belong to their tensors. A weak reference keeps the address of
         # memory that was freed from being used again.
@@ -94,6 +103,8 @@ class _Watch(TorchDispatchMode):
         depends = any(_memory(one) in self._from_input for one in given)
         if func in PRODUCTS and depends:
             self._watch_product(func, args, kwargs, output)
+        elif depends and func.namespace == "quantized" and _packed(args) is not None:
+            self._take_product(packed_product(func, args, output))
         grids = _stated(func, args, kwargs) or self._inherited(given)
         written = [one for one in tree_leaves(output) if _has_memory(one)]
         if func._schema.is_mutable:
@@ -130,22 +141,25 @@ class _Watch(TorchDispatchMode):
             output = output.t()
         if not fault and func is not aten.convolution.default:
             product["weights"] = product["weights"].t()
-        module = self.running[-1] if self.running else None
-        name = self._names.get(module) or type(module).__name__  # the model itself has no name
+        product |= {"output": output, "fault": fault}
+        if func is aten._int_mm.default:  # of codes, whose sums are scaled afterwards
+            for name in ("activation", "weight"):
+                limits = torch.iinfo(product[f"{name}s"].dtype)
+                grid = Grid(torch.ones(1), torch.zeros(1), limits.min, limits.max)
+                product |= {f"{name}s": product[f"{name}s"].float(), f"{name}_grids": (grid,)}
+            product["output"] = output.float()
+        else:
+            for name in ("activation", "weight"):
+                product[f"{name}_grids"] = self._grids.get(_memory(product[f"{name}s"]), ())
+        self._take_product(product)
+
+    def _take_product(self, product: dict) -> None:
+        """Hands over a product, whose fields are given, under the name of the running module."""
+        name, kind, module = self.running[-1] if self.running else Running("", "GraphModule")
+        name = name or kind  # the model itself has no name
         self.products[name] += 1
         number = f":{self.products[name]}" if self.products[name] > 1 else ""
-        self._take(
-            Product(
-                name + number,
-                type(module).__name__,
-                module,
-                **product,
-                output=output,
-                activation_grids=self._grids.get(_memory(product["activations"]), ()),
-                weight_grids=self._grids.get(_memory(product["weights"]), ()),
-                fault=fault,
-            )
-        )
+        self._take(Product(name + number, kind, module, **product))
 
 
 def _convolution(
@@ -180,6 +194,7 @@ def _product_and_bias(bias, x, weight, *, beta=1, alpha=1) -> dict:
 
 
 PRODUCTS = {
+    aten._int_mm.default: _product,
     aten.convolution.default: _convolution,
     aten.mm.default: _product,
     aten.bmm.default: _product,
@@ -187,38 +202,129 @@ PRODUCTS = {
 }
 
 
+def _packed(args: tuple) -> torch.ScriptObject | None:
+    """Returns the packed parameters, weights and bias in one object, among the arguments."""
+    return next((one for one in args if isinstance(one, torch.ScriptObject)), None)
+
+
+def packed_product(func: OpOverload, args: tuple, output: Any) -> dict:
+    """Returns the fields of a product whose parameters are packed, as torch.ao converts layers.
+
+    Its output is the float32 product of the values that the codes mean, and the codes that the
+    operation makes must be those of this product.
+    """
+    x, packed = args[0], _packed(args)
+    kind = func._schema.name.partition("::")[2]
+    fields = {"activations": x, "weights": x, "bias": None, "output": x}
+    if not x.is_quantized:
+        return fields | {"fault": "it quantises its activations anew each time, with other scales"}
+    if kind.removesuffix("_relu") not in ("conv1d", "conv2d", "linear"):
+        return fields | {"fault": f"PyTorch's operation quantized.{kind} is not known"}
+    weights, bias = packed.unpack()
+    fields |= {
+        "activations": x.dequantize(),
+        "weights": weights.dequantize(),
+        "bias": bias,
+        "activation_grids": (_grid_of_codes(x),),
+        "weight_grids": (_grid_of_codes(weights),),
+    }
+    if kind.startswith("linear"):
+        found = functional.linear(fields["activations"], fields["weights"], bias)
+    else:
+        sides = weights.ndim - 2  # a 1D convolution is packed as one of maps of one row
+        geometry = {
+            name: tuple(getattr(packed, name)()) for name in ("stride", "padding", "dilation")
+        }
+        if x.ndim < weights.ndim:
+            fields["weights"] = fields["weights"].squeeze(2)
+            geometry = {name: numbers[1:] for name, numbers in geometry.items()}
+            sides = 1
+        convolve = (functional.conv1d, functional.conv2d)[sides - 1]
+        geometry["groups"] = packed.groups()
+        found = convolve(fields["activations"], fields["weights"], bias, **geometry)
+        fields |= geometry
+    made = _grid_of_codes(output)
+    if kind.endswith("_relu"):
+        made = replace(made, low=max(made.low, int(made.zero_point.item())))
+    fault = requantising_fault(found, output.int_repr(), made)
+    return fields | {"output": found, "fault": fault}
+
+
+def _grid_of_codes(tensor: Tensor) -> Grid:
+    """Returns the grid of a tensor that PyTorch keeps as codes."""
+    limits = torch.iinfo(tensor.int_repr().dtype)
+    if tensor.qscheme() in (torch.per_tensor_affine, torch.per_tensor_symmetric):
+        scale, zero = torch.tensor([tensor.q_scale()]), torch.tensor([tensor.q_zero_point()])
+    else:
+        scale, zero = tensor.q_per_channel_scales(), tensor.q_per_channel_zero_points()
+    return Grid(scale, zero, limits.min, limits.max)
+
+
 def _stated(func: OpOverload, args: tuple, kwargs: dict) -> tuple[Grid, ...]:
     """Returns the grid that an operation states, as those of PyTorch do which fake-quantise."""
     given = dict(zip((one.name for one in func._schema.arguments), args, strict=False)) | kwargs
     scale, zero = (given.get(one, given.get(f"{one}s")) for one in ("scale", "zero_point"))
     limits = [given.get(one) for one in ("quant_min", "quant_max")]
+    if limits[0] is None and given.get("dtype") in (torch.qint8, torch.quint8):
+        limits = [torch.iinfo(given["dtype"]).min, torch.iinfo(given["dtype"]).max]
     if None in (scale, zero, *limits):
         return ()
     return (Grid(torch.as_tensor(scale), torch.as_tensor(zero), *map(int, limits)),)
 
 
-@contextmanager
-def watching(model: nn.Module, inputs: Tensor, take: Callable[[Product], None]) -> Iterator[None]:
-    """Watches the forward passes of `model` on `inputs` inside the with statement.
+class _NodeByNode(Interpreter):
+    """Runs a graph, and notes the module that each operator comes from, which the graph tells."""
 
-    `take` is called with each product, while the tensors still have their values: operations in
-    place may overwrite them later. What it raises is raised at the end of the with statement.
+    def __init__(self, graph: GraphModule, watch: _Watch):
+        super().__init__(graph)
+        self._watch = watch
+
+    def run_node(self, n):
+        stack = n.meta.get("nn_module_stack")
+        if not stack:
+            return super().run_node(n)
+        name, kind = [*stack.values()][-1]
+        kind = kind.rpartition(".")[2] if isinstance(kind, str) else kind.__name__
+        self._watch.running.append(Running(name, kind))
+        try:
+            return super().run_node(n)
+        finally:
+            self._watch.running.pop()
+
+
+def is_graph(model: nn.Module) -> bool:
+    """Returns whether a model is a graph whose operators tell the modules that they come from."""
+    return isinstance(model, GraphModule) and any(
+        node.meta.get("nn_module_stack") for node in model.graph.nodes
+    )
+
+
+@contextmanager
+def watching(
+    model: nn.Module, inputs: Tensor, take: Callable[[Product], None]
+) -> Iterator[Callable[[Tensor], Any]]:
+    """Watches forward passes of `model` on `inputs` inside the with statement.
+
+    Yields the function that runs them. `take` is called with each product, while the tensors still
+    have their values: operations in place may overwrite them later. What it raises is raised at the
+    end of the with statement.
     """
-    watch = _Watch({module: name for name, module in reversed([*model.named_modules()])}, take)
+    names = {module: name for name, module in reversed([*model.named_modules()])}
+    watch = _Watch(take)
     watch.mark_input(inputs)
 
     def enter(module, args):
-        watch.running.append(module)
+        watch.running.append(Running(names.get(module, ""), type(module).__name__, module))
 
     def leave(module, args, output):
-        while watch.running.pop() is not module:
+        while watch.running.pop().module is not module:
             pass  # the forward of a module below was left by an exception that the model caught
         note_grids(module, output, watch)
 
     hooks = [register_module_forward_pre_hook(enter), register_module_forward_hook(leave)]
     try:
         with watch:
-            yield
+            yield _NodeByNode(model, watch).run if is_graph(model) else model
     finally:
         for hook in hooks:
             hook.remove()
