@@ -79,7 +79,7 @@ notebook: setup ## Open docs/squeezed_layer.ipynb in JupyterLab, which ./setup.s
 ##@ own network and array
 .PHONY: export check vectors replay
 
-export: setup ## Take layers of your network: a table, with OUT a file (NET=package.module:factory file.onnx or file.pt2, STATE, OUT, LAYER, INPUT, IMAGES)
+export: setup ## Take layers of your network: a table, with OUT a file (NET=package.module:factory, file.onnx or file.pt2, STATE, OUT, LAYER, INPUT, IMAGES)
 	@$(PY) -m pymodel.own_network '$(subst ','\'',$(NET))' --state "$(STATE)" \
 	  $(if $(INPUT),--input "$(INPUT)") $(if $(IMAGES),--images "$(IMAGES)") \
 	  $(if $(LAYER),--layer "$(LAYER)") $(if $(OUT),--output "$(OUT)") $(ARGS)

@@ -5,13 +5,12 @@ a wrong adapter in the same words.
 """
 
 import shutil
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from pymodel.support.errors import InputError
-from tb.components.array_adapter import ArrayAdapter
+from tb.components.systolic_array_adapter import SystolicArrayAdapter
 from tb.run import check, layer
 from tb.sim.sources import RTL
 
@@ -172,18 +171,31 @@ def test_an_array_that_is_too_narrow(layer_fails):
     layer_fails(narrow, "psums are ", "its psum_width 7 holds -64 to 63", code=2)
 
 
+class Narrow(SystolicArrayAdapter):
+    """An adapter without an array."""
+
+    weight_width = 3
+
+    def __init__(self, signed: bool):
+        self.act_signed = signed
+
+
 @pytest.mark.parametrize(
-    ("weights", "activation", "words"),
+    ("signed", "weights", "activation", "words"),
     [
-        ([3, -7], 15, "weights are -7 to 3 in this run, its weight_width 3 holds -4 to 3"),
-        ([3, -4], 16, "activations are 16 to 16 in this run, its act_width 4 holds 0 to 15"),
+        (False, [3, -7], 15, "weights are -7 to 3 in this run, its weight_width 3 holds -4 to 3"),
+        (False, [3, -4], 16, "activations are 16 to 16 in this run, its act_width 4 holds 0 to 15"),
+        (False, [3, -4], -1, "activations are -1 to -1 in this run, its act_width 4 holds 0 to 15"),
+        (True, [3, -4], 8, "activations are 8 to 8 in this run, its act_width 4 holds -8 to 7"),
+        (True, [3, -4], -9, "activations are -9 to -9 in this run, its act_width 4 holds -8 to 7"),
     ],
 )
-def test_codes_that_do_not_fit(weights, activation, words):
-    array = SimpleNamespace(TOPLEVEL="a", act_width=4, weight_width=3, psum_width=16)
-    with pytest.raises(InputError, match=f"^a is too narrow: {words}$"):
-        ArrayAdapter.check_fit(array, np.array(weights), [np.array([activation])], np.array([1]))
-    ArrayAdapter.check_fit(array, np.array([3, -4]), [np.array([15])], np.array([1]))
+def test_codes_that_do_not_fit(signed, weights, activation, words):
+    array, psums = Narrow(signed), np.array([1])
+    with pytest.raises(InputError, match=f"^systolic_array is too narrow: {words}$"):
+        array.check_fit(np.array(weights), [np.array([activation])], psums)
+    for extreme in array.act_range:
+        array.check_fit(np.array([3, -4]), [np.array([extreme])], psums)
 
 
 def test_sizes_that_are_none(fails):
