@@ -83,8 +83,11 @@ def grid_of(
                 return grid, codes
     scale = coarsest_scale(values)
     if scale is None and per_channel:
-        scales = [coarsest_scale(one) for one in values]
-        scale = None if None in scales else torch.stack(scales)
+        alive = values.flatten(1).any(1)  # a channel of zeros lies on any grid
+        found = [coarsest_scale(one) for one in values[alive]]
+        if found and None not in found:
+            scale = torch.stack(found).max().repeat(channels, 1)
+            scale[alive] = torch.stack(found)
     if scale is None:
         return None
     zero = torch.zeros(1)

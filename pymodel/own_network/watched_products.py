@@ -105,7 +105,9 @@ class _Watch(TorchDispatchMode):
             self._watch_product(func, args, kwargs, output)
         elif depends and func.namespace == "quantized" and _packed(args) is not None:
             self._take_product(packed_product(func, args, output))
-        grids = _stated(func, args, kwargs) or self._inherited(given)
+        grids = _stated(func, args, kwargs)
+        if func not in PRODUCTS:  # the values of a product lie on no grid of its operands
+            grids = grids or self._inherited(given)
         written = [one for one in tree_leaves(output) if _has_memory(one)]
         if func._schema.is_mutable:
             written += given[:1]  # what an operation changes is its first tensor

@@ -31,6 +31,15 @@ def test_the_coarsest_grid_is_taken():
     assert grid_of(odd, (), per_channel=False)[1].tolist() == [-3, -1, 1, 3]
 
 
+def test_a_channel_of_zeros_lies_on_any_grid():
+    """A pruned channel does not hide the scales of the others, and gets one of them."""
+    codes = torch.tensor([[1.0, -3, 2], [0, 0, 0], [1, 2, -3]])
+    values = codes * torch.tensor([[0.1], [1.0], [0.03**0.5]])
+    grid, found = grid_of(values, (), per_channel=True)
+    assert torch.equal(found, codes.double())
+    assert grid.scale.flatten().tolist() == pytest.approx([0.1, 0.03**0.5, 0.03**0.5])
+
+
 def test_a_scale_for_each_channel():
     made = codes((6, 20), -7, 7)
     made[:, 0] = 7
