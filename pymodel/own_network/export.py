@@ -21,7 +21,7 @@ import torch
 from tabulate import tabulate
 from torch import Tensor, nn
 
-from pymodel.convolution import Convolution, pair, single
+from pymodel.convolution import Convolution, in_words, pair, single
 from pymodel.images import SHIPPED, normalise
 from pymodel.own_network.exported_program import graph_of, input_shape, is_program, load_program
 from pymodel.own_network.factory import load_model, load_quantiser, of_the_user
@@ -79,9 +79,9 @@ def layer_rows(found: dict[str, Fit | FitError]) -> list[dict]:
     """Returns a row for each layer of `found`, as a dictionary for JSON.
 
     Every row has `layer`, `kind` and `fits`. The row of a layer that fits also has sizes (pixels; a
-    pair where rows and columns differ), numbers of bits, zero points and errors of the layer, and
-    the grids that were found from the values, since no quantiser states them. The row of any other
-    layer has the `reason`.
+    pair where rows and columns differ), numbers of bits, zero points and errors of the layer,
+    stride and padding of a transposed one, and the grids that were found from the values, since no
+    quantiser states them. The row of any other layer has the `reason`.
     """
     rows = []
     for name, result in found.items():
@@ -93,6 +93,8 @@ def layer_rows(found: dict[str, Fit | FitError]) -> list[dict]:
                 "out_channels": data.weight_codes.shape[0],
                 "kernel": single(tuple(data.weight_codes.shape[2:])),
                 **settings_of(data),
+                "transposed": list(result.transposed) if result.transposed else None,
+                "widened": result.activations.widened,
                 "map": list(data.activation_codes.shape[2:]),
                 "weight_zeros": None if data.weight_zeros is None else data.weight_zeros.tolist(),
                 "max_abs_error": result.error,
@@ -130,7 +132,7 @@ def table(rows: list[dict]) -> str:
                 row["layer"],
                 row["kind"],
                 f"{row['in_channels']} → {row['out_channels']}",
-                f"{kernel}, {convolution}",
+                f"{kernel}, {transposed(row) or convolution}",
                 f"{height} × {width}",
                 f"{row['weight_bits']}, {row['activation_bits']}",
                 f"yes, error {row['max_error_steps']:.1e} step{zero_points(row)}{grids_found(row)}",
@@ -140,9 +142,21 @@ def table(rows: list[dict]) -> str:
     return tabulate(cells, headers, tablefmt="simple", disable_numparse=True)
 
 
+def transposed(row: dict) -> str:
+    """Returns in words the geometry of a transposed convolution; "" for any other layer.
+
+    The file has the convolution that stands for it.
+    """
+    if not row["transposed"]:
+        return ""
+    stride, padding = (in_words(pair(number)) for number in row["transposed"])
+    return f"transposed, stride {stride}, padding {padding}"
+
+
 def zero_points(row: dict) -> str:
     """Returns in words the zero points of a row that are not 0."""
     words = f"; zero point {row['zero']}" if row["zero"] else ""
+    words += ", and halved steps, so that 0 has a code" if row["widened"] else ""
     return f"{words}; zero points of the weights" if row["weight_zeros"] else words
 
 

@@ -9,7 +9,6 @@ import importlib
 import io
 import json
 import re
-import warnings
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,7 +19,7 @@ from torch.export import ExportedProgram
 from torch.export.pt2_archive._package import PT2ArchiveWriter
 from torch.fx import GraphModule
 
-from pymodel.own_network.factory import words
+from pymodel.own_network.factory import without_warnings, words
 from pymodel.support.errors import InputError
 
 MOST_BYTES = 8 << 30  # of all parts of a file
@@ -68,8 +67,7 @@ def load_program(path: Path) -> ExportedProgram:
         raise InputError(f"{path}: is no file of torch.export.save: {words(error)}") from None
     buffer.seek(0)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with without_warnings():
             return torch.export.load(buffer)
     except Exception as error:
         raise InputError(f"{path}: PyTorch cannot load it: {words(error)}") from None

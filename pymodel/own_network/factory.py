@@ -2,9 +2,12 @@
 
 import ast
 import importlib
+import logging
 import operator
 import sys
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from torch import nn
@@ -56,7 +59,8 @@ def _named(module_name: str, attribute: str, what: str) -> Any:
     Raises InputError if the module does not import, or has no such attribute.
     """
     try:
-        module = importlib.import_module(module_name)
+        with without_warnings():
+            module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
         if not f"{module_name}.".startswith(f"{error.name}."):
             raise InputError(f"{module_name}: does not import: {words(error)}") from None
@@ -77,12 +81,30 @@ def _named(module_name: str, attribute: str, what: str) -> Any:
 def of_the_user(what: str, function: Callable, *arguments: Any, **keywords: Any) -> Any:
     """Calls a function that may run the user's code, and returns the result of the function.
 
-    Any exception of that code becomes an InputError of one line, which starts with `what`.
+    Any exception of that code becomes an InputError of one line, which starts with `what`. Warnings
+    of libraries are not shown: they would stand around the table.
     """
     try:
-        return function(*arguments, **keywords)
+        with without_warnings():
+            return function(*arguments, **keywords)
     except (Exception, SystemExit) as error:
         raise InputError(f"{what}: raises {words(error)}") from None
+
+
+@contextmanager
+def without_warnings() -> Iterator[None]:
+    """Keeps warnings, also those that PyTorch's libraries log, from being shown."""
+    loggers = [logging.getLogger(name) for name in ("torch", "torchao")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
 
 
 def words(error: BaseException) -> str:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.modules.conv import _ConvNd
 
-from pymodel.convolution import Convolution, single
+from pymodel.convolution import Convolution, Pair, single
 from pymodel.own_network.factory import of_the_user, words
 from pymodel.own_network.grids import MOST_LEVELS, TOLERANCE, Grid, coarsest_scale, grid_of
 from pymodel.own_network.layer_file import MOST_BITS, MOST_SUM_BITS
@@ -35,6 +35,7 @@ class Fit(NamedTuple):
     activations: Grid
     error: float  # largest error of the output recovered from PyTorch's integer convolution
     error_steps: float  # the same error, in steps of the sum
+    transposed: tuple[Pair, Pair] | None = None  # stride and padding of a transposed convolution
 
 
 def layers_of(model: nn.Module) -> dict[str, nn.Module]:
@@ -160,7 +161,10 @@ def _fit(product: Product, images: int, quantiser: Callable | None) -> Fit:
             f"its output differs from what its integers give by {error:.3g} ({error_steps:.3g} "
             f"steps), expected below {allowed:.3g}"
         )
-    return Fit(data, product.kind, weight.grid, activations.grid, error, error_steps)
+    fit = Fit(data, product.kind, weight.grid, activations.grid, error, error_steps)
+    if product.transposed:
+        fit = fit._replace(transposed=(single(product.stride), single(product.padding)))
+    return fit
 
 
 def as_convolution(product: Product, images: int) -> tuple[Tensor, Tensor, Tensor, Convolution]:
@@ -257,8 +261,11 @@ def activation_codes(values: Tensor, stated: tuple[Grid, ...], depthwise: bool) 
             raise FitError("its activations have a zero point for each channel, expected one")
         grid = replace(grid, zero_point=grid.zero_point.flatten()[:1])
     zero = grid.zero_point.double().item()
+    if zero % 1 == 0.5:  # 0 lies between two codes: each step becomes two, and 0 gets a code
+        zero, codes = 2 * zero, 2 * codes
+        grid = Grid(grid.scale / 2, 2 * grid.zero_point, 2 * grid.low, 2 * grid.high, widened=True)
     if zero % 1:
-        raise FitError("its activations have no code for 0")
+        raise FitError(f"its activations have the zero point {zero:g}, expected a whole number")
     signed = codes - zero
     low, high = grid.low - zero, grid.high - zero
     if signed.min() >= 0:  # no code needs the sign that a quantiser may declare

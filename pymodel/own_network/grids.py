@@ -18,6 +18,7 @@ class Grid:
     low: int
     high: int
     found: bool = False  # whether it was found from the values, and no quantiser stated it
+    widened: bool = False  # whether its steps were halved, because no code meant 0
 
     @property
     def bits(self) -> int:

@@ -1,10 +1,12 @@
 """The export command writes and prints what it should, and refuses each mistake in one line."""
 
 import json
+import logging
 import os
 import re
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import pytest
@@ -468,6 +470,35 @@ def test_without_output_only_the_table_is_printed(command, state, tmp_path, monk
     assert (code, out.count("yes, error")) == (0, 2)
     assert "2 of 3 layers fit." in out
     assert not (tmp_path / "layers.safetensors").exists()
+
+
+class Noisy(nn.Module):
+    """Warns in each way that libraries do."""
+
+    def __init__(self):
+        super().__init__()
+        warnings.warn("this is old", stacklevel=1)
+
+    def forward(self, x):
+        warnings.warn("this is slow", stacklevel=1)
+        logging.getLogger("torchao.x").warning("a library is missing")
+        return x
+
+
+def noisy() -> nn.Module:
+    return nn.Sequential(*network(), Noisy())
+
+
+def test_no_warning_stands_around_the_table(command, state, recwarn, caplog):
+    level = logging.getLogger("torchao").level
+    code, _, err = command(export.main, f"{__name__}:noisy", "--state", state(), "--images", 1)
+    assert (code, err) == (0, "")
+    assert not recwarn.list
+    assert not caplog.records
+    assert logging.getLogger("torchao").level == level
+    noisy()(torch.zeros(1, 3, 32, 32))  # elsewhere they are heard
+    assert len(recwarn.list) == 2
+    assert len(caplog.records) == 1
 
 
 def test_no_network(refused):

@@ -14,8 +14,9 @@ from brevitas.quant import (
 )
 from torch import nn
 
-from pymodel.convolution import Convolution
+from pymodel.convolution import Convolution, pair
 from pymodel.lsq_quantiser import QuantConv2d, Quantiser, QuantLinear, initialise_scales
+from pymodel.own_network.export import layer_rows, table
 from pymodel.own_network.fit import UNUSED, Fit, FitError, fit_layers, layers_of
 from pymodel.own_network.layer_file import save_layers
 
@@ -163,7 +164,12 @@ def test_a_transposed_convolution_is_one_of_a_map_with_zeros_between(settings):
     torch.manual_seed(4)
     layer = nn.ConvTranspose2d(4, 6, **{"kernel_size": 3} | settings)
     layer.weight.data = torch.randint(-7, 8, layer.weight.shape) * 0.125
-    assert fits(nn.Sequential(Rounded(), layer)).layer.convolution.stride == 1
+    found = fits(nn.Sequential(Rounded(), layer))
+    assert found.layer.convolution.stride == 1
+    assert tuple(map(pair, found.transposed)) == (layer.stride, layer.padding)
+    (row,) = layer_rows({"layer": found})
+    words = f"{'×'.join(map(str, layer.kernel_size))}, transposed, stride "
+    assert words in table([row])
 
 
 @pytest.mark.parametrize("kind", [nn.Conv1d, nn.ConvTranspose1d])
@@ -205,6 +211,28 @@ def test_activations_with_a_zero_point(numbers, bits, zero, padding):
     model = nn.Sequential(Below() if zero else nn.Identity(), Affine(numbers), layer)
     found = fits(model).layer
     assert (found.activation_bits, found.zero) == (bits, zero)
+
+
+@pytest.mark.parametrize("bits", [1, 3, 7])
+def test_activations_without_a_code_for_0(bits):
+    """Codes like −3, −1, 1, 3 have a zero point of a half: the steps are halved, and 0 has one."""
+    most = 2**bits - 1
+
+    class Odd(nn.Module):
+        def forward(self, x):
+            return (2 * ((x.clamp(-1, 1) + 1) / 2 * most).round() - most) * 0.25
+
+    def quantiser(module, values, kind):
+        return ((values / 0.25 + most) / 2, 0.5, most / 2) if kind == "activation" else None
+
+    model = nn.Sequential(Odd(), weighted(nn.Conv2d(4, 6, 3, padding=1)))
+    (found,) = fit_layers(model, inputs() * 2 - 1, quantiser=quantiser).values()
+    assert isinstance(found, Fit), found
+    assert found.activations.widened
+    assert found.layer.activation_bits == bits + 1
+    values = (found.layer.activation_codes - found.layer.zero) * 0.25
+    assert torch.equal(values, Odd()(inputs() * 2 - 1))
+    assert found.layer.agrees(found.layer.sums())
 
 
 def weighted(layer: nn.Module, scale: float = 0.125, least: int = -7, most: int = 7) -> nn.Module:
