@@ -202,9 +202,9 @@ def test_every_command_has_a_test_of_what_would_make_it_pass_wrongly():
     _, _, rest = text.partition("## What would make a command pass wrongly\n")
     table, _, _ = rest.partition("\n## ")
     assert missing_tests(document, table) == []
-    named = set(re.findall(r"`(make\b[ \w]*|pytest)`", table))
-    judging = "check replay test accuracy network bench evaluate mutate formal coverage netlist"
-    judging += " soak report generate verify"
+    named = set(re.findall(r"`(make\b[ \w-]*|pytest)`", table))
+    judging = "check replay test accuracy network bench evaluate mutate mutate-python formal"
+    judging += " coverage netlist soak report generate verify"
     assert named >= {"make", "pytest", *(f"make {name}" for name in judging.split())}
 
 

@@ -25,7 +25,7 @@ BEGIN, END = (
     "<!-- verification: written by python -m tb.generate verification -->\n",
     "<!-- end -->\n",
 )
-NAMES = ("layer", "mutation", "formal", "coverage", "netlist", "soak")
+NAMES = ("layer", "mutation", "python_mutation", "formal", "coverage", "netlist", "soak")
 
 
 class Need(NamedTuple):
@@ -82,6 +82,7 @@ NEEDED: dict[str, tuple[Need, ...]] = {
             lambda seconds: seconds <= 5,
         ),
     ),
+    "python_mutation": (_least("mutants", lambda r: r["mutants"], 1500),),
     "coverage": tuple(
         _least(f"{kind} coverage in percent", lambda r, kind=kind: r[kind], goal)
         for kind, goal in GOALS.items()

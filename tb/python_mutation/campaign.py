@@ -13,6 +13,7 @@ import json
 import os
 import queue
 import random
+import re
 import shutil
 import subprocess
 import sys
@@ -39,6 +40,9 @@ from tb.sim.simulators import leave_out_settings
 
 STORE = Store("python-verdict")
 MADE = Store("python-mutants")
+WHOLE = RESULTS / "python_mutation.json"
+PART = RESULTS / "python_mutation_part.json"
+README = ROOT / "README.md"
 HARMLESS = Path(__file__).with_name("harmless.toml")
 FORK_TESTS = Path(__file__).with_name("fork_tests.py")
 LARGEST = 100_000  # mutants
@@ -65,7 +69,9 @@ def main() -> int:
     parser.add_argument("--jobs", default=str(os.cpu_count()), help="number of mutants at a time")
     parser.add_argument("--fresh", action="store_true", help="try again what was kept")
     parser.add_argument(
-        "--results", type=Path, default=RESULTS / "python-mutation.json", help="JSON file"
+        "--results",
+        type=Path,
+        help=f"JSON file; default {WHOLE.name}, or of drawn mutants or some modules {PART.name}",
     )
     arguments = parser.parse_args()
     known = [judge.module for judge in JUDGES]
@@ -83,7 +89,16 @@ def main() -> int:
         tell(f"Seed {seed}: {min(number, len(found))} of {len(found)} mutants")
         found = found[:number]
     outcomes = run(found, jobs, arguments.fresh)
-    return report(outcomes, arguments.results)
+    if arguments.number or arguments.modules:
+        tell("", f"The last whole run: {last_whole_run()}")
+    whole = not (arguments.number or arguments.modules)
+    return report(outcomes, arguments.results or (WHOLE if whole else PART))
+
+
+def last_whole_run() -> str:
+    """Returns what README's table says of the last run with all mutants."""
+    rows = re.findall(r"^\|.*\| (.*) \| `make mutate-python` \|$", README.read_text(), re.MULTILINE)
+    return rows[0] if rows else "none is recorded in README.md"
 
 
 def every_mutant(judges: Iterable[Judge]) -> list[tuple[Judge, PythonMutant]]:
@@ -297,9 +312,9 @@ def report(outcomes: list[Outcome], path: Path) -> int:
     ]
     write_results(
         path,
-        found | {"survivors": listed},
+        found | {"modules": len(rows) - 1, "survivors": listed},
         passed=not survivors,
-        about=about("tb.python_mutation.campaign"),
+        about=about("tb.python_mutation.campaign", *(judge.module for judge in JUDGES)),
     )
     words = f"{found['killed']} of {found['mutants']} mutants found, "
     words += f"{found['harmless']} harmless"

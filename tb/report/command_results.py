@@ -289,6 +289,18 @@ CHECKS = (
         lambda r: r["survived"] + r["broken"] + _over_seeds(r)["survived"] > 0,
     ),
     Check(
+        "python_mutation",
+        "mutate-python",
+        "Faults put into the Python that judges",
+        {"mutants": COUNT, "killed": NUMBER, "harmless": NUMBER, "survived": NUMBER},
+        lambda r: (
+            f"{r['survived']:,} of {count(r['mutants']):,} in {r['modules']} modules not found; "
+            f"{r['harmless']:,} are listed that change no verdict"
+        ),
+        lambda r: r["survived"] > 0,
+        about=("bench",),
+    ),
+    Check(
         "formal",
         "formal",
         "Formal properties",
@@ -364,7 +376,7 @@ def table(folder: Path, results: Mapping[str, Any], now: Mapping[str, str]) -> l
     here `now`: the hashes of RTL, checkpoint and adapter by these names. Otherwise the row says of
     what it is instead. A bench's hash is found here.
     """
-    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     rows = []
     for check in CHECKS:
         command = f"make {check.target}"

@@ -52,6 +52,11 @@ PARTS = (
     Part("netlist", "benches of arrays and core on gates", (PYTHON, "-m", "tb.gates", "netlist")),
     Part("coverage", "what the benches reach in the RTL", (PYTHON, "-m", "tb.coverage")),
     Part("mutation", "named faults and 500 drawn mutants", (PYTHON, "-m", "tb.mutation")),
+    Part(
+        "python-mutation",
+        "100 drawn mutants of the Python that judges",
+        (PYTHON, "-m", "tb.python_mutation", "--number", "100"),
+    ),
     Part("soak", "kills, full disks, damaged files around a run", (PYTHON, "-m", "tb.soak")),
 )
 

@@ -29,6 +29,13 @@ RESULTS = {
         "seconds_per_mutant": 2.0,
         "seeds": dict.fromkeys(("1", "2", "3", "881"), SEED),
     },
+    "python_mutation": {
+        "modules": 20,
+        "mutants": 1600,
+        "killed": 1400,
+        "harmless": 200,
+        "survived": 0,
+    },
     "formal": {
         "properties": 5,
         "proven": 5,
@@ -80,6 +87,7 @@ def test_table(folder, command):
         "70 named, 2,000 drawn (seeds 1, 2, 3, 881): 0 and 0 not found; 40",
         "5 of 5 proven, 4 of them unbounded, 0 failed; 1 for small sizes",
         "99.5%",
+        "0 of 1,600 in 20 modules not found; 200 are listed",
         "6 tries",
     ):
         assert words in text
@@ -107,6 +115,8 @@ def test_a_missing_result_is_refused(name, folder, refused):
         ("mutation", "seeds", dict.fromkeys("1234", SEED | {"netlist": 20}), "seed: 20, expected"),
         ("mutation", "named", 3, "named faults: 3, expected 40 or more"),
         ("mutation", "seconds_per_mutant", 6, "mutant: 6, expected 5 or less"),
+        ("python_mutation", "survived", 1, "1 of 1,600 in 20 modules not found"),
+        ("python_mutation", "mutants", 1499, "mutants: 1499, expected 1,500 or more"),
         ("formal", "wrong", ["pe: cover x is not reached"], "pe: cover x is not reached (1 such)"),
         ("layer", "max_error_share", 5.0, "largest error"),
         ("formal", "failed", 1, "1 failed"),

@@ -8,7 +8,7 @@ import pytest
 from pymodel.support.errors import InputError
 from tb.python_mutation import campaign
 from tb.python_mutation.judges import JUDGES, Judge
-from tb.python_mutation.python_mutants import mutants, operators
+from tb.python_mutation.python_mutants import PythonMutant, mutants, operators
 from tb.sim.kept_results import Store
 
 SOURCE = '''
@@ -84,6 +84,25 @@ def test_a_handful_of_mutants(command, monkeypatch, tmp_path, kept_apart):
     assert json.loads(results.read_text())["killed"] == 2
     monkeypatch.setattr(campaign.Worker, "verdict", BrokenWorker.verdict)
     assert command(campaign.main, *few)[0] == 0
+
+
+def test_a_drawn_run_shows_the_last_whole_run(command, monkeypatch, tmp_path):
+    """README's table records it; a drawn run leaves the results of a whole run as they are."""
+    mutant = PythonMutant(JUDGES[0].module, "x", 1, "a", "b", "b")
+    monkeypatch.setattr(campaign, "run", lambda *_: [campaign.Outcome(mutant, "killed", "x")])
+    monkeypatch.setattr(campaign, "every_mutant", lambda judges: [])
+    readme = tmp_path / "README.md"
+    monkeypatch.setattr(campaign, "README", readme)
+    for name in ("WHOLE", "PART"):
+        monkeypatch.setattr(campaign, name, tmp_path / name)
+    readme.write_text("| Faults | 0 of 1,600 | `make mutate-python` |\n")
+    code, out, _ = command(campaign.main, "--number", 100)
+    assert (code, "The last whole run: 0 of 1,600\n" in out) == (0, True)
+    assert ((tmp_path / "PART").exists(), (tmp_path / "WHOLE").exists()) == (True, False)
+    readme.write_text("| Faults | 0 of 1,600 | `make mutate` |\n")
+    assert campaign.last_whole_run() == "none is recorded in README.md"
+    assert "last whole run" not in command(campaign.main)[1]
+    assert (tmp_path / "WHOLE").exists()
 
 
 @pytest.mark.verify
