@@ -27,7 +27,7 @@ CORE = ("tb/test_core_layers.py", "tb/run/tests/test_network.py", "tb/run/tests/
 
 JUDGES = (
     Judge("pymodel.reference.integer_convolution", (REFERENCE, HARDWARE, *LAYER)),
-    Judge("pymodel.convolution", (REFERENCE, HARDWARE)),
+    Judge("pymodel.convolution", ("pymodel/tests/test_convolution.py", REFERENCE, HARDWARE)),
     Judge("pymodel.reference.numpy_convolution", (REFERENCE,)),
     Judge("pymodel.reference.layer_data", (REFERENCE, "pymodel/tests", *LAYER)),
     Judge("pymodel.reference.integer_network", (REFERENCE, "tb/run/tests/test_network.py")),

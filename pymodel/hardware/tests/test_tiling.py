@@ -78,3 +78,60 @@ def test_channels_of_no_tile_are_zeros():
     ]
     assert gather(psums, tiles, 3).tolist() == found[:, :3].tolist()
     assert found.dtype == np.int64
+
+
+@pytest.mark.parametrize(
+    ("channels", "groups", "kernel", "stride", "padding", "dilation", "array"),
+    [
+        ((5, 7), 1, (3, 2), (1, 2), (2, 0), (1, 2), (4, 3)),
+        ((5, 7), 1, (2, 3), (2, 1), (0, 1), (2, 1), (8, 8)),
+        ((6, 9), 3, (1, 3), (1, 1), (0, 1), (1, 1), (4, 4)),
+        ((12, 12), 12, (3, 1), (1, 1), (1, 0), (1, 1), (4, 8)),
+        ((12, 6), 2, (2, 2), (1, 1), (0, 0), (1, 1), (2, 2)),
+        ((16, 8), 4, (1, 1), (1, 1), (0, 0), (1, 1), (3, 5)),
+    ],
+)
+def test_each_tile_by_loops(channels, groups, kernel, stride, padding, dilation, array):
+    """Every weight and every activation of each tile is the one that stands there, in loops.
+
+    The tiles are those with a weight of the layer, and come by output channels, kernel position and
+    input channels. The border and channels that are missing hold the zero point and zeros.
+    """
+    (ins, outs), (rows, cols), zero = channels, array, 9
+    rng = np.random.default_rng(5)
+    codes = rng.integers(0, 16, (2, ins, 6, 7))
+    weights = rng.integers(1, 8, (outs, ins // groups, *kernel)).astype(np.int8)
+    tiles = cut(codes, weights, stride, padding, rows, cols, dilation, groups, zero)
+
+    def weight(o, i, ky, kx):
+        group = o // (outs // groups) if o < outs else -1
+        own = i - group * (ins // groups)
+        there = o < outs and i < ins and 0 <= own < ins // groups
+        return weights[o, own, ky, kx] if there else 0
+
+    expected = [
+        Tile(og, ky, kx, ig)
+        for og in range(outs)
+        for ky in range(kernel[0])
+        for kx in range(kernel[1])
+        for ig in range(ins)
+        if any(
+            weight(o, i, ky, kx)
+            for o in range(og * cols, (og + 1) * cols)
+            for i in range(ig * rows, (ig + 1) * rows)
+        )
+    ]
+    assert tiles.tiles == expected
+    height, width = tiles.output_size
+    assert tiles.activations.shape == (2, len(expected), height * width, rows)
+    for number, (og, ky, kx, ig) in enumerate(expected):
+        for r in range(rows):
+            i = ig * rows + r
+            found = [weight(og * cols + c, i, ky, kx) for c in range(cols)]
+            assert tiles.weights[number, r].tolist() == found
+            for pixel in range(height * width):
+                y = pixel // width * stride[0] + ky * dilation[0] - padding[0]
+                x = pixel % width * stride[1] + kx * dilation[1] - padding[1]
+                inside = 0 <= y < 6 and 0 <= x < 7
+                values = codes[:, i, y, x] if inside and i < ins else [zero if i < ins else 0] * 2
+                assert tiles.activations[:, number, pixel, r].tolist() == list(values)

@@ -20,6 +20,13 @@ def random_codes(*shape: int, low: int, high: int) -> torch.Tensor:
     return torch.randint(low, high + 1, shape, generator=generator, dtype=torch.int8)
 
 
+def test_without_geometry_it_has_stride_1_and_no_border():
+    activations = random_codes(2, 3, 5, 7, low=0, high=15)
+    weights = random_codes(4, 3, 3, 2, low=-8, high=7)
+    expected = torch.nn.functional.conv2d(activations.double(), weights.double())
+    assert torch.equal(integer_convolution(activations, weights), expected.long())
+
+
 @pytest.mark.parametrize("kernel", [1, 2, 3])
 def test_raster_psums(kernel):
     padded = random_codes(3, 5, 7, low=0, high=15)

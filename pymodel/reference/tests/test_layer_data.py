@@ -12,7 +12,7 @@ from pymodel.layer_capture import capture
 from pymodel.own_network.tests.random_layer import random_layer
 from pymodel.reference import layer_data as layer_data_module
 from pymodel.reference.integer_convolution import integer_convolution
-from pymodel.reference.layer_data import ROUNDING, LayerData, layer_data
+from pymodel.reference.layer_data import LayerData, layer_data
 
 
 def test_error_is_in_the_units_of_the_next_input_and_in_steps(shipped, images):
@@ -114,7 +114,8 @@ def test_the_bound_of_a_float32_summation():
     weights = (layer.weight_codes * layer.step[..., None]).abs().double()
     sizes = torch.nn.functional.conv2d(codes, weights, layer.after.bias.abs().double(), 2, 1)
     count = 5 * 9 + 6
-    expected = count * ROUNDING / (1 - count * ROUNDING) * sizes
+    rounding = 2.0**-24  # of float32, whose significand has 24 bits
+    expected = count * rounding / (1 - count * rounding) * sizes
     usual = (0.01 * layer.step.double()).clamp_max(1e-3)
     assert (expected > usual).any()
     torch.testing.assert_close(layer.allowed(), torch.maximum(expected, usual))
@@ -143,21 +144,44 @@ def test_windows_of_the_output_are_those_of_the_whole(name):
     assert whole.sampled(2 * math.prod(size), 1) is whole
 
 
-def test_windows_begin_at_the_corners_and_then_are_drawn(monkeypatch):
+@pytest.mark.parametrize(
+    "whole",
+    [
+        random_layer("a", stride=1, zero=5),
+        random_layer("a", (2, 3), (1, 2), (2, 1), zero=5),
+        random_layer("a", (3, 2), (2, 1), (0, 3), zero=5, dilation=(1, 2)),
+        random_layer("a", (1, 6), 1, 0),  # its windows are narrower than they are high
+    ],
+    ids=["square", "wide", "high", "narrow"],
+)
+def test_windows_begin_at_the_corners_and_then_are_drawn(monkeypatch, whole):
     monkeypatch.setattr(layer_data_module, "WINDOW", 2)
-    whole = random_layer("a", stride=1, zero=5)
-    layer = whole.sampled(6 * 4, seed=4)
-    assert layer.reference.shape == (6, 4, 2, 2)
-    corners = [(slice(y, y + 2), slice(x, x + 2)) for y in (0, 5) for x in (0, 4)]
+    height, width = whole.reference.shape[2:]
+    wide = min(2, width)
+    layer = whole.sampled(6 * 2 * wide, seed=4)
+    assert layer.reference.shape == (6, 4, 2, wide)
+    ys, xs = (0, height - 2), (0, width - wide)
+    corners = [(slice(y, y + 2), slice(x, x + wide)) for y in ys for x in xs]
     for window, corner in zip(layer.reference, corners, strict=False):
         assert torch.equal(window, whole.reference[0][(slice(None), *corner)])
     assert layer.agrees(layer.sums())
     wrong = layer.reference.clone()
-    wrong[5, 3, 1, 1] += layer.step[3].item()
+    wrong[5, 3, 1, -1] += layer.step[3].item()
     assert not replace(layer, reference=wrong).agrees(layer.sums())
-    other = whole.sampled(6 * 4, seed=5)
+    other = whole.sampled(6 * 2 * wide, seed=5)
     assert not torch.equal(other.reference, layer.reference)
     assert torch.equal(other.reference[:4], layer.reference[:4])
+
+
+def test_a_window_has_eight_rows_and_columns():
+    codes = torch.arange(2 * 20 * 20).reshape(2, 1, 20, 20) % 16
+    weights = torch.ones(1, 1, 1, 1, dtype=torch.int8)
+    step = torch.ones(1, 1, 1)
+    whole = LayerData("a", codes, weights, Convolution(), step, nn.Identity(), codes.float(), "x")
+    layer = whole.sampled(6 * 64, seed=1)
+    assert layer.reference.shape == (6, 1, 8, 8)
+    assert layer.agrees(layer.sums())
+    assert (layer.activation_bits, layer.weight_bits, layer.zero) == (4, 4, 0)
 
 
 def two_steps(after: nn.Module) -> LayerData:
