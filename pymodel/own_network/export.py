@@ -23,11 +23,11 @@ from torch import Tensor, nn
 
 from pymodel.convolution import Convolution, in_words, pair, single
 from pymodel.images import SHIPPED, normalise
-from pymodel.own_network.exported_program import graph_of, input_shape, is_program, load_program
-from pymodel.own_network.factory import load_model, load_quantiser, of_the_user
+from pymodel.own_network.exported_program import graph_of, input_of, is_program, load_program
+from pymodel.own_network.factory import load_model, load_quantiser, of_the_user, without_warnings
 from pymodel.own_network.fit import Fit, FitError, fit_layers, judge, layers_of
 from pymodel.own_network.layer_file import is_layer_file, save_layers, settings_of
-from pymodel.own_network.onnx_file import is_onnx, products_of
+from pymodel.own_network.onnx_file import batch_of, is_onnx, operators_of, products_of
 from pymodel.own_network.state_dict import load_state, read_saved
 from pymodel.support.command import CommandParser, conclude, tell
 from pymodel.support.errors import InputError
@@ -39,11 +39,11 @@ RESULTS_FILE = RESULTS / "export.json"
 
 
 def load_inputs(path: Path, count: int) -> Tensor:
-    """Returns the first `count` inputs of a file, float32 [N, …].
+    """Returns the first `count` inputs of a file, float32 or int64 [N, …].
 
     The file, of safetensors or of torch.save, holds one tensor named `images` or `input`; a file of
-    NumPy, .npy, holds an array. Floats are taken as they are; bytes [N, 3, H, W] are normalised as
-    the CIFAR-10 images are. Raises InputError for any other file.
+    NumPy, .npy, holds an array. Floats and int64 are taken as they are; bytes [N, 3, H, W] are
+    normalised as the CIFAR-10 images are. Raises InputError for any other file.
     """
     if path.suffix == ".npy":
         try:
@@ -51,7 +51,13 @@ def load_inputs(path: Path, count: int) -> Tensor:
         except (OSError, ValueError, TypeError, EOFError) as error:
             raise InputError(f"{path}: cannot be read as an array of NumPy: {error}") from None
     else:
-        tensors = read_saved(path)
+        try:
+            tensors = read_saved(path)
+        except InputError as error:
+            raise InputError(
+                f"{error}; inputs are an array of NumPy (.npy), or a file of safetensors or "
+                f"torch.save with a tensor '{INPUT_NAMES[0]}'"
+            ) from None
     names = [name for name in INPUT_NAMES if name in tensors]
     if len(names) != 1:
         raise InputError(
@@ -62,13 +68,15 @@ def load_inputs(path: Path, count: int) -> Tensor:
     if not isinstance(inputs, Tensor):
         raise InputError(f"{path}: {names[0]} is a {type(inputs).__name__}, expected a tensor")
     bytes_of_colour = inputs.dtype == torch.uint8 and inputs.ndim == 4 and inputs.shape[1] == 3
-    floats = inputs.is_floating_point() and inputs.ndim > 0
-    if not inputs.numel() or not (floats or bytes_of_colour):
+    used = inputs.ndim > 0 and (inputs.is_floating_point() or inputs.dtype == torch.int64)
+    if not inputs.numel() or not (used or bytes_of_colour):
         raise InputError(
-            f"{path}: {names[0]} is {inputs.dtype} {list(inputs.shape)}, expected floats [N, …] "
-            "or torch.uint8 [N, 3, H, W]"
+            f"{path}: {names[0]} is {inputs.dtype} {list(inputs.shape)}, expected floats [N, …], "
+            "torch.int64 [N, …] or torch.uint8 [N, 3, H, W]"
         )
     inputs = inputs[:count]
+    if inputs.dtype == torch.int64:  # such as tokens
+        return inputs
     inputs = normalise(inputs) if bytes_of_colour else inputs.float()
     if not torch.isfinite(inputs).all():
         raise InputError(f"{path}: {names[0]} holds NaN or infinity, expected finite values")
@@ -201,9 +209,9 @@ def main() -> int:
     parser.add_argument(
         "--input",
         type=Path,
-        help="safetensors file with a tensor 'images' or 'input': floats [N, …], which are used "
-        "as they are, or bytes [N, 3, H, W], which are normalised as CIFAR-10 images; default: the "
-        "shipped CIFAR-10 images",
+        help="array of NumPy (.npy), or safetensors file with a tensor 'images' or 'input': floats "
+        "or int64 [N, …], which are used as they are, or bytes [N, 3, H, W], which are normalised "
+        "as CIFAR-10 images; default: the shipped CIFAR-10 images",
     )
     parser.add_argument(
         "--quantiser",
@@ -236,7 +244,8 @@ def main() -> int:
     origin = "" if arguments.input else " (the shipped images; name others with --input)"
     judge_all = onnx_layers if is_onnx(arguments.factory) else torch_layers
     judge_all = program_layers if is_program(arguments.factory) else judge_all
-    found, notes = judge_all(arguments, inputs, quantiser, origin)
+    with without_warnings():
+        found, notes = judge_all(arguments, inputs, quantiser, origin)
     for name in arguments.layer or ():
         if isinstance(found[name], FitError):
             raise InputError(f"layer '{name}' does not fit: {found[name]}")
@@ -278,7 +287,7 @@ def torch_layers(
     model = of_the_user("the model", model.to, "cpu", torch.float32)
     if any(layer is model for layer in layers_of(model).values()):  # it needs a name of its own
         model = nn.Sequential(model)
-    what = f"the model's forward pass on float32 {list(inputs.shape)}{origin}"
+    what = f"the model's forward pass on {_kind(inputs)} {list(inputs.shape)}{origin}"
     found = fit_layers(model, inputs, arguments.layer, what, quantiser)
     for name in arguments.layer or ():
         if name not in found:
@@ -290,8 +299,17 @@ def onnx_layers(
     arguments: argparse.Namespace, inputs: Tensor, quantiser: Callable | None, origin: str
 ) -> Judged:
     """Returns the layers of an ONNX file; the arguments and errors are those of `torch_layers`."""
-    path, chosen = Path(arguments.factory), arguments.layer
+    path, chosen, notes = Path(arguments.factory), arguments.layer, []
+    batch = batch_of(path) or 1
+    if len(inputs) % batch and len(inputs) > batch:
+        inputs = inputs[: len(inputs) // batch * batch]
+        notes.append(f"{path} takes {batch} inputs at a time: the first {len(inputs)} are used.")
     products = list(products_of(path, inputs, origin))
+    if not products:
+        raise InputError(
+            f"{path}: has no convolution and no matrix product that is known; its operators are "
+            f"{', '.join(operators_of(path))}"
+        )
     names = [product.layer for product in products]
     for name in chosen or ():
         if name not in names:
@@ -300,7 +318,7 @@ def onnx_layers(
         product.layer: judge(product, len(inputs), quantiser)
         for product in products
         if chosen is None or product.layer in chosen
-    }, []
+    }, notes
 
 
 def program_layers(
@@ -309,20 +327,26 @@ def program_layers(
     """Returns the layers of a program; the arguments and errors are those of `torch_layers`."""
     path, chosen, notes = Path(arguments.factory), arguments.layer, []
     program = load_program(path)
-    shape = input_shape(path, program)
+    shape, dtype = input_of(path, program)
     if shape and isinstance(batch := shape[0], int) and batch < len(inputs):
         notes.append(f"{path} takes {batch} inputs at a time: the first {batch} are used.")
         inputs = inputs[:batch]
     given = list(inputs.shape)
-    what = f"{path}: on float32 {given}{origin}"
-    same = len(given) == len(shape)
+    what = f"{path}: on {_kind(inputs)} {given}{origin}"
+    same = len(given) == len(shape) and inputs.dtype == dtype
     if not same or any(m not in ("?", n) for n, m in zip(given, shape, strict=True)):
-        raise InputError(f"{what}: expected {', '.join(map(str, shape))}")
+        kind = str(dtype).removeprefix("torch.")
+        raise InputError(f"{what}: expected {kind} [{', '.join(map(str, shape))}]")
     found = fit_layers(graph_of(program), inputs, None, what, quantiser)
     for name in chosen or ():
         if name not in found:
             raise InputError(f"{path}: has no layer '{name}', expected some of: {', '.join(found)}")
     return {name: found[name] for name in chosen or found}, notes
+
+
+def _kind(inputs: Tensor) -> str:
+    """Returns the dtype of inputs in words."""
+    return str(inputs.dtype).removeprefix("torch.")
 
 
 def output_of(arguments: argparse.Namespace) -> Path | None:

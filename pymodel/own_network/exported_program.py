@@ -36,7 +36,12 @@ SIZES = (
     *("eq", "ne", "lt", "le", "gt", "ge"),
 )
 NAME = re.compile(r"[\w.+]*", re.ASCII)  # nothing that could be code
-SIZE = re.compile(r"[su0-9 +/()-]*(\*[su0-9 +/()-]+)*", re.ASCII)  # without powers
+# A size in the words of sympy, such as Symbol('s77', positive=True, integer=True), without powers
+SIZE = re.compile(
+    r"(?:(?:Symbol|Integer|Add|Mul|Max|Min|Mod|PythonMod|FloorDiv|CleanDiv)\("
+    r"|'[su]\d+'|(?:positive|nonnegative|integer)=True|[su]?\d+|[-+/(), ]|\*(?!\*))*",
+    re.ASCII,
+)
 # What reading a file raises whose parts are not as they should be
 MALFORMED = (
     *(zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError),
@@ -73,18 +78,18 @@ def load_program(path: Path) -> ExportedProgram:
         raise InputError(f"{path}: PyTorch cannot load it: {words(error)}") from None
 
 
-def input_shape(path: Path, program: ExportedProgram) -> list[int | str]:
-    """Returns the shape of the program's input, with "?" for sizes that are open.
+def input_of(path: Path, program: ExportedProgram) -> tuple[list[int | str], torch.dtype]:
+    """Returns shape and dtype of the program's input, with "?" for sizes that are open.
 
-    Raises InputError if it has several inputs, or one that is not of float32.
+    Raises InputError if it has several inputs, or one that is no tensor.
     """
     names = program.graph_signature.user_inputs
     if len(names) != 1:
         raise InputError(f"{path}: has {len(names)} inputs, expected one")
     (value,) = (node.meta["val"] for node in program.graph.nodes if node.name == names[0])
-    if getattr(value, "dtype", None) != torch.float32:
-        raise InputError(f"{path}: its input is {getattr(value, 'dtype', value)}, expected float32")
-    return [side if isinstance(side, int) else "?" for side in value.shape]
+    if not isinstance(value, torch.Tensor):
+        raise InputError(f"{path}: its input is {type(value).__name__}, expected a tensor")
+    return [side if isinstance(side, int) else "?" for side in value.shape], value.dtype
 
 
 def graph_of(program: ExportedProgram) -> GraphModule:

@@ -9,15 +9,18 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.modules.conv import _ConvNd
 
-from pymodel.convolution import Convolution, Pair, single
+from pymodel.convolution import Convolution, Pair, in_words, pair, single
 from pymodel.own_network.factory import of_the_user, words
 from pymodel.own_network.grids import MOST_LEVELS, TOLERANCE, Grid, coarsest_scale, grid_of
 from pymodel.own_network.layer_file import MOST_BITS, MOST_SUM_BITS
 from pymodel.own_network.watched_products import Product, is_graph, watching
 from pymodel.reference.layer_data import AddBias, LayerData
+from pymodel.support.limits import GEOMETRY
 
 FEW_ROWS = 8  # that are looked at for scales of their own
+LEAST_OF_A_ROW = 4  # values other than 0, so that a scale says something
 UNUSED = "the forward pass does not call it"
+INSIDE = "its matrix products are inside one operation of PyTorch"
 
 
 class FitError(Exception):
@@ -39,11 +42,12 @@ class Fit(NamedTuple):
 
 
 def layers_of(model: nn.Module) -> dict[str, nn.Module]:
-    """Returns all convolution and linear layers of `model` by name, whether they fit or not.
+    """Returns all convolution, linear and recurrent layers of `model` by name, fitting or not.
 
     A model that is a layer itself has the name of its class.
     """
-    layers = {n: m for n, m in model.named_modules() if isinstance(m, _ConvNd | nn.Linear)}
+    kinds = _ConvNd | nn.Linear | nn.RNNBase
+    layers = {n: m for n, m in model.named_modules() if isinstance(m, kinds)}
     return {name or type(layer).__name__: layer for name, layer in layers.items()}
 
 
@@ -70,8 +74,10 @@ def fit_layers(
         if isinstance(observing := getattr(module, "observer_enabled", None), Tensor):
             observing.zero_()
     found: dict[str, Fit | FitError] = {}
+    users: dict[int, str] = {}  # the product that used weights, by the address of their memory
 
     def take(product: Product) -> None:
+        users.setdefault(product.weights.untyped_storage().data_ptr(), product.layer)
         if names is None or product.layer in names:
             found[product.layer] = judge(product, len(inputs), quantiser)
 
@@ -87,7 +93,10 @@ def fit_layers(
         torch.backends.mha.set_fastpath_enabled(whole_attention)
     for name, layer in layers_of(model).items():
         if name not in found and (names is None or name in names):
-            found[name] = FitError(UNUSED)
+            weights = getattr(layer, "weight", None)
+            where = weights.untyped_storage().data_ptr() if isinstance(weights, Tensor) else None
+            reason = f"'{users[where]}' uses its weights" if where in users else UNUSED
+            found[name] = FitError(INSIDE if isinstance(layer, nn.RNNBase) else reason)
             found[name].kind = type(layer).__name__
     return found
 
@@ -124,8 +133,10 @@ def _fit(product: Product, images: int, quantiser: Callable | None) -> Fit:
             activation_grids=_asked(quantiser, product.module, product.activations, "activation"),
             weight_grids=_asked(quantiser, product.module, product.weights, "weight"),
         )
+    check_limits(values, weights, convolution)
     depthwise = convolution.groups == values.shape[1] > 1
-    activations = activation_codes(values, product.activation_grids, depthwise)
+    rows = product.weights.ndim == 2
+    activations = activation_codes(values, product.activation_grids, depthwise, rows)
     weight = weight_codes(weights, product.weight_grids)
     out_channels = len(weights)
     # In a depthwise layer each output channel has the scale of its only input channel.
@@ -163,8 +174,27 @@ def _fit(product: Product, images: int, quantiser: Callable | None) -> Fit:
         )
     fit = Fit(data, product.kind, weight.grid, activations.grid, error, error_steps)
     if product.transposed:
-        fit = fit._replace(transposed=(single(product.stride), single(product.padding)))
+        stride, padding = (
+            (one, *side) if len(side) == 1 else side
+            for one, side in ((1, product.stride), (0, product.padding))
+        )
+        fit = fit._replace(transposed=(single(stride), single(padding)))
     return fit
+
+
+def check_limits(values: Tensor, weights: Tensor, convolution: Convolution) -> None:
+    """Raises FitError for a geometry beyond the limits of all files (pymodel/support/limits.py)."""
+    numbers = {
+        "kernel": tuple(weights.shape[2:]),
+        **{name: pair(getattr(convolution, name)) for name in ("stride", "padding", "dilation")},
+        "map": tuple(values.shape[2:]),
+    }
+    for name, sides in numbers.items():
+        least, most = GEOMETRY["height" if name == "map" else name]
+        if not least <= min(sides) <= max(sides) <= most:
+            raise FitError(
+                f"its {name} is {in_words(sides)}, expected sides from {least} to {most}"
+            )
 
 
 def as_convolution(product: Product, images: int) -> tuple[Tensor, Tensor, Tensor, Convolution]:
@@ -236,12 +266,15 @@ class Codes(NamedTuple):
     bits: int  # of a code
 
 
-def activation_codes(values: Tensor, stated: tuple[Grid, ...], depthwise: bool) -> Codes:
+def activation_codes(
+    values: Tensor, stated: tuple[Grid, ...], depthwise: bool, rows: bool = False
+) -> Codes:
     """Returns the codes of activations [N, C, H, W], from 0 to 2^bits − 1.
 
     Codes that a quantiser states are taken as they are, and signed ones are shifted, so that their
-    zero point is not 0. In a `depthwise` layer each channel may have a scale. Raises FitError if
-    the values lie on no grid, or have more than MOST_BITS bits.
+    zero point is not 0. In a `depthwise` layer each channel may have a scale; in a matrix product
+    the pixels are `rows`, which is for the reason alone. Raises FitError if the values lie on no
+    grid, or have more than MOST_BITS bits.
     """
     grid, codes = _on_grid(values, stated, "activation")
     if grid is None and depthwise:
@@ -251,11 +284,12 @@ def activation_codes(values: Tensor, stated: tuple[Grid, ...], depthwise: bool) 
         several = any(one.scale.numel() > 1 for one in stated)
         if several or _on_grid(values.transpose(0, 1), (), "activation", per_channel=True)[0]:
             raise FitError("its activations have several scales, expected one")
-        rows = values.flatten(2).transpose(1, 2).flatten(0, 1)[:FEW_ROWS]
-        scales = [coarsest_scale(row) for row in rows if row.any()]
-        if values.shape[1] > 1 and None not in scales and coarsest_scale(rows) is None:
+        some = values.flatten(2).transpose(1, 2).flatten(0, 1)[:FEW_ROWS]
+        full = some[some.count_nonzero(1) >= LEAST_OF_A_ROW]
+        scales = [coarsest_scale(row) for row in full]
+        if rows and len(full) and None not in scales and coarsest_scale(full) is None:
             raise FitError("its activations have a scale for each row (token), expected one")
-        raise FitError(_not_quantised("activation", stated))
+        raise FitError(_not_quantised("activation", stated, values))
     if grid.zero_point.numel() > 1:
         if grid.zero_point.unique().numel() > 1:
             raise FitError("its activations have a zero point for each channel, expected one")
@@ -291,7 +325,7 @@ def weight_codes(weights: Tensor, stated: tuple[Grid, ...]) -> Codes:
     """
     grid, codes = _on_grid(weights, stated, "weight", per_channel=True)
     if grid is None:
-        raise FitError(_not_quantised("weight", stated))
+        raise FitError(_not_quantised("weight", stated, weights))
     zeros = grid.zero_point.double().flatten()
     signed = codes - zeros.reshape(-1, *[1] * (weights.ndim - 1))
     whole = not zeros.frac().any()
@@ -300,10 +334,13 @@ def weight_codes(weights: Tensor, stated: tuple[Grid, ...]) -> Codes:
         bits = max(2, int(max(high, -1 - low)).bit_length() + 1)
         if whole and bits <= MOST_BITS:
             return Codes(signed, grid, torch.zeros(1, dtype=torch.float64), bits)
-    bits = max(2, (grid.levels - 1).bit_length())
+    low, high = grid.low, grid.high
+    if grid.found:  # it is symmetric, and the codes may be fewer
+        low, high = int(codes.min().item()), int(codes.max().item())
+    bits = max(2, (high - low).bit_length())
     if bits > MOST_BITS:
         raise FitError(f"its weights have {bits} bits, expected at most {MOST_BITS}")
-    shift = grid.low + 2 ** (bits - 1)
+    shift = low + 2 ** (bits - 1)
     return Codes(codes - shift, grid, zeros - shift, bits)
 
 
@@ -349,8 +386,13 @@ def _on_grid(
     return grid_of(values, stated, per_channel=per_channel, halves=kind == "weight") or (None, None)
 
 
-def _not_quantised(kind: str, stated: tuple[Grid, ...]) -> str:
+def _not_quantised(kind: str, stated: tuple[Grid, ...], values: Tensor) -> str:
     """Returns the reason why a tensor has no codes; `stated` are the quantisers before it."""
+    if coarsest_scale(values - values.min()) is not None:
+        return (
+            f"its {kind}s lie on a grid of at most {MOST_LEVELS} levels, but 0 is neither on it "
+            "nor in the middle of a step, so there is no zero point"
+        )
     if stated:
         scales = ", ".join(f"{grid.scale.max().item():.4g}" for grid in stated)
         return (

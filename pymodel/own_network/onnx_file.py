@@ -20,7 +20,7 @@ from torch.nn import functional
 
 from pymodel.own_network.factory import words
 from pymodel.own_network.grids import Grid, requantising_fault
-from pymodel.own_network.watched_products import KEPT_GRIDS, Product
+from pymodel.own_network.watched_products import ANEW, KEPT_GRIDS, Product
 from pymodel.support.errors import InputError
 
 if TYPE_CHECKING:
@@ -60,6 +60,8 @@ def products_of(path: Path, inputs: Tensor, origin: str = "") -> Iterator[Produc
         depends = any(name in dependent for name in node.input)
         stated = stated_grid(node, values, makers)
         inherited = dict.fromkeys(grid for name in node.input for grid in grids.get(name, ()))
+        if node.op_type in PRODUCTS:  # the values of a product lie on no grid of its operands
+            inherited = ()
         found = (*([stated] if stated else []), *inherited)[:KEPT_GRIDS]
         for name in node.output:
             grids[name] = found
@@ -75,7 +77,24 @@ def products_of(path: Path, inputs: Tensor, origin: str = "") -> Iterator[Produc
             "weight_grids": grids.get(second, ()),
         }
         name = node.name or f"{node.op_type}_{number}"
-        yield Product(name, node.op_type, None, **inherited | PRODUCTS[node.op_type](node, values))
+        fields = inherited | PRODUCTS[node.op_type](node, values)
+        if first in makers and makers[first].op_type == "DynamicQuantizeLinear":
+            fields["fault"] = ANEW
+        yield Product(name, node.op_type, None, **fields)
+
+
+def batch_of(path: Path) -> int:
+    """Returns the number of inputs that a file takes at a time, or 0 if it takes any number."""
+    model = load(path)
+    constants = {one.name for one in model.graph.initializer}
+    given = [one for one in model.graph.input if one.name not in constants]
+    dims = given[0].type.tensor_type.shape.dim if given else []
+    return dims[0].dim_value if dims else 0
+
+
+def operators_of(path: Path) -> list[str]:
+    """Returns the names of the operators of a file, each once."""
+    return sorted({node.op_type for node in load(path).graph.node})
 
 
 def load(path: Path) -> "ModelProto":
@@ -103,9 +122,9 @@ def load(path: Path) -> "ModelProto":
 
 
 def run(path: Path, model: "ModelProto", name: str, inputs: Tensor, origin: str) -> Values:
-    """Returns all tensors of the graph, those of the batch along dimension 0.
+    """Returns all tensors of the graph, those that follow from the input along dimension 0.
 
-    The inputs are run one after another, since many files have a batch of one.
+    The inputs are run in batches of the file's own size, by default one after another.
     """
     execute = _by_qonnx if any(n.domain in QONNX for n in model.graph.node) else _by_onnxruntime
     _one_at_a_time(model, name)
@@ -114,20 +133,24 @@ def run(path: Path, model: "ModelProto", name: str, inputs: Tensor, origin: str)
         with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
             warnings.simplefilter("ignore")
             step = execute(model, name)
-            contexts = [step(one[None].numpy()) for one in inputs]
+            batch = batch_of(path) or 1
+            contexts = [step(some.numpy()) for some in inputs.split(batch)]
     except Exception as error:
-        shape = [1, *inputs.shape[1:]]
+        shape = [min(batch_of(path) or 1, len(inputs)), *inputs.shape[1:]]
         origin += f", expected {_shape(model, name)}"
         raise InputError(f"{path}: on float32 {shape}{origin}: raises {words(error)}") from None
-    constants = {one.name for one in model.graph.initializer}
+    dependent = {name}
+    for node in model.graph.node:
+        dependent |= set(node.output) if dependent & set(node.input) else set()
     values = {}
     for key, first in contexts[0].items():
         if not isinstance(first, np.ndarray) or first.dtype == object:
             continue
-        same = key in constants or first.ndim == 0 or len(contexts) == 1
-        same = same or all(np.array_equal(first, one[key]) for one in contexts)
-        parts = [first] if same else [one[key] for one in contexts]
-        values[key] = torch.from_numpy(np.array(parts[0] if same else np.concatenate(parts)))
+        same = key not in dependent or first.ndim == 0 or len(contexts) == 1
+        found = first if same else np.concatenate([one[key] for one in contexts])
+        if found.dtype.name in ("int4", "uint4", "int2", "uint2"):  # types that NumPy does not have
+            found = found.astype(np.int8 if found.dtype.name.startswith("int") else np.uint8)
+        values[key] = torch.from_numpy(np.array(found))
     return values
 
 
@@ -207,7 +230,7 @@ def stated_grid(
     if node.op_type != "DequantizeLinear":
         return None
     codes, scale = (values[name] for name in node.input[:2])
-    if codes.dtype not in (torch.int8, torch.uint8):
+    if codes.dtype.is_floating_point or scale.ndim > 1:  # a scale for each block
         return None
     zero = values[node.input[2]] if len(node.input) > 2 else torch.zeros(1)
     limits = torch.iinfo(codes.dtype)

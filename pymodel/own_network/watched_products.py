@@ -25,6 +25,7 @@ from pymodel.lsq_quantiser import SMALLEST_SCALE, Quantiser
 from pymodel.own_network.grids import Grid, requantising_fault
 
 aten = torch.ops.aten
+ANEW = "it quantises its activations anew each time, with other scales"
 KEPT_GRIDS = 4  # the last quantisers before a tensor
 
 
@@ -125,35 +126,41 @@ class _Watch(TorchDispatchMode):
     def _watch_product(self, func, args, kwargs, output) -> None:
         """Hands over a product of which one operand does not follow from the input."""
         product = PRODUCTS[func](*args, **kwargs)
-        first, second = product["activations"], product["weights"]
-        if _memory(first) in self._from_input and _memory(second) in self._from_input:
+        first, second, fault = product["activations"], product["weights"], ""
+        memories = [_memory(first), _memory(second)]
+        depend = [memory in self._from_input for memory in memories]
+        if all(depend) or (depend[1] and func is aten.convolution.default):
             return  # a product of activations, as in attention, or a kernel that is computed
-        fault = ""
-        if func is aten.bmm.default:
-            if len(first) == 1:  # a batch of one, as einsum makes it, is a matrix product
-                first, second, output = first[0], second[0], output[0]
-                product |= {"activations": first, "weights": second}
-            else:
+        left = depend[1]  # the weights stand on the left
+        if func is aten.mv.default:
+            second, output = second[:, None], output[:, None]
+        elif func is aten.bmm.default:
+            weights = first if left else second
+            if not (weights == weights[:1]).all():
                 fault = f"it is a batch of {len(first)} products, each with weights of its own"
-        if not fault and _memory(second) in self._from_input:
-            if func is aten.convolution.default:
-                return  # a kernel that is computed
-            # The weights stand on the left: (A · B)ᵀ = Bᵀ · Aᵀ, and a bias is of the rows.
-            product |= {"activations": second.t(), "weights": first.t()}
-            output = output.t()
-        if not fault and func is not aten.convolution.default:
-            product["weights"] = product["weights"].t()
-        product |= {"output": output, "fault": fault}
-        if func is aten._int_mm.default:  # of codes, whose sums are scaled afterwards
-            for name in ("activation", "weight"):
-                limits = torch.iinfo(product[f"{name}s"].dtype)
-                grid = Grid(torch.ones(1), torch.zeros(1), limits.min, limits.max)
-                product |= {f"{name}s": product[f"{name}s"].float(), f"{name}_grids": (grid,)}
-            product["output"] = output.float()
-        else:
-            for name in ("activation", "weight"):
-                product[f"{name}_grids"] = self._grids.get(_memory(product[f"{name}s"]), ())
-        self._take_product(product)
+            elif left:  # one matrix for all
+                second, output = (one.transpose(0, 1).flatten(1) for one in (second, output))
+                first = first[0]
+            else:
+                first, output, second = first.flatten(0, 1), output.flatten(0, 1), second[0]
+        elif func is aten._int_mm.default:
+            fault = "it multiplies codes, whose scales follow from each input"
+        if left:  # (A · B)ᵀ = Bᵀ · Aᵀ, and a bias is of the rows
+            first, second, output = second.mT, first, output.mT
+        elif func is not aten.convolution.default:
+            second = second.mT
+        of_activations, of_weights = memories[::-1] if left else memories
+        self._take_product(
+            product
+            | {
+                "activations": first,
+                "weights": second,
+                "output": output,
+                "activation_grids": self._grids.get(of_activations, ()),
+                "weight_grids": self._grids.get(of_weights, ()),
+                "fault": fault,
+            }
+        )
 
     def _take_product(self, product: dict) -> None:
         """Hands over a product, whose fields are given, under the name of the running module."""
@@ -199,6 +206,7 @@ PRODUCTS = {
     aten._int_mm.default: _product,
     aten.convolution.default: _convolution,
     aten.mm.default: _product,
+    aten.mv.default: _product,
     aten.bmm.default: _product,
     aten.addmm.default: _product_and_bias,
 }
@@ -219,7 +227,7 @@ def packed_product(func: OpOverload, args: tuple, output: Any) -> dict:
     kind = func._schema.name.partition("::")[2]
     fields = {"activations": x, "weights": x, "bias": None, "output": x}
     if not x.is_quantized:
-        return fields | {"fault": "it quantises its activations anew each time, with other scales"}
+        return fields | {"fault": ANEW}
     if kind.removesuffix("_relu") not in ("conv1d", "conv2d", "linear"):
         return fields | {"fault": f"PyTorch's operation quantized.{kind} is not known"}
     weights, bias = packed.unpack()

@@ -195,7 +195,12 @@ NETWORKS = {
     "temporal": Network(Temporal, tuple(f"layers.{n}" for n in range(3)), lambda: inputs(2, 4, 11)),
     "pixel shuffle": Network(Larger, ("inner", "outer")),
     "twins": Network(Twins, ("see.1", "see.1:2")),
-    "recurrent": Network(Recurrent, ("fc",), lambda: inputs(2, 4, 5)),
+    "recurrent": Network(
+        Recurrent,
+        ("fc",),
+        lambda: inputs(2, 4, 5),
+        {"lstm": "its matrix products are inside one operation"},
+    ),
     "binary": Network(binary, ("1", "4"), why_not={"6": "its weights are not quantised"}),
     "torch.ao in training": Network(
         lambda: pytorch_networks.of_graphs(qat=True, convert=""),

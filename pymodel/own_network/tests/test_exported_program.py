@@ -79,6 +79,18 @@ def test_export(command, program, images, tmp_path):
     assert [len(layer.reference) for layer in layers.values()] == [4, 4]
 
 
+def test_a_program_that_takes_any_number_of_inputs(command, images, tmp_path):
+    path = tmp_path / "any.pt2"
+    batch = torch.export.Dim("batch", min=2, max=64)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        shapes = ({0: batch},)
+        program = torch.export.export(Rounds(), (networks.inputs(4),), dynamic_shapes=shapes)
+        torch.export.save(program, path)
+    code, out, _ = command(export.main, path, "--input", images)
+    assert (code, "2 of 2 layers fit." in out, "at a time" in out) == (0, True, False)
+
+
 @pytest.mark.verify
 @pytest.mark.parametrize("qat", [False, True])
 def test_a_file_of_pt2e(command, images, tmp_path, qat):
@@ -97,8 +109,9 @@ def test_what_does_not_go_together(refused, program, images, tmp_path):
     def main(*arguments, words):
         refused(export.main, *arguments, words=words)
 
-    main(program, words=[f"{program}: on float32 [4, 3, 32, 32]", "shipped images", "4, 3, 12, 12"])
-    main(program, "--input", images, "--images", 3, words=["[3, 3, 12, 12]", "expected 4, 3, 12"])
+    expected = "expected float32 [4, 3, 12, 12]"
+    main(program, words=[f"{program}: on float32 [4, 3, 32, 32]", "shipped images", expected])
+    main(program, "--input", images, "--images", 3, words=["[3, 3, 12, 12]", expected])
     main(program, "--state", images, words=[f"--state {images} is named, expected none"])
     main(program, "--input", images, "--layer", "x", words=["no layer 'x'", "conv.0, fc"])
     main(tmp_path / "none.pt2", "--input", images, words=["none.pt2: cannot be read: No such file"])

@@ -78,7 +78,7 @@ def torch_fit(inputs, **geometry) -> Fit:
     return found
 
 
-@pytest.mark.parametrize("batch", [1, "n"])
+@pytest.mark.parametrize("batch", [1, 3, "n"])
 def test_the_integers_are_those_of_pytorch(tmp_path, inputs, batch):
     """The same layer has the same codes, zero point and scales through ONNX, with any batch."""
     found, expected = (
@@ -95,6 +95,59 @@ def test_the_integers_are_those_of_pytorch(tmp_path, inputs, batch):
     assert torch.equal(ours.after.bias, theirs.after.bias)
     assert not found.activations.found
     assert found.kind == "Conv"
+
+
+def test_a_file_of_some_inputs_at_a_time(command, tmp_path, inputs, monkeypatch):
+    """A fixed batch of two leaves out the last of three inputs, and says so."""
+    monkeypatch.setattr(export, "RESULTS_FILE", tmp_path / "export.json")
+    path, given = qdq(tmp_path / "l.onnx", batch=2), tmp_path / "inputs.npy"
+    np.save(given, inputs.numpy())
+    output = tmp_path / "layers.safetensors"
+    code, out, _ = command(export.main, path, "--input", given, "--output", output)
+    assert code == 0, out
+    assert f"{path} takes 2 inputs at a time: the first 2 are used." in out
+    assert len(load_layers(output)["conv"].reference) == 2
+
+
+def test_inputs_that_are_all_the_same(tmp_path, inputs):
+    """A tensor that is equal for all inputs follows from the input all the same."""
+    same = inputs[:1].repeat(3, 1, 1, 1)
+    found = judged(qdq(tmp_path / "l.onnx"), same)
+    assert isinstance(found, Fit), found
+    assert len(found.layer.activation_codes) == 3
+
+
+def test_a_quantiser_that_is_made_anew_is_said(tmp_path, inputs):
+    """The scale of DynamicQuantizeLinear follows from each input."""
+    nodes = [
+        helper.make_node("DynamicQuantizeLinear", [INPUT], ["a", "s", "z"]),
+        helper.make_node("ConvInteger", ["a", "w", "z"], [OUTPUT], "conv"),
+    ]
+    path = write(tmp_path / "l.onnx", nodes, {"w": WEIGHTS}, output=TensorProto.INT32)
+    assert "quantises its activations anew each time" in str(judged(path, inputs))
+
+
+def test_weights_of_int4(tmp_path, inputs):
+    """Weights of a type that NumPy does not have have the codes of the same weights of int8."""
+    path = qdq(tmp_path / "l.onnx")
+    model = onnx.load(path)
+    (weights,) = (one for one in model.graph.initializer if one.name == "w")
+    codes = WEIGHTS.flatten().tolist()
+    weights.CopyFrom(helper.make_tensor("w", TensorProto.INT4, WEIGHTS.shape, codes))
+    model.opset_import[0].version, model.ir_version = 21, 10
+    onnx.save(model, path)
+    found = judged(path, inputs)
+    assert isinstance(found, Fit), found
+    assert torch.equal(found.layer.weight_codes, torch.from_numpy(WEIGHTS))
+    assert not found.weights.found
+
+
+def test_a_file_without_products_names_its_operators(refused, tmp_path, inputs):
+    path, given = tmp_path / "l.onnx", tmp_path / "inputs.npy"
+    np.save(given, inputs.numpy())
+    write(path, [helper.make_node("Relu", [INPUT], [OUTPUT])], {})
+    words = ["no convolution and no matrix product that is known; its operators are Relu"]
+    refused(export.main, path, "--input", given, words=words)
 
 
 @pytest.mark.parametrize(

@@ -97,10 +97,10 @@ def test_scales_that_are_made_anew_are_said():
 
 @pytest.mark.verify
 def test_integer_products_of_torchao():
-    """The product of the codes is a layer; the scales of the rows come after it."""
+    """The product of the codes is seen, but the scales of its rows follow from each input."""
     model = networks.quietly(networks.of_integers)
     found = fit_layers(model, torch.randn(3, 64))
     assert list(found) == ["0", "2"]
-    for fit in found.values():
-        assert not isinstance(fit, FitError), fit
-        assert torch.equal(fit.layer.reference.long(), fit.layer.sums())
+    for reason in found.values():
+        assert isinstance(reason, FitError)
+        assert str(reason) == "it multiplies codes, whose scales follow from each input"

@@ -262,7 +262,7 @@ def test_the_products_of_attention_are_seen():
     assert torch.backends.mha.get_fastpath_enabled()
     assert found["0.attention"].layer.weight_codes.shape == (24, 8, 1, 1)
     assert "its activations are not quantised" in found["0.attention:2"]
-    assert found["0.attention.out_proj"] == "the forward pass does not call it"
+    assert found["0.attention.out_proj"] == "'0.attention:2' uses its weights"
 
 
 class Joined(nn.Module):

@@ -107,6 +107,14 @@ class WeightZero(nn.Conv2d):
         return functional.conv2d(x, weight, self.bias)
 
 
+class Transposed(nn.Linear):
+    """Works on tokens that are transposed, with weights that are quantised on the way."""
+
+    def forward(self, x):
+        weight = torch.fake_quantize_per_tensor_affine(self.weight, 0.02, 0, -8, 7)
+        return functional.linear(x.transpose(1, 2), weight, self.bias)
+
+
 class Padded(nn.Conv2d):
     """Pads its map with a function, and more on one side than on the other."""
 
@@ -258,6 +266,9 @@ ZOO = {
     "odd codes of 2 bits": Animal(lambda: net(odd(2)), bits=(4, 2)),
     "odd codes of 4 bits": Animal(lambda: net(odd(4)), bits=(4, 4)),
     "zero point of weights": Animal(lambda: net(WeightZero(3, 5, 3))),
+    "weights of 256 levels, most of one sign": Animal(
+        lambda: net(weighted(nn.Conv2d(3, 5, 3), -40, 215)), bits=(4, 8)
+    ),
     "weights of 9 bits": Animal(
         lambda: net(weighted(nn.Conv2d(3, 5, 3), -255, 255)), why_not="weights"
     ),
@@ -284,6 +295,14 @@ ZOO = {
         ),
         why_not="its activations have several scales, expected one",
     ),
+    "a grid beside 0": Animal(
+        lambda: net(conv(), Values(lambda x: (x * 7).round() * 0.1 + 0.033)),
+        why_not="but 0 is neither on it nor in the middle of a step",
+    ),
+    "sparse floats": Animal(
+        lambda: net(conv(), Values(lambda x: (x - 0.8).relu())),
+        why_not="its activations are not quantised",
+    ),
     "floats": Animal(lambda: net(conv(), nn.Identity()), why_not="activations are not quantised"),
     # Geometry
     "1 × 1": Animal(lambda: net(conv(3, 9, 1))),
@@ -307,6 +326,18 @@ ZOO = {
         lambda: net(weighted(nn.Conv1d(3, 5, 4, stride=2, dilation=2, padding=3))),
         lambda: inputs(2, 3, 17),
     ),
+    "1D, transposed": Animal(
+        lambda: net(weighted(nn.ConvTranspose1d(3, 4, 3, stride=2, padding=1))),
+        lambda: inputs(2, 3, 11),
+    ),
+    "a kernel of 33": Animal(
+        lambda: net(conv(3, 2, (33, 1), padding=(16, 0))),
+        why_not="its kernel is 33×1, expected sides from 1 to 32",
+    ),
+    "a dilation of 70": Animal(
+        lambda: net(conv(3, 2, 2, dilation=(1, 70), padding=(0, 40))),
+        why_not="its dilation is 1×70, expected sides from 1 to 64",
+    ),
     "3D": Animal(
         lambda: net(weighted(nn.Conv3d(3, 4, 2))),
         lambda: inputs(2, 3, 4, 5, 4),
@@ -320,6 +351,18 @@ ZOO = {
     ),
     "matrix product": Animal(
         lambda: net(Function((19, 7), torch.matmul)), lambda: inputs(2, 5, 19)
+    ),
+    "linear on transposed tokens": Animal(
+        lambda: net(Transposed(19, 7), Fake()), lambda: inputs(2, 19, 5)
+    ),
+    "weights on the left of a batch": Animal(
+        lambda: net(Function((7, 19), lambda x, w: w @ x)), lambda: inputs(2, 19, 5)
+    ),
+    "unfolded": Animal(
+        lambda: net(Function((5, 27), lambda x, w: w @ functional.unfold(x, 3, padding=1)))
+    ),
+    "matrix times vector": Animal(
+        lambda: net(Function((19,), torch.matmul)), lambda: inputs(4, 19)
     ),
     "weights on the left": Animal(
         lambda: net(Function((7, 19), lambda x, w: w @ x.t())), lambda: inputs(4, 19)
