@@ -18,9 +18,9 @@ from pymodel.reference.layer_data import AddBias, LayerData
 from pymodel.support.limits import GEOMETRY
 
 FEW_ROWS = 8  # that are looked at for scales of their own
+BLOCKS = (128, 64, 32, 16)  # numbers of weights that may have a scale of their own
 LEAST_OF_A_ROW = 4  # values other than 0, so that a scale says something
 UNUSED = "the forward pass does not call it"
-INSIDE = "its matrix products are inside one operation of PyTorch"
 
 
 class FitError(Exception):
@@ -42,12 +42,11 @@ class Fit(NamedTuple):
 
 
 def layers_of(model: nn.Module) -> dict[str, nn.Module]:
-    """Returns all convolution, linear and recurrent layers of `model` by name, fitting or not.
+    """Returns all convolution and linear layers of `model` by name, whether they fit or not.
 
     A model that is a layer itself has the name of its class.
     """
-    kinds = _ConvNd | nn.Linear | nn.RNNBase
-    layers = {n: m for n, m in model.named_modules() if isinstance(m, kinds)}
+    layers = {n: m for n, m in model.named_modules() if isinstance(m, _ConvNd | nn.Linear)}
     return {name or type(layer).__name__: layer for name, layer in layers.items()}
 
 
@@ -96,7 +95,7 @@ def fit_layers(
             weights = getattr(layer, "weight", None)
             where = weights.untyped_storage().data_ptr() if isinstance(weights, Tensor) else None
             reason = f"'{users[where]}' uses its weights" if where in users else UNUSED
-            found[name] = FitError(INSIDE if isinstance(layer, nn.RNNBase) else reason)
+            found[name] = FitError(reason)
             found[name].kind = type(layer).__name__
     return found
 
@@ -284,11 +283,10 @@ def activation_codes(
         several = any(one.scale.numel() > 1 for one in stated)
         if several or _on_grid(values.transpose(0, 1), (), "activation", per_channel=True)[0]:
             raise FitError("its activations have several scales, expected one")
-        some = values.flatten(2).transpose(1, 2).flatten(0, 1)[:FEW_ROWS]
-        full = some[some.count_nonzero(1) >= LEAST_OF_A_ROW]
-        scales = [coarsest_scale(row) for row in full]
-        if rows and len(full) and None not in scales and coarsest_scale(full) is None:
+        if rows and several_grids(values.flatten(2).transpose(1, 2).flatten(0, 1)):
             raise FitError("its activations have a scale for each row (token), expected one")
+        if several_grids(values.flatten(1)):
+            raise FitError("its activations have a scale for each input, expected one")
         raise FitError(_not_quantised("activation", stated, values))
     if grid.zero_point.numel() > 1:
         if grid.zero_point.unique().numel() > 1:
@@ -316,6 +314,13 @@ def activation_codes(
     return Codes(signed - low, grid, torch.tensor([-low], dtype=torch.float64), bits)
 
 
+def several_grids(rows: Tensor) -> bool:
+    """Returns whether rows [R, N] lie on grids, but not on one together, as far as a few tell."""
+    full = rows[rows.count_nonzero(1) >= LEAST_OF_A_ROW][:FEW_ROWS]
+    scales = [coarsest_scale(row) for row in full]
+    return len(full) > 1 and None not in scales and coarsest_scale(full) is None
+
+
 def weight_codes(weights: Tensor, stated: tuple[Grid, ...]) -> Codes:
     """Returns the codes of weights [C_out, …], in two's complement of `bits`.
 
@@ -325,6 +330,17 @@ def weight_codes(weights: Tensor, stated: tuple[Grid, ...]) -> Codes:
     """
     grid, codes = _on_grid(weights, stated, "weight", per_channel=True)
     if grid is None:
+        if several_grids(weights.transpose(0, 1).flatten(1)):
+            raise FitError(
+                "its weights have a scale for each input channel, expected one for each output "
+                "channel"
+            )
+        for size in BLOCKS:
+            if weights[0].numel() % size == 0 and several_grids(weights.reshape(-1, size)):
+                raise FitError(
+                    f"its weights have a scale for each block of {size}, expected one for each "
+                    "output channel"
+                )
         raise FitError(_not_quantised("weight", stated, weights))
     zeros = grid.zero_point.double().flatten()
     signed = codes - zeros.reshape(-1, *[1] * (weights.ndim - 1))
@@ -388,6 +404,8 @@ def _on_grid(
 
 def _not_quantised(kind: str, stated: tuple[Grid, ...], values: Tensor) -> str:
     """Returns the reason why a tensor has no codes; `stated` are the quantisers before it."""
+    if stated and stated[0].levels > MOST_LEVELS:
+        return f"its {kind}s have {stated[0].bits} bits, expected at most {MOST_BITS}"
     if coarsest_scale(values - values.min()) is not None:
         return (
             f"its {kind}s lie on a grid of at most {MOST_LEVELS} levels, but 0 is neither on it "

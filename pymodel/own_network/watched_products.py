@@ -25,6 +25,8 @@ from pymodel.lsq_quantiser import SMALLEST_SCALE, Quantiser
 from pymodel.own_network.grids import Grid, requantising_fault
 
 aten = torch.ops.aten
+WHOLE = ("aten::mkldnn_rnn_layer", "aten::lstm")  # operations of several products
+INSIDE = "its matrix products are inside one operation of PyTorch"
 ANEW = "it quantises its activations anew each time, with other scales"
 KEPT_GRIDS = 4  # the last quantisers before a tensor
 
@@ -106,6 +108,10 @@ class _Watch(TorchDispatchMode):
             self._watch_product(func, args, kwargs, output)
         elif depends and func.namespace == "quantized" and _packed(args) is not None:
             self._take_product(packed_product(func, args, output))
+        elif depends and func._schema.name in WHOLE:
+            x = given[0]
+            fields = {"activations": x, "weights": x, "bias": None, "output": x}
+            self._take_product(fields | {"fault": INSIDE})
         grids = _stated(func, args, kwargs)
         if func not in PRODUCTS:  # the values of a product lie on no grid of its operands
             grids = grids or self._inherited(given)

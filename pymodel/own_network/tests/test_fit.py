@@ -288,6 +288,17 @@ class OneBeside(nn.Module):
         return x
 
 
+def test_a_quantiser_of_too_many_bits_is_said():
+    """Values of 16 bits are further than the tolerance beside their grid, by float32's rounding."""
+
+    class Wide(nn.Module):
+        def forward(self, x):
+            return torch.fake_quantize_per_tensor_affine(x, 1 / 65535, 0, 0, 65535)
+
+    model = nn.Sequential(Wide(), weighted(nn.Conv2d(4, 6, 1)))
+    assert str(fitted(model)) == "its activations have 16 bits, expected at most 8"
+
+
 def test_one_value_in_a_million_beside_its_grid_is_found():
     model = nn.Sequential(OneBeside(), weighted(nn.Conv2d(4, 6, 1)))
     (found,) = fit_layers(model, inputs()[:1]).values()

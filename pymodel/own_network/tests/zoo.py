@@ -86,6 +86,11 @@ def per_channel(layer: nn.Module) -> nn.Module:
     return weighted(layer, -7, 7, scales.reshape(-1, *[1] * (layer.weight.ndim - 1)))
 
 
+def blocks(size: int, count: int) -> Tensor:
+    """Returns `count` scales, the same for each block of `size`."""
+    return torch.arange(2, 2 + count // size).sqrt().repeat_interleave(size)
+
+
 class Function(nn.Module):
     """Computes by a function of activations and a weight, as hand-written layers do."""
 
@@ -302,6 +307,20 @@ ZOO = {
     "sparse floats": Animal(
         lambda: net(conv(), Values(lambda x: (x - 0.8).relu())),
         why_not="its activations are not quantised",
+    ),
+    "a scale per image": Animal(
+        lambda: net(conv(), Values(lambda x: (x * 9).round() * torch.rand(len(x), 1, 1, 1))),
+        why_not="its activations have a scale for each input, expected one",
+    ),
+    "a scale per input channel of weights": Animal(
+        lambda: net(weighted(nn.Linear(9, 30), -7, 7, torch.arange(2, 11).sqrt())),
+        lambda: inputs(3, 9),
+        why_not="its weights have a scale for each input channel",
+    ),
+    "a scale per block of weights": Animal(
+        lambda: net(weighted(nn.Linear(64, 3), -7, 7, blocks(16, 64))),
+        lambda: inputs(3, 64),
+        why_not="its weights have a scale for each block of 16",
     ),
     "floats": Animal(lambda: net(conv(), nn.Identity()), why_not="activations are not quantised"),
     # Geometry
