@@ -90,6 +90,8 @@ def test_layer(name, images, simulator, tmp_path):
     assert result["psums_checked"] == images * tiles * 16 * 8
     assert result["psum_mismatches"] == 0
     assert result["outputs_checked"] == images * 16 * 8
+    # The first tile's weights, a cycle for each vector of activations, and the array's latency
+    assert result["cycles"] == 8 + images * tiles * 16 + 15
     assert result["max_abs_error"] < 1e-3
     assert result["max_error_steps"] < 0.01
 
