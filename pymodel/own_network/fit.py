@@ -18,7 +18,7 @@ from pymodel.reference.layer_data import AddBias, LayerData
 from pymodel.support.limits import GEOMETRY
 
 FEW_ROWS = 8  # that are looked at for scales of their own
-BLOCKS = (128, 64, 32, 16)  # numbers of weights that may have a scale of their own
+LARGEST_BLOCK = 256  # weights that may have a scale of their own
 LEAST_OF_A_ROW = 4  # values other than 0, so that a scale says something
 UNUSED = "the forward pass does not call it"
 
@@ -335,7 +335,7 @@ def weight_codes(weights: Tensor, stated: tuple[Grid, ...]) -> Codes:
                 "its weights have a scale for each input channel, expected one for each output "
                 "channel"
             )
-        for size in BLOCKS:
+        for size in range(LARGEST_BLOCK, LEAST_OF_A_ROW, -1):
             if weights[0].numel() % size == 0 and several_grids(weights.reshape(-1, size)):
                 raise FitError(
                     f"its weights have a scale for each block of {size}, expected one for each "

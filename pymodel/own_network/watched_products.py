@@ -18,7 +18,7 @@ from torch.fx import GraphModule, Interpreter
 from torch.multiprocessing.reductions import StorageWeakRef
 from torch.nn import functional
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 from torch.utils._pytree import tree_leaves
 
 from pymodel.lsq_quantiser import SMALLEST_SCALE, Quantiser
@@ -74,6 +74,8 @@ class _Watch(TorchDispatchMode):
         # memory that was freed from being used again.
         self._from_input: set[StorageWeakRef] = set()
         self._grids: dict[StorageWeakRef, tuple[Grid, ...]] = {}
+        # A matrix product whose bias may still be added, and the memory of its output
+        self._waiting: tuple[Product, StorageWeakRef] | None = None
 
     def mark_input(self, tensor: Tensor) -> None:
         """Notes that a tensor is the input."""
@@ -93,8 +95,12 @@ class _Watch(TorchDispatchMode):
                 parts = func.decompose(*args, **kwargs)
             if parts is not NotImplemented:
                 return parts
+        if func._schema.is_mutable and func not in ADDITIONS:
+            self.hand_over()
         output = func(*args, **kwargs)
         try:
+            if func in ADDITIONS:
+                self._add_bias(args, kwargs, output)
             self._follow(func, args, kwargs, output)
         except Exception as fault:
             self.fault = self.fault or fault
@@ -156,6 +162,7 @@ class _Watch(TorchDispatchMode):
         elif func is not aten.convolution.default:
             second = second.mT
         of_activations, of_weights = memories[::-1] if left else memories
+        made = None if left or fault or product["bias"] is not None else _memory(output)
         self._take_product(
             product
             | {
@@ -165,16 +172,57 @@ class _Watch(TorchDispatchMode):
                 "activation_grids": self._grids.get(of_activations, ()),
                 "weight_grids": self._grids.get(of_weights, ()),
                 "fault": fault,
-            }
+            },
+            made,
         )
 
-    def _take_product(self, product: dict) -> None:
-        """Hands over a product, whose fields are given, under the name of the running module."""
+    def _take_product(self, product: dict, made: StorageWeakRef | None = None) -> None:
+        """Hands over a product, whose fields are given, under the name of the running module.
+
+        With the memory of its output, `made`, the product waits for a bias first.
+        """
+        self.hand_over()
         name, kind, module = self.running[-1] if self.running else Running("", "GraphModule")
         name = name or kind  # the model itself has no name
         self.products[name] += 1
         number = f":{self.products[name]}" if self.products[name] > 1 else ""
-        self._take(Product(name + number, kind, module, **product))
+        found = Product(name + number, kind, module, **product)
+        if made is None or found.weights.ndim != 2:
+            self._take(found)
+        else:
+            self._waiting = found, made
+
+    def hand_over(self) -> None:
+        """Hands over the product that waits for a bias, if there is one: none is added any more."""
+        waiting, self._waiting = self._waiting, None
+        if not waiting:
+            return
+        try:
+            with _disable_current_modes():  # the judge's own products are none of the model's
+                self._take(waiting[0])
+        except Exception as fault:
+            self.fault = self.fault or fault
+
+    def _add_bias(self, args: tuple, kwargs: dict, output: Any) -> None:
+        """Adds a bias to the product that waits, if an addition adds one to its output.
+
+        PyTorch computes a linear layer as a product and an addition where its input is not
+        contiguous. A bias is a number for each output channel that does not follow from the input.
+        """
+        if not self._waiting or len(args) != 2 or kwargs.get("alpha", 1) != 1:
+            return
+        product, made = self._waiting
+        tensors = [one for one in args if _has_memory(one)]
+        biases = [one for one in tensors if _memory(one) != made]
+        channels = len(product.weights)
+        if len(tensors) != 2 or len(biases) != 1 or _memory(biases[0]) in self._from_input:
+            return
+        bias = biases[0]
+        if bias.numel() == channels == bias.shape[-1] and output.shape[-1] == channels:
+            output = output.reshape(-1, channels)
+            if output.shape == product.output.shape:
+                self._waiting = replace(product, bias=bias.flatten(), output=output), made
+                self.hand_over()
 
 
 def _convolution(
@@ -208,6 +256,7 @@ def _product_and_bias(bias, x, weight, *, beta=1, alpha=1) -> dict:
     return {"activations": x, "weights": weight, "bias": bias if beta == 1 else bias * beta}
 
 
+ADDITIONS = (aten.add.Tensor, aten.add_.Tensor)
 PRODUCTS = {
     aten._int_mm.default: _product,
     aten.convolution.default: _convolution,
@@ -223,6 +272,9 @@ def _packed(args: tuple) -> torch.ScriptObject | None:
     return next((one for one in args if isinstance(one, torch.ScriptObject)), None)
 
 
+PACKED = ("conv1d", "conv2d", "conv_transpose1d", "conv_transpose2d", "linear")
+
+
 def packed_product(func: OpOverload, args: tuple, output: Any) -> dict:
     """Returns the fields of a product whose parameters are packed, as torch.ao converts layers.
 
@@ -232,9 +284,11 @@ def packed_product(func: OpOverload, args: tuple, output: Any) -> dict:
     x, packed = args[0], _packed(args)
     kind = func._schema.name.partition("::")[2]
     fields = {"activations": x, "weights": x, "bias": None, "output": x}
+    if "fp16" in kind:
+        return fields | {"fault": "its activations are not quantised, but floats of 16 bits"}
     if not x.is_quantized:
         return fields | {"fault": ANEW}
-    if kind.removesuffix("_relu") not in ("conv1d", "conv2d", "linear"):
+    if kind.removesuffix("_relu") not in PACKED:
         return fields | {"fault": f"PyTorch's operation quantized.{kind} is not known"}
     weights, bias = packed.unpack()
     fields |= {
@@ -255,10 +309,12 @@ def packed_product(func: OpOverload, args: tuple, output: Any) -> dict:
             fields["weights"] = fields["weights"].squeeze(2)
             geometry = {name: numbers[1:] for name, numbers in geometry.items()}
             sides = 1
-        convolve = (functional.conv1d, functional.conv2d)[sides - 1]
         geometry["groups"] = packed.groups()
+        if packed.transpose():
+            geometry["output_padding"] = tuple(packed.output_padding())[-sides:]
+        convolve = getattr(functional, kind.removesuffix("_relu"))
         found = convolve(fields["activations"], fields["weights"], bias, **geometry)
-        fields |= geometry
+        fields |= geometry | {"transposed": packed.transpose()}
     made = _grid_of_codes(output)
     if kind.endswith("_relu"):
         made = replace(made, low=max(made.low, int(made.zero_point.item())))
@@ -335,12 +391,14 @@ def watching(
     def leave(module, args, output):
         while watch.running.pop().module is not module:
             pass  # the forward of a module below was left by an exception that the model caught
+        watch.hand_over()
         note_grids(module, output, watch)
 
     hooks = [register_module_forward_pre_hook(enter), register_module_forward_hook(leave)]
     try:
         with watch:
             yield _NodeByNode(model, watch).run if is_graph(model) else model
+            watch.hand_over()
     finally:
         for hook in hooks:
             hook.remove()

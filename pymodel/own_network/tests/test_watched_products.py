@@ -1,5 +1,7 @@
 """Products of activations and weights are seen wherever they happen, and whoever quantised them."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -12,6 +14,7 @@ from pymodel.lsq_quantiser import QuantConv2d
 from pymodel.own_network import fit
 from pymodel.own_network.fit import Fit, fit_layers
 from pymodel.own_network.tests.test_fit import brevitas, brevitas_convolution, inputs, own
+from pymodel.reference.layer_data import AddBias
 from pymodel.support.errors import InputError
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -225,6 +228,33 @@ def test_a_batch_of_one_is_a_matrix_product():
     assert found.layer.weight_codes.shape == (6, 4, 1, 1)
     assert found.layer.agrees(found.layer.sums())
     assert not found.layer.agrees(found.layer.sums() + 1)
+
+
+@pytest.mark.parametrize("quantised", [False, True])
+@pytest.mark.parametrize("later", [False, True])
+def test_a_bias_that_is_added_afterwards_is_a_part_of_the_layer(quantised, later):
+    """PyTorch splits a linear layer on an input that is not contiguous into two operations."""
+
+    class Turned(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.fc = nn.Linear(5, 3)
+            self.fc.weight.data = torch.arange(-7.0, 8).reshape(3, 5) * 0.25
+            self.fc.bias.data = torch.tensor([3.0, -2.0, 0.5])
+
+        def forward(self, x):
+            x = grid(x[:, :1, :4, :5].squeeze(1)).transpose(1, 2).contiguous().transpose(1, 2)
+            weight = self.fc.weight.clone() if quantised else self.fc.weight
+            if later:
+                return (x @ weight.t()).relu() + self.fc.bias
+            return nn.functional.linear(x, weight, self.fc.bias)
+
+    model = nn.Sequential(Turned())
+    found = judged(model)["0"]
+    bias = torch.zeros(3) if later else model[0].fc.bias.detach()
+    assert torch.equal(found.layer.after.bias, bias)
+    assert found.layer.agrees(found.layer.sums())
+    assert not replace(found.layer, after=AddBias(bias + 0.25)).agrees(found.layer.sums())
 
 
 class Heads(Einsum):

@@ -374,6 +374,11 @@ ZOO = {
     "linear on transposed tokens": Animal(
         lambda: net(Transposed(19, 7), Fake()), lambda: inputs(2, 19, 5)
     ),
+    "linear on a transposed map": Animal(
+        lambda: nn.Sequential(
+            Fake(), Values(lambda x: x.permute(0, 2, 3, 1)), weighted(nn.Linear(3, 5))
+        )
+    ),
     "weights on the left of a batch": Animal(
         lambda: net(Function((7, 19), lambda x, w: w @ x)), lambda: inputs(2, 19, 5)
     ),
