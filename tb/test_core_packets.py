@@ -17,7 +17,7 @@ from pymodel.hardware.cycles import cycles
 from pymodel.hardware.registers import Error, Mode
 from tb.components import cover_points
 from tb.components.axi_driver import CoreDriver, started
-from tb.components.core_situations import load, shapes, short_test, tiled, until
+from tb.components.core_situations import load, longer_test, shapes, short_test, tiled, until
 from tb.components.random_layers import random_data, reference
 from tb.components.random_tiles import random_generator
 from tb.components.scoreboard import compare
@@ -56,7 +56,7 @@ def send_wrong(bench: CoreDriver, layer: Layer, stream: str) -> None:
     bench.send(stream, np.ones((beats[stream] - 1, lanes), int))
 
 
-@short_test
+@longer_test
 async def packets_right_and_wrong_in_any_order(dut):
     """A model of both banks of each stream says what a layer takes, drops, keeps and leaves.
 

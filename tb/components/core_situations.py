@@ -24,6 +24,11 @@ def short_test(function):
     return cocotb.test(timeout_time=1, timeout_unit="ms")(function)
 
 
+def longer_test(function):
+    """Returns such a test of hundreds of layers."""
+    return cocotb.test(timeout_time=4, timeout_unit="ms")(function)
+
+
 def shapes(core: Core, mode: Mode = Mode.CODES) -> tuple[Layer, Layer]:
     """Returns a layer that the FIFO cannot hold, and one whose short tiles make the array wait."""
     short = tiled(core, (1, 2), in_channels=8 * core.rows, mode=mode)
