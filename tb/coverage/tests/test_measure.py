@@ -23,7 +23,7 @@ from tb.sim.sources import RTL, check_sources
 @pytest.fixture
 def small(monkeypatch, tmp_path):
     """Makes the command measure one small module with one set of parameters, into `tmp_path`."""
-    run, *_ = (r for r in runs_of("tb.test_pe") if r.parameters["PSUM_WIDTH"] == 16)
+    run, *_ = (r for r in runs_of("tb.test_pe") if "ACT_SIGNED" in r.parameters)
     monkeypatch.setattr(measure, "suite", lambda only: [run])
     monkeypatch.setattr(measure, "BUILD", tmp_path)
     monkeypatch.setattr(coverage_runs, "STORE", Store("data", tmp_path))
@@ -37,7 +37,7 @@ def test_the_whole_way(command, small, monkeypatch):
     assert code == 0, out + err
     page = (small / "part" / "index.html").read_text()
     assert "psum_i + product;" in page
-    assert "pe.weight_activation  100.00     256" in out
+    assert "pe.weight_signed_activation  100.00     256" in out
     (folder,) = (small / "data").iterdir()
     data = sorted(folder.iterdir())
     assert [path.suffix for path in data] == [".dat", ".yml"], "something half-written is left"
@@ -53,7 +53,7 @@ def test_the_whole_way(command, small, monkeypatch):
     _, branches, toggles, functional_holes = re.split("Holes, .*:", out)[-4:]
     assert re.search(r"rtl/pe.v:\d+: cond_then: weight_hops_o <=", branches)
     assert re.search(r"rtl/pe.v:\d+: weight_hops_i\[0\]:1->0", toggles)
-    assert "pe.weight_activation: (-1, 0)" in functional_holes
+    assert "pe.weight_signed_activation: (-1, 0)" in functional_holes
 
 
 @pytest.mark.verify
@@ -62,7 +62,7 @@ def test_a_failing_bench_is_no_coverage(command, small, monkeypatch):
     monkeypatch.setenv("COCOTB_TEST_FILTER", "no_such_test")
     code, out, _ = command(main, "--only", "pe")
     assert code == 1
-    assert "pe-ACT_WIDTH4-WEIGHT_WIDTH4-PSUM_WIDTH16: no cocotb test ran" in out
+    assert "pe-ACT_WIDTH4-WEIGHT_WIDTH4-PSUM_WIDTH16-ACT_SIGNED1: no cocotb test ran" in out
     assert not list((small / "data").glob("[!.]*"))
 
 
