@@ -137,7 +137,10 @@ def simulator_identity(simulator: str) -> str:
     Two programs of one version may be built in different ways, and a script may stand in for one.
     Raises InputError as `simulator_version` does.
     """
-    programs = [shutil.which(name) for name in EXECUTABLES.get(simulator, ())]
+    path = os.environ.get("PATH", os.defpath)
+    if simulator == "verilator":  # inside `environment` or not, the same program counts
+        path = f"{VERILATOR_ROOT / 'bin'}{os.pathsep}{path}"
+    programs = [shutil.which(name, path=path) for name in EXECUTABLES.get(simulator, ())]
     sha = hashlib.sha256()
     for program in filter(None, programs):
         sha.update(hashlib.sha256(Path(program).read_bytes()).digest())

@@ -19,9 +19,23 @@ from tb.sim.simulators import (
     SETTING,
     asserts_left_out,
     check_paths,
+    environment,
     leave_out_settings,
+    simulator_identity,
 )
 from tb.sim.sources import RTL
+
+
+@pytest.mark.parametrize("simulator", ["icarus", "verilator"])
+def test_a_simulator_is_the_same_inside_the_environment_of_a_run(monkeypatch, simulator):
+    """A worker of a sweep inherits that environment; no other Verilator need be on PATH."""
+    of = simulator_identity.__wrapped__  # each process remembers what it found first
+    folders = os.environ["PATH"].split(os.pathsep)
+    without = [one for one in folders if not (Path(one) / "verilator").exists()]
+    monkeypatch.setenv("PATH", os.pathsep.join(without))
+    outside = of(simulator)
+    with environment(simulator):
+        assert of(simulator) == outside
 
 
 @pytest.mark.parametrize("value", ["1", "2", "yes"])
