@@ -95,12 +95,13 @@ class _Watch(TorchDispatchMode):
                 parts = func.decompose(*args, **kwargs)
             if parts is not NotImplemented:
                 return parts
-        if func._schema.is_mutable and func not in ADDITIONS:
+        bias = self._bias_in(args, kwargs) if func in ADDITIONS else None
+        if func._schema.is_mutable and bias is None:
             self.hand_over()
         output = func(*args, **kwargs)
         try:
-            if func in ADDITIONS:
-                self._add_bias(args, kwargs, output)
+            if bias is not None:
+                self._add_bias(bias, output)
             self._follow(func, args, kwargs, output)
         except Exception as fault:
             self.fault = self.fault or fault
@@ -203,26 +204,29 @@ class _Watch(TorchDispatchMode):
         except Exception as fault:
             self.fault = self.fault or fault
 
-    def _add_bias(self, args: tuple, kwargs: dict, output: Any) -> None:
-        """Adds a bias to the product that waits, if an addition adds one to its output.
+    def _bias_in(self, args: tuple, kwargs: dict) -> Tensor | None:
+        """Returns what an addition adds to the product that waits, if it may be the bias.
 
         PyTorch computes a linear layer as a product and an addition where its input is not
         contiguous. A bias is a number for each output channel that does not follow from the input.
         """
-        if not self._waiting or len(args) != 2 or kwargs.get("alpha", 1) != 1:
-            return
-        product, made = self._waiting
         tensors = [one for one in args if _has_memory(one)]
-        biases = [one for one in tensors if _memory(one) != made]
+        if not self._waiting or len(tensors) != 2 or kwargs.get("alpha", 1) != 1:
+            return None
+        product, made = self._waiting
+        (bias, *others) = sorted(tensors, key=lambda one: _memory(one) == made)
         channels = len(product.weights)
-        if len(tensors) != 2 or len(biases) != 1 or _memory(biases[0]) in self._from_input:
-            return
-        bias = biases[0]
-        if bias.numel() == channels == bias.shape[-1] and output.shape[-1] == channels:
-            output = output.reshape(-1, channels)
-            if output.shape == product.output.shape:
-                self._waiting = replace(product, bias=bias.flatten(), output=output), made
-                self.hand_over()
+        of_product = _memory(others[0]) == made and others[0].shape[-1] == channels
+        fits = bias.ndim > 0 and bias.numel() == bias.shape[-1] == channels
+        return bias if of_product and fits and _memory(bias) not in self._from_input else None
+
+    def _add_bias(self, bias: Tensor, output: Tensor) -> None:
+        """Hands over the product that waits, with a bias and the sum as its output."""
+        product, made = self._waiting
+        output = output.reshape(-1, len(product.weights))
+        if output.shape == product.output.shape:
+            self._waiting = replace(product, bias=bias.flatten(), output=output), made
+        self.hand_over()
 
 
 def _convolution(

@@ -257,6 +257,21 @@ def test_a_bias_that_is_added_afterwards_is_a_part_of_the_layer(quantised, later
     assert not replace(found.layer, after=AddBias(bias + 0.25)).agrees(found.layer.sums())
 
 
+def test_what_else_is_added_in_place_is_no_bias():
+    """A product is handed over before a shortcut is added to its output in place."""
+
+    class Shortcut(nn.Module):
+        def forward(self, x):
+            x = grid(x[:, 0, :5, :5])
+            y = x @ (torch.arange(-12.0, 13).reshape(5, 5) / 4)
+            y += x
+            return y
+
+    found = judged(nn.Sequential(Shortcut()))["0"]
+    assert isinstance(found, Fit), found
+    assert not found.layer.after.bias.any()
+
+
 class Heads(Einsum):
     """Multiplies each channel by a matrix of its own."""
 
