@@ -15,6 +15,7 @@ import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -245,7 +246,7 @@ def main() -> int:
     judge_all = onnx_layers if is_onnx(arguments.factory) else torch_layers
     judge_all = program_layers if is_program(arguments.factory) else judge_all
     with without_warnings():
-        found, notes = judge_all(arguments, inputs, quantiser, origin)
+        found, notes, count = judge_all(arguments, inputs, quantiser, origin)
     for name in arguments.layer or ():
         if isinstance(found[name], FitError):
             raise InputError(f"layer '{name}' does not fit: {found[name]}")
@@ -264,14 +265,18 @@ def main() -> int:
     write_results(RESULTS_FILE, rows, passed=True, about={})
     if not output:
         return conclude(f"\n{len(fitting)} of {len(found)} layers fit.")
-    name, layer = next(iter(fitting.items()))
     return conclude(
-        f"\n{len(fitting)} of {len(found)} layers on {len(layer.reference)} images: {output}; run "
-        f"one with:\n{run_command_of(name, output)}"
+        f"\n{len(fitting)} of {len(found)} layers on {count} images: {output}; run one with:\n"
+        f"{run_command_of(next(iter(fitting)), output)}"
     )
 
 
-Judged = tuple[dict[str, Fit | FitError], list[str]]  # by name; and lines about the state dict
+class Judged(NamedTuple):
+    """The layers of a network, and what is said beside them."""
+
+    found: dict[str, Fit | FitError]  # by name
+    notes: list[str]  # lines about the state dict and the inputs
+    images: int  # number of inputs that were used
 
 
 def torch_layers(
@@ -292,7 +297,7 @@ def torch_layers(
     for name in arguments.layer or ():
         if name not in found:
             raise InputError(_unknown(model, name))
-    return found, notes
+    return Judged(found, notes, len(inputs))
 
 
 def onnx_layers(
@@ -314,11 +319,12 @@ def onnx_layers(
     for name in chosen or ():
         if name not in names:
             raise InputError(f"{path}: has no layer '{name}', expected some of: {', '.join(names)}")
-    return {
+    found = {
         product.layer: judge(product, len(inputs), quantiser)
         for product in products
         if chosen is None or product.layer in chosen
-    }, notes
+    }
+    return Judged(found, notes, len(inputs))
 
 
 def program_layers(
@@ -341,7 +347,7 @@ def program_layers(
     for name in chosen or ():
         if name not in found:
             raise InputError(f"{path}: has no layer '{name}', expected some of: {', '.join(found)}")
-    return {name: found[name] for name in chosen or found}, notes
+    return Judged({name: found[name] for name in chosen or found}, notes, len(inputs))
 
 
 def _kind(inputs: Tensor) -> str:

@@ -199,19 +199,18 @@ def check_limits(values: Tensor, weights: Tensor, convolution: Convolution) -> N
 def as_convolution(product: Product, images: int) -> tuple[Tensor, Tensor, Tensor, Convolution]:
     """Returns a product as a 2D convolution: activations, weights, output and its geometry.
 
-    The tensors are float [N, C_in, H, W], [C_out, C_in / groups, kh, kw] and [N, C_out, H', W']. A
-    matrix product is a 1 × 1 convolution, whose rows are pixels of the images; a 1D convolution has
-    maps of one row. A transposed convolution is a convolution by the turned kernel, of a map with
-    zeros between its pixels and around them (Dumoulin and Visin, "A guide to convolution arithmetic
-    for deep learning", 2016, section 4). Raises FitError for any other product.
+    The tensors are float [N, C_in, H, W], [C_out, C_in / groups, kh, kw] and [N, C_out, H', W']. N
+    is the number of maps, which need not be that of images: frames and windows may be maps too. A
+    matrix product is a 1 × 1 convolution, whose rows are pixels of the images if their number is a
+    multiple of that of images, and images else; a 1D convolution has maps of one row. A transposed
+    convolution is a convolution by the turned kernel, of a map with zeros between its pixels and
+    around them (Dumoulin and Visin, "A guide to convolution arithmetic for deep learning", 2016,
+    section 4). Raises FitError for any other product.
     """
     values, weights, output = product.activations, product.weights, product.output
-    if len(values) % images or (product.stride and len(values) != images):
-        raise FitError(
-            f"its input is {list(values.shape)}, expected [{images}, channels, height, width], or "
-            f"of a linear layer [{images} · pixels, features]"
-        )
     if weights.ndim == 2:
+        if len(values) % images:  # such as a layer that is called once for each image
+            images = len(values)
         values, output = (
             one.reshape(images, -1, one.shape[-1]).transpose(1, 2)[..., None]
             for one in (values, output)

@@ -32,6 +32,10 @@ class Grid:
         """Returns the number of values."""
         return self.high - self.low + 1
 
+    def times(self, factor: float) -> "Grid | None":
+        """Returns the grid of the values times a number; None if the number is not positive."""
+        return replace(self, scale=self.scale * factor) if factor > 0 else None
+
     def codes(self, values: Tensor) -> tuple[Tensor, float]:
         """Returns the codes of values, float64 whole numbers, and the largest distance, in steps.
 

@@ -32,6 +32,8 @@ STANDARD = ("", "ai.onnx", "com.microsoft")
 QONNX = ("qonnx.custom_op.general", "onnx.brevitas", "finn.custom_op.general")
 
 Values = Mapping[str, Tensor]  # of all tensors of a graph, by name
+Limits = Mapping[str, tuple[int, int]]  # of the types of whole numbers, by the tensor's name
+NARROW = ("int4", "uint4", "int2", "uint2")  # types that NumPy does not have
 
 
 def is_onnx(name: str | Path) -> bool:
@@ -52,13 +54,13 @@ def products_of(path: Path, inputs: Tensor, origin: str = "") -> Iterator[Produc
     given = [name for name in names if name not in constants]
     if len(given) != 1:
         raise InputError(f"{path}: has {len(given)} inputs, expected one")
-    values = run(path, model, given[0], inputs, origin)
+    values, limits = run(path, model, given[0], inputs, origin)
     dependent = set(given)
     grids: dict[str, tuple[Grid, ...]] = {}
     makers = {name: node for node in model.graph.node for name in node.output}
     for number, node in enumerate(model.graph.node):
         depends = any(name in dependent for name in node.input)
-        stated = stated_grid(node, values, makers)
+        stated = stated_grid(node, values, limits, makers)
         inherited = dict.fromkeys(grid for name in node.input for grid in grids.get(name, ()))
         if node.op_type in PRODUCTS:  # the values of a product lie on no grid of its operands
             inherited = ()
@@ -72,10 +74,10 @@ def products_of(path: Path, inputs: Tensor, origin: str = "") -> Iterator[Produc
         first, second = (node.input[place] for place in OPERANDS.get(node.op_type, (0, 1)))
         if second in dependent:
             continue  # a product of activations, as in attention, or weights on the left
-        inherited = {
-            "activation_grids": grids.get(first, ()),
-            "weight_grids": grids.get(second, ()),
-        }
+        weight_grids = grids.get(second, ())
+        if node.op_type == "Gemm" and (alpha := attributes(node).get("alpha", 1.0)) != 1:
+            weight_grids = [found for grid in weight_grids if (found := grid.times(alpha))]
+        inherited = {"activation_grids": grids.get(first, ()), "weight_grids": tuple(weight_grids)}
         name = node.name or f"{node.op_type}_{number}"
         fields = inherited | PRODUCTS[node.op_type](node, values)
         if first in makers and makers[first].op_type == "DynamicQuantizeLinear":
@@ -121,8 +123,12 @@ def load(path: Path) -> "ModelProto":
     return model
 
 
-def run(path: Path, model: "ModelProto", name: str, inputs: Tensor, origin: str) -> Values:
+def run(
+    path: Path, model: "ModelProto", name: str, inputs: Tensor, origin: str
+) -> tuple[Values, Limits]:
     """Returns all tensors of the graph, those that follow from the input along dimension 0.
+
+    The second of what is returned is the smallest and the largest number of each type of codes.
 
     The inputs are run in batches of the file's own size, by default one after another.
     """
@@ -142,16 +148,28 @@ def run(path: Path, model: "ModelProto", name: str, inputs: Tensor, origin: str)
     dependent = {name}
     for node in model.graph.node:
         dependent |= set(node.output) if dependent & set(node.input) else set()
-    values = {}
+    values, limits = {}, {}
     for key, first in contexts[0].items():
         if not isinstance(first, np.ndarray) or first.dtype == object:
             continue
         same = key not in dependent or first.ndim == 0 or len(contexts) == 1
         found = first if same else np.concatenate([one[key] for one in contexts])
-        if found.dtype.name in ("int4", "uint4", "int2", "uint2"):  # types that NumPy does not have
+        if found.dtype.kind in "iu" or found.dtype.name in NARROW:
+            limits[key] = _limits(found.dtype)
+        if found.dtype.name in NARROW:
             found = found.astype(np.int8 if found.dtype.name.startswith("int") else np.uint8)
+        elif found.dtype.kind == "V":  # bfloat16, and floats of 8 bits
+            found = found.astype(np.float32)
         values[key] = torch.from_numpy(np.array(found))
-    return values
+    return values, limits
+
+
+def _limits(dtype: np.dtype) -> tuple[int, int]:
+    """Returns the smallest and the largest number of a type, NumPy's or a narrow one of ONNX."""
+    import ml_dtypes  # onnx brings it along
+
+    found = ml_dtypes.iinfo(dtype)
+    return int(found.min), int(found.max)
 
 
 def _shape(model: "ModelProto", name: str) -> list[int | str]:
@@ -213,11 +231,11 @@ def attributes(node: "NodeProto") -> dict[str, Any]:
 
 
 def stated_grid(
-    node: "NodeProto", values: Values, makers: Mapping[str, "NodeProto"]
+    node: "NodeProto", values: Values, limits: Limits, makers: Mapping[str, "NodeProto"]
 ) -> Grid | None:
     """Returns the grid on which a node puts its output, if it is a quantiser.
 
-    `makers` are the nodes that make tensors, by name.
+    `limits` are those of the types, and `makers` are the nodes that make tensors, by name.
     """
     if node.op_type == "BipolarQuant":
         return Grid(values[node.input[1]], torch.zeros(1), -1, 1)
@@ -233,8 +251,7 @@ def stated_grid(
     if codes.dtype.is_floating_point or scale.ndim > 1:  # a scale for each block
         return None
     zero = values[node.input[2]] if len(node.input) > 2 else torch.zeros(1)
-    limits = torch.iinfo(codes.dtype)
-    low, high = limits.min, limits.max
+    low, high = limits[node.input[0]]
     clip = makers.get(node.input[0])
     if clip is not None and clip.op_type == "Clip":  # a QCDQ pair of fewer bits
         low, high = (int(values[name].item()) for name in clip.input[1:3])

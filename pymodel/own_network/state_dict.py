@@ -6,6 +6,7 @@ Nothing is unpickled but tensors and plain containers (torch.load with weights_o
 import re
 import sys
 import warnings
+import zipfile
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -19,8 +20,17 @@ from torch import Tensor, nn
 from pymodel.own_network.factory import words
 from pymodel.support.errors import InputError
 
-# torch.save writes a zip archive; before version 1.6 it wrote pickles of protocol 2.
-OF_TORCH_SAVE = (b"PK\x03\x04", b"\x80\x02")
+# torch.save writes a zip archive; before version 1.6 it wrote pickles, first of a certain number.
+OF_TORCH_SAVE = (b"PK\x03\x04", b"\x80\x02\x8a\x0a")
+# What other files begin with that are taken for one of tensors
+OTHER_FILES = {
+    b"version https://git-lfs": "a pointer of Git LFS, not the file itself; type: git lfs pull",
+    b"<": "a page of HTML or XML, perhaps a download that failed",
+    b"\x89HDF": "an HDF5 file, such as Keras writes",
+    b"GGUF": "a GGUF file",
+    b"\x93NUMPY": "an array of NumPy",
+    b"\x80": "a pickle, which is not read, since that could run any code",
+}
 USUAL_PLACES = ("", "state_dict", "model_state_dict", "model", "net")
 USUAL_PREFIXES = ("", "module.", "_orig_mod.", "model.", "net.")
 WRAPPERS = ("module", "_orig_mod")  # modules that DataParallel and torch.compile put around others
@@ -74,7 +84,9 @@ def read_saved(path: Path) -> Mapping:
     """
     try:
         with path.open("rb") as file:
-            start = file.read(4)
+            start = file.read(64)
+        if other := _other_kind(path, start):
+            raise InputError(f"{path}: is {other}; expected a file of safetensors or torch.save")
         saved = _torch_load(path) if start.startswith(OF_TORCH_SAVE) else load_file(path)
     except IsADirectoryError:
         raise InputError(f"{path}: is a folder, expected a file") from None
@@ -88,6 +100,34 @@ def read_saved(path: Path) -> Mapping:
     if not isinstance(saved, Mapping):
         raise InputError(f"{path}: holds a {type(saved).__name__}, expected a state dict")
     return saved
+
+
+def _other_kind(path: Path, start: bytes) -> str:
+    """Returns what a file is that holds no tensors of PyTorch, as far as its start and names tell.
+
+    `start` is what the file begins with.
+    """
+    if not start:
+        return "empty"
+    if start[8:9] == b"{":  # a safetensors file, whose first bytes are a number
+        return ""
+    if start.startswith(b"PK\x03\x04"):
+        try:
+            with zipfile.ZipFile(path) as archive:
+                names = archive.namelist()
+        except (zipfile.BadZipFile, OSError):
+            return ""
+        if any(name.endswith("/constants.pkl") for name in names):
+            return (
+                "a TorchScript program; save its tensors alone: "
+                "torch.save(torch.jit.load(path).state_dict(), other_path)"
+            )
+        if all(name.endswith(".npy") for name in names):
+            return "an archive of NumPy (.npz)"
+        return "" if any(name.endswith("data.pkl") for name in names) else "a zip archive"
+    if start.startswith(OF_TORCH_SAVE):
+        return ""
+    return next((kind for begins, kind in OTHER_FILES.items() if start.startswith(begins)), "")
 
 
 def _torch_load(path: Path) -> Any:

@@ -140,38 +140,61 @@ class _Watch(TorchDispatchMode):
         """Hands over a product of which one operand does not follow from the input."""
         product = PRODUCTS[func](*args, **kwargs)
         first, second, fault = product["activations"], product["weights"], ""
+        whole = func is aten.convolution.default
+        added, no_bias = product["bias"], False
+        if added is not None and not whole:
+            no_bias = _memory(added) in self._from_input
+            added = (added * kwargs.get("beta", 1)).expand_as(output)
         memories = [_memory(first), _memory(second)]
         depend = [memory in self._from_input for memory in memories]
-        if all(depend) or (depend[1] and func is aten.convolution.default):
+        if all(depend) or (depend[1] and whole):
             return  # a product of activations, as in attention, or a kernel that is computed
         left = depend[1]  # the weights stand on the left
         if func is aten.mv.default:
             second, output = second[:, None], output[:, None]
-        elif func is aten.bmm.default:
+        elif func in (aten.bmm.default, aten.baddbmm.default):
             weights = first if left else second
             if not (weights == weights[:1]).all():
                 fault = f"it is a batch of {len(first)} products, each with weights of its own"
+                added = None
             elif left:  # one matrix for all
-                second, output = (one.transpose(0, 1).flatten(1) for one in (second, output))
+                second, output, added = (
+                    None if one is None else one.transpose(0, 1).flatten(1)
+                    for one in (second, output, added)
+                )
                 first = first[0]
             else:
-                first, output, second = first.flatten(0, 1), output.flatten(0, 1), second[0]
+                first, output, added = (
+                    None if one is None else one.flatten(0, 1) for one in (first, output, added)
+                )
+                second = second[0]
         elif func is aten._int_mm.default:
             fault = "it multiplies codes, whose scales follow from each input"
         if left:  # (A · B)ᵀ = Bᵀ · Aᵀ, and a bias is of the rows
             first, second, output = second.mT, first, output.mT
-        elif func is not aten.convolution.default:
+            added = None if added is None else added.mT
+        elif not whole:
             second = second.mT
         of_activations, of_weights = memories[::-1] if left else memories
+        weight_grids = self._grids.get(of_weights, ())
+        if (alpha := kwargs.get("alpha", 1)) != 1:
+            second = second * alpha
+            weight_grids = [found for grid in weight_grids if (found := grid.times(alpha))]
+        if added is not None and not whole:
+            if no_bias or not (added == added[:1]).all():  # such as a shortcut
+                added, output = None, first @ second.mT
+            else:
+                added = added[0]
         made = None if left or fault or product["bias"] is not None else _memory(output)
         self._take_product(
             product
             | {
                 "activations": first,
                 "weights": second,
+                "bias": added,
                 "output": output,
                 "activation_grids": self._grids.get(of_activations, ()),
-                "weight_grids": self._grids.get(of_weights, ()),
+                "weight_grids": tuple(weight_grids),
                 "fault": fault,
             },
             made,
@@ -255,9 +278,7 @@ def _product(x, weight) -> dict:
 
 
 def _product_and_bias(bias, x, weight, *, beta=1, alpha=1) -> dict:
-    if alpha != 1:
-        weight = weight * alpha
-    return {"activations": x, "weights": weight, "bias": bias if beta == 1 else bias * beta}
+    return {"activations": x, "weights": weight, "bias": bias}
 
 
 ADDITIONS = (aten.add.Tensor, aten.add_.Tensor)
@@ -268,6 +289,7 @@ PRODUCTS = {
     aten.mv.default: _product,
     aten.bmm.default: _product,
     aten.addmm.default: _product_and_bias,
+    aten.baddbmm.default: _product_and_bias,
 }
 
 

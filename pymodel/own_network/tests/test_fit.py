@@ -445,17 +445,6 @@ class Rounded(nn.Module):
         return (x * 15).round() / 15
 
 
-class Grouped(nn.Module):
-    """A layer whose input is not of the images alone."""
-
-    def __init__(self):
-        super().__init__()
-        self.layer = QuantConv2d(3, 2, bits=4, kernel_size=1)
-
-    def forward(self, x):
-        return self.layer(x.reshape(7, 3, 32, 1))
-
-
 class Twice(nn.Sequential):
     def forward(self, x):
         return super().forward(x) + super().forward(x)
@@ -497,10 +486,6 @@ def per_channel(layer):
         (
             lambda: changed(own(convolution()), lambda m: setattr(m, "quantising", False)),
             "its activations are not quantised",
-        ),
-        (
-            lambda: own(nn.Flatten(), Grouped()),
-            "its input is [7, 3, 32, 1], expected [3, channels, height, width]",
         ),
         (lambda: Autocast(*own(convolution())), "its activations are torch.bfloat16, expected"),
         (

@@ -140,6 +140,7 @@ def test_weights_of_int4(tmp_path, inputs):
     assert isinstance(found, Fit), found
     assert torch.equal(found.layer.weight_codes, torch.from_numpy(WEIGHTS))
     assert not found.weights.found
+    assert found.layer.weight_bits == 4
 
 
 def test_a_file_without_products_names_its_operators(refused, tmp_path, inputs):
@@ -241,9 +242,9 @@ def test_codes_that_a_convolution_of_integers_does_not_give(tmp_path, inputs, mo
     real = onnx_file.run
 
     def wrong(*arguments):
-        values = real(*arguments)
+        values, limits = real(*arguments)
         values[OUTPUT][1, 2, 3, 3] += 1
-        return values
+        return values, limits
 
     monkeypatch.setattr(onnx_file, "run", wrong)
     found = judged(path, inputs)
@@ -270,7 +271,7 @@ def test_matrix_products(tmp_path, inputs, kind):
     if kind == "Gemm":
         constants["rows"] = np.array([-1, 5])
         nodes.insert(2, helper.make_node("Reshape", ["a", "rows"], ["r"]))
-        names, settings = ["r", "wf"], {"alpha": 0.5}
+        names, settings = ["r", "wf"], {"alpha": 0.3}
     if kind == "QLinearMatMul":
         names = ["q", "s", "z", "w", "ws", "wz", "ys", "yz"]
         constants |= {"ys": np.float32(0.02), "yz": np.uint8(90)}
@@ -280,6 +281,7 @@ def test_matrix_products(tmp_path, inputs, kind):
     assert isinstance(found, Fit), found
     assert found.layer.weight_codes.shape == (6, 5, 1, 1)
     assert np.array_equal(found.layer.weight_codes[..., 0, 0].T, matrix)
+    assert not found.weights.found  # the file states the grid, also times Gemm's alpha
 
 
 def test_products_of_activations_are_no_layers(tmp_path, inputs):

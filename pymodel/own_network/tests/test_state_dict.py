@@ -3,6 +3,7 @@
 import argparse
 import os
 import pickle
+import zipfile
 from collections import OrderedDict
 from pathlib import Path
 
@@ -207,15 +208,54 @@ def test_damaged_and_other_files(tmp_path, trained):
     torch.save(trained, path)
     path.write_bytes(path.read_bytes()[:3000])
     assert refusal(path).startswith("truncated, or not of torch.save(")
-    path.write_bytes(pickle.dumps({"a": 1}, protocol=2))
-    assert refusal(path).startswith("truncated, or not of torch.save(")
-    numpy.savez(tmp_path / "weights.npz", a=numpy.ones(3))
-    assert refusal(tmp_path / "weights.npz").startswith("truncated, or not of torch.save(")
-    path.write_bytes(b"")
-    assert refusal(path).startswith("truncated, or no safetensors file")
     assert refusal(tmp_path).startswith("is a folder, expected a file")
-    torch.jit.save(torch.jit.script(nn.Linear(1, 1)), path)
-    assert refusal(path).startswith("truncated, or not of torch.save(")
+
+
+def arrays(path):
+    with path.open("wb") as file:
+        numpy.savez(file, a=numpy.ones(3))
+
+
+def archive(path):
+    with zipfile.ZipFile(path, "w") as file:
+        file.writestr("readme.txt", "nothing")
+
+
+@pytest.mark.parametrize(
+    ("write", "words"),
+    [
+        (b"", "is empty"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:1", "is a pointer of Git LFS"),
+        (b"<!DOCTYPE html>", "is a page of HTML or XML"),
+        (pickle.dumps({"a": 1}, protocol=2), "is a pickle, which is not read"),
+        (pickle.dumps({"a": 1}), "is a pickle, which is not read"),
+        (arrays, "is an archive of NumPy"),
+        (archive, "is a zip archive; expected a file of safetensors or torch.save"),
+        (lambda path: torch.jit.save(torch.jit.script(nn.Linear(1, 1)), path), "TorchScript"),
+    ],
+)
+def test_files_of_other_kinds_are_called_by_their_name(tmp_path, write, words):
+    path = tmp_path / "weights.pt"
+    if isinstance(write, bytes):
+        path.write_bytes(write)
+    else:
+        write(path)
+    assert words in refusal(path)
+
+
+@pytest.mark.parametrize("start", [b"<", b"\x80\x02"])
+def test_a_safetensors_file_may_begin_with_any_bytes(tmp_path, trained, start):
+    """The first bytes are the length of the header, which is filled up with spaces."""
+    path = tmp_path / "weights.safetensors"
+    save_file(trained, path)
+    whole = path.read_bytes()
+    size = int.from_bytes(whole[:8], "little")
+    wanted = next(
+        n for n in range(size, size + 70_000) if n.to_bytes(8, "little")[: len(start)] == start
+    )
+    header = whole[8 : 8 + size] + b" " * (wanted - size)
+    path.write_bytes(wanted.to_bytes(8, "little") + header + whole[8 + size :])
+    assert load_state(network(), path) == []
 
 
 @pytest.mark.parametrize(

@@ -257,6 +257,37 @@ def test_a_bias_that_is_added_afterwards_is_a_part_of_the_layer(quantised, later
     assert not replace(found.layer, after=AddBias(bias + 0.25)).agrees(found.layer.sums())
 
 
+@pytest.mark.parametrize(("alpha", "stated"), [(0.3, True), (-0.3, False)])
+def test_a_product_that_is_scaled_has_the_stated_grid_times_that_number(alpha, stated):
+    """A negative number leaves no grid of a positive scale, and one is found from the values."""
+
+    class Scaling(nn.Module):
+        def forward(self, x):
+            w = torch.fake_quantize_per_tensor_affine(torch.randn(8, 5), 0.25, 0, -8, 7)
+            return torch.addmm(
+                torch.ones(5), grid(x[:, 0, 0, :]).repeat(1, 2)[:, :8], w, alpha=alpha
+            )
+
+    torch.manual_seed(0)
+    found = judged(nn.Sequential(Scaling()))["0"]
+    assert found.weights.found is not stated
+    assert found.weights.scale.item() == pytest.approx(0.075)
+    assert torch.equal(found.layer.after.bias, torch.ones(5))
+
+
+def test_a_shortcut_in_a_product_is_no_bias():
+    """addmm adds what follows from the input to the product of a single row."""
+
+    class Shortcut(nn.Module):
+        def forward(self, x):
+            x = grid(x[:1, 0, 0, :5])
+            return torch.addmm(x, x, torch.arange(-12.0, 13).reshape(5, 5) / 4)
+
+    found = judged(nn.Sequential(Shortcut()))["0"]
+    assert isinstance(found, Fit), found
+    assert not found.layer.after.bias.any()
+
+
 def test_what_else_is_added_in_place_is_no_bias():
     """A product is handed over before a shortcut is added to its output in place."""
 

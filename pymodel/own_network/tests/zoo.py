@@ -134,6 +134,13 @@ class Tuple(nn.Conv2d):
         return super().forward(x), x
 
 
+class Each(nn.Conv2d):
+    """Works on the maps one after another."""
+
+    def forward(self, x):
+        return torch.stack([super(Each, self).forward(one) for one in x])
+
+
 class First(nn.Module):
     """Takes the first of several outputs."""
 
@@ -385,6 +392,30 @@ ZOO = {
     "unfolded": Animal(
         lambda: net(Function((5, 27), lambda x, w: w @ functional.unfold(x, 3, padding=1)))
     ),
+    "a batch of products and a bias": Animal(
+        lambda: net(
+            Function(
+                (19, 7), lambda x, w: torch.baddbmm(torch.arange(7.0), x, w.expand(len(x), -1, -1))
+            )
+        ),
+        lambda: inputs(2, 5, 19),
+    ),
+    "a product and a bias, scaled": Animal(
+        lambda: net(
+            Function((19, 7), lambda x, w: torch.addmm(torch.arange(7.0), x, w, beta=2, alpha=0.3))
+        ),
+        lambda: inputs(4, 19),
+    ),
+    "a product and a shortcut": Animal(
+        lambda: net(Function((19, 7), lambda x, w: torch.addmm(x[:, :7], x, w))),
+        lambda: inputs(1, 19),
+    ),
+    "a product of weights on the left and a bias": Animal(
+        lambda: net(
+            Function((7, 19), lambda x, w: torch.addmm(torch.arange(7.0)[:, None], w, x.t()))
+        ),
+        lambda: inputs(7, 19),
+    ),
     "matrix times vector": Animal(
         lambda: net(Function((19,), torch.matmul)), lambda: inputs(4, 19)
     ),
@@ -394,6 +425,16 @@ ZOO = {
     "einsum": Animal(
         lambda: net(Function((7, 19), partial(torch.einsum, "btc,oc->bto"))),
         lambda: inputs(2, 5, 19),
+    ),
+    "frames that are maps": Animal(
+        lambda: nn.Sequential(Fake(), nn.Flatten(0, 1), conv()), lambda: inputs(2, 4, 3, 6, 5)
+    ),
+    "a layer that is called for each image": Animal(lambda: net(weighted(Each(3, 5, 3)))),
+    "a linear layer for each image": Animal(
+        lambda: net(
+            Function((7, 19), lambda x, w: torch.stack([functional.linear(one, w) for one in x]))
+        ),
+        lambda: inputs(3, 19),
     ),
     "a layer that returns more": Animal(
         lambda: nn.Sequential(Fake(), weighted(Tuple(3, 5, 3)), First())
