@@ -19,6 +19,12 @@ unexport PYTHONSAFEPATH
 # The options that the sweeps share: simulator, checkpoint, data set, and ARGS="--workers 1 --fresh"
 SWEEP = --sim "$(SIM)" --model "$(MODEL)" $(if $(DATA),--data "$(DATA)") $(ARGS)
 
+# With these options, of the command line or of MAKEFLAGS, make would say that all is well whatever failed.
+OPTIONS := $(filter-out --% -I%,$(filter -%,$(MFLAGS)))
+ifneq (,$(findstring i,$(OPTIONS))$(findstring t,$(OPTIONS)))
+$(error make is told to ignore errors (-i) or to touch files (-t), here or in MAKEFLAGS; expected neither)
+endif
+
 .DEFAULT_GOAL := layer
 
 # `make help` prints each line "##@ group", and below it the targets whose lines end in "## what it does".

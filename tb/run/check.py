@@ -16,6 +16,7 @@ from pymodel.support.command import CommandParser, conclude, tell
 from pymodel.support.files import temporary_folder
 from tb.components.array_adapter import ADAPTER_FILE, OWN, adapter_class
 from tb.sim.errors import BenchError
+from tb.sim.results_xml import planned_tests
 from tb.sim.run_bench import RESULTS_XML, run_bench
 from tb.sim.simulators import check_simulator, random_seed
 
@@ -30,6 +31,7 @@ class Verdict:
     failure: BenchError | None
     passed: dict[str, bool]  # by the test's name in words; {} if the run did not get that far
     limits: str = ""  # what the array's widths cannot hold, "" if there is nothing
+    left_out: int = 0  # number of tests that COCOTB_TEST_FILTER leaves out
 
     def summary(self) -> str:
         """Returns one cell of a table: how many tests passed, or which failed, and the limits."""
@@ -37,7 +39,8 @@ class Verdict:
         words = f"{len(self.passed)} tests passed" if self.passed else "FAILED"
         if failed:
             words = f"FAILED: {', '.join(failed)}"
-        return f"{words}; {self.limits}" if self.limits else words
+        left_out = f"COCOTB_TEST_FILTER leaves out {self.left_out}" if self.left_out else ""
+        return "; ".join(one for one in (words, left_out, self.limits) if one)
 
 
 def check(
@@ -73,7 +76,10 @@ def check(
         except BenchError as error:
             failure = error
         return Verdict(
-            failure, passed_tests(folder / RESULTS_XML), told.read_text() if told.exists() else ""
+            failure,
+            passed_tests(folder / RESULTS_XML),
+            told.read_text() if told.exists() else "",
+            len(planned_tests(BENCH, "")) - len(planned_tests(BENCH)),
         )
 
 
@@ -92,6 +98,8 @@ def main() -> int:
         tell(f"For a hint and a waveform: make DUT={os.path.relpath(arguments.dut)} IMAGES=1")
         return conclude(f"FAILED: {verdict.failure}", passed=False)
     path = os.path.relpath(arguments.dut)
+    if verdict.left_out:
+        return conclude(f"No failure, but {verdict.summary()}.")
     return conclude(f"All checks passed. Now the trained layer: make DUT={path}")
 
 

@@ -43,13 +43,16 @@ def first_failure(results: Path, module: str) -> str | None:
     return None
 
 
-def planned_tests(module: str) -> set[str]:
-    """Returns the full names of the cocotb tests of `module` that $COCOTB_TEST_FILTER leaves."""
+def planned_tests(module: str, wanted: str | None = None) -> set[str]:
+    """Returns the full names of the cocotb tests of `module` that a regular expression leaves.
+
+    The expression is by default that of $COCOTB_TEST_FILTER.
+    """
     tests = []
     for value in vars(importlib.import_module(module)).values():
         if isinstance(value, Test):
             tests.append(value)
         elif isinstance(value, TestGenerator):
             tests += value.generate_tests()
-    wanted = os.environ.get("COCOTB_TEST_FILTER", "")
+    wanted = os.environ.get("COCOTB_TEST_FILTER", "") if wanted is None else wanted
     return {test.fullname for test in tests if re.search(wanted, test.fullname)}

@@ -36,6 +36,9 @@ from tb.sim.waves import WAVES
 RESULTS_XML = "results.xml"  # cocotb's, in the folder of a run
 
 
+# What Icarus and Verilator print where the design itself calls $error or $fatal
+OWN_ERROR = re.compile(r"(?:ERROR|FATAL|\[\d+\] %Error): (.+)")
+
 # Environment variable: a path without suffix. A run of run_bench then measures coverage, and writes
 # it to files with this path and the suffixes .dat and .yml (tb/coverage).
 COVERAGE = "SYSTOLIC_COVERAGE"
@@ -67,9 +70,10 @@ def run_bench(
     Sources find what they include in their folders; sources without a timescale get 1 ns / 1 ps.
     `heard` is called with each line that compiler and simulation print.
 
-    Raises BenchError with the first failure: a test failed, not all tests ran, a source did not
-    compile (the message says what the compiler said), or the simulator crashed or hung. Raises
-    InputError if the simulator or the sources are missing, or if a test raised one.
+    Raises BenchError with the first failure: a test failed, not all tests ran, the design itself
+    called $error (Icarus would go on), a source did not compile (the message says what the compiler
+    said), or the simulator crashed or hung. Raises InputError if the simulator or the sources are
+    missing, or if a test raised one.
     """
     waves = os.environ.get("WAVES", "") not in ("", "0") if waves is None else waves
     check_simulator(simulator, waves)
@@ -91,11 +95,13 @@ def run_bench(
         written = run / f"{secrets.token_hex(8)}.xml"
         variables = {"COCOTB_RESULTS_FILE": str(written), "COCOTB_RANDOM_SEED": seed}
         with environment(simulator, **variables | (settings or {})):
-            failure = _simulate(simulator, label, sources, commands, run, heard)
+            failure, own = _simulate(simulator, label, sources, commands, run, heard)
             (run / RESULTS_XML).unlink(missing_ok=True)
             if written.exists():
                 written.rename(run / RESULTS_XML)
             failure = _verdict(failure, run, module)
+        if own:
+            failure = "; ".join(filter(None, [f"the design itself reports: {own}", failure]))
         if waves and not folder and (waveform := run / f"{toplevel}.fst").exists():
             WAVES.mkdir(parents=True, exist_ok=True)
             waveform.replace(WAVES / f"{label}.fst")
@@ -131,12 +137,13 @@ def _simulate(
     commands: Commands,
     folder: Path,
     listener: Callable[[str], None],
-) -> str | None:
+) -> tuple[str | None, str]:
     """Compiles what is not compiled yet, and runs it in `folder`.
 
-    Returns how it failed, with the first line that the tools said of an error; None if it ended.
+    Returns how it failed, with the first line that the tools said of an error, or None if it ended;
+    and the first error that the design itself reported, or "".
     """
-    said = []
+    said, own = [], []
 
     def heard(line: str) -> None:
         logging.getLogger("cocotb").info(line)
@@ -144,15 +151,20 @@ def _simulate(
         if re.search("error|sorry", line, re.IGNORECASE):
             said.append(line)
 
+    def heard_in_simulation(line: str) -> None:
+        heard(line)
+        if found := OWN_ERROR.match(line):
+            own.append(found[1])
+
     try:
         if simulator in UNTESTED:
             simulation = Simulation(*prepared(commands, folder))
         else:
             simulation = compiled(label, simulator, sources, commands, heard)
-        simulation.run(folder, heard)
+        simulation.run(folder, heard_in_simulation)
     except BenchError as error:
-        return ": ".join([str(error), *said[:1]])
-    return None
+        return ": ".join([str(error), *said[:1]]), "".join(own[:1])
+    return None, "".join(own[:1])
 
 
 def _verdict(failure: str | None, folder: Path, module: str) -> str | None:

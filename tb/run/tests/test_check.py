@@ -177,6 +177,15 @@ def test_check_says_which_test_failed(command, tmp_path):
     assert "mute.py IMAGES=1" in out
 
 
+def test_checks_that_a_filter_leaves_out_are_told(command, monkeypatch):
+    """A run of some of the tests never says that all checks passed."""
+    monkeypatch.setenv("COCOTB_TEST_FILTER", "extreme|one_pixel")
+    code, out, _ = command(tb_check.main)
+    assert code == 0
+    assert "All checks passed" not in out
+    assert out.endswith("No failure, but 2 tests passed; COCOTB_TEST_FILTER leaves out 3.\n")
+
+
 def test_the_guide_shows_the_adapter_that_is_tested():
     assert f"```python\n{SHIPPED[1].read_text()}```" in GUIDE.read_text()
 

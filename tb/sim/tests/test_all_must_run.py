@@ -4,6 +4,8 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 from pymodel.support.files import ROOT
 
 TEXT = "def test_one(): pass\n\ndef test_two(): pass\n"
@@ -49,6 +51,26 @@ def test_options_left_in_the_environment_leave_out_no_test(tmp_path):
     environment = os.environ | {"PYTEST_ADDOPTS": "-k one"}
     done = subprocess.run(["sh", "-c", command], env=environment, capture_output=True, text=True)
     assert done.stdout == "none\n"
+
+
+@pytest.mark.parametrize("options", ["-i", "-t", "--ignore-errors", "-ki", "-kt SIM=icarus"])
+@pytest.mark.parametrize("exported", [False, True])
+def test_make_is_refused_that_ignores_errors(options, exported):
+    """Errors that are ignored, and targets that are touched alone, would look like a pass."""
+    command = ["make", "help", *([] if exported else options.split())]
+    environment = os.environ | {"MAKEFLAGS": options.removeprefix("-") if exported else ""}
+    if exported and options.startswith("--"):
+        environment["MAKEFLAGS"] = options
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "make is told to ignore errors (-i) or to touch files (-t)" in done.stderr
+
+
+@pytest.mark.parametrize("options", ["-k", "-j2", "-s --no-print-directory", "SIM=iti", "ARGS=-it"])
+def test_other_options_of_make_are_taken(options):
+    command = ["make", "help", *options.split()]
+    environment = os.environ | {"MAKEFLAGS": ""}
+    assert subprocess.run(command, cwd=ROOT, env=environment, capture_output=True).returncode == 0
 
 
 def test_another_checkout_never_comes_first(tmp_path):

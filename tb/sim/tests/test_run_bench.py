@@ -17,6 +17,7 @@ from tb.sim.simulators import simulator_identity, simulator_version
 from tb.sim.sources import RTL
 
 BENCH, TOP = "tb.test_delay", "delay"
+VERIFY = pytest.mark.verify
 
 
 @pytest.fixture(autouse=True)
@@ -89,6 +90,15 @@ def test_a_simulator_that_hangs_is_no_pass(delay, fake, monkeypatch):
     fake("vvp", "exec sleep 1000")
     with pytest.raises(BenchError, match="vvp was stopped: it had said nothing for 1 s"):
         delay()
+
+
+@pytest.mark.parametrize("simulator", ["icarus", pytest.param("verilator", marks=VERIFY)])
+def test_an_error_that_the_design_itself_reports_is_no_pass(delay, simulator):
+    """Icarus goes on after $error, and all tests of the bench pass."""
+    check = '\n  always @(posedge clk_i) if (data_i[0] === 1) $error("one is seen");\nendmodule'
+    delay.source.write_text(delay.source.read_text().replace("\nendmodule", check))
+    with pytest.raises(BenchError, match=r"the design itself reports: .*one is seen"):
+        run_bench(BENCH, TOP, simulator=simulator, sources=[delay.source])
 
 
 def test_a_simulator_that_crashes_after_its_results_is_no_pass(delay, fake):
