@@ -248,7 +248,15 @@ def _load(model: nn.Module, path: Path, state: Mapping[str, Any]) -> list[str]:
     try:
         missing, unexpected = model.load_state_dict(state, strict=False)
     except Exception as error:
-        lines = [" ".join(line.split()) for line in str(error).splitlines()[1:]] or [words(error)]
+        ours = model.state_dict()
+        lines = [
+            f"{key} is {list(value.shape)}, expected {list(ours[key].shape)}"
+            for key, value in state.items()
+            if isinstance(ours.get(key), Tensor) and isinstance(value, Tensor)
+            if ours[key].shape != value.shape
+        ]
+        lines = lines or [" ".join(line.split()) for line in str(error).splitlines()[1:]]
+        lines = lines or [words(error)]
         raise InputError(f"{path}: is not of this model: {_some(lines)}") from None
     computed = [key for key in missing if _is_computed(model, key)]
     missing = [key for key in missing if key not in computed]

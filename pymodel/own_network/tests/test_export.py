@@ -298,7 +298,7 @@ def test_the_version_of_brevitas_is_the_pinned_one():
     [
         (lambda state: state.pop("2.weight"), "not of this model: 1 key missing (2.weight)\n"),
         (lambda state: state.update(x=torch.ones(1)), "not of this model: 1 key unexpected (x)\n"),
-        (lambda state: state.update({"0.bias": torch.ones(5)}), "size mismatch for 0.bias"),
+        (lambda state: state.update({"0.bias": torch.ones(5)}), "0.bias is [5], expected [4]"),
         (lambda state: state["2.weight"][0, 0].fill_(torch.nan), "2.weight holds NaN or infinity"),
         (lambda state: state.clear(), "holds nothing, expected a state dict"),
     ],
