@@ -11,8 +11,16 @@ from torch.nn.modules.conv import _ConvNd
 
 from pymodel.convolution import Convolution, Pair, in_words, pair, single
 from pymodel.own_network.factory import of_the_user, words
-from pymodel.own_network.grids import MOST_LEVELS, TOLERANCE, Grid, coarsest_scale, grid_of
-from pymodel.own_network.layer_file import MOST_BITS, MOST_SUM_BITS
+from pymodel.own_network.grids import (
+    LEAST_VALUES,
+    MOST_BITS,
+    MOST_LEVELS,
+    TOLERANCE,
+    Grid,
+    coarsest_scale,
+    grid_of,
+)
+from pymodel.own_network.layer_file import MOST_SUM_BITS
 from pymodel.own_network.watched_products import Product, is_graph, watching
 from pymodel.reference.layer_data import AddBias, LayerData
 from pymodel.support.limits import GEOMETRY
@@ -85,7 +93,11 @@ def fit_layers(
     whole_attention = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)  # one operation that holds four products
     try:
-        with torch.autocast("cpu", enabled=False), watching(model, inputs, take) as forward:
+        with (
+            torch.autocast("cpu", enabled=False),
+            torch.jit.optimized_execution(False),  # TorchScript would fuse operations
+            watching(model, inputs, take) as forward,
+        ):
             of_the_user(what, forward, inputs)
     finally:
         torch.set_float32_matmul_precision(precision)
@@ -276,11 +288,14 @@ def activation_codes(
     """
     grid, codes = _on_grid(values, stated, "activation")
     if grid is None and depthwise:
-        grid, codes = _on_grid(values.transpose(0, 1), stated, "activation", per_channel=True)
-        codes = None if codes is None else codes.transpose(0, 1)
+        channels = values.transpose(0, 1)
+        grid, codes = _on_grid(channels, stated, "activation", per_channel=True)
+        if grid and grid.found and channels[0].numel() < LEAST_VALUES:
+            grid = None  # a few values lie on some grid by chance
+        codes = None if grid is None else codes.transpose(0, 1)
     if grid is None:
         several = any(one.scale.numel() > 1 for one in stated)
-        if several or _on_grid(values.transpose(0, 1), (), "activation", per_channel=True)[0]:
+        if several or several_grids(values.transpose(0, 1).flatten(1)):
             raise FitError("its activations have several scales, expected one")
         if rows and several_grids(values.flatten(2).transpose(1, 2).flatten(0, 1)):
             raise FitError("its activations have a scale for each row (token), expected one")
@@ -323,9 +338,9 @@ def several_grids(rows: Tensor) -> bool:
 def weight_codes(weights: Tensor, stated: tuple[Grid, ...]) -> Codes:
     """Returns the codes of weights [C_out, …], in two's complement of `bits`.
 
-    Codes less their zero point are taken if they fit; else the codes themselves, shifted so that
-    they are signed, with a zero point for each output channel. Raises FitError if the weights lie
-    on no grid, or have more than MOST_BITS bits.
+    Codes less their zero point are taken, or the codes themselves where these need fewer bits,
+    shifted so that they are signed, with a zero point for each output channel. Raises FitError if
+    the weights lie on no grid, or have more than MOST_BITS bits.
     """
     grid, codes = _on_grid(weights, stated, "weight", per_channel=True)
     if grid is None:
@@ -334,8 +349,10 @@ def weight_codes(weights: Tensor, stated: tuple[Grid, ...]) -> Codes:
                 "its weights have a scale for each input channel, expected one for each output "
                 "channel"
             )
-        for size in range(LARGEST_BLOCK, LEAST_OF_A_ROW, -1):
-            if weights[0].numel() % size == 0 and several_grids(weights.reshape(-1, size)):
+        for size in range(min(LARGEST_BLOCK, weights[0].numel() // 2), LEAST_OF_A_ROW, -1):
+            if weights[0].numel() % size == 0 and all(
+                several_grids(one.reshape(-1, size)) for one in weights[:FEW_ROWS]
+            ):
                 raise FitError(
                     f"its weights have a scale for each block of {size}, expected one for each "
                     "output channel"
@@ -345,14 +362,14 @@ def weight_codes(weights: Tensor, stated: tuple[Grid, ...]) -> Codes:
     signed = codes - zeros.reshape(-1, *[1] * (weights.ndim - 1))
     whole = not zeros.frac().any()
     stated_range = grid.low - zeros.max().item(), grid.high - zeros.min().item()
-    for low, high in (stated_range, (signed.min().item(), signed.max().item())):
-        bits = max(2, int(max(high, -1 - low)).bit_length() + 1)
-        if whole and bits <= MOST_BITS:
-            return Codes(signed, grid, torch.zeros(1, dtype=torch.float64), bits)
     low, high = grid.low, grid.high
     if grid.found:  # it is symmetric, and the codes may be fewer
         low, high = int(codes.min().item()), int(codes.max().item())
     bits = max(2, (high - low).bit_length())
+    for least, most in (stated_range, (signed.min().item(), signed.max().item())):
+        without = max(2, int(max(most, -1 - least)).bit_length() + 1)
+        if whole and without <= MOST_BITS and (without <= bits or not zeros.any()):
+            return Codes(signed, grid, torch.zeros(1, dtype=torch.float64), without)
     if bits > MOST_BITS:
         raise FitError(f"its weights have {bits} bits, expected at most {MOST_BITS}")
     shift = low + 2 ** (bits - 1)
@@ -398,14 +415,26 @@ def _on_grid(
     """
     if not values.any():
         raise FitError(f"its {kind}s are all 0, which proves nothing: are its scales set?")
-    return grid_of(values, stated, per_channel=per_channel, halves=kind == "weight") or (None, None)
+    return grid_of(values, stated, per_channel=per_channel, weights=kind == "weight") or (
+        None,
+        None,
+    )
 
 
 def _not_quantised(kind: str, stated: tuple[Grid, ...], values: Tensor) -> str:
     """Returns the reason why a tensor has no codes; `stated` are the quantisers before it."""
     if stated and stated[0].levels > MOST_LEVELS:
         return f"its {kind}s have {stated[0].bits} bits, expected at most {MOST_BITS}"
-    if coarsest_scale(values - values.min()) is not None:
+    if (scale := coarsest_scale(values - values.min())) is not None:
+        low, high = (one.double().item() / scale.item() for one in (values.min(), values.max()))
+        steps = max(high, 0) - min(low, 0)
+        if abs(2 * low - round(2 * low)) < 0.01:  # 0 lies on it, or in the middle of a step
+            steps = round(steps if abs(low - round(low)) < 0.01 else 2 * steps)
+            if steps >= MOST_LEVELS:
+                return (
+                    f"its {kind}s and 0 lie on a grid of {steps + 1} levels, which are "
+                    f"{steps.bit_length()} bits, expected at most {MOST_BITS}"
+                )
         return (
             f"its {kind}s lie on a grid of at most {MOST_LEVELS} levels, but 0 is neither on it "
             "nor in the middle of a step, so there is no zero point"

@@ -7,6 +7,8 @@ from torch import Tensor
 
 TOLERANCE = 1e-3  # of a step: how far a value may lie from its grid
 MOST_LEVELS = 256  # of a grid that is found from values
+MOST_BITS = 8  # of a code
+LEAST_VALUES = 8  # of a channel, so that they say that it has a scale of its own
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,15 +72,15 @@ def requantising_fault(values: Tensor, codes: Tensor, grid: Grid) -> str:
 
 
 def grid_of(
-    values: Tensor, stated: tuple[Grid, ...], *, per_channel: bool, halves: bool = False
+    values: Tensor, stated: tuple[Grid, ...], *, per_channel: bool, weights: bool = False
 ) -> tuple[Grid, Tensor] | None:
     """Returns a grid on which all values lie within TOLERANCE of a step, and their codes.
 
     The first of the grids that quantisers `stated` is taken on which they do, or the coarsest that
     is found from the values: one for the whole tensor or, with `per_channel`, one for each index of
-    dimension 0. With `halves`, a grid that is found may have a zero point of a half, if 0 and all
-    other even multiples of its scale are missing. Returns None if there is none with at most
-    MOST_LEVELS levels.
+    dimension 0. Of `weights` the one is taken that needs fewer bits, and a grid that is found may
+    have zero points: halves, if 0 and all other even multiples of its scale are missing, and whole
+    numbers where they save a bit. Returns None if there is none with at most MOST_LEVELS levels.
     """
     channels = len(values)
     for grid in stated:
@@ -86,24 +88,44 @@ def grid_of(
             codes, distance = grid.codes(values)
             if distance <= TOLERANCE:
                 return grid, codes
-    scale = coarsest_scale(values)
-    if scale is None and per_channel:
+    found = []
+    if (scale := coarsest_scale(values)) is not None:
+        found.append(_found(values, scale, weights))
+    wanted = weights and values[0].numel() >= LEAST_VALUES
+    if per_channel and (wanted or not any(found)):
         alive = values.flatten(1).any(1)  # a channel of zeros lies on any grid
-        found = [coarsest_scale(one) for one in values[alive]]
-        if found and None not in found:
-            scale = torch.stack(found).max().repeat(channels, 1)
-            scale[alive] = torch.stack(found)
-    if scale is None:
-        return None
-    zero = torch.zeros(1)
-    found = Grid(scale, zero, -MOST_LEVELS, MOST_LEVELS, found=True)
+        scales = [coarsest_scale(one) for one in values[alive]]
+        if scales and None not in scales:
+            scale = torch.stack(scales).max().repeat(channels, 1)
+            scale[alive] = torch.stack(scales)
+            found.append(_found(values, scale, weights))
+    return min(filter(None, found), key=lambda one: one[0].bits, default=None)
+
+
+def _found(values: Tensor, scale: Tensor, weights: bool) -> tuple[Grid, Tensor] | None:
+    """Returns the grid with a scale, or with one for each index of dimension 0, and the codes.
+
+    Returns None if the values do not lie on it, or if it has more than MOST_LEVELS levels.
+    """
+    found = Grid(scale, torch.zeros(1), -MOST_LEVELS, MOST_LEVELS, found=True)
     codes, distance = found.codes(values)
+    if distance > TOLERANCE:
+        return None
     low, high = int(codes.min().item()), int(codes.max().item())
-    if halves and high - low > 2 and (codes % 2 == 1).all():
+    if weights and high - low > 2 and (codes % 2 == 1).all():
         # Odd codes alone, 2q − (2ⁿ − 1), as DoReFa has them (Zhou et al., 2016, eq. 9)
         found = replace(found, scale=2 * scale, zero_point=torch.full((1,), -0.5))
         codes, low, high = (codes - 1) / 2, (low - 1) // 2, (high - 1) // 2
-    if distance > TOLERANCE or high - low >= MOST_LEVELS:
+    elif weights:
+        rows = codes.flatten(1) if scale.numel() > 1 else codes.reshape(1, -1)
+        lows = rows.amin(1)
+        span = int((rows.amax(1) - lows).max().item())
+        bits, signed = max(2, span.bit_length()), max(high, -1 - low).bit_length() + 1
+        full = span == 2**bits - 1  # codes from one end to the other, as of a zero point
+        if span < MOST_LEVELS and bits < signed and (full or signed > MOST_BITS):
+            codes = codes - lows.reshape(-1, *[1] * (codes.ndim - 1))
+            return replace(found, zero_point=-lows, low=0, high=2**bits - 1), codes
+    if high - low >= MOST_LEVELS:
         return None
     # A code −high has a place in every format that has one for high, so the range is symmetric.
     return replace(found, low=min(low, -high) if low < 0 else 0, high=max(high, -low - 1)), codes

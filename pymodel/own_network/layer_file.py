@@ -17,6 +17,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from pymodel.convolution import Convolution, Pair, in_words, pair, single
+from pymodel.own_network.grids import MOST_BITS
 from pymodel.reference.layer_data import AddBias, LayerData
 from pymodel.support.checksummed_tensors import read_sealed, write_sealed
 from pymodel.support.errors import InputError
@@ -35,7 +36,6 @@ FORM = {
     "weight_zeros": ((torch.float64,), 1, -256, 256),
 }
 NEEDED = [part for part in FORM if part != "weight_zeros"]
-MOST_BITS = 8  # of a code
 MOST_SUM_BITS = 32  # of a sum over all tiles, two's complement
 GEOMETRY = ("stride", "padding", "dilation")
 # The settings of a layer that a file of the first format lacks

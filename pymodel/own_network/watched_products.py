@@ -5,6 +5,7 @@ of which one operand follows from the input and the other does not, whatever cla
 stands around. The tensors are those that enter and leave the operation.
 """
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -25,7 +26,10 @@ from pymodel.lsq_quantiser import SMALLEST_SCALE, Quantiser
 from pymodel.own_network.grids import Grid, requantising_fault
 
 aten = torch.ops.aten
-WHOLE = ("aten::mkldnn_rnn_layer", "aten::lstm")  # operations of several products
+# Operations of several products
+WHOLE = ("aten::mkldnn_rnn_layer", "aten::lstm", "aten::quantized_lstm", "aten::quantized_gru")
+# A part of the name of an operation that multiplies tensors, though it may be none of PRODUCTS
+MULTIPLIES = re.compile(r"(?:^|_)(?:conv[a-z]*|[a-z]*(?:mm|mv|matmul|linear)|v?dot)(?:_|$)")
 INSIDE = "its matrix products are inside one operation of PyTorch"
 ANEW = "it quantises its activations anew each time, with other scales"
 KEPT_GRIDS = 4  # the last quantisers before a tensor
@@ -90,7 +94,8 @@ class _Watch(TorchDispatchMode):
         kwargs = kwargs or {}
         if not isinstance(func, OpOverload):
             return func(*args, **kwargs)
-        if func not in PRODUCTS:
+        known = _name(func) in PRODUCTS
+        if not known:
             with self:  # in inference mode a linear layer arrives whole
                 parts = func.decompose(*args, **kwargs)
             if parts is not NotImplemented:
@@ -98,11 +103,16 @@ class _Watch(TorchDispatchMode):
         bias = self._bias_in(args, kwargs) if func in ADDITIONS else None
         if func._schema.is_mutable and bias is None:
             self.hand_over()
+        before = args
+        if known and "out" not in kwargs and func._schema.is_mutable:  # addmm_ overwrites the bias
+            before = (args[0].clone(), *args[1:])
+            if _memory(args[0]) in self._from_input:
+                self.mark_input(before[0])
         output = func(*args, **kwargs)
         try:
             if bias is not None:
                 self._add_bias(bias, output)
-            self._follow(func, args, kwargs, output)
+            self._follow(func, before, kwargs, output)
         except Exception as fault:
             self.fault = self.fault or fault
         return output
@@ -110,22 +120,25 @@ class _Watch(TorchDispatchMode):
     def _follow(self, func: OpOverload, args: tuple, kwargs: dict, output: Any) -> None:
         """Notes what an operation makes of its tensors, after it ran."""
         given = [one for one in tree_leaves((args, kwargs)) if _has_memory(one)]
-        depends = any(_memory(one) in self._from_input for one in given)
-        if func in PRODUCTS and depends:
+        follow = [_memory(one) in self._from_input for one in given]
+        depends, known = any(follow), _name(func) in PRODUCTS
+        if known and depends:
             self._watch_product(func, args, kwargs, output)
         elif depends and func.namespace == "quantized" and _packed(args) is not None:
             self._take_product(packed_product(func, args, output))
         elif depends and func._schema.name in WHOLE:
-            x = given[0]
-            fields = {"activations": x, "weights": x, "bias": None, "output": x}
-            self._take_product(fields | {"fault": INSIDE})
+            self._take_product(_nothing(given[0], INSIDE))
+        elif depends and not all(follow) and MULTIPLIES.search(_name(func)):
+            self._take_product(_nothing(given[0], f"PyTorch's {func._schema.name} is not known"))
         grids = _stated(func, args, kwargs)
-        if func not in PRODUCTS:  # the values of a product lie on no grid of its operands
+        if not known:  # the values of a product lie on no grid of its operands
             grids = grids or self._inherited(given)
-        written = [one for one in tree_leaves(output) if _has_memory(one)]
-        if func._schema.is_mutable:
-            written += given[:1]  # what an operation changes is its first tensor
-        for one in written:
+        changed = [
+            args[place] if place < len(args) else kwargs.get(argument.name)
+            for place, argument in enumerate(func._schema.arguments)
+            if argument.alias_info and argument.alias_info.is_write
+        ]
+        for one in filter(_has_memory, tree_leaves((output, changed))):
             if depends:
                 self._from_input.add(_memory(one))
             if grids:
@@ -138,9 +151,10 @@ class _Watch(TorchDispatchMode):
 
     def _watch_product(self, func, args, kwargs, output) -> None:
         """Hands over a product of which one operand does not follow from the input."""
-        product = PRODUCTS[func](*args, **kwargs)
+        kwargs = {name: one for name, one in kwargs.items() if name != "out"}
+        product = PRODUCTS[_name(func)](*args, **kwargs)
         first, second, fault = product["activations"], product["weights"], ""
-        whole = func is aten.convolution.default
+        whole = _name(func) in CONVOLUTIONS
         added, no_bias = product["bias"], False
         if added is not None and not whole:
             no_bias = _memory(added) in self._from_input
@@ -150,9 +164,10 @@ class _Watch(TorchDispatchMode):
         if all(depend) or (depend[1] and whole):
             return  # a product of activations, as in attention, or a kernel that is computed
         left = depend[1]  # the weights stand on the left
-        if func is aten.mv.default:
+        if _name(func) in ("mv", "addmv"):
             second, output = second[:, None], output[:, None]
-        elif func in (aten.bmm.default, aten.baddbmm.default):
+            added = None if added is None else added[:, None]
+        elif _name(func) in ("bmm", "baddbmm"):
             weights = first if left else second
             if not (weights == weights[:1]).all():
                 fault = f"it is a batch of {len(first)} products, each with weights of its own"
@@ -168,7 +183,7 @@ class _Watch(TorchDispatchMode):
                     None if one is None else one.flatten(0, 1) for one in (first, output, added)
                 )
                 second = second[0]
-        elif func is aten._int_mm.default:
+        elif _name(func) == "_int_mm":
             fault = "it multiplies codes, whose scales follow from each input"
         if left:  # (A · B)ᵀ = Bᵀ · Aᵀ, and a bias is of the rows
             first, second, output = second.mT, first, output.mT
@@ -252,8 +267,18 @@ class _Watch(TorchDispatchMode):
         self.hand_over()
 
 
+def _name(func: OpOverload) -> str:
+    """Returns the name of PyTorch's operation, the same for its variants in place."""
+    return func._schema.name.removeprefix("aten::").removesuffix("_")
+
+
+def _nothing(x: Tensor, fault: str) -> dict:
+    """Returns the fields of a product that is not one that is known, with the reason."""
+    return {"activations": x, "weights": x, "bias": None, "output": x, "fault": fault}
+
+
 def _convolution(
-    x, weight, bias, stride, padding, dilation, transposed, output_padding, groups
+    x, weight, bias, stride, padding, dilation, transposed, output_padding, groups, *_
 ) -> dict:
     sides = weight.ndim - 2
     stride, padding, dilation, output_padding = (  # one number may stand for all sides
@@ -282,14 +307,16 @@ def _product_and_bias(bias, x, weight, *, beta=1, alpha=1) -> dict:
 
 
 ADDITIONS = (aten.add.Tensor, aten.add_.Tensor)
+CONVOLUTIONS = ("convolution", "_convolution")  # the second in programs of TorchScript
 PRODUCTS = {
-    aten._int_mm.default: _product,
-    aten.convolution.default: _convolution,
-    aten.mm.default: _product,
-    aten.mv.default: _product,
-    aten.bmm.default: _product,
-    aten.addmm.default: _product_and_bias,
-    aten.baddbmm.default: _product_and_bias,
+    "_int_mm": _product,
+    "mm": _product,
+    "mv": _product,
+    "bmm": _product,
+    "addmm": _product_and_bias,
+    "addmv": _product_and_bias,
+    "baddbmm": _product_and_bias,
+    **dict.fromkeys(CONVOLUTIONS, _convolution),
 }
 
 

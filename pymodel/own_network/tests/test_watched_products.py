@@ -317,6 +317,92 @@ def test_a_batch_with_weights_of_its_own_is_said():
     assert reason == "it is a batch of 4 products, each with weights of its own"
 
 
+def ones(*shape: int) -> Tensor:
+    return torch.ones(shape)
+
+
+MATRIX = torch.arange(-7.0, 8).repeat(2).reshape(6, 5) * 0.25
+
+
+@pytest.mark.parametrize(
+    ("multiply", "bias"),
+    [
+        (lambda x: torch.mm(x, MATRIX.t(), out=torch.empty(3, 6)), 0),
+        (lambda x: torch.mm(MATRIX, x.t(), out=torch.empty(6, 3)), 0),
+        (lambda x: ones(3, 6).addmm_(x, MATRIX.t()), 1),
+        (lambda x: ones(6, 3).addmm_(MATRIX, x.t()), 1),
+        (lambda x: x.repeat(1, 2)[:, :6].clone().addmm_(x, MATRIX.t()), 0),
+        (lambda x: torch.addmv(ones(3), x, MATRIX[0]), 1),
+        (lambda x: torch.addmv(ones(6), MATRIX, x[0]), 1),
+    ],
+)
+def test_variants_of_matrix_products(multiply, bias):
+    """Products that write into a tensor, or that add something, are those of the plain one."""
+
+    class Variant(nn.Module):
+        def forward(self, x):
+            return multiply(grid(x[:, 0, 0, :5]))
+
+    found = judged(nn.Sequential(Variant()))["0"]
+    assert isinstance(found, Fit), found
+    assert (found.layer.after.bias == bias).all()
+    assert found.layer.activation_codes.shape[1] == 5
+
+
+@pytest.mark.parametrize(
+    ("multiply", "name"),
+    [
+        (lambda x: torch.dot(x[0], MATRIX[0]), "dot"),
+        (lambda x: torch.addbmm(ones(3, 6), x[None], MATRIX.t()[None]), "addbmm"),
+        (lambda x: torch.conv_tbc(x[:, None], ones(2, 5, 4), ones(4)), "conv_tbc"),
+        (lambda x: torch.sparse.mm(MATRIX.to_sparse(), x.t()), "_sparse_addmm"),
+        (lambda x: functional.bilinear(x, ones(3, 2), ones(4, 5, 2)), "_trilinear"),
+    ],
+)
+def test_a_product_that_is_not_known_has_a_row(multiply, name):
+    class Unknown(nn.Module):
+        def forward(self, x):
+            return multiply(grid(x[:, 0, 0, :5]))
+
+    found = judged(nn.Sequential(Unknown()))
+    assert found == {"0": f"PyTorch's aten::{name} is not known"}
+
+
+class Plain(nn.Module):
+    """Convolves and multiplies what it quantises by functions."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.convolution, self.linear = nn.Conv2d(4, 6, 3, bias=False), nn.Linear(6, 2)
+        for layer in (self.convolution, self.linear):
+            layer.weight.data = torch.randint(-7, 8, layer.weight.shape) * 0.1
+
+    def forward(self, x):
+        x = self.convolution((x * 4).round() / 4)
+        return self.linear((x.mean((2, 3)) * 50).round() / 50)
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+@pytest.mark.parametrize("traced", [False, True])
+def test_torchscript(traced, frozen):
+    """Programs of TorchScript call another operation for convolutions, and fuse what they can."""
+    model = Plain().eval()
+    expected = [one.layer for one in judged(model).values()]
+    made = torch.jit.trace(model, inputs()) if traced else torch.jit.script(model)
+    found = [one.layer for one in judged(torch.jit.freeze(made) if frozen else made).values()]
+    assert len(found) == len(expected) == 2
+    for ours, theirs in zip(found, expected, strict=True):
+        assert torch.equal(ours.activation_codes, theirs.activation_codes)
+        assert torch.equal(ours.sums(), theirs.sums())
+
+
+def test_an_lstm_whose_parameters_are_packed_has_a_row():
+    lstm = torch.ao.quantization.quantize_dynamic(nn.Sequential(nn.LSTM(7, 5)), {nn.LSTM})
+    found = judged(nn.Sequential(nn.Flatten(1, 2), lstm))
+    assert list(found.values()) == ["its matrix products are inside one operation of PyTorch"]
+
+
 class Whole(nn.Module):
     """Attention, which PyTorch would compute as one operation."""
 

@@ -86,6 +86,26 @@ def per_channel(layer: nn.Module) -> nn.Module:
     return weighted(layer, -7, 7, scales.reshape(-1, *[1] * (layer.weight.ndim - 1)))
 
 
+def asymmetric(bits: int) -> nn.Module:
+    """Returns a convolution each of whose channels spans all codes, from another zero point on."""
+    layer = nn.Conv2d(3, 5, 3)
+    codes = torch.randint(
+        0, 2**bits, layer.weight.shape, generator=torch.Generator().manual_seed(7)
+    )
+    codes[:, 0, 0, 0], codes[:, 0, 0, 1] = 0, 2**bits - 1
+    zeros = torch.tensor([0, 2**bits - 1, 1, 2 ** (bits - 1), 5]).reshape(-1, 1, 1, 1)
+    layer.weight.data = (codes - zeros) * torch.arange(2, 7).sqrt().reshape(-1, 1, 1, 1) * 0.01
+    return layer
+
+
+def powers_of_two(low: int, high: int) -> nn.Module:
+    """Returns a convolution whose scale is another power of two for each channel."""
+    layer = weighted(nn.Conv2d(3, 5, 3), low, high, 1.0)
+    layer.weight.data[:, 0, 0, 0], layer.weight.data[:, 0, 0, 1] = low, high
+    layer.weight.data *= 2.0 ** -torch.arange(3, 8).reshape(-1, 1, 1, 1)
+    return layer
+
+
 def blocks(size: int, count: int) -> Tensor:
     """Returns `count` scales, the same for each block of `size`."""
     return torch.arange(2, 2 + count // size).sqrt().repeat_interleave(size)
@@ -281,6 +301,14 @@ ZOO = {
     "weights of 256 levels, most of one sign": Animal(
         lambda: net(weighted(nn.Conv2d(3, 5, 3), -40, 215)), bits=(4, 8)
     ),
+    "weights with a zero point per channel": Animal(lambda: net(asymmetric(8)), bits=(4, 8)),
+    "weights of 4 bits with zero points": Animal(lambda: net(asymmetric(4)), bits=(4, 4)),
+    "scales of powers of two": Animal(lambda: net(powers_of_two(-127, 127)), bits=(4, 8)),
+    "2 bits, scales of powers of two": Animal(lambda: net(powers_of_two(-2, 1)), bits=(4, 2)),
+    "weights far from 0": Animal(
+        lambda: net(weighted(nn.Conv2d(3, 5, 3), 100, 300)),
+        why_not="its weights and 0 lie on a grid of 301 levels, which are 9 bits",
+    ),
     "weights of 9 bits": Animal(
         lambda: net(weighted(nn.Conv2d(3, 5, 3), -255, 255)), why_not="weights"
     ),
@@ -306,6 +334,25 @@ ZOO = {
             conv(), Values(lambda x: (x * 9).round() * torch.tensor([1, 0.37, 2.2]).view(3, 1, 1))
         ),
         why_not="its activations have several scales, expected one",
+    ),
+    "odd activations of 8 bits": Animal(
+        lambda: net(conv(3, 5, 1), Values(lambda x: 2 * ((x + 1) * 127.5).round() - 255)),
+        lambda: (inputs(2, 3, 40, 40) * 1.05).clamp(-1, 1),
+        why_not="its activations and 0 lie on a grid of",
+    ),
+    "activations far from 0": Animal(
+        lambda: net(conv(), Values(lambda x: ((x * 7).round() + 300) * 0.01)),
+        why_not="its activations and 0 lie on a grid of",
+    ),
+    "one row of floats": Animal(
+        lambda: net(weighted(nn.Linear(19, 7)), nn.Identity()),
+        lambda: inputs(1, 19),
+        why_not="its activations are not quantised",
+    ),
+    "a few floats, depthwise": Animal(
+        lambda: net(conv(3, 6, 1, groups=3), nn.Identity()),
+        lambda: inputs(1, 3, 1, 2),
+        why_not="its activations are not quantised",
     ),
     "a grid beside 0": Animal(
         lambda: net(conv(), Values(lambda x: (x * 7).round() * 0.1 + 0.033)),
