@@ -312,7 +312,7 @@ def onnx_layers(
     products = list(products_of(path, inputs, origin))
     if not products:
         raise InputError(
-            f"{path}: has no convolution and no matrix product that is known; its operators are "
+            f"{path}: has no convolution and no matrix product with weights; its operators are "
             f"{', '.join(operators_of(path))}"
         )
     names = [product.layer for product in products]

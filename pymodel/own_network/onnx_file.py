@@ -8,6 +8,7 @@ QONNX files (`Quant`, `BipolarQuant`), QCDQ and QDQ pairs of `QuantizeLinear` an
 import contextlib
 import io
 import logging
+import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -20,7 +21,13 @@ from torch.nn import functional
 
 from pymodel.own_network.factory import words
 from pymodel.own_network.grids import Grid, requantising_fault
-from pymodel.own_network.watched_products import ANEW, KEPT_GRIDS, Product
+from pymodel.own_network.watched_products import (
+    ANEW,
+    KEPT_GRIDS,
+    Product,
+    bias_and_output,
+    no_product,
+)
 from pymodel.support.errors import InputError
 
 if TYPE_CHECKING:
@@ -33,6 +40,8 @@ QONNX = ("qonnx.custom_op.general", "onnx.brevitas", "finn.custom_op.general")
 
 Values = Mapping[str, Tensor]  # of all tensors of a graph, by name
 Limits = Mapping[str, tuple[int, int]]  # of the types of whole numbers, by the tensor's name
+# Operators that multiply, though they may be none of PRODUCTS
+MULTIPLIES = re.compile("Conv|MatMul|Gemm|Einsum|LSTM|GRU|RNN|Attention")
 NARROW = ("int4", "uint4", "int2", "uint2")  # types that NumPy does not have
 
 
@@ -54,35 +63,72 @@ def products_of(path: Path, inputs: Tensor, origin: str = "") -> Iterator[Produc
     given = [name for name in names if name not in constants]
     if len(given) != 1:
         raise InputError(f"{path}: has {len(given)} inputs, expected one")
-    values, limits = run(path, model, given[0], inputs, origin)
+    runs, limits = run(path, model, given[0], inputs, origin)
     dependent = set(given)
     grids: dict[str, tuple[Grid, ...]] = {}
     makers = {name: node for node in model.graph.node for name in node.output}
     for number, node in enumerate(model.graph.node):
-        depends = any(name in dependent for name in node.input)
-        stated = stated_grid(node, values, limits, makers)
+        follow = [name in dependent for name in _inputs(node)]
+        stated = stated_grid(node, runs[0], limits, makers)
         inherited = dict.fromkeys(grid for name in node.input for grid in grids.get(name, ()))
         if node.op_type in PRODUCTS:  # the values of a product lie on no grid of its operands
             inherited = ()
         found = (*([stated] if stated else []), *inherited)[:KEPT_GRIDS]
         for name in node.output:
             grids[name] = found
-        if depends:
-            dependent |= set(node.output)
-        if node.op_type not in PRODUCTS or not depends:
+        if not any(follow):
+            continue
+        dependent |= set(node.output)
+        name = node.name or f"{node.op_type}_{number}"
+        if node.op_type not in PRODUCTS:
+            if not all(follow) and (fault := _unknown(node)):
+                yield Product(name, node.op_type, None, **no_product(fault))
             continue
         first, second = (node.input[place] for place in OPERANDS.get(node.op_type, (0, 1)))
-        if second in dependent:
-            continue  # a product of activations, as in attention, or weights on the left
-        weight_grids = grids.get(second, ())
+        if first in dependent and second in dependent:
+            continue  # a product of activations, as in attention
+        left = second in dependent  # the weights stand on the left
+        x, weight = (second, first) if left else (first, second)
+        if left and node.op_type not in ("MatMul", "Gemm"):
+            fault = f"its weights are the left operand of {node.op_type}, expected the right one"
+            yield Product(name, node.op_type, None, **no_product(fault))
+            continue
+        parts = [PRODUCTS[node.op_type](node, values, dependent) for values in runs]
+        weight_grids = grids.get(weight, ())
         if node.op_type == "Gemm" and (alpha := attributes(node).get("alpha", 1.0)) != 1:
             weight_grids = [found for grid in weight_grids if (found := grid.times(alpha))]
-        inherited = {"activation_grids": grids.get(first, ()), "weight_grids": tuple(weight_grids)}
-        name = node.name or f"{node.op_type}_{number}"
-        fields = inherited | PRODUCTS[node.op_type](node, values)
+        fields = {
+            "activation_grids": grids.get(x, ()),
+            "weight_grids": tuple(weight_grids),
+            **parts[0],
+            **{key: torch.cat([one[key] for one in parts]) for key in ("activations", "output")},
+            "fault": next(filter(None, (one.get("fault") for one in parts)), ""),
+        }
         if first in makers and makers[first].op_type == "DynamicQuantizeLinear":
             fields["fault"] = ANEW
         yield Product(name, node.op_type, None, **fields)
+
+
+def _inputs(node: "NodeProto") -> list[str]:
+    """Returns the names of the tensors that a node takes, also in its graphs of its own."""
+    within = [name for one in _nodes_within(node) for name in one.input]
+    return [name for name in (*node.input, *within) if name]
+
+
+def _nodes_within(node: "NodeProto") -> Iterator["NodeProto"]:
+    """Yields the nodes of the graphs that a node has, as `If` does."""
+    for attribute in node.attribute:
+        for one in attribute.g.node:
+            yield one
+            yield from _nodes_within(one)
+
+
+def _unknown(node: "NodeProto") -> str:
+    """Returns why a node is no layer although it multiplies; "" if it does not."""
+    if MULTIPLIES.search(node.op_type):
+        return f"operator {node.op_type} is not known"
+    inside = {one.op_type for one in _nodes_within(node) if MULTIPLIES.search(one.op_type)}
+    return f"its {' and '.join(sorted(inside))} are inside {node.op_type}" if inside else ""
 
 
 def batch_of(path: Path) -> int:
@@ -114,7 +160,11 @@ def load(path: Path) -> "ModelProto":
         raise InputError(f"{path}: cannot be read as ONNX: {words(error)}") from None
     if not model.graph.node:
         raise InputError(f"{path}: is no ONNX file, or has no operators")
-    for node in model.graph.node:
+    if model.functions:  # of the file itself, each made of other operators
+        from onnx.inliner import inline_local_functions
+
+        model = inline_local_functions(model)
+    for node in [one for top in model.graph.node for one in (top, *_nodes_within(top))]:
         if node.domain not in (*STANDARD, *QONNX):
             raise InputError(
                 f"{path}: operator {node.op_type} is of domain '{node.domain}', expected ONNX's or "
@@ -125,10 +175,8 @@ def load(path: Path) -> "ModelProto":
 
 def run(
     path: Path, model: "ModelProto", name: str, inputs: Tensor, origin: str
-) -> tuple[Values, Limits]:
-    """Returns all tensors of the graph, those that follow from the input along dimension 0.
-
-    The second of what is returned is the smallest and the largest number of each type of codes.
+) -> tuple[list[Values], Limits]:
+    """Returns all tensors of the graph in each of its runs, and the limits of the types of codes.
 
     The inputs are run in batches of the file's own size, by default one after another.
     """
@@ -145,23 +193,27 @@ def run(
         shape = [min(batch_of(path) or 1, len(inputs)), *inputs.shape[1:]]
         origin += f", expected {_shape(model, name)}"
         raise InputError(f"{path}: on float32 {shape}{origin}: raises {words(error)}") from None
-    dependent = {name}
-    for node in model.graph.node:
-        dependent |= set(node.output) if dependent & set(node.input) else set()
-    values, limits = {}, {}
-    for key, first in contexts[0].items():
-        if not isinstance(first, np.ndarray) or first.dtype == object:
-            continue
-        same = key not in dependent or first.ndim == 0 or len(contexts) == 1
-        found = first if same else np.concatenate([one[key] for one in contexts])
-        if found.dtype.kind in "iu" or found.dtype.name in NARROW:
-            limits[key] = _limits(found.dtype)
-        if found.dtype.name in NARROW:
-            found = found.astype(np.int8 if found.dtype.name.startswith("int") else np.uint8)
-        elif found.dtype.kind == "V":  # bfloat16, and floats of 8 bits
-            found = found.astype(np.float32)
-        values[key] = torch.from_numpy(np.array(found))
-    return values, limits
+    limits = {
+        key: _limits(found.dtype)
+        for key, found in contexts[0].items()
+        if isinstance(found, np.ndarray)
+        and (found.dtype.kind in "iu" or found.dtype.name in NARROW)
+    }
+    return [
+        {key: tensor for key, found in one.items() if (tensor := _tensor(found)) is not None}
+        for one in contexts
+    ], limits
+
+
+def _tensor(found: Any) -> Tensor | None:
+    """Returns an array as a tensor; None for what is no array of numbers."""
+    if not isinstance(found, np.ndarray) or found.dtype.kind in "OSU":
+        return None
+    if found.dtype.name in NARROW:
+        found = found.astype(np.int8 if found.dtype.name.startswith("int") else np.uint8)
+    elif found.dtype.kind == "V":  # bfloat16, and floats of 8 bits
+        found = found.astype(np.float32)
+    return torch.from_numpy(np.array(found))
 
 
 def _limits(dtype: np.dtype) -> tuple[int, int]:
@@ -213,7 +265,8 @@ def _by_onnxruntime(model: "ModelProto", name: str) -> Callable[[np.ndarray], di
     session = onnxruntime.InferenceSession(
         copy.SerializeToString(), options, providers=["CPUExecutionProvider"]
     )
-    outputs = [one.name for one in session.get_outputs()]
+    # Numbers of 4 bits cannot be had from onnxruntime; what they mean can, a node later.
+    outputs = [one.name for one in session.get_outputs() if "int4" not in one.type]
     constants = {one.name: to_array(one) for one in model.graph.initializer}
 
     def step(one: np.ndarray) -> dict:
@@ -247,21 +300,25 @@ def stated_grid(
         return Grid(scale, zero, low, low + levels - 1)
     if node.op_type != "DequantizeLinear":
         return None
-    codes, scale = (values[name] for name in node.input[:2])
-    if codes.dtype.is_floating_point or scale.ndim > 1:  # a scale for each block
-        return None
+    scale = values[node.input[1]]
     zero = values[node.input[2]] if len(node.input) > 2 else torch.zeros(1)
-    low, high = limits[node.input[0]]
+    known = [limits[name] for name in (node.input[0], *node.input[2:]) if name in limits]
+    if not known or scale.ndim > 1:  # floats of 8 bits, or a scale for each block
+        return None
+    low, high = known[0]
     clip = makers.get(node.input[0])
     if clip is not None and clip.op_type == "Clip":  # a QCDQ pair of fewer bits
         low, high = (int(values[name].item()) for name in clip.input[1:3])
     return Grid(scale, zero.float(), low, high)
 
 
-def _geometry(node: "NodeProto", x: Tensor, weight: Tensor) -> tuple[Tensor, dict[str, Any]]:
+def _geometry(
+    node: "NodeProto", x: Tensor, weight: Tensor, output: Tensor
+) -> tuple[Tensor, dict[str, Any]]:
     """Returns the activations and the geometry of a convolution, in the words of `Product`.
 
-    Padding that differs at the two ends of a side is made part of the map.
+    Padding that differs at the two ends of a side is made part of the map. That of a transposed
+    convolution may follow from the size of its output (ONNX, ConvTranspose, auto_pad).
     """
     settings = attributes(node)
     sides = weight.ndim - 2
@@ -276,8 +333,14 @@ def _geometry(node: "NodeProto", x: Tensor, weight: Tensor) -> tuple[Tensor, dic
             whole = max((-(-size // stride[side]) - 1) * stride[side] + k - size, 0)
             less, more = whole // 2, whole - whole // 2
             pads[side], pads[side + sides] = (less, more) if auto == "SAME_UPPER" else (more, less)
-    begin, end = pads[:sides], pads[sides:]
     more = tuple(settings.get("output_padding", [0] * sides))
+    if transposed and (auto in ("SAME_UPPER", "SAME_LOWER") or "output_shape" in settings):
+        for side in range(sides):
+            size, k = x.shape[2 + side], dilation[side] * (weight.shape[2 + side] - 1) + 1
+            whole = stride[side] * (size - 1) + more[side] + k - output.shape[2 + side]
+            less = whole // 2 if auto == "SAME_UPPER" else whole - whole // 2
+            pads[side], pads[side + sides] = less, whole - less
+    begin, end = pads[:sides], pads[sides:]
     if transposed:  # what is cut at the end is cut from the padding of the output
         more = tuple(m + b - e for m, b, e in zip(more, begin, end, strict=True))
     elif begin != end:
@@ -293,11 +356,11 @@ def _geometry(node: "NodeProto", x: Tensor, weight: Tensor) -> tuple[Tensor, dic
     }
 
 
-def _convolution(node: "NodeProto", values: Values) -> dict[str, Any]:
+def _convolution(node: "NodeProto", values: Values, dependent: set[str]) -> dict[str, Any]:
     x, weight = (values[name] for name in node.input[:2])
-    x, geometry = _geometry(node, x, weight)
-    bias = values[node.input[2]] if len(node.input) > 2 and node.input[2] else None
     output = values[node.output[0]]
+    x, geometry = _geometry(node, x, weight, output)
+    bias = values[node.input[2]] if len(node.input) > 2 and node.input[2] else None
     return {"activations": x, "weights": weight, "bias": bias, "output": output} | geometry
 
 
@@ -306,28 +369,41 @@ def _rows(tensor: Tensor) -> Tensor:
     return tensor.reshape(-1, tensor.shape[-1])
 
 
-def _gemm(node: "NodeProto", values: Values) -> dict[str, Any]:
+def _gemm(node: "NodeProto", values: Values, dependent: set[str]) -> dict[str, Any]:
     settings = attributes(node)
-    x, weight = (values[name] for name in node.input[:2])
-    x = x.t() if settings.get("transA", 0) else x
-    weight = weight if settings.get("transB", 0) else weight.t()
-    alpha, beta = settings.get("alpha", 1.0), settings.get("beta", 1.0)
-    bias = values[node.input[2]] if len(node.input) > 2 and node.input[2] else None
-    return {
-        "activations": x,
-        "weights": weight if alpha == 1 else weight * alpha,
-        "bias": None if bias is None else (bias * beta).flatten().expand(len(weight)),
-        "output": values[node.output[0]],
-    }
+    first, second = (values[name] for name in node.input[:2])
+    first = first.t() if settings.get("transA", 0) else first
+    second = second if settings.get("transB", 0) else second.t()  # [N, K]
+    output, alpha = values[node.output[0]], settings.get("alpha", 1.0)
+    added, follows = None, False
+    if len(node.input) > 2 and node.input[2]:
+        added = (values[node.input[2]] * settings.get("beta", 1.0)).expand_as(output)
+        follows = node.input[2] in dependent
+    if node.input[1] in dependent:  # (A · B)ᵀ = Bᵀ · Aᵀ
+        first, second, output = second, first, output.t()
+        added = None if added is None else added.t()
+    weight = second if alpha == 1 else second * alpha
+    if added is not None:
+        added, output = bias_and_output(first, weight, added, output, follows)
+    return {"activations": first, "weights": weight, "bias": added, "output": output}
 
 
-def _matmul(node: "NodeProto", values: Values) -> dict[str, Any]:
+def _matmul(node: "NodeProto", values: Values, dependent: set[str]) -> dict[str, Any]:
     x, weight = (values[name] for name in node.input[:2])
+    output = values[node.output[0]]
+    if weight.ndim == 1:  # a vector
+        weight, output = weight[:, None], output[..., None]
+    if x.ndim == 1:
+        x, output = x[None], output[..., None, :]
+    if node.input[1] in dependent:  # (A · B)ᵀ = Bᵀ · Aᵀ
+        x, weight, output = weight.mT, x.mT, output.mT
+    if weight.numel() > weight.shape[-1] * weight.shape[-2]:
+        return no_product("it is a batch of products, each with weights of its own")
     return {
         "activations": _rows(x),
-        "weights": weight.t(),
+        "weights": weight.reshape(weight.shape[-2:]).t(),
         "bias": None,
-        "output": _rows(values[node.output[0]]),
+        "output": _rows(output),
     }
 
 
@@ -361,12 +437,14 @@ def _requantised(output: Tensor, node: "NodeProto", values: Values, places: tupl
     return requantising_fault(output, codes, Grid(scale, zero, limits.min, limits.max))
 
 
-def _quantised_convolution(node: "NodeProto", values: Values) -> dict[str, Any]:
+def _quantised_convolution(
+    node: "NodeProto", values: Values, dependent: set[str]
+) -> dict[str, Any]:
     """Returns the product of the values that the codes of QLinearConv or ConvInteger mean."""
     linear = node.op_type == "QLinearConv"
     x, x_grid = _dequantised(node, values, (0, 1, 2) if linear else (0, None, 2))
     weight, weight_grid = _dequantised(node, values, (3, 4, 5) if linear else (1, None, 3))
-    x, geometry = _geometry(node, x, weight)
+    x, geometry = _geometry(node, x, weight, values[node.output[0]])
     bias = None
     if linear and len(node.input) > 8 and node.input[8]:
         bias = values[node.input[8]].float() * x_grid.scale * weight_grid.scale
@@ -386,7 +464,7 @@ def _quantised_convolution(node: "NodeProto", values: Values) -> dict[str, Any]:
     return found | {"output": output, "fault": _requantised(output, node, values, (6, 7))}
 
 
-def _quantised_product(node: "NodeProto", values: Values) -> dict[str, Any]:
+def _quantised_product(node: "NodeProto", values: Values, dependent: set[str]) -> dict[str, Any]:
     """Returns the product of the values that the codes of an integer matrix product mean."""
     kind, settings = node.op_type, attributes(node)
     whole = kind == "MatMulInteger"
@@ -397,26 +475,32 @@ def _quantised_product(node: "NodeProto", values: Values) -> dict[str, Any]:
     weight, weight_grid = _dequantised(
         node, {**values, node.input[second[0]]: stored.t() if turned else stored}, second
     )
+    x = _rows(x.t() if settings.get("transA", 0) else x)
+    alpha = settings.get("alpha", 1.0)  # QGemm's
+    if alpha != 1:
+        weight, weight_grids = weight * alpha, tuple(filter(None, [weight_grid.times(alpha)]))
+    else:
+        weight_grids = (weight_grid,)
     bias = None
     if kind == "QGemm" and len(node.input) > 6 and node.input[6]:
-        bias = values[node.input[6]].float() * x_grid.scale * weight_grid.scale
+        bias = values[node.input[6]].float() * x_grid.scale * weight_grid.scale * alpha
     found = {
-        "activations": _rows(x),
+        "activations": x,
         "weights": weight,
         "bias": bias,
         "activation_grids": (x_grid,),
-        "weight_grids": (weight_grid,),
+        "weight_grids": weight_grids,
     }
     made = values[node.output[0]]
     if made.dtype in (torch.int32, torch.float32):
         return found | {"output": _rows(made.float())}
-    output = functional.linear(_rows(x), weight, bias)
+    output = functional.linear(x, weight, bias)
     places = (7, 8) if kind == "QGemm" else (6, 7)
     fault = _requantised(output.reshape(made.shape), node, values, places)
     return found | {"output": output, "fault": fault}
 
 
-PRODUCTS: dict[str, Callable[["NodeProto", Values], dict[str, Any]]] = {
+PRODUCTS: dict[str, Callable[["NodeProto", Values, set[str]], dict[str, Any]]] = {
     "Conv": _convolution,
     "ConvTranspose": _convolution,
     "Gemm": _gemm,

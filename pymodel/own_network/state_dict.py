@@ -94,8 +94,8 @@ def read_saved(path: Path) -> Mapping:
         raise InputError(f"{path}: not found, expected a safetensors file") from None
     except (SafetensorError, OSError, RuntimeError, ValueError, MemoryError) as error:
         raise InputError(
-            f"{path}: truncated, or no safetensors file ({words(error)}); write one with "
-            "safetensors.torch.save_file(model.state_dict(), path)"
+            f"{path}: truncated, or no file of safetensors or torch.save ({words(error)}); write "
+            "one with safetensors.torch.save_file(model.state_dict(), path)"
         ) from None
     if not isinstance(saved, Mapping):
         raise InputError(f"{path}: holds a {type(saved).__name__}, expected a state dict")

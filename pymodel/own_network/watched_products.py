@@ -127,9 +127,9 @@ class _Watch(TorchDispatchMode):
         elif depends and func.namespace == "quantized" and _packed(args) is not None:
             self._take_product(packed_product(func, args, output))
         elif depends and func._schema.name in WHOLE:
-            self._take_product(_nothing(given[0], INSIDE))
+            self._take_product(no_product(INSIDE))
         elif depends and not all(follow) and MULTIPLIES.search(_name(func)):
-            self._take_product(_nothing(given[0], f"PyTorch's {func._schema.name} is not known"))
+            self._take_product(no_product(f"PyTorch's {func._schema.name} is not known"))
         grids = _stated(func, args, kwargs)
         if not known:  # the values of a product lie on no grid of its operands
             grids = grids or self._inherited(given)
@@ -196,10 +196,7 @@ class _Watch(TorchDispatchMode):
             second = second * alpha
             weight_grids = [found for grid in weight_grids if (found := grid.times(alpha))]
         if added is not None and not whole:
-            if no_bias or not (added == added[:1]).all():  # such as a shortcut
-                added, output = None, first @ second.mT
-            else:
-                added = added[0]
+            added, output = bias_and_output(first, second, added, output, no_bias)
         made = None if left or fault or product["bias"] is not None else _memory(output)
         self._take_product(
             product
@@ -272,9 +269,24 @@ def _name(func: OpOverload) -> str:
     return func._schema.name.removeprefix("aten::").removesuffix("_")
 
 
-def _nothing(x: Tensor, fault: str) -> dict:
-    """Returns the fields of a product that is not one that is known, with the reason."""
-    return {"activations": x, "weights": x, "bias": None, "output": x, "fault": fault}
+def no_product(fault: str) -> dict[str, Any]:
+    """Returns the fields of a product that has a row in the table alone, with the reason."""
+    empty = torch.empty(0)
+    return {"activations": empty, "weights": empty, "bias": None, "output": empty, "fault": fault}
+
+
+def bias_and_output(
+    x: Tensor, weight: Tensor, added: Tensor, output: Tensor, follows: bool
+) -> tuple[Tensor | None, Tensor]:
+    """Returns the bias [C_out] of a product [rows, C_out], and the product's output.
+
+    What is `added` [rows, C_out] is the bias if all rows are equal and it `follows` not from the
+    input; anything else, such as a shortcut, is no part of the layer, whose output is computed
+    without it.
+    """
+    if follows or not (added == added[:1]).all():
+        return None, x @ weight.mT
+    return added[0], output
 
 
 def _convolution(

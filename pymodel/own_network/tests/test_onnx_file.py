@@ -147,7 +147,7 @@ def test_a_file_without_products_names_its_operators(refused, tmp_path, inputs):
     path, given = tmp_path / "l.onnx", tmp_path / "inputs.npy"
     np.save(given, inputs.numpy())
     write(path, [helper.make_node("Relu", [INPUT], [OUTPUT])], {})
-    words = ["no convolution and no matrix product that is known; its operators are Relu"]
+    words = ["no convolution and no matrix product with weights; its operators are Relu"]
     refused(export.main, path, "--input", given, words=words)
 
 
@@ -184,6 +184,175 @@ def test_a_transposed_convolution(tmp_path, inputs, cut):
     )
     found = judged(qdq(tmp_path / "l.onnx", node, w=weights, ws=np.float32(0.05)), inputs)
     assert isinstance(found, Fit), found
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"auto_pad": "SAME_UPPER"},
+        {"auto_pad": "SAME_LOWER"},
+        {"output_shape": [12, 10]},
+        {"output_shape": [13, 10]},
+        {"auto_pad": "VALID"},
+    ],
+)
+def test_a_transposed_convolution_whose_padding_follows_from_its_output(tmp_path, inputs, settings):
+    weights = np.ascontiguousarray(WEIGHTS.transpose(1, 0, 2, 3))
+    node = helper.make_node(
+        *("ConvTranspose", ["a", "wf"], [OUTPUT], "up"), strides=[2, 2], **settings
+    )
+    found = judged(qdq(tmp_path / "l.onnx", node, w=weights, ws=np.float32(0.05)), inputs)
+    assert isinstance(found, Fit), found
+
+
+def matrices(path, nodes, **constants):
+    """Writes a graph of nodes from a, the fake-quantised rows [24, 5] of the input, to y."""
+    first = [
+        helper.make_node("QuantizeLinear", [INPUT, "s", "z"], ["q"]),
+        helper.make_node("DequantizeLinear", ["q", "s", "z"], ["d"]),
+        helper.make_node("Reshape", ["d", "rows"], ["a"]),
+    ]
+    rows = {"s": SCALE, "z": ZERO, "rows": np.array([24, 5]), "c": BIAS, "c2": BIAS[:, None]}
+    return write(path, first + nodes, rows | constants)
+
+
+MATRIX = np.ascontiguousarray(WEIGHTS[:, 0, 0, :1].repeat(5, 1) * np.arange(1, 6)).astype(
+    np.float32
+)  # [6, 5]
+
+
+@pytest.mark.parametrize(
+    "nodes",
+    [
+        [("MatMul", ["a", "wt"], {})],
+        [("Transpose", ["a"], {}), ("MatMul", ["w", "t"], {})],
+        [("Transpose", ["a"], {}), ("Gemm", ["t", "wt", "c"], {"transA": 1})],
+        [("Gemm", ["w", "a", "c2"], {"transB": 1})],
+        [("Transpose", ["a"], {}), ("Gemm", ["wt", "t", "c2"], {"transA": 1})],
+        [("Gemm", ["a", "w", "c"], {"transB": 1, "alpha": 0.3, "beta": 2.0})],
+    ],
+)
+def test_a_matrix_product_however_it_is_turned(tmp_path, inputs, nodes):
+    """Weights may stand on the left, either operand may be transposed, and the bias is found."""
+    made = [
+        helper.make_node(kind, given, ["t" if kind == "Transpose" else OUTPUT], kind, **settings)
+        for kind, given, settings in nodes
+    ]
+    path = matrices(tmp_path / "l.onnx", made, w=MATRIX, wt=np.ascontiguousarray(MATRIX.T))
+    found = judged(path, inputs)
+    assert isinstance(found, Fit), found
+    _kind, given, settings = nodes[-1]
+    alpha, bias = settings.get("alpha", 1), BIAS * settings.get("beta", 1)
+    assert found.layer.activation_codes.shape == (3, 5, 24, 1)
+    step = found.layer.step[:, 0, 0].numpy() / SCALE
+    assert np.allclose(found.layer.weight_codes[..., 0, 0] * step[:, None], MATRIX * alpha)
+    assert np.allclose(found.layer.after.bias, bias if len(given) == 3 else 0)
+
+
+def test_a_shortcut_in_gemm_is_no_bias(tmp_path, inputs):
+    node = helper.make_node("Gemm", ["a", "w5", "a"], [OUTPUT], "gemm")
+    path = matrices(tmp_path / "l.onnx", [node], w5=np.ascontiguousarray(MATRIX[:5]))
+    found = judged(path, inputs)
+    assert isinstance(found, Fit), found
+    assert not found.layer.after.bias.any()
+
+
+def test_a_batch_of_matrices_is_said(tmp_path, inputs):
+    nodes = [
+        helper.make_node("Unsqueeze", ["a", "zero"], ["u"]),
+        helper.make_node("MatMul", ["u", "ws"], [OUTPUT], "m"),
+    ]
+    batch = {"ws": np.stack([MATRIX.T, -MATRIX.T]), "zero": np.array([0])}
+    found = judged(matrices(tmp_path / "l.onnx", nodes, **batch), inputs)
+    assert str(found) == "it is a batch of products, each with weights of its own"
+
+
+@pytest.mark.parametrize("alpha", [1.0, 2.0])
+@pytest.mark.parametrize("turned", [False, True])
+def test_qgemm(tmp_path, inputs, alpha, turned):
+    """The codes that onnxruntime's QGemm makes are those of the product times alpha."""
+    nodes = [
+        helper.make_node("QuantizeLinear", [INPUT, "s", "z"], ["q"]),
+        helper.make_node("Reshape", ["q", "rows"], ["r"]),
+        helper.make_node("Transpose", ["r"], ["t"]),
+        helper.make_node(
+            "QGemm",
+            ["t" if turned else "r", "s", "z", "w", "ws", "wz", "c", "ys", "yz"],
+            [OUTPUT],
+            "qgemm",
+            domain="com.microsoft",
+            transA=int(turned),
+            transB=1,
+            alpha=alpha,
+        ),
+    ]
+    constants = {
+        "s": SCALE,
+        "z": ZERO,
+        "rows": np.array([24, 5]),
+        "w": WEIGHTS[:, 0, 0, :1].repeat(5, 1),
+        "ws": np.float32(0.03),
+        "wz": np.int8(0),
+        "c": np.arange(6).astype(np.int32),
+        "ys": np.float32(0.02),
+        "yz": np.uint8(90),
+    }
+    path = tmp_path / "l.onnx"
+    write(path, nodes, constants, TensorProto.UINT8, domains=("", "com.microsoft"))
+    found = judged(path, inputs)
+    assert isinstance(found, Fit), found
+    assert not found.weights.found
+    bias = np.arange(6) * SCALE * 0.03 * alpha
+    assert np.allclose(found.layer.after.bias, bias, atol=1e-6)
+
+
+def test_activations_of_uint4(tmp_path, inputs):
+    """onnxruntime gives no tensor of 4 bits away; scale and zero point state the grid."""
+    path = qdq(tmp_path / "l.onnx")
+    model = onnx.load(path)
+    (zero,) = (one for one in model.graph.initializer if one.name == "z")
+    zero.CopyFrom(helper.make_tensor("z", TensorProto.UINT4, [], [5]))
+    model.opset_import[0].version, model.ir_version = 21, 10
+    onnx.save(model, path)
+    found = judged(path, inputs)
+    assert isinstance(found, Fit), found
+    assert (found.layer.activation_bits, found.layer.zero) == (4, 5)
+    assert not found.activations.found
+
+
+def test_products_that_are_not_known_have_a_row(tmp_path, inputs):
+    """What multiplies by weights is never missing from the table, also inside another operator."""
+    inner = [helper.make_node("MatMul", ["a", "wt"], ["m"])]
+    made = helper.make_tensor_value_info("m", TensorProto.FLOAT, None)
+    branch = helper.make_graph(inner, "branch", [], [made])
+    nodes = [
+        helper.make_node("Einsum", ["a", "w"], ["e"], "einsum", equation="rk,ck->rc"),
+        helper.make_node("If", ["yes"], ["i"], "if", then_branch=branch, else_branch=branch),
+        helper.make_node("Add", ["e", "i"], [OUTPUT]),
+    ]
+    constants = {"w": MATRIX, "wt": np.ascontiguousarray(MATRIX.T), "yes": np.array(True)}
+    found = {
+        one.layer: one.fault
+        for one in products_of(matrices(tmp_path / "l.onnx", nodes, **constants), inputs)
+    }
+    assert found == {"einsum": "operator Einsum is not known", "if": "its MatMul are inside If"}
+
+
+def test_functions_of_the_file_itself_are_looked_into(tmp_path, inputs):
+    path = qdq(tmp_path / "l.onnx")
+    model = onnx.load(path)
+    expected = judged(path, inputs)
+    node = model.graph.node[-1]
+    given, made = list(node.input), list(node.output)
+    function = helper.make_function("mine", "Layer", given, made, [node], model.opset_import)
+    model.graph.node.pop()
+    model.graph.node.append(helper.make_node("Layer", given, made, domain="mine"))
+    model.functions.append(function)
+    model.opset_import.append(helper.make_opsetid("mine", 1))
+    onnx.save(model, path)
+    found = judged(path, inputs)
+    assert isinstance(found, Fit), found
+    assert torch.equal(found.layer.sums(), expected.layer.sums())
 
 
 def test_quant_nodes_of_qonnx(tmp_path, inputs):
@@ -242,9 +411,9 @@ def test_codes_that_a_convolution_of_integers_does_not_give(tmp_path, inputs, mo
     real = onnx_file.run
 
     def wrong(*arguments):
-        values, limits = real(*arguments)
-        values[OUTPUT][1, 2, 3, 3] += 1
-        return values, limits
+        runs, limits = real(*arguments)
+        runs[1][OUTPUT][0, 2, 3, 3] += 1
+        return runs, limits
 
     monkeypatch.setattr(onnx_file, "run", wrong)
     found = judged(path, inputs)
