@@ -13,17 +13,15 @@ from pymodel.convolution import Convolution, Pair, in_words, pair, single
 from pymodel.own_network.factory import of_the_user, words
 from pymodel.own_network.grids import (
     LEAST_VALUES,
-    MOST_BITS,
     MOST_LEVELS,
     TOLERANCE,
     Grid,
     coarsest_scale,
     grid_of,
 )
-from pymodel.own_network.layer_file import MOST_SUM_BITS
 from pymodel.own_network.watched_products import Product, is_graph, watching
 from pymodel.reference.layer_data import AddBias, LayerData
-from pymodel.support.limits import GEOMETRY
+from pymodel.support.limits import GEOMETRY, MOST_BITS, MOST_SUM_BITS
 
 FEW_ROWS = 8  # that are looked at for scales of their own
 LARGEST_BLOCK = 256  # weights that may have a scale of their own

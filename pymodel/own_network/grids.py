@@ -5,9 +5,10 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from pymodel.support.limits import MOST_BITS
+
 TOLERANCE = 1e-3  # of a step: how far a value may lie from its grid
 MOST_LEVELS = 256  # of a grid that is found from values
-MOST_BITS = 8  # of a code
 LEAST_VALUES = 8  # of a channel, so that they say that it has a scale of its own
 
 

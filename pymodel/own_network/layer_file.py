@@ -17,11 +17,10 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from pymodel.convolution import Convolution, Pair, in_words, pair, single
-from pymodel.own_network.grids import MOST_BITS
 from pymodel.reference.layer_data import AddBias, LayerData
 from pymodel.support.checksummed_tensors import read_sealed, write_sealed
 from pymodel.support.errors import InputError
-from pymodel.support.limits import check_geometry
+from pymodel.support.limits import MOST_BITS, check_geometry
 
 FORMAT = "systolic-cosim layers 2"
 FIRST_FORMAT = "systolic-cosim layers 1"
@@ -36,7 +35,6 @@ FORM = {
     "weight_zeros": ((torch.float64,), 1, -256, 256),
 }
 NEEDED = [part for part in FORM if part != "weight_zeros"]
-MOST_SUM_BITS = 32  # of a sum over all tiles, two's complement
 GEOMETRY = ("stride", "padding", "dilation")
 # The settings of a layer that a file of the first format lacks
 FIRST = {"dilation": 1, "groups": 1, "activation_bits": 4, "weight_bits": 4, "zero": 0}

@@ -29,12 +29,13 @@ from pymodel.hardware.cycles import cycles, dense_limit_cycles, limit_cycles
 from pymodel.hardware.tiling import Tile, gather
 from pymodel.images import CLASS_NAMES, ImageSet, load_images
 from pymodel.layer_capture import DEFAULT_LAYER
-from pymodel.own_network.layer_file import MOST_SUM_BITS, is_layer_file
+from pymodel.own_network.layer_file import is_layer_file
 from pymodel.reference.integer_network import IntegerNetwork
 from pymodel.reference.layer_data import LayerData
 from pymodel.support.command import CommandParser, conclude, tell, whole_number
 from pymodel.support.errors import InputError
 from pymodel.support.files import RESULTS, ROOT, replacing, temporary_folder
+from pymodel.support.limits import MOST_SUM_BITS
 from pymodel.support.result_files import file_digest
 from pymodel.vgg import VGG16
 from tb.components.array_adapter import OWN, ArrayAdapter, adapter_class
