@@ -104,6 +104,14 @@ def layer_rows(found: dict[str, Fit | FitError]) -> list[dict]:
                 **settings_of(data),
                 "transposed": list(result.transposed) if result.transposed else None,
                 "widened": result.activations.widened,
+                "one_bit": [
+                    kind
+                    for kind, grid in (
+                        ("weights", result.weights),
+                        ("activations", result.activations),
+                    )
+                    if grid.levels == 2
+                ],
                 "map": list(data.activation_codes.shape[2:]),
                 "weight_zeros": None if data.weight_zeros is None else data.weight_zeros.tolist(),
                 "max_abs_error": result.error,
@@ -163,9 +171,12 @@ def transposed(row: dict) -> str:
 
 
 def zero_points(row: dict) -> str:
-    """Returns in words the zero points of a row that are not 0."""
+    """Returns in words the zero points of a row that are not 0, and which codes need more bits."""
     words = f"; zero point {row['zero']}" if row["zero"] else ""
     words += ", and halved steps, so that 0 has a code" if row["widened"] else ""
+    for kind in row["one_bit"]:
+        bits = row[f"{kind.removesuffix('s')}_bits"]
+        words += f"; {kind} of 1 bit, which take {bits}" if bits > 1 else ""
     return f"{words}; zero points of the weights" if row["weight_zeros"] else words
 
 

@@ -19,7 +19,7 @@ from pymodel.own_network.grids import (
     coarsest_scale,
     grid_of,
 )
-from pymodel.own_network.watched_products import Product, is_graph, watching
+from pymodel.own_network.watched_products import ANEW, Product, is_graph, watching
 from pymodel.reference.layer_data import AddBias, LayerData
 from pymodel.support.limits import GEOMETRY, MOST_BITS, MOST_SUM_BITS
 
@@ -300,6 +300,8 @@ def activation_codes(
         if several_grids(values.flatten(1)):
             raise FitError("its activations have a scale for each input, expected one")
         raise FitError(_not_quantised("activation", stated, values))
+    if grid.anew:
+        raise FitError(ANEW)
     if grid.zero_point.numel() > 1:
         if grid.zero_point.unique().numel() > 1:
             raise FitError("its activations have a zero point for each channel, expected one")
@@ -412,7 +414,9 @@ def _on_grid(
     Raises FitError if all values are 0.
     """
     if not values.any():
-        raise FitError(f"its {kind}s are all 0, which proves nothing: are its scales set?")
+        raise FitError(
+            f"its {kind}s are all 0, which proves nothing: an initial state, or scales not set?"
+        )
     return grid_of(values, stated, per_channel=per_channel, weights=kind == "weight") or (
         None,
         None,
@@ -444,5 +448,6 @@ def _not_quantised(kind: str, stated: tuple[Grid, ...], values: Tensor) -> str:
             f"any of at most {MOST_LEVELS} levels"
         )
     return (
-        f"its {kind}s are not quantised: they do not lie on a grid of at most {MOST_LEVELS} levels"
+        f"its {kind}s are not quantised to {MOST_BITS} bits or fewer: they do not lie on a grid of "
+        f"at most {MOST_LEVELS} levels"
     )

@@ -22,6 +22,8 @@ class Grid:
     high: int
     found: bool = False  # whether it was found from the values, and no quantiser stated it
     widened: bool = False  # whether its steps were halved, because no code meant 0
+    anew: bool = False  # whether its scale follows from the input, so that another one has another
+    ends: bool = False  # whether only its smallest and largest code occur, as in ±1
 
     @property
     def bits(self) -> int:
@@ -33,7 +35,7 @@ class Grid:
     @property
     def levels(self) -> int:
         """Returns the number of values."""
-        return self.high - self.low + 1
+        return 2 if self.ends else self.high - self.low + 1
 
     def times(self, factor: float) -> "Grid | None":
         """Returns the grid of the values times a number; None if the number is not positive."""
@@ -128,6 +130,7 @@ def _found(values: Tensor, scale: Tensor, weights: bool) -> tuple[Grid, Tensor] 
             return replace(found, zero_point=-lows, low=0, high=2**bits - 1), codes
     if high - low >= MOST_LEVELS:
         return None
+    found = replace(found, ends=low == -high and bool((codes.abs() == high).all()))
     # A code −high has a place in every format that has one for high, so the range is symmetric.
     return replace(found, low=min(low, -high) if low < 0 else 0, high=max(high, -low - 1)), codes
 

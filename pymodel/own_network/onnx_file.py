@@ -291,7 +291,7 @@ def stated_grid(
     `limits` are those of the types, and `makers` are the nodes that make tensors, by name.
     """
     if node.op_type == "BipolarQuant":
-        return Grid(values[node.input[1]], torch.zeros(1), -1, 1)
+        return Grid(values[node.input[1]], torch.zeros(1), -1, 1, ends=True)
     if node.op_type in ("Quant", "IntQuant"):
         scale, zero, bits = (values[name] for name in node.input[1:4])
         levels = 2 ** int(bits.max().ceil().item())

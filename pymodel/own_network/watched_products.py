@@ -28,6 +28,8 @@ from pymodel.own_network.grids import Grid, requantising_fault
 aten = torch.ops.aten
 # Operations of several products
 WHOLE = ("aten::mkldnn_rnn_layer", "aten::lstm", "aten::quantized_lstm", "aten::quantized_gru")
+# They might write scales, but fit.py switches observers off
+OBSERVERS = ("aten::fused_moving_avg_obs_fake_quant", "aten::_fused_moving_avg_obs_fq_helper")
 # A part of the name of an operation that multiplies tensors, though it may be none of PRODUCTS
 MULTIPLIES = re.compile(r"(?:^|_)(?:conv[a-z]*|[a-z]*(?:mm|mv|matmul|linear)|v?dot)(?:_|$)")
 INSIDE = "its matrix products are inside one operation of PyTorch"
@@ -88,7 +90,11 @@ class _Watch(TorchDispatchMode):
     def add_grid(self, tensor: Tensor, grid: Grid) -> None:
         """Notes that a quantiser made the values of a tensor."""
         key = _memory(tensor)
-        self._grids[key] = (grid, *self._grids.get(key, ()))[:KEPT_GRIDS]
+        self._grids[key] = (self._dated(grid), *self._grids.get(key, ()))[:KEPT_GRIDS]
+
+    def _dated(self, grid: Grid) -> Grid:
+        """Returns the grid, with the note whether its scale follows from the input."""
+        return replace(grid, anew=_memory(grid.scale) in self._from_input)
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
@@ -130,13 +136,14 @@ class _Watch(TorchDispatchMode):
             self._take_product(no_product(INSIDE))
         elif depends and not all(follow) and MULTIPLIES.search(_name(func)):
             self._take_product(no_product(f"PyTorch's {func._schema.name} is not known"))
-        grids = _stated(func, args, kwargs)
+        grids = tuple(map(self._dated, _stated(func, args, kwargs)))
         if not known:  # the values of a product lie on no grid of its operands
             grids = grids or self._inherited(given)
         changed = [
             args[place] if place < len(args) else kwargs.get(argument.name)
             for place, argument in enumerate(func._schema.arguments)
             if argument.alias_info and argument.alias_info.is_write
+            if func._schema.name not in OBSERVERS
         ]
         for one in filter(_has_memory, tree_leaves((output, changed))):
             if depends:
@@ -482,9 +489,12 @@ def note_grids(module: nn.Module, output: Any, watch: _Watch) -> None:
     if not all(isinstance(part, Tensor) for part in parts):
         return
     value, scale, zero_point, bit_width = parts
-    levels = 2 ** int(bit_width.max().ceil().item())
-    low = -levels // 2 if getattr(output, "signed", False) else 0
-    watch.add_grid(value, Grid(scale.detach(), zero_point.detach(), low, low + levels - 1))
+    levels, signed = 2 ** int(bit_width.max().ceil().item()), getattr(output, "signed", False)
+    low, high = (-levels // 2, levels // 2 - 1) if signed else (0, levels - 1)
+    if binary := signed and levels == 2:  # −1 and 1
+        high = 1
+    grid = Grid(scale.detach(), zero_point.detach(), low, high, ends=binary)
+    watch.add_grid(value, grid)
 
 
 def _has_memory(value: Any) -> bool:

@@ -12,11 +12,13 @@ from torch import Tensor, nn
 Found = tuple[Tensor, Tensor | float, Tensor | float]  # codes, scale, zero point
 
 
-def dorefa(layer: nn.Module, values: Tensor, kind: str) -> Found:
+def dorefa(layer: nn.Module, values: Tensor, kind: str) -> Found | None:
     """Returns codes of DoReFa-Net (Zhou et al., 2016, eq. 5 and 9): q / n, or 2q / n − 1.
 
     The layer has `w_bits` and `a_bits`; n is 2^bits − 1. `kind` is "weight" or "activation".
     """
+    if not hasattr(layer, "w_bits"):  # such as a first layer that stays float
+        return None
     if kind == "weight":
         most = 2**layer.w_bits - 1
         return ((values + 1) / 2 * most).round(), 2 / most, most / 2
@@ -29,6 +31,8 @@ def pact(layer: nn.Module, values: Tensor, kind: str) -> Found | None:
 
     The layer has `alpha`, `a_bits`, and for its weights `w_scale`; n is 2^a_bits − 1.
     """
+    if not hasattr(layer, "alpha"):
+        return None
     if kind == "weight":
         return (values / layer.w_scale).round(), layer.w_scale, 0
     scale = layer.alpha / (2**layer.a_bits - 1)

@@ -18,6 +18,7 @@ from torch import nn
 from pymodel.lsq_quantiser import QuantConv2d, QuantLinear, initialise_scales
 from pymodel.own_network import export
 from pymodel.own_network.factory import BREVITAS, load_model
+from pymodel.own_network.fit import fit_layers
 from pymodel.own_network.layer_file import load_layers
 from pymodel.support.errors import InputError
 from pymodel.support.files import ROOT
@@ -164,7 +165,9 @@ def test_list_writes_no_layers(command, state, tmp_path):
         export.main, NETWORK, "--state", state(), "--list", "--images", 1, "--output", output
     )
     assert code == 0
-    assert "no: its activations are not quantised: they do not lie on a grid" in out
+    assert (
+        "no: its activations are not quantised to 8 bits or fewer: they do not lie on a grid" in out
+    )
     assert re.search(r"^2 +QuantConv2d +4 → 5 +3×3, .* 8 × 8 +4, 4 +yes, error ", out, re.M)
     assert not output.exists()
 
@@ -291,6 +294,25 @@ def test_brevitas_missing(refuses, monkeypatch, tmp_path):
 
 def test_the_version_of_brevitas_is_the_pinned_one():
     assert BREVITAS in (ROOT / "requirements.txt").read_text().splitlines()
+
+
+def test_codes_of_one_bit_that_take_two_are_told():
+    """Weights of ±a have two levels, and a row says so; those of three levels have 2 bits."""
+
+    def row(low: int) -> dict:
+        layer = nn.Linear(20, 6)
+        codes = torch.arange(120).reshape(6, 20) % 3 - 1
+        layer.weight.data = torch.where(codes == 0, low, codes) * 0.25
+        found = fit_layers(nn.Sequential(layer), (torch.rand(4, 20) * 15).round())
+        (only,) = export.layer_rows(found)
+        return only
+
+    binary, ternary = row(1), row(0)
+    assert (binary["one_bit"], binary["weight_bits"]) == (["weights"], 2)
+    assert binary["grids_found"]["weights"]["levels"] == 2
+    assert "; weights of 1 bit, which take 2" in export.zero_points(binary)
+    assert (ternary["one_bit"], ternary["weight_bits"]) == ([], 2)
+    assert export.zero_points(ternary) == ""
 
 
 @pytest.mark.parametrize(

@@ -475,12 +475,13 @@ def per_channel(layer):
         (lambda: changed(own(convolution()), per_channel), "its activations have several scales"),
         (
             lambda: nn.Conv2d(4, 6, 3),
-            "its activations are not quantised: they do not lie on a grid",
+            "its activations are not quantised to 8 bits or fewer: they do not lie on a grid",
         ),
         (lambda: nn.Linear(7, 2), "its activations are not quantised"),
         (
             lambda: nn.Sequential(Rounded(), nn.Conv2d(4, 6, 3)),
-            "its weights are not quantised: they do not lie on a grid of at most 256 levels",
+            "its weights are not quantised to 8 bits or fewer: they do not lie on a grid of at "
+            "most 256 levels",
         ),
         (lambda: nn.Sequential(nn.Unflatten(1, (2, 2)), nn.Conv3d(2, 1, 2)), "[1, 2, 2, 2, 2]"),
         (

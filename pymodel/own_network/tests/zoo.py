@@ -184,10 +184,20 @@ def brevitas(kind: str, *sizes, bits: int = 4, activation: str = "", **settings)
     before = qnn.QuantReLU(bit_width=bits)
     if activation:
         before = qnn.QuantIdentity(act_quant=getattr(quant, activation))
+    if "weight_quant" in settings:
+        settings["weight_quant"] = getattr(quant, settings["weight_quant"])
     layer = getattr(qnn, kind)(*sizes, weight_bit_width=bits, **settings)
     model = nn.Sequential(before, layer)
     model(inputs())  # in training mode, which sets the scales
     return model
+
+
+def dynamic() -> nn.Module:
+    """Returns a convolution of activations whose scale Brevitas computes from each input."""
+    import brevitas.nn as qnn
+    from brevitas_examples.common.generative.quantizers import Int8DynamicActPerTensorFloat
+
+    return net(conv(), qnn.QuantIdentity(act_quant=Int8DynamicActPerTensorFloat))
 
 
 class Dorefa(nn.Conv2d):
@@ -512,6 +522,18 @@ ZOO = {
         lambda: brevitas(
             "QuantConv2d", 3, 5, 3, bits=8, activation="ShiftedUint8ActPerTensorFloat", padding=1
         )
+    ),
+    "Brevitas, binary": Animal(
+        lambda: brevitas(
+            *("QuantConv2d", 3, 5, 3),
+            weight_quant="SignedBinaryWeightPerTensorConst",
+            activation="SignedBinaryActPerTensorConst",
+            bits=1,
+        ),
+        bits=(2, 2),
+    ),
+    "Brevitas, scales from each input": Animal(
+        dynamic, why_not="it quantises its activations anew each time, with other scales"
     ),
     "Brevitas, transposed": Animal(lambda: brevitas("QuantConvTranspose2d", 3, 5, 3, stride=2)),
     "torch.ao": Animal(pytorch_networks.eager, pytorch_networks.inputs),
