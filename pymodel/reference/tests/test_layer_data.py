@@ -151,24 +151,25 @@ def test_windows_of_the_output_are_those_of_the_whole(name):
         random_layer("a", (2, 3), (1, 2), (2, 1), zero=5),
         random_layer("a", (3, 2), (2, 1), (0, 3), zero=5, dilation=(1, 2)),
         random_layer("a", (1, 6), 1, 0),  # its windows are narrower than they are high
+        random_layer("a", (7, 1), 1, 0),  # its windows are lower than they are wide
     ],
-    ids=["square", "wide", "high", "narrow"],
+    ids=["square", "wide", "high", "narrow", "low"],
 )
 def test_windows_begin_at_the_corners_and_then_are_drawn(monkeypatch, whole):
     monkeypatch.setattr(layer_data_module, "WINDOW", 2)
     height, width = whole.reference.shape[2:]
-    wide = min(2, width)
-    layer = whole.sampled(6 * 2 * wide, seed=4)
-    assert layer.reference.shape == (6, 4, 2, wide)
-    ys, xs = (0, height - 2), (0, width - wide)
-    corners = [(slice(y, y + 2), slice(x, x + wide)) for y in ys for x in xs]
+    high, wide = min(2, height), min(2, width)
+    layer = whole.sampled(5 * high * wide, seed=4)
+    assert layer.reference.shape == (5, 4, high, wide)
+    ys, xs = (0, height - high), (0, width - wide)
+    corners = [(slice(y, y + high), slice(x, x + wide)) for y in ys for x in xs]
     for window, corner in zip(layer.reference, corners, strict=False):
         assert torch.equal(window, whole.reference[0][(slice(None), *corner)])
     assert layer.agrees(layer.sums())
     wrong = layer.reference.clone()
-    wrong[5, 3, 1, -1] += layer.step[3].item()
+    wrong[4, 3, -1, -1] += layer.step[3].item()
     assert not replace(layer, reference=wrong).agrees(layer.sums())
-    other = whole.sampled(6 * 2 * wide, seed=5)
+    other = whole.sampled(5 * high * wide, seed=5)
     assert not torch.equal(other.reference, layer.reference)
     assert torch.equal(other.reference[:4], layer.reference[:4])
 
