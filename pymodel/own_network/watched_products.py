@@ -5,6 +5,7 @@ of which one operand follows from the input and the other does not, whatever cla
 stands around. The tensors are those that enter and leave the operation.
 """
 
+import math
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -80,12 +81,16 @@ class _Watch(TorchDispatchMode):
         # memory that was freed from being used again.
         self._from_input: set[StorageWeakRef] = set()
         self._grids: dict[StorageWeakRef, tuple[Grid, ...]] = {}
-        # A matrix product whose bias may still be added, and the memory of its output
-        self._waiting: tuple[Product, StorageWeakRef] | None = None
+        # A matrix product whose bias may still be added, the memory of its output, and the order
+        # of its rows if it was changed
+        self._waiting: tuple[Product, StorageWeakRef, Tensor | None] | None = None
+        self._images = 0
+        self._leading: dict[StorageWeakRef, tuple[int, ...]] = {}  # sizes that became rows
 
     def mark_input(self, tensor: Tensor) -> None:
-        """Notes that a tensor is the input."""
+        """Notes that a tensor is the input, with the images in its first dimension."""
         self._from_input.add(_memory(tensor))
+        self._images = len(tensor)
 
     def add_grid(self, tensor: Tensor, grid: Grid) -> None:
         """Notes that a quantiser made the values of a tensor."""
@@ -113,7 +118,7 @@ class _Watch(TorchDispatchMode):
         if known and "out" not in kwargs and func._schema.is_mutable:  # addmm_ overwrites the bias
             before = (args[0].clone(), *args[1:])
             if _memory(args[0]) in self._from_input:
-                self.mark_input(before[0])
+                self._from_input.add(_memory(before[0]))
         output = func(*args, **kwargs)
         try:
             if bias is not None:
@@ -139,6 +144,8 @@ class _Watch(TorchDispatchMode):
         grids = tuple(map(self._dated, _stated(func, args, kwargs)))
         if not known:  # the values of a product lie on no grid of its operands
             grids = grids or self._inherited(given)
+        if _name(func) in ("view", "_unsafe_view") and output.ndim == 2 < given[0].ndim:
+            self._leading[_memory(output)] = tuple(given[0].shape[:-1])
         changed = [
             args[place] if place < len(args) else kwargs.get(argument.name)
             for place, argument in enumerate(func._schema.arguments)
@@ -171,6 +178,7 @@ class _Watch(TorchDispatchMode):
         if all(depend) or (depend[1] and whole):
             return  # a product of activations, as in attention, or a kernel that is computed
         left = depend[1]  # the weights stand on the left
+        leading = self._leading.get(memories[0], first.shape[:-1])
         if _name(func) in ("mv", "addmv"):
             second, output = second[:, None], output[:, None]
             added = None if added is None else added[:, None]
@@ -205,6 +213,9 @@ class _Watch(TorchDispatchMode):
         if added is not None and not whole:
             added, output = bias_and_output(first, second, added, output, no_bias)
         made = None if left or fault or product["bias"] is not None else _memory(output)
+        order = None if whole or left or fault else self._image_order(leading, len(first))
+        if order is not None:
+            first, output = first[order], output[order]
         self._take_product(
             product
             | {
@@ -217,12 +228,28 @@ class _Watch(TorchDispatchMode):
                 "fault": fault,
             },
             made,
+            order,
         )
 
-    def _take_product(self, product: dict, made: StorageWeakRef | None = None) -> None:
+    def _image_order(self, leading: tuple[int, ...], rows: int) -> Tensor | None:
+        """Returns the order that puts the rows of an image together, or None if they are so.
+
+        The rows come from the `leading` dimensions of the activations. Where images are not the
+        first of these, as in [tokens, images, channels], they are not together.
+        """
+        images = self._images
+        if math.prod(leading) != rows or images in (1, *leading[:1]) or leading.count(images) != 1:
+            return None
+        numbers = torch.arange(rows).reshape(leading)
+        return numbers.movedim(leading.index(images), 0).flatten()
+
+    def _take_product(
+        self, product: dict, made: StorageWeakRef | None = None, order: Tensor | None = None
+    ) -> None:
         """Hands over a product, whose fields are given, under the name of the running module.
 
-        With the memory of its output, `made`, the product waits for a bias first.
+        With the memory of its output, `made`, the product waits for a bias first; its rows were put
+        in that `order`.
         """
         self.hand_over()
         name, kind, module = self.running[-1] if self.running else Running("", "GraphModule")
@@ -233,7 +260,7 @@ class _Watch(TorchDispatchMode):
         if made is None or found.weights.ndim != 2:
             self._take(found)
         else:
-            self._waiting = found, made
+            self._waiting = found, made, order
 
     def hand_over(self) -> None:
         """Hands over the product that waits for a bias, if there is one: none is added any more."""
@@ -255,7 +282,7 @@ class _Watch(TorchDispatchMode):
         tensors = [one for one in args if _has_memory(one)]
         if not self._waiting or len(tensors) != 2 or kwargs.get("alpha", 1) != 1:
             return None
-        product, made = self._waiting
+        product, made, _ = self._waiting
         (bias, *others) = sorted(tensors, key=lambda one: _memory(one) == made)
         channels = len(product.weights)
         of_product = _memory(others[0]) == made and others[0].shape[-1] == channels
@@ -264,10 +291,11 @@ class _Watch(TorchDispatchMode):
 
     def _add_bias(self, bias: Tensor, output: Tensor) -> None:
         """Hands over the product that waits, with a bias and the sum as its output."""
-        product, made = self._waiting
+        product, made, order = self._waiting
         output = output.reshape(-1, len(product.weights))
         if output.shape == product.output.shape:
-            self._waiting = replace(product, bias=bias.flatten(), output=output), made
+            output = output if order is None else output[order]
+            self._waiting = replace(product, bias=bias.flatten(), output=output), made, order
         self.hand_over()
 
 

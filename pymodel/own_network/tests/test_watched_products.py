@@ -403,6 +403,36 @@ def test_an_lstm_whose_parameters_are_packed_has_a_row():
     assert list(found.values()) == ["its matrix products are inside one operation of PyTorch"]
 
 
+@pytest.mark.parametrize("contiguous", [False, True])
+@pytest.mark.parametrize("later", [False, True])
+def test_tokens_before_images(contiguous, later):
+    """Rows of [tokens, images, channels] are shared out so that an image has its own."""
+
+    class Sequence(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.fc = nn.Linear(4, 5)
+            self.fc.weight.data = MATRIX[:5, :4].contiguous()
+
+        def forward(self, x):
+            x = grid(x[..., 0]).permute(2, 0, 1)  # [8 tokens, 3 images, 4 channels]
+            x = x.contiguous() if contiguous else x
+            if later:
+                return (x @ self.fc.weight.t() + self.fc.bias).transpose(0, 1)
+            return self.fc(x).transpose(0, 1)
+
+    model = nn.Sequential(Sequence())
+    found = judged(model)["0" if later else "0.fc"]
+    assert isinstance(found, Fit), found
+    layer = found.layer
+    values = grid(inputs()[..., 0])
+    scale = values.abs().max() / 15
+    codes = layer.activation_codes[..., 0] - layer.zero
+    assert torch.allclose(codes * scale, values)
+    assert torch.allclose(layer.reference[..., 0].transpose(1, 2), model(inputs()))
+    assert torch.equal(layer.after.bias, model[0].fc.bias)
+
+
 class Whole(nn.Module):
     """Attention, which PyTorch would compute as one operation."""
 
