@@ -9,6 +9,7 @@ from pymodel.support.limits import MOST_BITS
 
 TOLERANCE = 1e-3  # of a step: how far a value may lie from its grid
 MOST_LEVELS = 256  # of a grid that is found from values
+LEAST_CHANNELS = 4  # so that they say that they have zero points
 LEAST_VALUES = 8  # of a channel, so that they say that it has a scale of its own
 
 
@@ -83,7 +84,8 @@ def grid_of(
     is found from the values: one for the whole tensor or, with `per_channel`, one for each index of
     dimension 0. Of `weights` the one is taken that needs fewer bits, and a grid that is found may
     have zero points: halves, if 0 and all other even multiples of its scale are missing, and whole
-    numbers where they save a bit. Returns None if there is none with at most MOST_LEVELS levels.
+    numbers where 8 bits do not do without, or where all channels span all codes of fewer bits.
+    Returns None if there is none with at most MOST_LEVELS levels.
     """
     channels = len(values)
     for grid in stated:
@@ -121,10 +123,12 @@ def _found(values: Tensor, scale: Tensor, weights: bool) -> tuple[Grid, Tensor] 
         codes, low, high = (codes - 1) / 2, (low - 1) // 2, (high - 1) // 2
     elif weights:
         rows = codes.flatten(1) if scale.numel() > 1 else codes.reshape(1, -1)
-        lows = rows.amin(1)
+        lows, channels = rows.amin(1), codes.flatten(1)
         span = int((rows.amax(1) - lows).max().item())
         bits, signed = max(2, span.bit_length()), max(high, -1 - low).bit_length() + 1
-        full = span == 2**bits - 1  # codes from one end to the other, as of a zero point
+        # Every channel has codes from one end to the other, as smallest and largest value give them
+        spans = (channels.amax(1) - channels.amin(1))[channels.any(1)]
+        full = len(spans) >= LEAST_CHANNELS and bool((spans == 2**bits - 1).all())
         if span < MOST_LEVELS and bits < signed and (full or signed > MOST_BITS):
             codes = codes - lows.reshape(-1, *[1] * (codes.ndim - 1))
             return replace(found, zero_point=-lows, low=0, high=2**bits - 1), codes

@@ -16,6 +16,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
+from torch.utils._python_dispatch import is_traceable_wrapper_subclass
 
 from pymodel.own_network.factory import words
 from pymodel.support.errors import InputError
@@ -68,7 +69,7 @@ def load_state(model: nn.Module, path: Path) -> list[str]:
     choice = _best(model, path, saved)
     state = OrderedDict((name, choice.tensors[key]) for key, name in choice.names.items())
     for key, name in choice.names.items():
-        if _is_float(state[name]) and not torch.isfinite(state[name].double()).all():
+        if not all(map(_is_finite, _inner(state[name]))):
             raise InputError(f"{path}: {key} holds NaN or infinity, expected finite values")
     # PyTorch keeps the versions of modules in this attribute of a state dict.
     versions = getattr(choice.tensors, "_metadata", {})
@@ -284,6 +285,22 @@ def _is_computed(model: nn.Module, key: str) -> bool:
 def _is_float(value: Any) -> bool:
     """Returns whether a value is a tensor of floats of any size."""
     return isinstance(value, Tensor) and value.is_floating_point()
+
+
+def _is_finite(value: Any) -> bool:
+    """Returns whether a value is no tensor of floats, or one without NaN and infinity."""
+    return not _is_float(value) or bool(torch.isfinite(value.double()).all())
+
+
+def _inner(value: Any) -> list:
+    """Returns the plain tensors inside of a tensor of another class, such as torchao's; or itself.
+
+    A class of tensors need not know all operations.
+    """
+    if not is_traceable_wrapper_subclass(value):
+        return [value]
+    names, _ = value.__tensor_flatten__()
+    return [one for name in names for one in _inner(getattr(value, name))]
 
 
 def _some(values: Iterable) -> str:

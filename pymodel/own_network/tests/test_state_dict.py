@@ -272,6 +272,29 @@ def test_no_state_dict(tmp_path, saved, words):
     assert refusal(tmp_path / "weights.pt") == words
 
 
+@pytest.mark.parametrize("fault", [False, True])
+def test_tensors_of_torchao(tmp_path, fault):
+    """Quantised tensors are loaded as they are; NaN in what they hold is found."""
+    from torchao.quantization import Int8WeightOnlyConfig, quantize_
+
+    def make() -> nn.Module:
+        model = nn.Sequential(nn.Linear(12, 8))
+        quantize_(model, Int8WeightOnlyConfig())
+        return model
+
+    trained, path = make(), tmp_path / "weights.pt"
+    if fault:
+        trained[0].weight.scale.data.fill_(float("nan"))
+    torch.save(trained.state_dict(), path)
+    if fault:
+        with pytest.raises(InputError, match=r"0\.weight holds NaN or infinity"):
+            load_state(make(), path)
+        return
+    model = make()
+    load_state(model, path)
+    assert torch.equal(model[0].weight.dequantize(), trained[0].weight.dequantize())
+
+
 def test_two_state_dicts_that_fit(tmp_path, loads, trained):
     torch.save({"student": trained, "teacher": trained}, tmp_path / "both.pt")
     assert refusal(tmp_path / "both.pt") == (

@@ -313,6 +313,9 @@ ZOO = {
     ),
     "weights with a zero point per channel": Animal(lambda: net(asymmetric(8)), bits=(4, 8)),
     "weights of 4 bits with zero points": Animal(lambda: net(asymmetric(4)), bits=(4, 4)),
+    "codes of a symmetric quantiser that are lopsided": Animal(
+        lambda: net(weighted(nn.Conv2d(3, 5, 3), -3, 4)), bits=(4, 4)
+    ),
     "scales of powers of two": Animal(lambda: net(powers_of_two(-127, 127)), bits=(4, 8)),
     "2 bits, scales of powers of two": Animal(lambda: net(powers_of_two(-2, 1)), bits=(4, 2)),
     "weights far from 0": Animal(
