@@ -95,9 +95,9 @@ class _Watch(TorchDispatchMode):
     def add_grid(self, tensor: Tensor, grid: Grid) -> None:
         """Notes that a quantiser made the values of a tensor."""
         key = _memory(tensor)
-        self._grids[key] = (self._dated(grid), *self._grids.get(key, ()))[:KEPT_GRIDS]
+        self._grids[key] = (self._marked(grid), *self._grids.get(key, ()))[:KEPT_GRIDS]
 
-    def _dated(self, grid: Grid) -> Grid:
+    def _marked(self, grid: Grid) -> Grid:
         """Returns the grid, with the note whether its scale follows from the input."""
         return replace(grid, anew=_memory(grid.scale) in self._from_input)
 
@@ -141,7 +141,7 @@ class _Watch(TorchDispatchMode):
             self._take_product(no_product(INSIDE))
         elif depends and not all(follow) and MULTIPLIES.search(_name(func)):
             self._take_product(no_product(f"PyTorch's {func._schema.name} is not known"))
-        grids = tuple(map(self._dated, _stated(func, args, kwargs)))
+        grids = tuple(map(self._marked, _stated(func, args, kwargs)))
         if not known:  # the values of a product lie on no grid of its operands
             grids = grids or self._inherited(given)
         if _name(func) in ("view", "_unsafe_view") and output.ndim == 2 < given[0].ndim:
@@ -315,9 +315,9 @@ def bias_and_output(
 ) -> tuple[Tensor | None, Tensor]:
     """Returns the bias [C_out] of a product [rows, C_out], and the product's output.
 
-    What is `added` [rows, C_out] is the bias if all rows are equal and it `follows` not from the
-    input; anything else, such as a shortcut, is no part of the layer, whose output is computed
-    without it.
+    What is `added` [rows, C_out] is the bias if all its rows are equal. It is none if it `follows`
+    from the input. Anything else, such as a shortcut, is no part of the layer, whose output is
+    computed without it.
     """
     if follows or not (added == added[:1]).all():
         return None, x @ weight.mT
