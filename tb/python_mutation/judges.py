@@ -43,7 +43,7 @@ JUDGES = (
     Judge("tb.components.packing", ("tb/components", "tb/test_skew.py", *LAYER)),
     Judge("tb.components.array_schedule", ("tb/components", "tb/test_systolic_array.py", *LAYER)),
     Judge("tb.components.array_adapter", ("tb/components", *ARRAY, *LAYER)),
-    Judge("tb.components.core_results", CORE),
-    Judge("tb.components.axi_monitor", ("tb/test_core.py", *CORE)),
+    Judge("tb.components.core_results", ("tb/components", *CORE)),
+    Judge("tb.components.axi_monitor", ("tb/components", "tb/test_core.py", *CORE)),
     Judge("tb.run.mismatch_screen", ("tb/run/tests/test_mismatch_screen.py", *LAYER)),
 )

@@ -3,19 +3,27 @@
 import json
 import os
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from pylibfst import ffi, lib
 from pylibfst.helpers import fstReaderIterBlocks, get_scopes_signals2
+from rich.console import Console
 
+from pymodel.hardware.tiling import cut
+from pymodel.reference.integer_convolution import tile_psums
 from pymodel.support.errors import InputError
 from tb.components.packing import unpack
-from tb.components.tile_run import Record
+from tb.components.tile_run import Record, TileRun
 from tb.run import mismatch_screen
 from tb.run.layer import main
+from tb.run.mismatch_screen import hint, screen, show_mismatch, summary
+from tb.run.suspects import Cause, Diagnosis, Suspect, diagnose
 from tb.sim.sources import faulty_rtl
 from tb.sim.wave_window import cut_waveform
+from tb.sim.waves import SAVE_FILES, Watch
 
 SEED = int(os.environ.get("COCOTB_RANDOM_SEED", "1"))
 ARRAY = "systolic_array.v"
@@ -281,3 +289,245 @@ def test_too_little_came_and_all_of_it_is_right(command, tmp_path):
     assert "All 90 psum vectors that came are right, up to cycle 112." in out
     assert (tmp_path / "mismatch.fst").exists()
     assert not mismatch_screen.MISMATCH.exists()
+
+
+def record_of(cols: int, groups: int = 2) -> Record:
+    """Returns a record without a fault, of at most 140 psum vectors, on an array of 3 rows.
+
+    The layer has two images, and so many input groups and output groups.
+    """
+    rng = np.random.default_rng(3)
+    codes = rng.integers(0, 16, (2, 2 * groups, 3, 4))
+    weights = rng.integers(-7, 8, (groups * cols, 2 * groups, 1, 2))
+    tiles = cut(codes, weights, 1, 0, 3, cols)
+    codes, weights = torch.tensor(codes), torch.tensor(weights)
+    psums = [tile_psums(codes, weights, tile, 1, 0, 3, cols) for tile in tiles.tiles]
+    run = TileRun(tiles, torch.stack(psums, dim=1).numpy())
+    received = run.expected.reshape(-1, cols)[:140].copy()
+    unknown = np.zeros(received.shape, bool)
+    return Record(run, received, unknown, 100 + 2 * np.arange(len(received)), (4, 4, 16), (500, 10))
+
+
+def faulty_record(cols: int, column: int, first: int, groups: int = 2) -> Record:
+    """Returns a record whose first fault is an X; then the lowest bit of the next column is 0."""
+    record = record_of(cols, groups)
+    record.received[first, column], record.unknown[first, column] = 0, True
+    record.received[first + 2 :, column + 1] &= ~1
+    return record
+
+
+def lines_of(parts, width: int) -> str:
+    """Returns what a terminal of `width` characters shows."""
+    console = Console(width=width, color_system=None)
+    with console.capture() as captured:
+        console.print(*parts, sep="\n")
+    return "\n".join(line.rstrip() for line in captured.get().splitlines())
+
+
+WIDE = """\
+First wrong psum: image 0, kernel position (0, 1), input group 1, output group 1, pixel (1, 0),
+channel 6 (column 2), cycle 232
+                expected                                     got
+ tile  groups pixel    0    1    2     3    tile  groups pixel    0    1    2     3
+ (0,1) 0→1    (2,2)   54   78  -14  -116    (0,1) 0→1    (2,2)   54   78  -14  -116
+ (0,1) 1→1    (0,0)  -55   77  -22    55    (0,1) 1→1    (0,0)  -55   77  -22    55
+ (0,1) 1→1    (0,1)  -65   91  -26    65    (0,1) 1→1    (0,1)  -65   91  -26    65
+ (0,1) 1→1    (0,2)  -20   28   -8    20    (0,1) 1→1    (0,2)  -20   28   -8    20
+ (0,1) 1→1    (1,0)    0    0   0*     0    (0,1) 1→1    (1,0)    0    0   X*     0
+ (0,1) 1→1    (1,1)   -5    7   -2     5    (0,1) 1→1    (1,1)   -5    7   -2     5
+ (0,1) 1→1    (1,2)  -75  105  -30   75*    (0,1) 1→1    (1,2)  -75  105  -30   74*
+ (0,1) 1→1    (2,0)  -20   28   -8    20    (0,1) 1→1    (2,0)  -20   28   -8    20
+Hint: bit 0 of psums stuck at 0, in column 3 (explains 30 of 30 wrong psums; only at times, 48% of
+what it predicts)."""
+NARROW = """\
+First wrong psum: image 0, kernel position (0, 1),
+input group 0, output group 1, pixel (2, 1),
+channel 17 (column 7), cycle 222
+                     expected
+ tile grou… pix…   2   3    4   5    6  7    8   9
+ (0,… 0→1   (1,… -43  55 -128  20  -46 89  183  16
+ (0,… 0→1   (1,…  13  48 -139  46  -26 25  139  65
+ (0,… 0→1   (1,…   4  61 -123  70  -20 30  128  41
+ (0,… 0→1   (2,… -29  22  -23  10  -14 41   53 -19
+ (0,… 0→1   (2,… -65  34  -55  -8  -38 9…  125 -31
+ (0,… 0→1   (2,… -34  48  -82  32  -28 64  122  -2
+ (0,… 1→1   (0,… -66 -22   44 -22  -66 44  55* -22
+ (0,… 1→1   (0,… -78 -26   52 -26  -78 52  65* -26
+                       got
+ tile grou… pix…   2   3    4   5    6  7    8   9
+ (0,… 0→1   (1,… -43  55 -128  20  -46 89  183  16
+ (0,… 0→1   (1,…  13  48 -139  46  -26 25  139  65
+ (0,… 0→1   (1,…   4  61 -123  70  -20 30  128  41
+ (0,… 0→1   (2,… -29  22  -23  10  -14 41   53 -19
+ (0,… 0→1   (2,… -65  34  -55  -8  -38 X*  125 -31
+ (0,… 0→1   (2,… -34  48  -82  32  -28 64  122  -2
+ (0,… 1→1   (0,… -66 -22   44 -22  -66 44  54* -22
+ (0,… 1→1   (0,… -78 -26   52 -26  -78 52  64* -26"""
+
+
+def test_the_maps_of_a_small_array():
+    """Both maps stand side by side, with a star at what is wrong."""
+    record = faulty_record(4, 2, 66)
+    _, title, maps, *_, last = screen(record, diagnose(record))
+    assert lines_of([title, maps, last], 98) == WIDE
+
+
+def test_the_maps_where_there_is_little_room():
+    """A row of a map stays a line, and eight of ten columns are shown."""
+    record = faulty_record(10, 7, 61)
+    _, title, maps, *_ = screen(record, diagnose(record))
+    assert lines_of([title, maps], 50) == NARROW
+
+
+@pytest.mark.parametrize(("unknown", "came", "share"), [(True, "X", "100%"), (False, "0", "97%")])
+def test_the_table_of_suspects(unknown, came, share):
+    """It shows the three likeliest suspects, and what was expected and came first."""
+    record = faulty_record(10, 7, 61)
+    record.unknown[61, 7] = unknown
+    table = screen(record, diagnose(record))[4]
+    assert lines_of([table], 107).splitlines() == [
+        f"{'suspect':44}psum there   explains, of the wrong   came, of what it predicts",
+        "─" * 107,
+        f"{'none: what was expected':44}{'94':>10}",
+        f"{'what came':44}{came:>10}",
+        f"{'bit 0 of psums stuck at 0, in column 8':44}{'94':>10}{share:>25}{'54%':>28}",
+        f"{'psums off by -1, in column 8':44}{'94':>10}{share:>25}{'27%':>28}",
+        f"{'bit 0 of psums stuck at 0, in all columns':44}{'94':>10}{share:>25}{'7%':>28}",
+    ]
+
+
+def test_only_the_first_wrong_psum_stands_out():
+    record = faulty_record(10, 7, 61)
+    for table in screen(record, diagnose(record))[2].renderables:
+        rows = list(zip(*(column.cells for column in table.columns[3:]), strict=True))
+        assert {
+            (row, column): str(cell.style)
+            for row, cells in enumerate(rows)
+            for column, cell in enumerate(cells)
+            if cell.style
+        } == {(4, 5): "bold red reverse", (6, 6): "red", (7, 6): "red"}
+
+
+def test_a_layer_of_one_group_has_no_groups_in_its_maps():
+    record = faulty_record(4, 2, 7, groups=1)
+    text = lines_of(screen(record, diagnose(record)), 98)
+    assert "First wrong psum: image 0, kernel position (0, 0), pixel (2, 1), channel 2 (" in text
+    assert "→" not in text
+    assert "groups" not in text
+
+
+def test_the_keys_of_the_result():
+    record = faulty_record(10, 7, 61)
+    found = summary(record, diagnose(record))
+    first, second, third = found.pop("suspects")
+    assert found == {
+        "image": 0,
+        "kernel_position": [0, 1],
+        "input_group": 0,
+        "output_group": 1,
+        "pixel": [2, 1],
+        "column": 7,
+        "channel": 17,
+        "cycle": 222,
+        "expected": 94,
+        "got": None,
+        "wrong": 38,
+        "hint": "bit 0 of psums stuck at 0, in column 8 (explains 38 of 38 wrong psums; only at "
+        "times, 54% of what it predicts).",
+    }
+    words = "bit 0 of psums stuck at 0, in column 8"
+    assert first == {
+        "words": words,
+        "explained": 38,
+        "recall": 1.0,
+        "precision": 38 / 71,
+        "value": 94,
+    }
+    assert [second["words"], third["words"]] == [
+        "psums off by -1, in column 8",
+        "bit 0 of psums stuck at 0, in all columns",
+    ]
+
+
+def diagnosis(precision: float | None, unknown: str = "") -> Diagnosis:
+    """Returns a diagnosis with one suspect, or none."""
+    suspects = []
+    if precision is not None:
+        suspects.append(Suspect((Cause("rows reversed"),), 1500, 0.75, precision, 3))
+    return Diagnosis(0, 0, 1, 2, 3, 2000, suspects, unknown)
+
+
+@pytest.mark.parametrize(
+    ("found", "words"),
+    [
+        (diagnosis(1.0), "rows reversed (explains 1,500 of 2,000 wrong psums)."),
+        (diagnosis(0.6), "rows reversed (explains 1,500 of 2,000 wrong psums)."),
+        (
+            diagnosis(0.59),
+            "rows reversed (explains 1,500 of 2,000 wrong psums; only at times, 59% of what it "
+            "predicts).",
+        ),
+        (diagnosis(1.0, "X or Z"), "rows reversed (explains 1,500 of 2,000 wrong psums)."),
+        (diagnosis(None, "X or Z in column 3"), "X or Z in column 3."),
+        (diagnosis(None), "none of the usual suspects explains it."),
+    ],
+)
+def test_the_hint_in_words(found, words):
+    assert hint(record_of(4), found) == words
+
+
+def test_the_cycle_and_the_file_of_a_mismatch(capsys):
+    record = faulty_record(10, 7, 61)
+    assert show_mismatch(record) == 222
+    assert json.loads(mismatch_screen.MISMATCH.read_text()) == summary(record, diagnose(record))
+    assert "First wrong psum: image 0" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("count", "cycle"), [(0, 0), (1, 100), (140, 378)])
+def test_all_that_came_is_right(count, cycle, capsys):
+    whole = record_of(10)
+    parts = {name: vars(whole)[name][:count] for name in ("received", "unknown", "cycles")}
+    assert show_mismatch(replace(whole, **parts)) == cycle
+    words = f"All {count} psum vectors that came are right, up to cycle {cycle}.\n"
+    assert capsys.readouterr().out == words
+    assert not mismatch_screen.MISMATCH.exists()
+
+
+@pytest.mark.parametrize(("cycle", "first"), [(222, 172), (50, 0), (49, 0), (51, 1)])
+def test_the_cycles_around_a_mismatch(cycle, first, monkeypatch, capsys, tmp_path):
+    """Cycle 0 ends at time 500, and a cycle takes 10; half a cycle before its end is marked."""
+    record = record_of(10)
+    cuts = []
+    monkeypatch.setattr(mismatch_screen, "cut_waveform", lambda *given: cuts.append(given))
+    mismatch_screen.cut_around(record, cycle, tmp_path / "whole.fst")
+    times = 500 + 10 * first, 500 + 10 * (cycle + 50)
+    assert cuts == [(tmp_path / "whole.fst", tmp_path / "mismatch.fst", *times)]
+    assert f"Waveform of cycles {first} to {cycle + 50}: " in capsys.readouterr().out
+    watch = Watch(str(tmp_path / "mismatch.fst"), cycle + 51, 500 + 10 * cycle - 5)
+    assert mismatch_screen.watch_around(record, cycle) == watch
+
+
+def test_an_earlier_mismatch_is_forgotten(tmp_path):
+    waveform = tmp_path / "mismatch.fst"
+    left = [mismatch_screen.MISMATCH, waveform, *map(waveform.with_suffix, SAVE_FILES.values())]
+    for path in left[1:]:  # one of the files may be missing
+        path.touch()
+    mismatch_screen.forget_mismatch()
+    assert not any(path.exists() for path in left)
+
+
+@pytest.mark.parametrize(
+    ("place", "count", "shown"),
+    [
+        (0, 3, range(3)),
+        (2, 3, range(3)),
+        (0, 20, range(8)),
+        (4, 20, range(8)),
+        (5, 20, range(1, 9)),
+        (10, 20, range(6, 14)),
+        (19, 20, range(12, 20)),
+        (9, 10, range(2, 10)),
+    ],
+)
+def test_what_is_shown_around_a_place(place, count, shown):
+    assert mismatch_screen._around(place, count) == shown
