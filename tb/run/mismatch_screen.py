@@ -133,7 +133,7 @@ def _map(record: Record, found: Diagnosis, side: str) -> Table:
     count, cols = record.received.shape
     columns = _around(found.column, cols)
     expected = record.run.expected.reshape(-1, cols)
-    table = Table(title=side, box=None, padding=(0, 0, 0, 1), show_edge=False)
+    table = Table(title=side, box=None, padding=(0, 0, 0, 1))
     several = "group" in record.run.tile_words(record.run.tiles.tiles[0])
     table.add_column("tile", no_wrap=True)
     if several:
@@ -162,10 +162,9 @@ def _map(record: Record, found: Diagnosis, side: str) -> Table:
 def _suspects(found: Diagnosis) -> Table:
     """Returns the table of suspects: the psum that each predicts, and how many it explains."""
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
-    table.add_column("suspect", min_width=34)
-    table.add_column("psum there", justify="right")
-    table.add_column("explains, of the wrong", justify="right")
-    table.add_column("came, of what it predicts", justify="right")
+    table.add_column("suspect")
+    for header in ("psum\nthere", "explains,\nof the wrong", "came, of what\nit predicts"):
+        table.add_column(header, justify="right", no_wrap=True)
     table.add_row("none: what was expected", str(found.expected), "", "")
     table.add_row("what came", "X" if found.got is None else str(found.got), "", "")
     for suspect in found.suspects[:SUSPECTS]:

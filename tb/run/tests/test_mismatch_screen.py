@@ -381,18 +381,28 @@ def test_the_maps_where_there_is_little_room():
 
 @pytest.mark.parametrize(("unknown", "came", "share"), [(True, "X", "100%"), (False, "0", "97%")])
 def test_the_table_of_suspects(unknown, came, share):
-    """It shows the three likeliest suspects, and what was expected and came first."""
+    """It shows what was expected, what came, and the three likeliest suspects, in 80 characters."""
     record = faulty_record(10, 7, 61)
     record.unknown[61, 7] = unknown
     table = screen(record, diagnose(record))[4]
-    assert lines_of([table], 107).splitlines() == [
-        f"{'suspect':44}psum there   explains, of the wrong   came, of what it predicts",
-        "─" * 107,
-        f"{'none: what was expected':44}{'94':>10}",
-        f"{'what came':44}{came:>10}",
-        f"{'bit 0 of psums stuck at 0, in column 8':44}{'94':>10}{share:>25}{'54%':>28}",
-        f"{'psums off by -1, in column 8':44}{'94':>10}{share:>25}{'27%':>28}",
-        f"{'bit 0 of psums stuck at 0, in all columns':44}{'94':>10}{share:>25}{'7%':>28}",
+    assert lines_of([table], 80).splitlines() == [
+        f"{'':45}psum      explains,   came, of what",
+        f"{'suspect':44}there   of the wrong     it predicts",
+        "─" * 80,
+        f"{'none: what was expected':44}{'94':>5}",
+        f"{'what came':44}{came:>5}",
+        f"{'bit 0 of psums stuck at 0, in column 8':44}{'94':>5}{share:>15}{'54%':>16}",
+        f"{'psums off by -1, in column 8':44}{'94':>5}{share:>15}{'27%':>16}",
+        f"{'bit 0 of psums stuck at 0, in all columns':44}{'94':>5}{share:>15}{'7%':>16}",
+    ]
+
+
+def test_where_there_is_little_room_the_suspects_take_several_lines():
+    record = faulty_record(10, 7, 61)
+    table = screen(record, diagnose(record))[4]
+    assert lines_of([table], 60).splitlines()[-2:] == [
+        f"{'bit 0 of psums stuck':24}{'94':>5}{'100%':>15}{'7%':>16}",
+        "at 0, in all columns",
     ]
 
 
@@ -521,6 +531,8 @@ def test_an_earlier_mismatch_is_forgotten(tmp_path):
     [
         (0, 3, range(3)),
         (2, 3, range(3)),
+        (6, 7, range(7)),
+        (7, 8, range(8)),
         (0, 20, range(8)),
         (4, 20, range(8)),
         (5, 20, range(1, 9)),
