@@ -164,7 +164,7 @@ def _suspects(found: Diagnosis) -> Table:
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
     table.add_column("suspect")
     for header in ("psum\nthere", "explains,\nof the wrong", "came, of what\nit predicts"):
-        table.add_column(header, justify="right", no_wrap=True)
+        table.add_column(header, justify="right")
     table.add_row("none: what was expected", str(found.expected), "", "")
     table.add_row("what came", "X" if found.got is None else str(found.got), "", "")
     for suspect in found.suspects[:SUSPECTS]:
