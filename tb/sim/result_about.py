@@ -47,6 +47,7 @@ def adapter_digest(path: Path) -> str:
     These are the modules of this project, also those imported by others, and those in its folder.
     Raises SyntaxError if the adapter is no Python.
     """
+    path = path.absolute()  # files count by their place below the project's root
     names = names_imported(path)
     beside = {path.parent / f"{name.partition('.')[0]}.py" for name in names}
     own = frozenset().union(*map(imported, names))
