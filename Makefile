@@ -25,6 +25,10 @@ ifneq (,$(findstring i,$(OPTIONS))$(findstring t,$(OPTIONS)))
 $(error make is told to ignore errors (-i) or to touch files (-t), here or in MAKEFLAGS; expected neither)
 endif
 
+ifneq (,$(MAKEFILES))
+$(error make reads other files first ($(MAKEFILES), of MAKEFILES), which may tell it to ignore errors; expected none)
+endif
+
 .DEFAULT_GOAL := layer
 
 # `make help` prints each line "##@ group", and below it the targets whose lines end in "## what it does".

@@ -296,7 +296,12 @@ class ArrayAdapter(ABC):
 
 
 def _known(value: Any, *, signed: bool = False) -> int | str:
-    """Returns the value as an integer, or UNKNOWN if a bit is X or Z."""
+    """Returns the value as an integer, or UNKNOWN if a bit is X or Z.
+
+    Raises BenchError for a number that is no whole one.
+    """
+    if isinstance(value, float) and not value.is_integer():
+        raise BenchError(f"psums() returned {value}, expected whole numbers")
     try:
         return value.to_signed() if signed else int(value)
     except ValueError:

@@ -48,7 +48,9 @@ def files_read(simulator: str, sources: Sequence[Path], arguments: Sequence[str]
         for before, word in zip(("", *arguments), arguments, strict=False)
         if word.startswith(OPTIONS) or before in OPTIONS
     ]
-    options = options or [f"-I{folder}" for folder in sorted({s.parent for s in sources})]
+    folders = sorted({source.parent for source in sources})
+    # As cocotb compiles: what it defines may choose what is included.
+    options = options or ["-DCOCOTB_SIM=1", *(f"-I{folder}" for folder in folders)]
     asked = (simulator, *map(str, sources), *options)
     if asked in _found:
         read, times = _found[asked]
@@ -62,7 +64,8 @@ def files_read(simulator: str, sources: Sequence[Path], arguments: Sequence[str]
         except BenchError as error:
             return FilesRead(tuple(sources), (str(error),))
         found = [(folder / name).resolve() for name in names]
-    unknown = []
+    # A compiler looks in the folder that it works in, too, and may work in another one later.
+    unknown = [f"`include {name}" for name in names if name and not Path(name).is_absolute()]
     for call, name in RUN_TIME.findall(text):
         if call != "$fopen" and Path(name).is_absolute() and Path(name).is_file():
             found.append(Path(name))
@@ -82,7 +85,8 @@ def _ask_icarus(folder: Path, options: list[str], verilog: list[str]) -> tuple[l
     code = execute([*command, *options, *verilog], folder, dict(os.environ), lambda line: None)
     if code or not expanded.exists():
         return [], ""
-    return listed.read_text().splitlines(), expanded.read_text(errors="replace")
+    names = listed.read_text().split("\n")  # other characters that end lines may be in a name
+    return names, expanded.read_text(errors="replace")
 
 
 def _ask_verilator(folder: Path, options: list[str], verilog: list[str]) -> tuple[list[str], str]:

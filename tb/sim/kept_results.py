@@ -35,12 +35,15 @@ def digest(*parts: bytes | str) -> str:
 
 
 def files_digest(files: Iterable[Path]) -> str:
-    """Returns the hash of files: of their paths below the project's root, and of their contents."""
-    named = {
-        str(file.relative_to(ROOT) if file.is_relative_to(ROOT) else file.name): file
-        for file in files
-    }
-    return digest(*(part for name in sorted(named) for part in (name, named[name].read_bytes())))
+    """Returns the hash of files: of their paths below the project's root, and of their contents.
+
+    Files elsewhere have their names alone, which several may share.
+    """
+    named = sorted(
+        (str(file.relative_to(ROOT) if file.is_relative_to(ROOT) else file.name), file.read_bytes())
+        for file in set(files)
+    )
+    return digest(*(part for pair in named for part in pair))
 
 
 @functools.cache

@@ -44,14 +44,21 @@ def about(
 def adapter_digest(path: Path) -> str:
     """Returns the hash of an adapter and of the modules that it imports.
 
-    These are the modules of this project, also those imported by others, and those in its folder.
-    Raises SyntaxError if the adapter is no Python.
+    These are the modules of this project, also those imported by others, and the modules and
+    packages in its folder. Raises SyntaxError if one of these is no Python.
     """
-    path = path.absolute()  # files count by their place below the project's root
-    names = names_imported(path)
-    beside = {path.parent / f"{name.partition('.')[0]}.py" for name in names}
-    own = frozenset().union(*map(imported, names))
-    return files_digest({path, *own, *(file for file in beside if file.is_file())})
+    files: set[Path] = set()
+    left = {path.absolute()}  # files count by their place below the project's root
+    folder = path.absolute().parent
+    while left:
+        file = left.pop()
+        files.add(file)
+        for name in names_imported(file):
+            files |= imported(name)
+            top = name.partition(".")[0]
+            beside = {folder / f"{top}.py", *(folder / top).rglob("*.py")}
+            left |= {one for one in beside if one.is_file()} - files
+    return files_digest(files)
 
 
 def others(found: Mapping[str, Any], now: Mapping[str, str], needed: Iterable[str]) -> list[str]:

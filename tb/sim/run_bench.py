@@ -37,7 +37,8 @@ RESULTS_XML = "results.xml"  # cocotb's, in the folder of a run
 
 
 # What Icarus and Verilator print where the design itself calls $error or $fatal
-OWN_ERROR = re.compile(r"(?:ERROR|FATAL|\[\d+\] %Error): (.+)")
+# anywhere in a line, since $write may have begun it
+OWN_ERROR = re.compile(r"(?:ERROR|FATAL|\[\d+\] %Error): (.+:\d+: .*)")
 
 # Environment variable: a path without suffix. A run of run_bench then measures coverage, and writes
 # it to files with this path and the suffixes .dat and .yml (tb/coverage).
@@ -153,7 +154,7 @@ def _simulate(
 
     def heard_in_simulation(line: str) -> None:
         heard(line)
-        if found := OWN_ERROR.match(line):
+        if found := OWN_ERROR.search(line):
             own.append(found[1])
 
     try:

@@ -121,6 +121,7 @@ def test_columns_that_come_one_after_another_belong_together():
         (LogicArray("0" * 25), "25 bits, expected cols · psum_width = 24"),
         (1 << 24, "25 bits, expected"),
         (-1, "bits, expected"),
+        ([1, 2.5, 3], r"psums\(\) returned 2.5, expected whole numbers"),
         ([1, 2], "expected cols = 3 values of psum_width = 8 bits"),
         ([1, 2, 3, 4], "expected cols = 3 values of psum_width = 8 bits"),
         ([1, 2, 256], "expected cols = 3 values of psum_width = 8 bits"),

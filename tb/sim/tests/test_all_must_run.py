@@ -66,6 +66,15 @@ def test_make_is_refused_that_ignores_errors(options, exported):
     assert "make is told to ignore errors (-i) or to touch files (-t)" in done.stderr
 
 
+def test_make_is_refused_that_reads_other_files_first(tmp_path):
+    """Such a file may hold .IGNORE, after which a failure ends with 0."""
+    (tmp_path / "ignore.mk").write_text(".IGNORE:\n")
+    environment = os.environ | {"MAKEFLAGS": "", "MAKEFILES": str(tmp_path / "ignore.mk")}
+    done = subprocess.run(["make", "help"], cwd=ROOT, env=environment, capture_output=True)
+    assert done.returncode == 2
+    assert b"which may tell it to ignore errors" in done.stderr
+
+
 @pytest.mark.parametrize("options", ["-k", "-j2", "-s --no-print-directory", "SIM=iti", "ARGS=-it"])
 def test_other_options_of_make_are_taken(options):
     command = ["make", "help", *options.split()]

@@ -25,7 +25,7 @@ from tb.mutation import campaign, drawn_mutants
 from tb.run import sweep
 from tb.sim import kept_results
 from tb.sim.files_read import files_read
-from tb.sim.kept_results import Store, code, code_files, digest, imported
+from tb.sim.kept_results import Store, code, code_files, digest, files_digest, imported
 from tb.sim.result_about import adapter_digest
 from tb.sim.run_bench import prepare_bench
 from tb.sim.simulators import random_seed
@@ -213,6 +213,46 @@ def test_a_source_counts_whatever_its_suffix(reading):
         check_sources(reading)
 
 
+@pytest.mark.parametrize("name", ["else where/sizes.inc", "sizes\x0c.inc", "sizes\u2028.inc"])
+def test_every_name_of_a_file_counts(reading, name):
+    """Some characters end a line for Python, and not for a compiler."""
+    (reading.parent / name).write_text("`define SIZE 4\n")
+    top = reading / "top.v"
+    top.write_text(top.read_text().replace("else where/sizes.inc", name))
+    before = rtl_digest(reading)
+    (reading.parent / name).write_text("`define SIZE 5\n")
+    assert rtl_digest(reading) != before
+
+
+def test_files_elsewhere_of_the_same_name_all_count(tmp_path):
+    files = [tmp_path / folder / "part.vh" for folder in ("a", "b")]
+    for file in files:
+        file.parent.mkdir()
+        file.write_text("// one")
+    before = files_digest(files)
+    for file in files:
+        file.write_text("// another")
+        assert files_digest(files) != before
+        file.write_text("// one")
+
+
+def test_what_cocotb_defines_chooses_what_is_read(reading):
+    (reading / "part.vh").write_text("// one")
+    top = reading / "top.v"
+    top.write_text(f'`ifdef COCOTB_SIM\n`include "part.vh"\n`endif\n{top.read_text()}')
+    before = rtl_digest(reading)
+    (reading / "part.vh").write_text("// another")
+    assert rtl_digest(reading) != before
+
+
+def test_a_file_from_the_folder_that_the_compiler_works_in_is_not_known(reading):
+    """The compiler may work in another folder when it compiles, and read another file."""
+    (ROOT / "build" / "tmp").mkdir(parents=True, exist_ok=True)
+    top = reading / "top.v"
+    top.write_text(f'`include "../../../tb/examples/dot_engine.v"\n{top.read_text()}')
+    assert any("dot_engine.v" in one for one in files_read("icarus", [top]).unknown)
+
+
 def test_a_systemverilog_source_of_the_folder_counts(reading):
     """The simulator finds modules in it, since sources see each other's folder."""
     (reading / "more.sv").write_text("module more; endmodule\n")
@@ -226,7 +266,15 @@ def test_an_adapter_follows_from_what_it_imports(tmp_path, monkeypatch):
     adapter, beside = tmp_path / "adapter.py", tmp_path / "my_bus.py"
     adapter.write_text("import my_bus\nfrom tb.components.array_adapter import ArrayAdapter\n")
     beside.write_text("A = 1\n")
+    package = tmp_path / "parts" / "more.py"
+    package.parent.mkdir()
+    package.write_text("B = 1\n")
+    beside.write_text("from parts import more\nA = 1\n")
     before = adapter_digest(adapter)
+    assert adapter_digest(adapter) == before
+    package.write_text("B = 2\n")
+    assert adapter_digest(adapter) != before
+    package.write_text("B = 1\n")
     assert adapter_digest(adapter) == before
     beside.write_text("A = 2\n")
     assert adapter_digest(adapter) != before

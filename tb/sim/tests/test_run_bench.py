@@ -95,7 +95,8 @@ def test_a_simulator_that_hangs_is_no_pass(delay, fake, monkeypatch):
 @pytest.mark.parametrize("simulator", ["icarus", pytest.param("verilator", marks=VERIFY)])
 def test_an_error_that_the_design_itself_reports_is_no_pass(delay, simulator):
     """Icarus goes on after $error, and all tests of the bench pass."""
-    check = '\n  always @(posedge clk_i) if (data_i[0] === 1) $error("one is seen");\nendmodule'
+    call = '$write("a line without an end "); $error("one is seen")'
+    check = f"\n  always @(posedge clk_i) if (data_i[0] === 1) begin {call}; end\nendmodule"
     delay.source.write_text(delay.source.read_text().replace("\nendmodule", check))
     with pytest.raises(BenchError, match=r"the design itself reports: .*one is seen"):
         run_bench(BENCH, TOP, simulator=simulator, sources=[delay.source])
