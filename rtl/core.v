@@ -8,10 +8,16 @@
 //
 // AXI ports keep the standard's names, so that tools recognise the interfaces.
 module core #(
-  // Input channels of a tile, rows of the array; even, so that a beat is whole bytes
+  // Input channels of a tile, rows of the array; even
   parameter ROWS = 8,
   // Output channels of a tile, columns of the array; even, at least 4
   parameter COLS = 8,
+  // Bits of an activation, 1 to 8
+  parameter ACT_WIDTH = 4,
+  // 0: activations are unsigned; 1: they are two's complement
+  parameter ACT_SIGNED = 0,
+  // Bits of a weight, 2 to 8, two's complement
+  parameter WEIGHT_WIDTH = 4,
   // Bits of a sum, of an output lane, and of a threshold
   parameter SUM_WIDTH = 24,
   // What one bank holds (there are two, one fills while the other is used): pixels of ROWS
@@ -50,14 +56,15 @@ module core #(
   output wire                      s_axil_rvalid,
   input  wire                      s_axil_rready,
 
-  // Activations: a pixel of ROWS channels a beat, row 0 in the lowest bits
-  input  wire [        ROWS*4-1:0] s_axis_act_tdata,
+  // Activations: a pixel of ROWS channels a beat, row 0 in the lowest bits. Beats are whole bytes; bits
+  // above the last row's are ignored, here and of weights
+  input  wire [(ROWS*ACT_WIDTH+7)/8*8-1:0] s_axis_act_tdata,
   input  wire                      s_axis_act_tvalid,
   output wire                      s_axis_act_tready,
   input  wire                      s_axis_act_tlast,
 
   // Weights: a column of ROWS weights a beat, row 0 in the lowest bits
-  input  wire [        ROWS*4-1:0] s_axis_weight_tdata,
+  input  wire [(ROWS*WEIGHT_WIDTH+7)/8*8-1:0] s_axis_weight_tdata,
   input  wire                      s_axis_weight_tvalid,
   output wire                      s_axis_weight_tready,
   input  wire                      s_axis_weight_tlast,
@@ -81,7 +88,11 @@ module core #(
   localparam THRESHOLD_WORDS = 16 * THRESHOLD_TILES;
   localparam THRESHOLD_AW = $clog2(THRESHOLD_WORDS);
   localparam PIXEL_AW = $clog2(PIXELS);
-  localparam PSUM_WIDTH = $clog2(ROWS * 15) + 4;
+  localparam ACT_WORD = ROWS * ACT_WIDTH;
+  localparam WEIGHT_WORD = ROWS * WEIGHT_WIDTH;
+  // The least that the array takes; see systolic_array.v
+  localparam PSUM_WIDTH = WEIGHT_WIDTH + (ACT_SIGNED != 0
+    ? $clog2(ROWS * (1 << (ACT_WIDTH - 1)) + 1) : $clog2(ROWS * ((1 << ACT_WIDTH) - 1)));
   // From the address generator to the psums: memory, two registers, and the array
   localparam LATENCY = 3 + ROWS + COLS - 1;
   // Enough entries for every pixel between address generator and output
@@ -92,6 +103,9 @@ module core #(
     if (ROWS < 2 || ROWS > 254 || COLS < 4 || COLS > 254 ||
         ROWS % 2 != 0 || COLS % 2 != 0) begin : g_check_array
       ERROR_ROWS_must_be_2_to_254_and_COLS_4_to_254_both_even error ();
+    end
+    if (ACT_WIDTH < 1 || ACT_WIDTH > 8 || WEIGHT_WIDTH < 2 || WEIGHT_WIDTH > 8) begin : g_check_codes
+      ERROR_ACT_WIDTH_must_be_1_to_8_and_WEIGHT_WIDTH_2_to_8 error ();
     end
     if (SUM_WIDTH <= PSUM_WIDTH || SUM_WIDTH > 32 || SUM_WIDTH % 8 != 0) begin : g_check_sum
       ERROR_SUM_WIDTH_must_be_16_24_or_32_and_wider_than_a_psum error ();
@@ -136,6 +150,9 @@ module core #(
   registers #(
     .ROWS           (ROWS),
     .COLS           (COLS),
+    .ACT_WIDTH      (ACT_WIDTH),
+    .ACT_SIGNED     (ACT_SIGNED),
+    .WEIGHT_WIDTH   (WEIGHT_WIDTH),
     .SUM_WIDTH      (SUM_WIDTH),
     .ACT_WORDS      (ACT_WORDS),
     .WEIGHT_WORDS   (WEIGHT_WORDS),
@@ -213,6 +230,9 @@ module core #(
   geometry #(
     .ROWS           (ROWS),
     .COLS           (COLS),
+    .ACT_WIDTH      (ACT_WIDTH),
+    .ACT_SIGNED     (ACT_SIGNED),
+    .WEIGHT_WIDTH   (WEIGHT_WIDTH),
     .SUM_WIDTH      (SUM_WIDTH),
     .ACT_WORDS      (ACT_WORDS),
     .WEIGHT_WORDS   (WEIGHT_WORDS),
@@ -334,12 +354,12 @@ module core #(
   wire                      act_write;
   wire                      act_write_bank;
   wire [        ACT_AW-1:0] act_write_address;
-  wire [        ROWS*4-1:0] act_write_data;
+  wire [      ACT_WORD-1:0] act_write_data;
   wire                      act_bank;
   wire                      weight_write;
   wire                      weight_write_bank;
   wire [     WEIGHT_AW-1:0] weight_write_address;
-  wire [        ROWS*4-1:0] weight_write_data;
+  wire [   WEIGHT_WORD-1:0] weight_write_data;
   wire                      weight_bank;
   wire                      threshold_write;
   wire                      threshold_write_bank;
@@ -347,10 +367,10 @@ module core #(
   wire [COLS*SUM_WIDTH-1:0] threshold_write_data;
   wire                      threshold_bank;
 
-  stream_bank #(.WIDTH(ROWS * 4), .WORDS(ACT_WORDS)) act_stream (
+  stream_bank #(.WIDTH(ACT_WORD), .WORDS(ACT_WORDS)) act_stream (
     .clk_i          (clk_i),
     .rst_i          (rst_i),
-    .tdata_i        (s_axis_act_tdata),
+    .tdata_i        (s_axis_act_tdata[ACT_WORD-1:0]),
     .tvalid_i       (s_axis_act_tvalid),
     .tready_o       (s_axis_act_tready),
     .tlast_i        (s_axis_act_tlast),
@@ -364,10 +384,10 @@ module core #(
     .release_i      ((finish && !keep_acts) || (drop && acts_wrong))
   );
 
-  stream_bank #(.WIDTH(ROWS * 4), .WORDS(WEIGHT_WORDS)) weight_stream (
+  stream_bank #(.WIDTH(WEIGHT_WORD), .WORDS(WEIGHT_WORDS)) weight_stream (
     .clk_i          (clk_i),
     .rst_i          (rst_i),
-    .tdata_i        (s_axis_weight_tdata),
+    .tdata_i        (s_axis_weight_tdata[WEIGHT_WORD-1:0]),
     .tvalid_i       (s_axis_weight_tvalid),
     .tready_o       (s_axis_weight_tready),
     .tlast_i        (s_axis_weight_tlast),
@@ -507,10 +527,10 @@ module core #(
 
   // Memories: a cycle to read, a register beside the memory, and one beside the array
 
-  wire [ROWS*4-1:0] act_word;
-  wire [ROWS*4-1:0] weight_word;
+  wire [   ACT_WORD-1:0] act_word;
+  wire [WEIGHT_WORD-1:0] weight_word;
 
-  banked_ram #(.WIDTH(ROWS * 4), .WORDS(ACT_WORDS)) act_ram (
+  banked_ram #(.WIDTH(ACT_WORD), .WORDS(ACT_WORDS)) act_ram (
     .clk_i          (clk_i),
     .write_i        (act_write),
     .write_bank_i   (act_write_bank),
@@ -521,7 +541,7 @@ module core #(
     .read_data_o    (act_word)
   );
 
-  banked_ram #(.WIDTH(ROWS * 4), .WORDS(WEIGHT_WORDS)) weight_ram (
+  banked_ram #(.WIDTH(WEIGHT_WORD), .WORDS(WEIGHT_WORDS)) weight_ram (
     .clk_i          (clk_i),
     .write_i        (weight_write),
     .write_bank_i   (weight_write_bank),
@@ -534,10 +554,10 @@ module core #(
 
   wire                    array_act_valid;
   wire                    array_act_swap;
-  wire [      ROWS*4-1:0] array_act;
+  wire [    ACT_WORD-1:0] array_act;
   wire                    array_weight_valid;
   wire [$clog2(COLS)-1:0] array_weight_col;
-  wire [      ROWS*4-1:0] array_weight;
+  wire [ WEIGHT_WORD-1:0] array_weight;
 
   // Activations on their way at a reset do no harm: their pixels are forgotten below, so that the
   // accumulator adds them nowhere.
@@ -547,7 +567,7 @@ module core #(
     .data_o({array_act_valid, array_act_swap})
   );
 
-  delay #(.WIDTH(ROWS * 4), .CYCLES(2)) act_delay (
+  delay #(.WIDTH(ACT_WORD), .CYCLES(2)) act_delay (
     .clk_i (clk_i),
     .data_i(act_word),
     .data_o(array_act)
@@ -561,14 +581,14 @@ module core #(
     .data_o({array_weight_valid, array_weight_col})
   );
 
-  delay #(.WIDTH(ROWS * 4), .CYCLES(2)) weight_delay (
+  delay #(.WIDTH(WEIGHT_WORD), .CYCLES(2)) weight_delay (
     .clk_i (clk_i),
     .data_i(weight_word),
     .data_o(array_weight)
   );
 
-  // Addresses have 16 bits until they meet their memory.
-  wire unused = &{1'b0, act_address[15:ACT_AW], column_address[15:WEIGHT_AW],
+  // Addresses have 16 bits until they meet their memory, and beats are whole bytes.
+  wire unused = &{1'b0, s_axis_act_tdata, s_axis_weight_tdata, act_address[15:ACT_AW], column_address[15:WEIGHT_AW],
                   pixel[15:PIXEL_AW]};
 
   // Array, accumulator, output
@@ -579,8 +599,9 @@ module core #(
   systolic_array #(
     .ROWS        (ROWS),
     .COLS        (COLS),
-    .ACT_WIDTH   (4),
-    .WEIGHT_WIDTH(4),
+    .ACT_WIDTH   (ACT_WIDTH),
+    .ACT_SIGNED  (ACT_SIGNED),
+    .WEIGHT_WIDTH(WEIGHT_WIDTH),
     .PSUM_WIDTH  (PSUM_WIDTH)
   ) array (
     .clk_i         (clk_i),

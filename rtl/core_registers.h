@@ -14,7 +14,7 @@ extern "C" {
 #define CORE__VERSION__MINOR_bm 0xffff
 #define CORE__VERSION__MINOR_bp 0
 #define CORE__VERSION__MINOR_bw 16
-#define CORE__VERSION__MINOR_reset 0x0
+#define CORE__VERSION__MINOR_reset 0x1
 #define CORE__VERSION__MAJOR_bm 0xffff0000
 #define CORE__VERSION__MAJOR_bp 16
 #define CORE__VERSION__MAJOR_bw 16
@@ -58,6 +58,11 @@ extern "C" {
 #define CORE__SUM__WIDTH_bm 0xffffffff
 #define CORE__SUM__WIDTH_bp 0
 #define CORE__SUM__WIDTH_bw 32
+
+// reg - core::OPTIONS
+#define CORE__OPTIONS__ACT_SIGNED_bm 0x1
+#define CORE__OPTIONS__ACT_SIGNED_bp 0
+#define CORE__OPTIONS__ACT_SIGNED_bw 1
 
 // reg - core::CONTROL
 #define CORE__CONTROL__START_bm 0x1
@@ -162,7 +167,7 @@ typedef struct __attribute__ ((__packed__)) {
     uint32_t MEMORY_THRESHOLD;
     uint32_t MEMORY_PIXEL;
     uint32_t SUM;
-    uint8_t RESERVED_1c_1f[0x4];
+    uint32_t OPTIONS;
     uint32_t CONTROL;
     uint32_t STATUS;
     uint32_t CYCLES;

@@ -3,7 +3,7 @@
 `define CORE_REGISTERS_VH
 
 // What VERSION reads as
-`define CORE_VERSION 32'h00010000
+`define CORE_VERSION 32'h00010001
 
 // Registers: the address of each in words of four bytes
 `define CORE_REGISTER_VERSION 5'h00
@@ -13,6 +13,7 @@
 `define CORE_REGISTER_MEMORY_THRESHOLD 5'h04
 `define CORE_REGISTER_MEMORY_PIXEL 5'h05
 `define CORE_REGISTER_SUM 5'h06
+`define CORE_REGISTER_OPTIONS 5'h07
 `define CORE_REGISTER_CONTROL 5'h08
 `define CORE_REGISTER_STATUS 5'h09
 `define CORE_REGISTER_CYCLES 5'h0a

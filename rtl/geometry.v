@@ -12,6 +12,10 @@ module geometry #(
   // Of the array
   parameter ROWS = 8,
   parameter COLS = 8,
+  // Bits of an activation, whether it is two's complement, and bits of a weight
+  parameter ACT_WIDTH = 4,
+  parameter ACT_SIGNED = 0,
+  parameter WEIGHT_WIDTH = 4,
   // Bits of a sum
   parameter SUM_WIDTH = 24,
   // What one bank of each memory holds: pixels of ROWS activations, columns of ROWS weights, output
@@ -66,9 +70,11 @@ module geometry #(
   output reg  [15:0] threshold_words_o
 );
 
-  // A sum of n psums is at least −n · ROWS · 15 · 8; the outermost two values stay free, so that a
-  // threshold can be one that no sum reaches.
-  localparam [31:0] MAX_PSUMS = ((1 << (SUM_WIDTH - 1)) - 2) / (ROWS * 15 * 8);
+  // A sum of n psums has at most the size n · ROWS · MAX_ACT · MAX_WEIGHT; the outermost two values stay
+  // free, so that a threshold can be one that no sum reaches.
+  localparam [31:0] MAX_ACT = (ACT_SIGNED != 0) ? 1 << (ACT_WIDTH - 1) : (1 << ACT_WIDTH) - 1;
+  localparam [31:0] MAX_WEIGHT = 1 << (WEIGHT_WIDTH - 1);
+  localparam [31:0] MAX_PSUMS = ((1 << (SUM_WIDTH - 1)) - 2) / (ROWS * MAX_ACT * MAX_WEIGHT);
 
   localparam [31:0] WEIGHT_LIMIT = WEIGHT_WORDS;
   localparam [31:0] ACT_LIMIT = ACT_WORDS;

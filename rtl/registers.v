@@ -15,6 +15,9 @@ module registers #(
   // What the host can read about the core; see core.v
   parameter ROWS = 8,
   parameter COLS = 8,
+  parameter ACT_WIDTH = 4,
+  parameter ACT_SIGNED = 0,
+  parameter WEIGHT_WIDTH = 4,
   parameter SUM_WIDTH = 24,
   parameter ACT_WORDS = 8192,
   parameter WEIGHT_WORDS = 8192,
@@ -150,12 +153,13 @@ module registers #(
       read_refused <= 1'b0;
       case (s_axil_araddr[6:2])
         `CORE_REGISTER_VERSION:          s_axil_rdata <= `CORE_VERSION;
-        `CORE_REGISTER_ARRAY:            s_axil_rdata <= {8'd4, 8'd4, COLS[7:0], ROWS[7:0]};
+        `CORE_REGISTER_ARRAY:            s_axil_rdata <= {WEIGHT_WIDTH[7:0], ACT_WIDTH[7:0], COLS[7:0], ROWS[7:0]};
         `CORE_REGISTER_MEMORY_ACT:       s_axil_rdata <= ACT_WORDS;
         `CORE_REGISTER_MEMORY_WEIGHT:    s_axil_rdata <= WEIGHT_WORDS;
         `CORE_REGISTER_MEMORY_THRESHOLD: s_axil_rdata <= THRESHOLD_TILES;
         `CORE_REGISTER_MEMORY_PIXEL:     s_axil_rdata <= PIXELS;
         `CORE_REGISTER_SUM:              s_axil_rdata <= SUM_WIDTH;
+        `CORE_REGISTER_OPTIONS:          s_axil_rdata <= {31'd0, ACT_SIGNED != 0};
         `CORE_REGISTER_CONTROL:          s_axil_rdata <= 32'd0;
         `CORE_REGISTER_STATUS:           s_axil_rdata <= {24'd0, error_i, 2'd0, done_i, busy_i};
         `CORE_REGISTER_CYCLES:           s_axil_rdata <= cycles_i;

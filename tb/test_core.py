@@ -1,5 +1,6 @@
 """Tests the core on its AXI interfaces: shapes, stalls, kept packets, misuse and reset."""
 
+import itertools
 from collections import Counter
 from dataclasses import replace
 
@@ -41,7 +42,7 @@ async def shapes_that_networks_have(dut):
     ):
         for mode in Mode:
             chosen = replace(layer, mode=mode)
-            await check_layer(bench, chosen, random_data(chosen, rng))
+            await check_layer(bench, chosen, random_data(chosen, rng, bench.core))
     await bench.quiet()
 
 
@@ -60,7 +61,7 @@ async def only_taps_inside_the_map_are_streamed(dut):
     ):
         streamed = Counter()
         counting = cocotb.start_soon(count_activations(dut, streamed))
-        await check_layer(bench, layer, random_data(layer, rng))
+        await check_layer(bench, layer, random_data(layer, rng, bench.core))
         counting.cancel()
         assert streamed["activations"] == limit_cycles(layer, bench.core), layer
 
@@ -75,14 +76,14 @@ async def count_activations(dut, streamed: Counter) -> None:
 
 @cocotb.test()
 async def largest_sums_are_exact(dut):
-    """Activations of 15 and weights of −8 or 7 fill as many channels as the memories hold."""
+    """The outermost activations and weights fill as many channels as the memories hold."""
     bench = await started(dut)
     core = bench.core
     tiles = min(core.weight_words // core.cols, core.act_words, 255)
-    tiles = min(tiles, (2 ** (core.sum_width - 1) - 2) // (core.rows * 15 * 8))
+    tiles = min(tiles, (2 ** (core.sum_width - 1) - 2) // core.max_psum)
     layer = Layer(1, 1, tiles * core.rows, core.cols, kernel=1, padding=0)
-    codes = np.full((1, layer.in_channels, 1, 1), 15)
-    for weight in (-8, 7):
+    for code, weight in itertools.product(core.act_range, core.weight_range):
+        codes = np.full((1, layer.in_channels, 1, 1), code)
         weights = np.full((core.cols, layer.in_channels, 1, 1), weight)
         await check_layer(bench, layer, (codes, weights, None))
 
@@ -99,7 +100,7 @@ async def next_batch_loads_while_one_runs(dut):
     layer = Layer(
         4, 4, core.rows, core.cols, images=min(32, core.pixels // 16, core.act_words // 16)
     )
-    batches = [random_data(layer, rng) for _ in range(2)]
+    batches = [random_data(layer, rng, bench.core) for _ in range(2)]
     bench.load(*batches[0])
     await bench.loaded()
     await bench.configure(layer)
@@ -123,7 +124,9 @@ async def kept_packets_serve_again(dut):
     bench = await started(dut)
     rng = random_generator()
     layer = Layer(3, 3, bench.core.rows, bench.core.cols, mode=Mode.CODES)
-    (codes, weights, table), (codes_2, weights_2, _) = (random_data(layer, rng) for _ in range(2))
+    (codes, weights, table), (codes_2, weights_2, _) = (
+        random_data(layer, rng, bench.core) for _ in range(2)
+    )
     bench.load(codes, weights, table)
     await bench.configure(layer, keep_acts=1, keep_thresholds=1)
     await bench.start()
@@ -145,7 +148,7 @@ async def slow_input_only_delays(dut):
     """A layer that is started before its packets have come waits, and counts that as stalls."""
     bench = await started(dut)
     layer = Layer(3, 3, bench.core.rows, bench.core.cols, mode=Mode.CODES)
-    data = random_data(layer, random_generator())
+    data = random_data(layer, random_generator(), bench.core)
     await bench.configure(layer)
     await bench.start()
     for part in ((data[0], None, None), (None, data[1], None), (None, None, data[2])):
@@ -172,7 +175,7 @@ async def blocked_output_stalls_and_loses_nothing(dut):
         layer = Layer(
             side, side, core.rows, tiles * core.cols, kernel, padding=kernel // 2, images=images
         )
-        data = random_data(layer, rng)
+        data = random_data(layer, rng, bench.core)
         for pause in (300, 37):
             bench.load(*data)
             await bench.loaded()
@@ -193,12 +196,12 @@ async def what_cannot_run_is_refused(dut):
     bench = await started(dut)
     core = bench.core
     good = Layer(3, 3, core.rows, core.cols)
-    data = random_data(good, random_generator())
+    data = random_data(good, random_generator(), bench.core)
     bench.load(*data)
     await bench.loaded()
     per_tile = 9 * core.cols  # weight words of a 3 × 3 tile
     # The largest number of input tiles with a 7 × 7 kernel that cannot overflow
-    tiles_7x7 = (2 ** (core.sum_width - 1) - 2) // (core.rows * 15 * 8) // 49
+    tiles_7x7 = (2 ** (core.sum_width - 1) - 2) // core.max_psum // 49
     wrong = {
         Error.SIZE: [
             {"height": 0},
@@ -221,8 +224,10 @@ async def what_cannot_run_is_refused(dut):
         Error.STRIDE: [{"stride": 0}, {"stride": 3}],
         Error.PADDING: [{"padding": 3}, {"padding": 4, "kernel": 5}, {"padding": 1, "kernel": 1}],
         Error.MODE: [{"mode": 3}],
+        # With few bits to a product, no number of tiles can overflow.
         Error.OVERFLOW: [
-            {"in_channels": (tiles_7x7 + 1) * core.rows, "kernel": 7, "height": 7, "width": 7}
+            {"in_channels": tiles * core.rows, "kernel": 7, "height": 7, "width": 7}
+            for tiles in range(tiles_7x7 + 1, 256)[:1]
         ],
         Error.WEIGHT_MEMORY: [{"out_channels": (core.weight_words // per_tile + 1) * core.cols}],
         Error.ACT_MEMORY: [{"images": core.act_words // 9 + 1}],
@@ -263,7 +268,7 @@ async def start_while_busy_is_refused(dut):
     """The running layer goes on, and the error code says that the start was refused."""
     bench = await started(dut)
     layer = Layer(4, 4, bench.core.rows, bench.core.cols)
-    data = random_data(layer, random_generator())
+    data = random_data(layer, random_generator(), bench.core)
     bench.load(*data)
     await bench.configure(layer)
     await bench.start()
@@ -283,7 +288,7 @@ async def registers_written_while_busy_are_of_the_next_layer(dut):
     core, rng = bench.core, random_generator()
     layer = Layer(4, 4, core.rows, core.cols, mode=Mode.CODES)
     other = Layer(2, 3, 2 * core.rows, 2 * core.cols, 1, 2, padding=0, images=2, mode=Mode.RELU)
-    data = random_data(layer, rng)
+    data = random_data(layer, rng, bench.core)
     bench.load(*data)
     for keep in (1, 0):
         await bench.loaded()
@@ -297,7 +302,7 @@ async def registers_written_while_busy_are_of_the_next_layer(dut):
         compare(reference(layer, *data), bench.received(layer), layer, core)
         await bench.write(registers.CONTROL, clear=1)
     # The packets were not kept the second time: new ones take their places.
-    data = random_data(layer, rng)
+    data = random_data(layer, rng, bench.core)
     bench.load(*data)
     await bench.configure(layer)
     await bench.start()
@@ -313,9 +318,9 @@ async def thresholds_that_a_mode_does_not_need_are_left_alone(dut):
     bench.send("threshold", np.ones((3, bench.core.cols), int))
     for mode in (Mode.SUMS, Mode.RELU):
         chosen = replace(layer, mode=mode)
-        await check_layer(bench, chosen, random_data(chosen, rng))
+        await check_layer(bench, chosen, random_data(chosen, rng, bench.core))
     chosen = replace(layer, mode=Mode.CODES)
-    data = random_data(chosen, rng)
+    data = random_data(chosen, rng, bench.core)
     bench.load(*data[:2])
     await bench.loaded()
     await bench.configure(chosen)
@@ -341,7 +346,7 @@ async def the_interrupt_follows_the_status(dut):
 
     for starts in (1, 2):
         await look()
-        data = random_data(layer, rng)
+        data = random_data(layer, rng, bench.core)
         bench.load(*data)
         await bench.loaded()
         await bench.configure(layer)
@@ -370,9 +375,10 @@ async def sizes_are_those_of_the_build(dut):
     assert await bench.read(registers.ARRAY) == {
         "rows": core.rows,
         "cols": core.cols,
-        "act_width": 4,
-        "weight_width": 4,
+        "act_width": core.act_width,
+        "weight_width": core.weight_width,
     }
+    assert await bench.read(registers.OPTIONS) == {"act_signed": core.act_signed}
     assert await bench.read(registers.SUM) == {"width": core.sum_width}
     assert await bench.read(registers.MEMORY_ACT) == {"words": core.act_words}
     assert await bench.read(registers.MEMORY_WEIGHT) == {"words": core.weight_words}
@@ -401,7 +407,7 @@ async def a_register_written_around_the_end_of_a_layer(dut):
     second = replace(first, stride=2, padding=2)
     rng = random_generator()
     for delay in range(4, 20):
-        batches = [random_data(layer, rng) for layer in (first, second)]
+        batches = [random_data(layer, rng, bench.core) for layer in (first, second)]
         await near_the_end(bench, first, batches, delay)
         await bench.write(registers.KERNEL, size=3, stride=second.stride, padding=second.padding)
         bench.monitor.layer = second
@@ -444,7 +450,7 @@ async def start_around_the_end_of_a_layer(dut):
     layer = Layer(2, 2, bench.core.rows, bench.core.cols)
     rng, outcomes = random_generator(), set()
     for delay in range(24):
-        batches = [random_data(layer, rng) for _ in range(2)]
+        batches = [random_data(layer, rng, bench.core) for _ in range(2)]
         await near_the_end(bench, layer, batches, delay)
         await bench.start()
         error = await bench.idle()
@@ -462,7 +468,7 @@ async def start_after_a_dropped_packet(dut):
     """Of two starts in neighbouring cycles the first drops a packet, and the next packet stays."""
     bench = await started(dut)
     layer = Layer(2, 2, bench.core.rows, bench.core.cols)
-    codes, weights, _ = random_data(layer, random_generator())
+    codes, weights, _ = random_data(layer, random_generator(), bench.core)
     bench.send("act", np.ones((3, bench.core.rows), int))
     bench.load(codes, weights)
     await bench.loaded()
@@ -535,7 +541,7 @@ async def packets_of_a_wrong_length_are_dropped(dut):
     bench = await started(dut)
     core = bench.core
     layer = Layer(2, 2, core.rows, core.cols, mode=Mode.CODES)
-    codes, weights, thresholds = data = random_data(layer, random_generator())
+    codes, weights, thresholds = data = random_data(layer, random_generator(), bench.core)
     lengths = packet_lengths(layer, core)
     packets = {  # stream → the right packet, its number of beats, the beats of a bank, lanes
         "act": ({"codes": codes}, lengths.acts, core.act_words, core.rows),
@@ -576,7 +582,7 @@ async def the_longest_output(dut):
     side = min(255, core.act_words, core.pixels // 2 - 1)  # the output has side + 1, twice
     for height, width in ((side, 1), (1, side)):
         layer = Layer(height, width, core.rows, core.cols, 2, padding=1)
-        await check_layer(bench, layer, random_data(layer, rng))
+        await check_layer(bench, layer, random_data(layer, rng, bench.core))
     await bench.quiet()
 
 
@@ -587,7 +593,7 @@ async def reset_leaves_a_clean_core(dut):
     rng = random_generator()
     for _ in range(12):
         layer = random_layer(rng, bench.core)
-        bench.load(*random_data(layer, rng))
+        bench.load(*random_data(layer, rng, bench.core))
         if rng.random() < 0.8:
             await bench.configure(layer)
             await bench.start()
@@ -596,7 +602,7 @@ async def reset_leaves_a_clean_core(dut):
         assert int(dut.interrupt_o.value) == 0
         assert not any((await bench.read(registers.STATUS)).values())
         layer = random_layer(rng, bench.core)
-        data = random_data(layer, rng)
+        data = random_data(layer, rng, bench.core)
         compare(reference(layer, *data), await bench.run(layer, *data), layer, bench.core)
     await bench.quiet()
 
@@ -610,7 +616,7 @@ async def a_layer_right_after_reset(dut):
     for _ in range(3):
         await bench.reset()
         reset = get_sim_time("ns")
-        data = random_data(layer, rng)
+        data = random_data(layer, rng, bench.core)
         bench.load(*data)
         await bench.configure(layer)
         await bench.start()

@@ -30,14 +30,14 @@ async def packets_kept_in_every_combination(dut):
     bench = await started(dut)
     rng = random_generator()
     layer = tiled(bench.core, (1, 2))
-    data = random_data(layer, rng)
+    data = random_data(layer, rng, bench.core)
     bench.load(*data)
     for keep in itertools.product((0, 1), repeat=3):
         flags = {f"keep_{s}s": k for s, k in zip(cover_points.STREAMS, keep, strict=True)}
         await bench.configure(layer, **flags)
         await bench.start()
         compare(reference(layer, *data), await bench.finish(layer), layer, bench.core)
-        fresh = random_data(layer, rng)
+        fresh = random_data(layer, rng, bench.core)
         bench.load(*(None if k else part for k, part in zip(keep, fresh, strict=True)))
         data = [old if k else new for k, old, new in zip(keep, data, fresh, strict=True)]
     await bench.configure(layer)
@@ -72,7 +72,7 @@ async def packets_right_and_wrong_in_any_order(dut):
     planned = [*itertools.product(Mode, itertools.product(("right", "wrong", "none"), repeat=3))]
 
     async def fill(stream: str, wrong: bool) -> None:
-        data = dict(zip(cover_points.STREAMS, random_data(shape, rng), strict=True))
+        data = dict(zip(cover_points.STREAMS, random_data(shape, rng, bench.core), strict=True))
         if wrong:
             data[stream] = None
             send_wrong(bench, shape, stream)
@@ -166,7 +166,7 @@ async def what_is_not_needed_changes_nothing(dut):
     rng = random_generator()
     for mode, (late, missing) in itertools.product(Mode, (("act", 0), ("weight", 1))):
         for layer in shapes(bench.core, mode):
-            batches = [random_data(layer, rng) for _ in range(2)]
+            batches = [random_data(layer, rng, bench.core) for _ in range(2)]
             there = {*cover_points.STREAMS} - {late}
             for data in batches:
                 load(bench, data, 1, there)

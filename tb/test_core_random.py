@@ -23,7 +23,7 @@ async def random_layers(dut):
     bench = await started(dut)
     for number in range(LAYERS):
         layer = random_layer(rng, bench.core)
-        data = random_data(layer, rng)
+        data = random_data(layer, rng, bench.core)
         if number % 2:
             bench.disturb(rng)
             long = cocotb.start_soon(bench.block_now_and_then(rng)) if number % 4 == 1 else None

@@ -44,7 +44,7 @@ async def every_kernel_stride_and_padding(dut):
         layer = Layer(
             height, width, rows, cols, kernel, stride, padding, mode=Mode(number % len(Mode))
         )
-        await check_layer(bench, layer, random_data(layer, rng))
+        await check_layer(bench, layer, random_data(layer, rng, bench.core))
     await bench.quiet()
 
 
@@ -76,7 +76,7 @@ async def memories_to_the_last_word(dut):
         Layer(1, 1, core.rows, outputs * core.cols),
     ):
         layer = replace(layer, kernel=1, padding=0)
-        await check_layer(bench, layer, random_data(layer, rng))
+        await check_layer(bench, layer, random_data(layer, rng, bench.core))
     await bench.quiet()
 
 
@@ -169,7 +169,7 @@ async def stalls_in_every_state(dut):
     ]
     for mode, short, late in cases:
         layer = shapes(bench.core, mode)[short]
-        data = random_data(layer, rng)
+        data = random_data(layer, rng, bench.core)
         spare = np.zeros((layer.out_channels, 16), int)
         packets = data if mode == Mode.CODES else (*data[:2], spare)
         load(bench, packets, 3, {*cover_points.STREAMS} - {late})
@@ -229,7 +229,7 @@ async def stalls_are_counted(dut):
     cocotb.start_soon(count())
     for mode, often in itertools.product(Mode, (0.1, 0.5, 0.8)):
         layer = shapes(bench.core, mode)[0]
-        data = random_data(layer, rng)
+        data = random_data(layer, rng, bench.core)
         await bench.configure(layer)
         counted = 0
         bench.sink.set_pause_generator(itertools.cycle((rng.random(97) < often).tolist()))
@@ -249,7 +249,7 @@ async def an_error_is_told_in_every_state(dut):
     bench = await started(dut)
     rng = random_generator()
     for layer in shapes(bench.core):
-        data = random_data(layer, rng)
+        data = random_data(layer, rng, bench.core)
         await bench.configure(layer)
         await bench.start()  # it waits for its packets
         await bench.start()
@@ -299,7 +299,7 @@ async def reset_in_every_state(dut):
     assert list(conditions) == cover_points.RESETS
     for name, condition in conditions.items():
         layer = shapes(bench.core)[name in ("load", "drain")]
-        data = random_data(layer, rng)
+        data = random_data(layer, rng, bench.core)
         start = name in (*cover_points.RUNNING, "wait", "result pending")
         bench.sink.pause = name in ("blocked", "result pending")
         bench.registers.write_if.b_channel.pause = name == "write answer pending"
@@ -337,14 +337,14 @@ async def one_cycle_of_reset(dut):
     way = 2 * (bench.core.rows + bench.core.cols) + 20
     for moment in range(way):
         await ClockCycles(dut.clk_i, bench.core.pixels)  # or the accumulator would not be ready
-        bench.load(*random_data(layer, rng))
+        bench.load(*random_data(layer, rng, bench.core))
         await bench.loaded()
         await bench.configure(layer)
         await bench.start()
         await ClockCycles(dut.clk_i, moment)
         await bench.reset(1)
         await bench.quiet()
-    data = random_data(layer, rng)
+    data = random_data(layer, rng, bench.core)
     compare(reference(layer, *data), await bench.run(layer, *data), layer, bench.core)
     await bench.quiet()
 
@@ -357,7 +357,7 @@ async def layers_back_to_back(dut):
     modes = [Mode(n) for n in (0, 0, 1, 0, 2, 1, 1, 2, 2, 0)]
     assert len(set(itertools.pairwise(modes))) == len(Mode) ** 2
     layers = [tiled(bench.core, (2, 3), mode=mode) for mode in modes]
-    batches = [random_data(layer, rng) for layer in layers]
+    batches = [random_data(layer, rng, bench.core) for layer in layers]
     bench.load(*batches[0])
     await bench.loaded()
     await bench.configure(layers[0])

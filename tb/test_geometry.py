@@ -273,7 +273,7 @@ async def sizes_that_are_powers_of_two(dut):
 
 def max_psums(core: Core) -> int:
     """Returns the number of psums that fit in a sum, whatever they are."""
-    return (2 ** (core.sum_width - 1) - 2) // (core.rows * 15 * 8)
+    return (2 ** (core.sum_width - 1) - 2) // core.max_psum
 
 
 def factors(low: int, high: int, most: tuple[int, int]) -> tuple[int, int] | None:

@@ -47,13 +47,14 @@ PORTS = {
 BUILD = {
     ("ARRAY", "rows"): lambda core: core.rows,
     ("ARRAY", "cols"): lambda core: core.cols,
-    ("ARRAY", "act_width"): lambda core: 4,
-    ("ARRAY", "weight_width"): lambda core: 4,
+    ("ARRAY", "act_width"): lambda core: core.act_width,
+    ("ARRAY", "weight_width"): lambda core: core.weight_width,
     ("MEMORY_ACT", "words"): lambda core: core.act_words,
     ("MEMORY_WEIGHT", "words"): lambda core: core.weight_words,
     ("MEMORY_THRESHOLD", "tiles"): lambda core: core.threshold_tiles,
     ("MEMORY_PIXEL", "pixels"): lambda core: core.pixels,
     ("SUM", "width"): lambda core: core.sum_width,
+    ("OPTIONS", "act_signed"): lambda core: core.act_signed,
 }
 FIELDS = {
     (r, f): field for r, register in REGISTERS.items() for f, field in register.fields.items()

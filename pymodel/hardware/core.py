@@ -9,8 +9,6 @@ import numpy as np
 
 from pymodel.hardware.registers import Error, Mode
 
-MAX_ACTIVATION, MIN_WEIGHT = 15, -8  # largest and smallest code that the hardware accepts
-
 
 @dataclass(frozen=True)
 class Core:
@@ -23,10 +21,29 @@ class Core:
     weight_words: int = 8192
     threshold_tiles: int = 64
     pixels: int = 1024
+    act_width: int = 4
+    weight_width: int = 4
+    act_signed: int = 0
 
     def parameters(self) -> dict[str, int]:
         """Returns the values of the parameters by their Verilog names."""
         return {name.upper(): value for name, value in vars(self).items()}
+
+    @property
+    def act_range(self) -> tuple[int, int]:
+        """Smallest and largest activation code that the core takes."""
+        lowest = -(2 ** (self.act_width - 1)) if self.act_signed else 0
+        return lowest, lowest + 2**self.act_width - 1
+
+    @property
+    def weight_range(self) -> tuple[int, int]:
+        """Smallest and largest weight code that the core takes."""
+        return -(2 ** (self.weight_width - 1)), 2 ** (self.weight_width - 1) - 1
+
+    @property
+    def max_psum(self) -> int:
+        """Largest size of a psum, as a positive number: ROWS products of the largest size."""
+        return self.rows * max(map(abs, self.act_range)) * -self.weight_range[0]
 
     @property
     def latency(self) -> int:
@@ -141,7 +158,7 @@ def check(layer: Layer, core: Core) -> Error:
         return Error.KERNEL
     if layer.mode not in tuple(Mode):
         return Error.MODE
-    largest = input_tiles * layer.kernel**2 * core.rows * MAX_ACTIVATION * -MIN_WEIGHT
+    largest = input_tiles * layer.kernel**2 * core.max_psum
     if largest.bit_length() >= core.sum_width:  # a bit more is for the sign
         return Error.OVERFLOW
     needed = packet_lengths(layer, core)

@@ -31,7 +31,7 @@ class Mode(IntEnum):
     CODES = 2  # 4-bit codes of the next layer, in the lowest 4 · COLS bits (see TKEEP)
 
 
-VERSION = Register(0x00, {"minor": Field(0, 16, "r", 0), "major": Field(16, 16, "r", 1)})
+VERSION = Register(0x00, {"minor": Field(0, 16, "r", 1), "major": Field(16, 16, "r", 1)})
 ARRAY = Register(
     0x04,
     {
@@ -46,6 +46,7 @@ MEMORY_WEIGHT = Register(0x0C, {"words": Field(0, 32, "r", None)})
 MEMORY_THRESHOLD = Register(0x10, {"tiles": Field(0, 32, "r", None)})
 MEMORY_PIXEL = Register(0x14, {"pixels": Field(0, 32, "r", None)})
 SUM = Register(0x18, {"width": Field(0, 32, "r", None)})
+OPTIONS = Register(0x1C, {"act_signed": Field(0, 1, "r", None)})
 CONTROL = Register(0x20, {"start": Field(0, 1, "w", 0), "clear": Field(1, 1, "w", 0)})
 STATUS = Register(
     0x24, {"busy": Field(0, 1, "r", 0), "done": Field(1, 1, "r", 0), "error": Field(4, 4, "r", 0)}
@@ -80,6 +81,7 @@ REGISTERS = {
     "MEMORY_THRESHOLD": MEMORY_THRESHOLD,
     "MEMORY_PIXEL": MEMORY_PIXEL,
     "SUM": SUM,
+    "OPTIONS": OPTIONS,
     "CONTROL": CONTROL,
     "STATUS": STATUS,
     "CYCLES": CYCLES,

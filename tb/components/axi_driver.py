@@ -121,10 +121,17 @@ class CoreDriver:
         await self.write(registers.OUTPUT, mode=layer.mode, **keep)
 
     def send(self, stream: str, vectors: np.ndarray) -> None:
-        """Queues a packet: int [beats, lanes] on the stream "act", "weight" or "threshold"."""
-        width = self.core.sum_width if stream == "threshold" else 4
-        size = vectors.shape[1] * width // 8
-        data = b"".join(word.to_bytes(size, "little") for word in pack(vectors, width))
+        """Queues a packet: int [beats, lanes] on the stream "act", "weight" or "threshold".
+
+        A beat is whole bytes; its bits above the last lane are ones, which the core must ignore.
+        """
+        core = self.core
+        widths = {"act": core.act_width, "weight": core.weight_width, "threshold": core.sum_width}
+        width = widths[stream]
+        bits = vectors.shape[1] * width
+        size = -(-bits // 8)
+        above = (1 << 8 * size) - (1 << bits)
+        data = b"".join((word | above).to_bytes(size, "little") for word in pack(vectors, width))
         self.sources[stream].send_nowait(AxiStreamFrame(data))
 
     def load(self, codes=None, weights=None, thresholds=None) -> None:

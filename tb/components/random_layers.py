@@ -45,10 +45,11 @@ def random_layer(rng: np.random.Generator, core: Core) -> Layer:
             return layer
 
 
-def random_data(layer: Layer, rng: np.random.Generator) -> list[np.ndarray | None]:
-    """Returns random codes, weights and, for mode CODES, thresholds (else None); many are extremes.
+def random_data(layer: Layer, rng: np.random.Generator, core: Core) -> list[np.ndarray | None]:
+    """Returns random codes, weights and, for mode CODES, thresholds (else None) for a core.
 
-    Their shapes are [N, C_in, H, W], [C_out, C_in, k, k] and [C_out, 16].
+    Many codes and weights are extremes. The shapes are [N, C_in, H, W], [C_out, C_in, k, k] and
+    [C_out, 16].
     """
 
     def biased(shape, low, high):
@@ -57,9 +58,10 @@ def random_data(layer: Layer, rng: np.random.Generator) -> list[np.ndarray | Non
             rng.random(shape) < rng.choice([0.1, 0.9]), rng.choice([low, high], shape), values
         )
 
-    codes = biased((layer.images, layer.in_channels, layer.height, layer.width), 0, 15)
+    shape = (layer.images, layer.in_channels, layer.height, layer.width)
+    codes = biased(shape, *core.act_range)
     shape = (layer.out_channels, layer.in_channels, layer.kernel, layer.kernel)
-    weights = biased(shape, -8, 7)
+    weights = biased(shape, *core.weight_range)
     if layer.mode != Mode.CODES:
         return [codes, weights, None]
     sums = reference(replace(layer, mode=Mode.SUMS), codes, weights)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field, replace
 
-from tb.modules.module_table import GEOMETRY_COLUMNS, GEOMETRY_WORDS, MODULES
+from tb.modules.module_table import ACTIVATIONS, GEOMETRY_COLUMNS, GEOMETRY_WORDS, MODULES
 from tb.sim.sources import replace_once
 
 
@@ -870,6 +870,7 @@ GEOMETRY_COPY = (
     ("localparam [31:0]", "wire [31:0]"),
     ("(SUM_WIDTH - 1)", "(any_sum_width - 1)"),
     ("(ROWS * ", "(any_rows * "),
+    ("(WEIGHT_WIDTH - 1)", "(any_weight_width - 1)"),
     ("COLS[", "any_cols["),
     ("= ACT_WORDS;", "= any_act_words;"),
     ("= WEIGHT_WORDS;", "= any_weight_words;"),
@@ -927,6 +928,20 @@ MUTANTS_OF_SIZES = (
         "padding_i > kernel_i",
     ),
 )
+MUTANTS_OF_PSUMS = (
+    ProofMutant(
+        "largest_psums",
+        "the smallest weight is the largest one's negative",
+        "= 1 << (WEIGHT_WIDTH - 1);",
+        "= (1 << (WEIGHT_WIDTH - 1)) - 1;",
+    ),
+    ProofMutant(
+        "largest_psums",
+        "a sign is taken for none, and none for a sign",
+        "(ACT_SIGNED != 0) ?",
+        "(ACT_SIGNED == 0) ?",
+    ),
+)
 MANY_OUT_PIXELS = ProofMutant(
     "errors",
     "too many output pixels by a bit of the product are not seen",
@@ -952,19 +967,18 @@ def _geometry(variant: str, *only: str, mutants: tuple[ProofMutant, ...] = ()) -
 
 # The lemmas say that the products are exact. Then it no longer matters that they are products.
 GEOMETRIES = (
-    Proof(
-        "geometry",
-        1,
-        1,
-        (
-            ProofMutant(
-                "largest_psums", "a weight is at least −7", "ROWS * 15 * 8", "ROWS * 15 * 7"
-            ),
-        ),
-        only=("largest_psums",),
-        rewrites=GEOMETRY_COPY,
-        of="geometry_sizes",
-        variant="psums",
+    *(
+        Proof(
+            "geometry",
+            1,
+            1,
+            MUTANTS_OF_PSUMS if bits == 4 else (),
+            only=("largest_psums",),
+            rewrites=GEOMETRY_COPY,
+            of="geometry_sizes",
+            variant=f"{bits} {sign}",
+        )
+        for sign, bits in ACTIVATIONS
     ),
     _geometry(
         "sides",

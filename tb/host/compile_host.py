@@ -5,6 +5,7 @@ from pathlib import Path
 
 from cocotb_test import simulator as cocotb_test
 
+from pymodel.hardware.core import Core
 from pymodel.support.errors import InputError
 from pymodel.support.files import ROOT
 from tb.sim.compilation import Simulation, compiled
@@ -22,14 +23,20 @@ class _Private(cocotb_test.Verilator):
         return commands
 
 
+CORE = Core()
+HOST_PARAMETERS = {"ACT_WIDTH", "ACT_SIGNED", "WEIGHT_WIDTH", "SUM_WIDTH"}
 # Options for speed, with cocotb and without
 OPTIMISED = ["-O3", "--x-assign", "fast", "--x-initial", "fast", "-Wno-lint", "-Wno-style"]
 OPTIMISED_MAKE = ["CFG_CXXFLAGS_PCH_I=-include", "OPT_FAST=-O3", "-j2"]
 
 
-def prepare_host(simulator: str, module: str | None = None, rtl: Path = RTL) -> Simulation:
+def prepare_host(
+    simulator: str, module: str | None = None, rtl: Path = RTL, core: Core = CORE
+) -> Simulation:
     """Returns the core in its host (core_host.v), compiled for speed.
 
+    `core` may have other bits of activations, weights and sums than the default core, and no other
+    sizes.
     The cocotb `module` drives it. Without a module, a bare Verilog bench drives it on Icarus, and a
     bare loop in C++ on Verilator. Raises InputError if the sources do not compile.
     """
@@ -38,6 +45,10 @@ def prepare_host(simulator: str, module: str | None = None, rtl: Path = RTL) -> 
     sources = [*check_sources(rtl), host]
     if simulator == "verilator":
         sources.insert(0, host.with_suffix(".vlt" if module else ".cpp"))
+    parameters = {
+        name.upper(): value for name, value in vars(core).items() if value != getattr(CORE, name)
+    }
+    assert parameters.keys() <= HOST_PARAMETERS, parameters
     label = f"core_host-{'cocotb' if module else 'alone'}-{simulator}"
     said = []
     with environment(simulator):
@@ -46,7 +57,7 @@ def prepare_host(simulator: str, module: str | None = None, rtl: Path = RTL) -> 
                 label,
                 simulator,
                 sources,
-                lambda build: _host_commands(simulator, module, sources, build),
+                lambda build: _host_commands(simulator, module, sources, build, parameters),
                 said.append,
                 f"Compiling the core in its host for {simulator}",
             )
@@ -56,7 +67,7 @@ def prepare_host(simulator: str, module: str | None = None, rtl: Path = RTL) -> 
 
 
 def _host_commands(
-    simulator: str, module: str | None, sources: list[Path], build: Path
+    simulator: str, module: str | None, sources: list[Path], build: Path, parameters: dict[str, int]
 ) -> tuple[list[list[str]], dict[str, str]]:
     """Returns the commands that compile into `build`, the one that runs, and their environment."""
     if simulator == "verilator" and not module:
@@ -71,6 +82,7 @@ def _host_commands(
             "core_host",
             "--no-timing",
             "-Wno-STMTDLY",
+            *(f"-G{name}={value}" for name, value in parameters.items()),
             *(f"-I{folder}" for folder in include_folders(sources)),
             *OPTIMISED,
             *map(str, sources),
@@ -84,6 +96,7 @@ def _host_commands(
         "verilog_sources": list(map(str, sources)),
         "includes": list(map(str, include_folders(sources))),
         "python_search": [str(ROOT)],
+        "parameters": parameters,
     }
     if simulator == "icarus":
         runner = cocotb_test.Icarus(**common)

@@ -14,7 +14,13 @@
 //   status.txt                           numbers: jobs, beats, cycles from the first start to the last beat,
 //                                        sum of the jobs' CYCLES, sum of their STALLS, first error, beats with X or Z, the
 //                                        first of them, its lowest such bit, hang
-module core_host (
+module core_host #(
+  // Of the core, which has 8 rows and 8 columns; see core.v
+  parameter ACT_WIDTH = 4,
+  parameter ACT_SIGNED = 0,
+  parameter WEIGHT_WIDTH = 4,
+  parameter SUM_WIDTH = 24
+) (
   input  wire clk_i,
 
   // Read the files, and send the first packets; ready when the core has them
@@ -25,8 +31,11 @@ module core_host (
   output reg  done_o
 );
 
-  localparam LANES = 192;
-  localparam PSUMS = 88;
+  localparam ACTS = 8 * ACT_WIDTH;
+  localparam WEIGHTS = 8 * WEIGHT_WIDTH;
+  localparam LANES = 8 * SUM_WIDTH;
+  // A beat of psums.bin, in bits: eight of the widest psums, and so many zeros above narrower ones
+  localparam PSUMS = 160;
   localparam MAX_JOBS = 8192;
   // Cycles after reset in which the accumulator is cleared
   localparam CLEARING = 1100;
@@ -43,12 +52,12 @@ module core_host (
   wire [LANES-1:0] result;
   wire             result_valid;
   wire             result_last;
-  wire [     31:0] act_data;
+  wire [ ACTS-1:0] act_data;
   wire             act_valid;
   wire             act_ready;
   wire             act_last;
   wire             act_loaded;
-  wire [     31:0] weight_data;
+  wire [WEIGHTS-1:0] weight_data;
   wire             weight_valid;
   wire             weight_ready;
   wire             weight_last;
@@ -67,12 +76,12 @@ module core_host (
   integer age = 0;
   reg     rst = 1'b1;
 
-  core_host_stream #(.FILE("act.bin"), .WIDTH(32), .DEPTH(1 << 18)) act (
+  core_host_stream #(.FILE("act.bin"), .WIDTH(ACTS), .DEPTH(1 << 18)) act (
     .clk_i(clk_i), .load_i(load), .go_i(go_q), .data_o(act_data), .valid_o(act_valid),
     .ready_i(act_ready && !rst), .last_o(act_last), .loaded_o(act_loaded)
   );
 
-  core_host_stream #(.FILE("weight.bin"), .WIDTH(32), .DEPTH(1 << 19)) weight (
+  core_host_stream #(.FILE("weight.bin"), .WIDTH(WEIGHTS), .DEPTH(1 << 19)) weight (
     .clk_i(clk_i), .load_i(load), .go_i(go_q), .data_o(weight_data), .valid_o(weight_valid),
     .ready_i(weight_ready && !rst), .last_o(weight_last), .loaded_o(weight_loaded)
   );
@@ -82,7 +91,12 @@ module core_host (
     .ready_i(threshold_ready && !rst), .last_o(threshold_last), .loaded_o(threshold_loaded)
   );
 
-  core core (
+  core #(
+    .ACT_WIDTH   (ACT_WIDTH),
+    .ACT_SIGNED  (ACT_SIGNED),
+    .WEIGHT_WIDTH(WEIGHT_WIDTH),
+    .SUM_WIDTH   (SUM_WIDTH)
+  ) core (
     .clk_i                  (clk_i),
     .rst_i                  (rst),
     .interrupt_o            (interrupt),
@@ -153,7 +167,8 @@ module core_host (
   integer     draining = 0;
   integer     patience = PATIENCE;
 
-  wire [159:0] settings = jobs[job];
+  wire [  159:0] settings = jobs[job];
+  wire [PSUMS-1:0] psums = core.psum;
   wire         finished = interrupt && since_start == 2'd3;
   wire         hang = idle > patience;
 
@@ -220,7 +235,7 @@ module core_host (
         idle  <= 0;
       end
       if (keep_psums && core.psum_valid) begin
-        $fwrite(psums_file, "%u", {{(96 - PSUMS){1'b0}}, core.psum});
+        $fwrite(psums_file, "%u", psums);
       end
     end
 
@@ -337,7 +352,12 @@ endmodule
 //
 // The clock ticks BURST times in each time step: between time steps a simulator looks for callbacks, which
 // would cost as much as the core. So time means nothing here, and cycles are counted.
-module core_host_clocked;
+module core_host_clocked #(
+  parameter ACT_WIDTH = 4,
+  parameter ACT_SIGNED = 0,
+  parameter WEIGHT_WIDTH = 4,
+  parameter SUM_WIDTH = 24
+);
 
   localparam BURST = 32;
 
@@ -361,7 +381,12 @@ module core_host_clocked;
     end
   end
 
-  core_host host (
+  core_host #(
+    .ACT_WIDTH   (ACT_WIDTH),
+    .ACT_SIGNED  (ACT_SIGNED),
+    .WEIGHT_WIDTH(WEIGHT_WIDTH),
+    .SUM_WIDTH   (SUM_WIDTH)
+  ) host (
     .clk_i  (clk),
     .load_i (load),
     .ready_o(ready),

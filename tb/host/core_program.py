@@ -21,16 +21,16 @@ from pymodel.hardware.core import (
     threshold_vectors,
     weight_vectors,
 )
+from pymodel.hardware.lowering import LoweredJob
 from pymodel.hardware.registers import Error, Mode
 from tb.components.packing import lanes_of, octets
 from tb.components.scoreboard import beat_at
 from tb.sim.errors import BenchError
 
-CORE = Core()  # the host is made for this core
+CORE = Core()  # the default build
 # The sizes of the host's memories
 MAX_BEATS = {"act": 2**18, "weight": 2**19, "threshold": 2**12}
 MAX_JOBS = 8192
-RESULT_BYTES = 28  # of a beat in results.bin: 24 of data, and a word that marks the last one
 
 
 class CoreJob(NamedTuple):
@@ -41,6 +41,29 @@ class CoreJob(NamedTuple):
     channels: slice  # the output channels of the larger layer
     layer: Layer
 
+    @property
+    def rows(self) -> slice:
+        """The rows of output pixels."""
+        return slice(0, self.layer.output_size[0])
+
+    @property
+    def columns(self) -> slice:
+        """The columns of output pixels."""
+        return slice(0, self.layer.output_size[1])
+
+
+# A job with its place in a larger layer
+Job = CoreJob | LoweredJob
+
+
+class HostJob(NamedTuple):
+    """A job with what its packets hold."""
+
+    layer: Layer
+    codes: np.ndarray  # [n, C_in, H, W]
+    weights: np.ndarray  # [C_out, C_in, k, k]
+    table: np.ndarray | None = None  # thresholds [C_out, 16], for mode CODES
+
 
 class Status(NamedTuple):
     """The numbers that the host counted."""
@@ -50,6 +73,11 @@ class Status(NamedTuple):
     cycles: int  # from the first start to the last result
     counted: int  # sum of the jobs' own counts
     stalls: int
+
+
+def result_bytes(core: Core) -> int:
+    """Returns the bytes of a beat in results.bin: its data, and a word that marks the last one."""
+    return core.cols * core.sum_width // 8 + 4
 
 
 def jobs_of(layer: Layer, batches: int = 1) -> list[CoreJob]:
@@ -73,26 +101,53 @@ def write_program(
     weights: np.ndarray,
     table: np.ndarray | None = None,
 ) -> dict[str, int]:
-    """Writes the host's input files; returns the number of beats of each stream, results included.
+    """Writes the host's input files as `write_jobs` does, for the jobs of one layer.
 
     codes: [N, C_in, H, W]; weights: [C_out, C_in, k, k]; table: thresholds [C_out, 16], for mode
-    CODES. A packet that the next job shares is sent once. Raises ValueError if the host's memories
-    are too small.
+    CODES.
+    """
+    given: list[HostJob] = []
+    before = None
+    for job in jobs:
+        same_images = before is not None and before.images == job.images
+        same_weights = before is not None and (before.batch, before.channels) == (
+            job.batch,
+            job.channels,
+        )
+        of_job = None if table is None else table[job.channels]
+        given.append(
+            HostJob(
+                job.layer,
+                given[-1].codes if same_images else codes[job.images],
+                given[-1].weights if same_weights else weights[job.channels],
+                given[-1].table if same_weights else of_job,
+            )
+        )
+        before = job
+    return write_jobs(folder, given)
+
+
+def write_jobs(folder: Path, jobs: Sequence[HostJob], core: Core = CORE) -> dict[str, int]:
+    """Writes the host's input files; returns the number of beats of each stream, results included.
+
+    Codes or weights of a job that are the very array of the job before are sent once. Raises
+    ValueError if the host's memories are too small.
     """
     packets: dict[str, list[np.ndarray]] = {name: [] for name in MAX_BEATS}
     commands = []
     before = None
     for job, following in itertools.zip_longest(jobs, jobs[1:]):
-        keep_acts = following is not None and following.images == job.images
-        keep_weights = following is not None and _weights(following) == _weights(job)
-        if before is None or before.images != job.images:
-            packets["act"].append(_packet(act_vectors(codes[job.images], CORE), 4))
-        if before is None or _weights(before) != _weights(job):
-            packets["weight"].append(_packet(weight_vectors(weights[job.channels], CORE), 4))
+        keep_acts = following is not None and following.codes is job.codes
+        keep_weights = following is not None and following.weights is job.weights
+        if before is None or before.codes is not job.codes:
+            packets["act"].append(_packet(act_vectors(job.codes, core), core.act_width))
+        if before is None or before.weights is not job.weights:
+            vectors = weight_vectors(job.weights, core)
+            packets["weight"].append(_packet(vectors, core.weight_width))
             if job.layer.mode == Mode.CODES:
-                vectors = threshold_vectors(table[job.channels], CORE)
-                packets["threshold"].append(_packet(vectors, CORE.sum_width))
-        commands.append(_settings(job.layer, keep_acts, keep_weights))
+                vectors = threshold_vectors(job.table, core)
+                packets["threshold"].append(_packet(vectors, core.sum_width))
+        commands.append(_settings(job.layer, keep_acts, keep_weights, core))
         before = job
     beats = {name: sum(map(len, parts)) for name, parts in packets.items()}
     for name, limit in (*MAX_BEATS.items(), ("job", MAX_JOBS)):
@@ -102,12 +157,28 @@ def write_program(
         (folder / f"{name}.bin").write_bytes(b"".join(part.tobytes() for part in parts))
     words = np.array(commands, ">u4")
     (folder / "jobs.bin").write_bytes(words.tobytes())
-    beats["result"] = sum(_result_beats(job.layer) for job in jobs)
+    beats["result"] = sum(_result_beats(job.layer, core) for job in jobs)
     return beats
 
 
 def read_results(folder: Path, jobs: Sequence[CoreJob]) -> tuple[np.ndarray, Status]:
     """Returns sums or codes, int32 [N, C_out, H', W'], and the host's counts.
+
+    Raises BenchError as `read_packets` does.
+    """
+    packets, status = read_packets(folder, jobs)
+    images = max(job.images.stop for job in jobs)
+    channels = max(job.channels.stop for job in jobs)
+    whole = np.zeros((images, channels, *jobs[0].layer.output_size), np.int32)
+    for job, packet in zip(jobs, packets, strict=True):
+        whole[job.images, job.channels] = packet
+    return whole, status
+
+
+def read_packets(
+    folder: Path, jobs: Sequence[Job], core: Core = CORE
+) -> tuple[list[np.ndarray], Status]:
+    """Returns the sums or codes of each job, int64 [n, C_out, H', W'], and the host's counts.
 
     Raises BenchError if the core hung, set an error, or sent X or Z, too much, too little or wrong
     packets.
@@ -122,11 +193,11 @@ def read_results(folder: Path, jobs: Sequence[CoreJob]) -> tuple[np.ndarray, Sta
         )
     if error:
         raise BenchError(f"the core refuses a job: error {Error(error).name}")
-    ends = np.cumsum([_result_beats(job.layer) for job in jobs])
+    ends = np.cumsum([_result_beats(job.layer, core) for job in jobs])
     if unknown:
-        where = _beat_words(jobs, ends, unknown_beat, unknown_bit)
+        where = _beat_words(jobs, ends, unknown_beat, unknown_bit, core)
         raise BenchError(f"{unknown} results have X or Z bits, the first is {where}")
-    beats = np.fromfile(folder / "results.bin", np.uint8).reshape(-1, RESULT_BYTES)
+    beats = np.fromfile(folder / "results.bin", np.uint8).reshape(-1, result_bytes(core))
     found = np.flatnonzero(beats[:, -4]) + 1
     if len(beats) != ends[-1] or not np.array_equal(found, ends):
         same = min(len(found), len(ends))
@@ -140,21 +211,19 @@ def read_results(folder: Path, jobs: Sequence[CoreJob]) -> tuple[np.ndarray, Sta
             f"{len(beats)} results in {len(found)} packets came, expected {ends[-1]} in "
             f"{len(jobs)}: {words}"
         )
-    images = max(job.images.stop for job in jobs)
-    channels = max(job.channels.stop for job in jobs)
-    whole = np.zeros((images, channels, *jobs[0].layer.output_size), np.int32)
+    packets = []
     for job, end in zip(jobs, ends.tolist(), strict=True):
-        part = beats[end - _result_beats(job.layer) : end]
+        part = beats[end - _result_beats(job.layer, core) : end]
         if job.layer.mode == Mode.CODES:
-            lanes = np.stack((part[:, : CORE.cols // 2] & 15, part[:, : CORE.cols // 2] >> 4), 2)
-            lanes = lanes.reshape(len(part), CORE.cols)
+            lanes = np.stack((part[:, : core.cols // 2] & 15, part[:, : core.cols // 2] >> 4), 2)
+            lanes = lanes.reshape(len(part), core.cols)
         else:
-            lanes = lanes_of(part[:, :-4], CORE.cols, CORE.sum_width)
-        whole[job.images, job.channels] = results(lanes, job.layer)
-    return whole, status
+            lanes = lanes_of(part[:, :-4], core.cols, core.sum_width)
+        packets.append(results(lanes, job.layer))
+    return packets, status
 
 
-def _words(jobs: Sequence[CoreJob], number: int) -> str:
+def _words(jobs: Sequence[Job], number: int) -> str:
     """Returns in words which part of the layer a job computes."""
     images, channels = jobs[number].images, jobs[number].channels
     return (
@@ -163,7 +232,7 @@ def _words(jobs: Sequence[CoreJob], number: int) -> str:
     )
 
 
-def _beat_words(jobs: Sequence[CoreJob], ends: np.ndarray, beat: int, bit: int) -> str:
+def _beat_words(jobs: Sequence[Job], ends: np.ndarray, beat: int, bit: int, core: Core) -> str:
     """Returns in words the pixel and channel of a bit of a result."""
     number = int(np.searchsorted(ends, beat, side="right"))
     if number == len(jobs):
@@ -171,20 +240,16 @@ def _beat_words(jobs: Sequence[CoreJob], ends: np.ndarray, beat: int, bit: int) 
     job = jobs[number]
     first = int(ends[number - 1]) if number else 0
     tile, image, y, x = beat_at(beat - first, job.layer.images, job.layer.output_size)
-    width = 4 if job.layer.mode == Mode.CODES else CORE.sum_width
-    channel = job.channels.start + tile * CORE.cols + bit // width
-    return f"image {job.images.start + image}, pixel ({y}, {x}), channel {channel}"
+    width = 4 if job.layer.mode == Mode.CODES else core.sum_width
+    channel = job.channels.start + tile * core.cols + bit // width
+    pixel = f"({job.rows.start + y}, {job.columns.start + x})"
+    return f"image {job.images.start + image}, pixel {pixel}, channel {channel}"
 
 
-def _weights(job: CoreJob) -> tuple[int, slice]:
-    """Returns a key that is the same for two jobs with the same weights and thresholds."""
-    return job.batch, job.channels
-
-
-def _result_beats(layer: Layer) -> int:
+def _result_beats(layer: Layer, core: Core) -> int:
     """Returns the number of beats of a layer's results."""
     height, width = layer.output_size
-    return layer.tiles(CORE)[1] * layer.images * height * width
+    return layer.tiles(core)[1] * layer.images * height * width
 
 
 def _packet(vectors: np.ndarray, width: int) -> np.ndarray:
@@ -194,9 +259,9 @@ def _packet(vectors: np.ndarray, width: int) -> np.ndarray:
     return beats
 
 
-def _settings(layer: Layer, keep_acts: bool, keep_weights: bool) -> tuple[int, ...]:
+def _settings(layer: Layer, keep_acts: bool, keep_weights: bool, core: Core) -> tuple[int, ...]:
     """Returns the words of the layer's five registers."""
-    inputs, outputs = layer.tiles(CORE)
+    inputs, outputs = layer.tiles(core)
     return (
         registers.MAP.pack(height=layer.height, width=layer.width),
         registers.KERNEL.pack(size=layer.kernel, stride=layer.stride, padding=layer.padding),

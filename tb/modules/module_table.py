@@ -4,6 +4,7 @@ A module's bench is tb/test_<module>.py, its properties are tb/formal/properties
 its named faults are in tb/mutation/named_faults.py. The table gives the parameters of the builds.
 """
 
+import itertools
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -26,8 +27,9 @@ TRAINED_LAYER = "SYSTOLIC_CORE_LAYER"  # which of the network's layers tb/test_c
 TRAINED_REPORT = "SYSTOLIC_CORE_REPORT"  # the file that takes what tb/test_core_layers.py counted
 
 # Builds of the core: the default, some with small memories (a kernel of 7 × 7 fits, and they are
-# soon ready after a reset), and four that are not square. Of the small ones, 4x18 alone must have a
-# FIFO deeper than 32, and more words of activations than of weights.
+# soon ready after a reset), four that are not square, and those whose name ends with other bits of
+# an activation and a weight. Of the small ones, 4x18 alone must have a FIFO deeper than 32, and
+# more words of activations than of weights; the beats of 6x4-1-3 alone have bits above the lanes.
 CORES = {
     "8x8": Core(),
     "4x4": Core(4, 4, 16, act_words=120, weight_words=200, threshold_tiles=2, pixels=100),
@@ -35,9 +37,13 @@ CORES = {
     "4x18": Core(4, 18, 16, act_words=960, weight_words=900, threshold_tiles=2, pixels=64),
     "16x8": Core(16, 8),
     "8x16": Core(8, 16, pixels=200),
+    "4x4-8-8": Core(4, 4, 24, 120, 200, 2, 100, act_width=8, weight_width=8, act_signed=1),
+    "6x4-1-3": Core(6, 4, 16, 120, 200, 2, 100, act_width=1, weight_width=3),
+    "8x8-8-8": Core(act_width=8, weight_width=8, act_signed=1),
+    "8x8-2-4": Core(act_width=2),
 }
 # The builds on which the parts of the random layers run
-PARTS = ("8x8", "8x8", "8x8", "8x8", "8x8", "4x4", "16x8", "8x16")
+PARTS = (*("8x8",) * 5, *("4x4", "16x8", "8x16", "4x4-8-8", "6x4-1-3", "8x8-8-8", "8x8-2-4"))
 SMALL_PART = str(PARTS.index("4x4"))
 # The full array with memories for the trained layer and one image
 CORE_OF_ONE_IMAGE = Core(act_words=16, weight_words=72, threshold_tiles=2, pixels=16)
@@ -157,7 +163,7 @@ def _core_runs() -> tuple[Run, ...]:
     """Returns the runs of the core; random layers and large builds are left to make verify."""
     found = []
     for name, core in CORES.items():
-        found += runs("core", [core.parameters()], long=name != "4x4")
+        found += runs("core", [core.parameters()], long=name not in ("4x4", "4x4-8-8"))
     for part, name in enumerate(PARTS):
         found += runs(
             "core",
@@ -199,20 +205,24 @@ _MUTATED_ARRAY = builds(
     ARRAY_NAMES, (4, 8, 4, 4, 10), (5, 3, 8, 2, 13), (2, 32, 4, 4, 9), (3, 1, 4, 4, 10)
 )
 _GEOMETRIES = (
-    # The last has the largest memories and sums: no layer overflows its sums, or has too many
+    # The third has the largest memories and sums: no layer overflows its sums, or has too many
     # thresholds for it.
     Core().parameters(),
     Core(4, 16, 16, 4096, 1536, 4, 64).parameters(),
     Core(8, 4, 32, 32768, 32768, 256, 32768).parameters(),
+    Core(4, 16, 24, 4096, 1536, 4, 64, act_width=8, weight_width=8, act_signed=1).parameters(),
+    Core(6, 16, 16, 4096, 1536, 4, 64, act_width=1, weight_width=3).parameters(),
 )
 # The largest of each number of bits that geometry's products depend on
 GEOMETRY_COLUMNS = (4, 8, 16, 32, 64, 128, 254)
 GEOMETRY_WORDS = (8192, 16384, 32768)
+# All activations that the core can be built for: their sign, and their bits
+ACTIVATIONS = tuple(itertools.product(("unsigned", "signed"), range(1, 9)))
 _REGISTERS = (
-    # The second build has other sizes than the default, among them largest and smallest.
+    # The others have other sizes than the default, among them largest and smallest.
     Core().parameters(),
-    Core(255, 200, 16, 32768, 2000, 256, 2).parameters(),
-    Core(9, 7, 24, 1000, 32768, 3, 32768).parameters(),
+    Core(255, 200, 16, 32768, 2000, 256, 2, act_width=1, weight_width=8).parameters(),
+    Core(9, 7, 24, 1000, 32768, 3, 32768, act_width=8, weight_width=2, act_signed=1).parameters(),
 )
 _ARRAY_BENCHES = ("tb.run.array_bench", "tb.run.layer_bench")
 (_WIDE,) = builds(ARRAY_NAMES, (3, 5, 8, 2, 12))  # not square, other widths, no psum bit free
@@ -399,7 +409,11 @@ TABLE = (
         "geometry",
         runs("geometry", _GEOMETRIES, short=1),
         mutated=_GEOMETRIES,
-        proven={"": {}, "psums": {}, "sides": {}}
+        proven={"": {}, "sides": {}}
+        | {
+            f"{bits} {sign}": {"ACT_WIDTH": bits, "ACT_SIGNED": int(sign == "signed")}
+            for sign, bits in ACTIVATIONS
+        }
         | {f"{cols} columns": {"COLS": cols} for cols in GEOMETRY_COLUMNS}
         | {f"{words} words": {"ACT_WORDS": words} for words in GEOMETRY_WORDS}
         | {
@@ -421,7 +435,7 @@ TABLE = (
     Module(
         "core",
         _core_runs(),
-        mutated=tuple(CORES[name].parameters() for name in ("4x4", "4x8", "4x18")),
+        mutated=tuple(CORES[name].parameters() for name in ("4x4", "4x8", "4x18", "6x4-1-3")),
         mutated_benches=(
             Bench("tb.test_core"),
             Bench("tb.test_core_states"),

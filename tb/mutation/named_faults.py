@@ -353,8 +353,8 @@ FAULTS = (
     Fault(
         "rows and columns of the array exchanged",
         "registers",
-        "{8'd4, 8'd4, COLS[7:0], ROWS[7:0]};",
-        "{8'd4, 8'd4, ROWS[7:0], COLS[7:0]};",
+        "ACT_WIDTH[7:0], COLS[7:0], ROWS[7:0]};",
+        "ACT_WIDTH[7:0], ROWS[7:0], COLS[7:0]};",
     ),
     # Addresses, counters, control
     Fault(
@@ -463,8 +463,8 @@ FAULTS = (
     Fault(
         "the array is fed activations of the cycle before",
         "core",
-        "delay #(.WIDTH(ROWS * 4), .CYCLES(2)) act_delay",
-        "delay #(.WIDTH(ROWS * 4), .CYCLES(1)) act_delay",
+        "delay #(.WIDTH(ACT_WORD), .CYCLES(2)) act_delay",
+        "delay #(.WIDTH(ACT_WORD), .CYCLES(1)) act_delay",
     ),
     Fault(
         "the accumulator takes a neighbouring pixel's psums",
@@ -617,8 +617,8 @@ FAULTS = (
     Fault(
         "as many activations as weights",
         "core",
-        "banked_ram #(.WIDTH(ROWS * 4), .WORDS(ACT_WORDS)) act_ram (",
-        "banked_ram #(.WIDTH(ROWS * 4), .WORDS(WEIGHT_WORDS)) act_ram (",
+        "banked_ram #(.WIDTH(ACT_WORD), .WORDS(ACT_WORDS)) act_ram (",
+        "banked_ram #(.WIDTH(ACT_WORD), .WORDS(WEIGHT_WORDS)) act_ram (",
     ),
     Fault(
         "the activations' words read as pixels",

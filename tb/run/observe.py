@@ -9,7 +9,7 @@ import cocotb
 import numpy as np
 import torch
 
-from pymodel.hardware.core import Layer
+from pymodel.hardware.core import Core, Layer
 from pymodel.hardware.registers import Mode
 from pymodel.reference.integer_network import InnerStage, Stage
 from pymodel.support.command import tell
@@ -81,6 +81,7 @@ def observe(
     weights: np.ndarray,
     table: np.ndarray | None,
     rtl: Path = RTL,
+    core: Core = CORE,
 ) -> str | None:
     """Runs `layer` in `folder` on Icarus; returns the message of the observing bench, or None.
 
@@ -97,6 +98,7 @@ def observe(
             "core",
             simulator="icarus",
             sources=check_sources(rtl),
+            parameters=core.parameters() if core != CORE else {},
             settings={BATCH: str(path)},
             waves=True,
             folder=folder,

@@ -4,6 +4,7 @@
   // COLS, and any_act_words is at most ACT_WORDS. tb/formal/proof_table.py puts these in their places.
   (* anyconst *) wire [31:0] any_rows;
   (* anyconst *) wire [31:0] any_cols;
+  (* anyconst *) wire [ 3:0] any_weight_width;
   (* anyconst *) wire [31:0] any_sum_width;
   (* anyconst *) wire [31:0] any_act_words;
   (* anyconst *) wire [31:0] any_weight_words;
@@ -29,7 +30,10 @@
   wire [17:0] true_out_high = (true_out_map[16] ? images_i[15:0] : 0) + (true_out_map[17] ? {images_i[15:0], 1'b0} : 0);
   wire [33:0] true_out_pixels = true_out_low + {true_out_high, 16'd0};
   wire [31:0] true_most = (32'd1 << (any_sum_width - 1)) - 2;
-  wire [31:0] true_psum = any_rows * 15 * 8;
+  // The sizes of the outermost activation and weight, by the definition of their codes
+  wire [31:0] true_act = (ACT_SIGNED != 0) ? (32'd1 << ACT_WIDTH) / 2 : (32'd1 << ACT_WIDTH) - 1;
+  wire [31:0] true_weight = (32'd1 << any_weight_width) / 2;
+  wire [31:0] true_psum = any_rows * true_act * true_weight;
   wire [63:0] true_largest = MAX_PSUMS * true_psum;
 
   // The tap reaches the map if the first output does whose input is not above the map.
@@ -67,7 +71,7 @@
 
   always @* begin
     // The core takes these parameters; COLS and ACT_WORDS say how wide products are.
-    any_parameters: assume (any_rows >= 2 && any_rows <= 254 && any_cols <= COLS && any_cols > (1 << $clog2(COLS)) / 2 && (any_sum_width == 16 || any_sum_width == 24 || any_sum_width == 32) && any_act_words <= ACT_WORDS && any_weight_words <= 32768 && any_pixels <= 32768 && any_threshold_tiles <= 256);
+    any_parameters: assume (any_rows >= 2 && any_rows <= 254 && any_weight_width >= 2 && any_weight_width <= 8 && any_cols <= COLS && any_cols > (1 << $clog2(COLS)) / 2 && (any_sum_width == 16 || any_sum_width == 24 || any_sum_width == 32) && any_act_words <= ACT_WORDS && any_weight_words <= 32768 && any_pixels <= 32768 && any_threshold_tiles <= 256);
     // No more psums than the largest number of them can overflow a sum, and one more psum could.
     largest_psums: assert (true_largest <= true_most && true_most - true_largest < true_psum);
     // A layer that fits has the sizes that are stated: those of each product, the mode, and 16 words of thresholds a tile.

@@ -9,12 +9,23 @@ import numpy as np
 import pytest
 from cocotb.triggers import ReadOnly, RisingEdge
 
-from pymodel.hardware.core import Layer
+from pymodel.convolution import Convolution
+from pymodel.hardware.core import Core, Layer
+from pymodel.hardware.lowering import lower
 from pymodel.hardware.registers import Mode
 from tb.components.axi_driver import check_layer, started
 from tb.components.random_layers import random_data, reference
 from tb.host.compile_host import prepare_host
-from tb.host.core_program import CORE, RESULT_BYTES, jobs_of, read_results, write_program
+from tb.host.core_program import (
+    CORE,
+    HostJob,
+    jobs_of,
+    read_packets,
+    read_results,
+    result_bytes,
+    write_jobs,
+    write_program,
+)
 from tb.host.simulate import PROGRAM, simulate, write_layers
 from tb.host.speed import play
 from tb.modules.module_table import SIMULATORS
@@ -42,7 +53,7 @@ async def observed_psums(dut):
     watching = cocotb.start_soon(watch(dut, psums))
     await check_layer(bench, layer, (arrays["codes"], arrays["weights"], arrays.get("table")))
     watching.cancel()
-    np.save(folder / "psums.npy", np.frombuffer(b"".join(psums), np.uint8).reshape(-1, 12))
+    np.save(folder / "psums.npy", np.frombuffer(b"".join(psums), np.uint8).reshape(-1, 20))
 
 
 async def watch(dut, psums: list[bytes]) -> None:
@@ -50,13 +61,13 @@ async def watch(dut, psums: list[bytes]) -> None:
     while True:
         await ReadOnly()
         if int(dut.psum_valid.value):
-            psums.append(int(dut.psum.value).to_bytes(12, "little"))
+            psums.append(int(dut.psum.value).to_bytes(20, "little"))
         await RisingEdge(dut.clk_i)
 
 
 def saved(folder: Path, layer: Layer, seed: int):
     """Returns random data of a layer, and saves the data in `folder`."""
-    codes, weights, table = random_data(layer, np.random.default_rng(seed))
+    codes, weights, table = random_data(layer, np.random.default_rng(seed), CORE)
     tables = {} if table is None else {"table": table}
     np.savez(folder / "data.npz", codes=codes, weights=weights, **tables)
     (folder / "layer.json").write_text(json.dumps(vars(layer)))
@@ -82,7 +93,7 @@ def test_both_benches_see_the_same_psums(layer, tmp_path):
     write_layers(tmp_path, [settings], codes, [weights], [table])
     simulation = prepare_host(SIMULATORS[0], PROGRAM)
     simulation.run(tmp_path, print, "+psums", COCOTB_RESULTS_FILE=str(tmp_path / "results.xml"))
-    fast = np.fromfile(tmp_path / "psums.bin", np.uint8).reshape(-1, 12)
+    fast = np.fromfile(tmp_path / "psums.bin", np.uint8).reshape(-1, 20)
     assert len(observed) > 0
     assert np.array_equal(observed, fast)
     assert np.array_equal(np.load(tmp_path / "0.npy"), reference(layer, codes, weights, table))
@@ -95,8 +106,8 @@ def test_layers_one_after_another(simulator):
     first = Layer(8, 8, 8, 16, images=2, mode=Mode.CODES)
     second = Layer(4, 4, 16, 8, kernel=1, padding=0, images=2)
     rng = np.random.default_rng(2)
-    codes, weights, table = random_data(first, rng)
-    other = random_data(second, rng)[1]
+    codes, weights, table = random_data(first, rng, CORE)
+    other = random_data(second, rng, CORE)[1]
     settings = [
         {"out_channels": 16, "kernel": 3, "stride": 1, "padding": 1, "mode": 2, "pools": 1},
         {"out_channels": 8, "kernel": 1, "stride": 1, "padding": 0, "mode": 0, "pools": 0},
@@ -116,7 +127,7 @@ def good_run(tmp_path_factory):
     layer = Layer(4, 4, 8, 8, kernel=1, padding=0, images=100)
     jobs = jobs_of(layer)
     assert len(jobs) == 2
-    codes, weights, _ = random_data(layer, np.random.default_rng(3))
+    codes, weights, _ = random_data(layer, np.random.default_rng(3), CORE)
     write_program(folder, jobs, codes, weights)
     play(prepare_host("icarus"), folder)
     got, status = read_results(folder, jobs)
@@ -140,7 +151,7 @@ def good_run(tmp_path_factory):
 def test_other_beats_fail(good_run, damage, words, tmp_path):
     """A result that is lost, sent twice, or in the wrong packet is refused, and its job named."""
     folder, jobs = good_run
-    beats = np.fromfile(folder / "results.bin", np.uint8).reshape(-1, RESULT_BYTES)
+    beats = np.fromfile(folder / "results.bin", np.uint8).reshape(-1, result_bytes(CORE))
     damage(beats).tofile(tmp_path / "results.bin")
     (tmp_path / "status.txt").write_text((folder / "status.txt").read_text())
     with pytest.raises(BenchError, match=words):
@@ -151,7 +162,7 @@ def test_a_refused_job_fails(tmp_path):
     """The message names the core's error code."""
     layer = Layer(4, 4, 8, 8)
     jobs = jobs_of(layer)
-    codes, weights, _ = random_data(layer, np.random.default_rng(4))
+    codes, weights, _ = random_data(layer, np.random.default_rng(4), CORE)
     write_program(tmp_path, jobs, codes[:, :, :3], weights)  # a packet that is too short
     play(prepare_host("icarus"), tmp_path)
     with pytest.raises(BenchError, match="PACKET_LENGTH"):
@@ -162,7 +173,7 @@ def test_a_hang_fails(tmp_path):
     """Without weights no results come: the host gives up, and the message names the job."""
     layer = Layer(4, 4, 8, 8)
     jobs = jobs_of(layer)
-    codes, weights, _ = random_data(layer, np.random.default_rng(5))
+    codes, weights, _ = random_data(layer, np.random.default_rng(5), CORE)
     write_program(tmp_path, jobs, codes, weights)
     (tmp_path / "weight.bin").write_bytes(b"")
     prepare_host("icarus").run(tmp_path, print, "+patience=500")
@@ -205,7 +216,7 @@ def test_a_faulty_core_fails(source, faults, words, tmp_path):
     rtl = faulty_rtl(tmp_path, source, *faults)
     layer = Layer(4, 4, 8, 8)
     jobs = jobs_of(layer)
-    codes, weights, _ = random_data(layer, np.random.default_rng(6))
+    codes, weights, _ = random_data(layer, np.random.default_rng(6), CORE)
     write_program(tmp_path, jobs, codes, weights)
     play(prepare_host("icarus", rtl=rtl), tmp_path)
     with pytest.raises(BenchError, match=words):
@@ -221,6 +232,26 @@ def test_too_much_for_the_host(tmp_path):
     assert not any(tmp_path.iterdir())
 
 
-def test_the_host_is_made_for_the_default_core():
-    """core_host.v and core_pins.v connect ports of 32, 192 and 24 bits."""
+@pytest.mark.parametrize("core", [Core(act_width=1, weight_width=2), Core(sum_width=32)], ids=str)
+def test_jobs_on_other_builds(core, tmp_path):
+    """Packets and results have the bits of the build; jobs may be those of a lowered layer."""
+    rng = np.random.default_rng(8)
+    codes = rng.integers(0, core.act_range[1] + 1, (2, 8, 5, 4))
+    low, high = core.weight_range
+    weights = rng.integers(low, high + 1, (8, 8, 3, 1))
+    lowered = lower(codes, weights, Convolution((2, 1), 1), core)
+    jobs = [HostJob(job.layer, job.codes, job.weights) for job in lowered.jobs]
+    write_jobs(tmp_path, jobs, core)
+    play(prepare_host("icarus", core=core), tmp_path)
+    packets, _ = read_packets(tmp_path, lowered.jobs, core)
+    padded = np.pad(codes, [(0, 0), (0, 0), (1, 1), (1, 1)])
+    expected = sum(
+        np.einsum("nixy,oi->noxy", padded[:, :, k : k + 5 : 2], weights[:, :, k, 0])
+        for k in range(3)
+    )
+    assert np.array_equal(lowered.together(packets), expected)
+
+
+def test_the_pins_are_made_for_the_default_core():
+    """core_pins.v connects ports of 32, 192 and 24 bits, and core_host.v 8 rows and columns."""
     assert (CORE.rows, CORE.cols, CORE.sum_width) == (8, 8, 24)

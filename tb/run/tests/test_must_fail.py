@@ -32,7 +32,7 @@ from tb.components.axi_driver import started
 from tb.components.random_layers import reference
 from tb.components.scoreboard import compare, first_difference
 from tb.host.compile_host import prepare_host
-from tb.host.core_program import CORE, RESULT_BYTES, jobs_of, read_results, write_program
+from tb.host.core_program import CORE, jobs_of, read_results, result_bytes, write_program
 from tb.host.speed import play
 from tb.modules.module_table import CORES
 from tb.modules.pytest_runs import first_few
@@ -194,7 +194,7 @@ def test_the_fast_host_fails_too(fault, tmp_path):
         vectors = result_vectors(right, CORE)
         at = before_another(rng, vectors[:-1])  # the last one is marked
         path = tmp_path / "results.bin"
-        beats = np.fromfile(path, np.uint8).reshape(-1, RESULT_BYTES)
+        beats = np.fromfile(path, np.uint8).reshape(-1, result_bytes(CORE))
         beats[[at, at + 1]] = beats[[at + 1, at]]
         beats.tofile(path)
         vectors[[at, at + 1]] = vectors[[at + 1, at]]
