@@ -62,9 +62,9 @@ accuracy: setup ## Run all test images through the squeezed layer on the core (S
 	@$(PY) -m tb.run accuracy $(SWEEP)
 
 network: SIM ?= verilator
-network: IMAGES ?= 100
-network: setup ## Run images through all quantised layers on the core (IMAGES, SIM, CIFAR10_ROOT or DATA, ARGS)
-	@$(PY) -m tb.run network --images "$(IMAGES)" $(SWEEP)
+network: setup ## Run images through all quantised layers on the core, of your network too (IMAGES, SIM, CIFAR10_ROOT or DATA, NET, STATE, INPUT, ARGS)
+	@$(PY) -m tb.run network $(if $(IMAGES),--images "$(IMAGES)") $(if $(NET),--net '$(subst ','\'',$(NET))') \
+	  $(if $(STATE),--state "$(STATE)") $(if $(INPUT),--input "$(INPUT)") $(SWEEP)
 
 scaling: SIM ?= verilator
 scaling: setup ## Measure how the sweep of make network scales, and estimate it up to 1,000 workers

@@ -1,1 +1,1 @@
-"""Defines what the array and the core take and give: tiles, packets, registers, thresholds."""
+"""Defines what array and core take and give: tiles, jobs, packets, registers, thresholds."""

@@ -1,1 +1,1 @@
-"""Judges whether layers of a user's own network fit, and keeps their integers in a file."""
+"""Judges layers of a user's own network, keeps their integers, and runs it from their sums."""

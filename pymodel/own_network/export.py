@@ -39,8 +39,8 @@ INPUT_NAMES = ("images", "input")
 RESULTS_FILE = RESULTS / "export.json"
 
 
-def load_inputs(path: Path, count: int) -> Tensor:
-    """Returns the first `count` inputs of a file, float32 or int64 [N, …].
+def load_inputs(path: Path, count: int | None) -> Tensor:
+    """Returns the first `count` inputs of a file, all for None, float32 or int64 [N, …].
 
     The file, of safetensors or of torch.save, holds one tensor named `images` or `input`; a file of
     NumPy, .npy, holds an array. Floats and int64 are taken as they are; bytes [N, 3, H, W] are

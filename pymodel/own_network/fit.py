@@ -1,6 +1,7 @@
 """Judges whether layers of any network fit the array, and takes the integers of those that do."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -86,20 +87,8 @@ def fit_layers(
         if names is None or product.layer in names:
             found[product.layer] = judge(product, len(inputs), quantiser)
 
-    precision = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("highest")
-    whole_attention = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)  # one operation that holds four products
-    try:
-        with (
-            torch.autocast("cpu", enabled=False),
-            torch.jit.optimized_execution(False),  # TorchScript would fuse operations
-            watching(model, inputs, take) as forward,
-        ):
-            of_the_user(what, forward, inputs)
-    finally:
-        torch.set_float32_matmul_precision(precision)
-        torch.backends.mha.set_fastpath_enabled(whole_attention)
+    with exact_products(), watching(model, inputs, take) as forward:
+        of_the_user(what, forward, inputs)
     for name, layer in layers_of(model).items():
         if name not in found and (names is None or name in names):
             weights = getattr(layer, "weight", None)
@@ -108,6 +97,25 @@ def fit_layers(
             found[name] = FitError(reason)
             found[name].kind = type(layer).__name__
     return found
+
+
+@contextmanager
+def exact_products() -> Iterator[None]:
+    """Lets PyTorch compute products in float32 and one by one inside the with statement."""
+    precision = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("highest")
+    whole_attention = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)  # one operation that holds four products
+    try:
+        with (
+            torch.no_grad(),
+            torch.autocast("cpu", enabled=False),
+            torch.jit.optimized_execution(False),  # TorchScript would fuse operations
+        ):
+            yield
+    finally:
+        torch.set_float32_matmul_precision(precision)
+        torch.backends.mha.set_fastpath_enabled(whole_attention)
 
 
 def judge(product: Product, images: int, quantiser: Callable | None = None) -> Fit | FitError:
@@ -189,6 +197,40 @@ def _fit(product: Product, images: int, quantiser: Callable | None) -> Fit:
         )
         fit = fit._replace(transposed=(single(stride), single(padding)))
     return fit
+
+
+def on_inputs(fit: Fit, product: Product, images: int) -> LayerData:
+    """Returns a layer on other inputs, with the grids on which it was found to fit.
+
+    `product` is the layer's product on these inputs, and `images` their number. What is captured as
+    the reference is the product's output. Raises FitError if the activations do not lie on the grid
+    that was found.
+    """
+    values, weights, reference, convolution = as_convolution(product, images)
+    bits, zero = fit.layer.activation_bits, fit.layer.zero
+    codes = torch.full(values.shape, zero)
+    if values.any():
+        depthwise = convolution.groups == values.shape[1] > 1
+        found = activation_codes(values, (fit.activations,), depthwise)
+        if not torch.equal(found.grid.scale, fit.activations.scale):
+            raise FitError("on these inputs, its activations do not lie on the grid of the others")
+        codes, bits, zero = found.codes, found.bits, int(found.zeros.item())
+    bias = torch.zeros(len(weights)) if product.bias is None else product.bias.flatten()
+    return replace(
+        fit.layer,
+        activation_codes=codes.to(torch.int16),
+        activation_bits=bits,
+        zero=zero,
+        after=AddBias(bias.detach().clone()),
+        reference=reference,
+    )
+
+
+def as_output(values: Tensor, product: Product) -> Tensor:
+    """Returns values [N, C_out, H', W'] of a layer in the shape of its product's output."""
+    if product.weights.ndim == 2:
+        values = values.flatten(2).transpose(1, 2)
+    return values.reshape(product.output.shape)
 
 
 def check_limits(values: Tensor, weights: Tensor, convolution: Convolution) -> None:

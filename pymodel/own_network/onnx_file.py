@@ -21,13 +21,7 @@ from torch.nn import functional
 
 from pymodel.own_network.factory import words
 from pymodel.own_network.grids import Grid, requantising_fault
-from pymodel.own_network.watched_products import (
-    ANEW,
-    KEPT_GRIDS,
-    Product,
-    bias_and_output,
-    no_product,
-)
+from pymodel.own_network.watched_products import ANEW, KEPT_GRIDS, Product, bias_of, no_product
 from pymodel.support.errors import InputError
 
 if TYPE_CHECKING:
@@ -58,17 +52,13 @@ def products_of(path: Path, inputs: Tensor, origin: str = "") -> Iterator[Produc
     not run on the inputs.
     """
     model = load(path)
-    names = [one.name for one in model.graph.input]
-    constants = {one.name for one in model.graph.initializer}
-    given = [name for name in names if name not in constants]
-    if len(given) != 1:
-        raise InputError(f"{path}: has {len(given)} inputs, expected one")
-    runs, limits = run(path, model, given[0], inputs, origin)
-    dependent = set(given)
+    given = input_name(path, model)
+    runs, limits = run(path, model, given, inputs, origin)
+    dependent = {given}
     grids: dict[str, tuple[Grid, ...]] = {}
     makers = {name: node for node in model.graph.node for name in node.output}
     for number, node in enumerate(model.graph.node):
-        follow = [name in dependent for name in _inputs(node)]
+        follow = [name in dependent for name in inputs_of(node)]
         stated = stated_grid(node, runs[0], limits, makers)
         inherited = dict.fromkeys(grid for name in node.input for grid in grids.get(name, ()))
         if node.op_type in PRODUCTS:  # the values of a product lie on no grid of its operands
@@ -79,16 +69,15 @@ def products_of(path: Path, inputs: Tensor, origin: str = "") -> Iterator[Produc
         if not any(follow):
             continue
         dependent |= set(node.output)
-        name = node.name or f"{node.op_type}_{number}"
+        name = name_of(node, number)
         if node.op_type not in PRODUCTS:
             if not all(follow) and (fault := _unknown(node)):
                 yield Product(name, node.op_type, None, **no_product(fault))
             continue
-        first, second = (node.input[place] for place in OPERANDS.get(node.op_type, (0, 1)))
-        if first in dependent and second in dependent:
+        operands = operands_of(node, dependent)
+        if not operands:
             continue  # a product of activations, as in attention
-        left = second in dependent  # the weights stand on the left
-        x, weight = (second, first) if left else (first, second)
+        x, weight, left = operands
         if left and node.op_type not in ("MatMul", "Gemm"):
             fault = f"its weights are the left operand of {node.op_type}, expected the right one"
             yield Product(name, node.op_type, None, **no_product(fault))
@@ -104,12 +93,37 @@ def products_of(path: Path, inputs: Tensor, origin: str = "") -> Iterator[Produc
             **{key: torch.cat([one[key] for one in parts]) for key in ("activations", "output")},
             "fault": next(filter(None, (one.get("fault") for one in parts)), ""),
         }
-        if first in makers and makers[first].op_type == "DynamicQuantizeLinear":
+        if x in makers and makers[x].op_type == "DynamicQuantizeLinear":
             fields["fault"] = ANEW
         yield Product(name, node.op_type, None, **fields)
 
 
-def _inputs(node: "NodeProto") -> list[str]:
+def input_name(path: Path, model: "ModelProto") -> str:
+    """Returns the name of a graph's input; raises InputError unless there is one."""
+    constants = {one.name for one in model.graph.initializer}
+    given = [one.name for one in model.graph.input if one.name not in constants]
+    if len(given) != 1:
+        raise InputError(f"{path}: has {len(given)} inputs, expected one")
+    return given[0]
+
+
+def name_of(node: "NodeProto", number: int) -> str:
+    """Returns the name of the layer that a node is, the graph's node with that number."""
+    return node.name or f"{node.op_type}_{number}"
+
+
+def operands_of(node: "NodeProto", dependent: set[str]) -> tuple[str, str, bool] | None:
+    """Returns the names of a product's activations and weights, and whether these stand left.
+
+    `dependent` are the tensors that follow from the input. Returns None if both operands do.
+    """
+    first, second = (node.input[place] for place in OPERANDS.get(node.op_type, (0, 1)))
+    if first in dependent and second in dependent:
+        return None
+    return (second, first, True) if second in dependent else (first, second, False)
+
+
+def inputs_of(node: "NodeProto") -> list[str]:
     """Returns the names of the tensors that a node takes, also in its graphs of its own."""
     within = [name for one in _nodes_within(node) for name in one.input]
     return [name for name in (*node.input, *within) if name]
@@ -180,6 +194,23 @@ def run(
 
     The inputs are run in batches of the file's own size, by default one after another.
     """
+    contexts = contexts_of(path, model, name, inputs, origin)
+    limits = {
+        key: _limits(found.dtype)
+        for key, found in contexts[0].items()
+        if isinstance(found, np.ndarray)
+        and (found.dtype.kind in "iu" or found.dtype.name in NARROW)
+    }
+    return [
+        {key: tensor for key, found in one.items() if (tensor := as_tensor(found)) is not None}
+        for one in contexts
+    ], limits
+
+
+def contexts_of(
+    path: Path, model: "ModelProto", name: str, inputs: Tensor, origin: str
+) -> list[dict[str, Any]]:
+    """Returns all arrays of the graph by name, for each of the runs of `run`."""
     execute = _by_qonnx if any(n.domain in QONNX for n in model.graph.node) else _by_onnxruntime
     _one_at_a_time(model, name)
     logging.getLogger("qonnx").setLevel(logging.ERROR)
@@ -188,24 +219,14 @@ def run(
             warnings.simplefilter("ignore")
             step = execute(model, name)
             batch = batch_of(path) or 1
-            contexts = [step(some.numpy()) for some in inputs.split(batch)]
+            return [step(some.numpy()) for some in inputs.split(batch)]
     except Exception as error:
         shape = [min(batch_of(path) or 1, len(inputs)), *inputs.shape[1:]]
         origin += f", expected {_shape(model, name)}"
         raise InputError(f"{path}: on float32 {shape}{origin}: raises {words(error)}") from None
-    limits = {
-        key: _limits(found.dtype)
-        for key, found in contexts[0].items()
-        if isinstance(found, np.ndarray)
-        and (found.dtype.kind in "iu" or found.dtype.name in NARROW)
-    }
-    return [
-        {key: tensor for key, found in one.items() if (tensor := _tensor(found)) is not None}
-        for one in contexts
-    ], limits
 
 
-def _tensor(found: Any) -> Tensor | None:
+def as_tensor(found: Any) -> Tensor | None:
     """Returns an array as a tensor; None for what is no array of numbers."""
     if not isinstance(found, np.ndarray) or found.dtype.kind in "OSU":
         return None
@@ -383,9 +404,10 @@ def _gemm(node: "NodeProto", values: Values, dependent: set[str]) -> dict[str, A
         first, second, output = second, first, output.t()
         added = None if added is None else added.t()
     weight = second if alpha == 1 else second * alpha
-    if added is not None:
-        added, output = bias_and_output(first, weight, added, output, follows)
-    return {"activations": first, "weights": weight, "bias": added, "output": output}
+    bias = None if added is None else bias_of(added, follows)
+    if added is not None and bias is None:
+        output = first @ weight.mT
+    return {"activations": first, "weights": weight, "bias": bias, "output": output}
 
 
 def _matmul(node: "NodeProto", values: Values, dependent: set[str]) -> dict[str, Any]:

@@ -68,7 +68,7 @@ class Running(NamedTuple):
     module: nn.Module | None = None  # None in a graph
 
 
-class _Watch(TorchDispatchMode):
+class Watch(TorchDispatchMode):
     """Follows from operation to operation which tensors depend on the input, and their grids."""
 
     def __init__(self, take: Callable[[Product], None]):
@@ -89,23 +89,23 @@ class _Watch(TorchDispatchMode):
 
     def mark_input(self, tensor: Tensor) -> None:
         """Notes that a tensor is the input, with the images in its first dimension."""
-        self._from_input.add(_memory(tensor))
+        self._from_input.add(memory_of(tensor))
         self._images = len(tensor)
 
     def add_grid(self, tensor: Tensor, grid: Grid) -> None:
         """Notes that a quantiser made the values of a tensor."""
-        key = _memory(tensor)
+        key = memory_of(tensor)
         self._grids[key] = (self._marked(grid), *self._grids.get(key, ()))[:KEPT_GRIDS]
 
     def _marked(self, grid: Grid) -> Grid:
         """Returns the grid, with the note whether its scale follows from the input."""
-        return replace(grid, anew=_memory(grid.scale) in self._from_input)
+        return replace(grid, anew=memory_of(grid.scale) in self._from_input)
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
         if not isinstance(func, OpOverload):
             return func(*args, **kwargs)
-        known = _name(func) in PRODUCTS
+        known = name_of(func) in PRODUCTS
         if not known:
             with self:  # in inference mode a linear layer arrives whole
                 parts = func.decompose(*args, **kwargs)
@@ -117,8 +117,10 @@ class _Watch(TorchDispatchMode):
         before = args
         if known and "out" not in kwargs and func._schema.is_mutable:  # addmm_ overwrites the bias
             before = (args[0].clone(), *args[1:])
-            if _memory(args[0]) in self._from_input:
-                self._from_input.add(_memory(before[0]))
+            if memory_of(args[0]) in self._from_input:
+                self._from_input.add(memory_of(before[0]))
+        if known or is_packed(func, args):
+            self._before(func, args, kwargs)
         output = func(*args, **kwargs)
         try:
             if bias is not None:
@@ -128,24 +130,28 @@ class _Watch(TorchDispatchMode):
             self.fault = self.fault or fault
         return output
 
+    def _before(self, func: OpOverload, args: tuple, kwargs: dict) -> None:
+        """Is called before an operation that may be a product."""
+
     def _follow(self, func: OpOverload, args: tuple, kwargs: dict, output: Any) -> None:
         """Notes what an operation makes of its tensors, after it ran."""
         given = [one for one in tree_leaves((args, kwargs)) if _has_memory(one)]
-        follow = [_memory(one) in self._from_input for one in given]
-        depends, known = any(follow), _name(func) in PRODUCTS
+        follow = [memory_of(one) in self._from_input for one in given]
+        depends, known = any(follow), name_of(func) in PRODUCTS
         if known and depends:
             self._watch_product(func, args, kwargs, output)
-        elif depends and func.namespace == "quantized" and _packed(args) is not None:
-            self._take_product(packed_product(func, args, output))
+        elif depends and is_packed(func, args):
+            relu = name_of(func).endswith("_relu")
+            self._found_packed(packed_product(func, args, output), output, relu)
         elif depends and func._schema.name in WHOLE:
             self._take_product(no_product(INSIDE))
-        elif depends and not all(follow) and MULTIPLIES.search(_name(func)):
+        elif depends and not all(follow) and MULTIPLIES.search(name_of(func)):
             self._take_product(no_product(f"PyTorch's {func._schema.name} is not known"))
         grids = tuple(map(self._marked, _stated(func, args, kwargs)))
         if not known:  # the values of a product lie on no grid of its operands
             grids = grids or self._inherited(given)
-        if _name(func) in ("view", "_unsafe_view") and output.ndim == 2 < given[0].ndim:
-            self._leading[_memory(output)] = tuple(given[0].shape[:-1])
+        if name_of(func) in ("view", "_unsafe_view") and output.ndim == 2 < given[0].ndim:
+            self._leading[memory_of(output)] = tuple(given[0].shape[:-1])
         changed = [
             args[place] if place < len(args) else kwargs.get(argument.name)
             for place, argument in enumerate(func._schema.arguments)
@@ -154,35 +160,34 @@ class _Watch(TorchDispatchMode):
         ]
         for one in filter(_has_memory, tree_leaves((output, changed))):
             if depends:
-                self._from_input.add(_memory(one))
+                self._from_input.add(memory_of(one))
             if grids:
-                self._grids[_memory(one)] = grids
+                self._grids[memory_of(one)] = grids
 
     def _inherited(self, given: list[Tensor]) -> tuple[Grid, ...]:
         """Returns the grids of the tensors that an operation takes; their values may lie there."""
-        found = [grid for one in given for grid in self._grids.get(_memory(one), ())]
+        found = [grid for one in given for grid in self._grids.get(memory_of(one), ())]
         return tuple(dict.fromkeys(found))[:KEPT_GRIDS]
 
     def _watch_product(self, func, args, kwargs, output) -> None:
         """Hands over a product of which one operand does not follow from the input."""
         kwargs = {name: one for name, one in kwargs.items() if name != "out"}
-        product = PRODUCTS[_name(func)](*args, **kwargs)
+        product, left = self._operands(func, args, kwargs)
+        if product is None:
+            return
         first, second, fault = product["activations"], product["weights"], ""
-        whole = _name(func) in CONVOLUTIONS
+        computed = memory_of(output)
+        whole = name_of(func) in CONVOLUTIONS
         added, no_bias = product["bias"], False
         if added is not None and not whole:
-            no_bias = _memory(added) in self._from_input
+            no_bias = memory_of(added) in self._from_input
             added = (added * kwargs.get("beta", 1)).expand_as(output)
-        memories = [_memory(first), _memory(second)]
-        depend = [memory in self._from_input for memory in memories]
-        if all(depend) or (depend[1] and whole):
-            return  # a product of activations, as in attention, or a kernel that is computed
-        left = depend[1]  # the weights stand on the left
+        memories = [memory_of(first), memory_of(second)]
         leading = self._leading.get(memories[0], first.shape[:-1])
-        if _name(func) in ("mv", "addmv"):
+        if name_of(func) in ("mv", "addmv"):
             second, output = second[:, None], output[:, None]
             added = None if added is None else added[:, None]
-        elif _name(func) in ("bmm", "baddbmm"):
+        elif name_of(func) in ("bmm", "baddbmm"):
             weights = first if left else second
             if not (weights == weights[:1]).all():
                 fault = f"it is a batch of {len(first)} products, each with weights of its own"
@@ -198,7 +203,7 @@ class _Watch(TorchDispatchMode):
                     None if one is None else one.flatten(0, 1) for one in (first, output, added)
                 )
                 second = second[0]
-        elif _name(func) == "_int_mm":
+        elif name_of(func) == "_int_mm":
             fault = "it multiplies codes, whose scales follow from each input"
         if left:  # (A · B)ᵀ = Bᵀ · Aᵀ, and a bias is of the rows
             first, second, output = second.mT, first, output.mT
@@ -210,26 +215,62 @@ class _Watch(TorchDispatchMode):
         if (alpha := kwargs.get("alpha", 1)) != 1:
             second = second * alpha
             weight_grids = [found for grid in weight_grids if (found := grid.times(alpha))]
-        if added is not None and not whole:
-            added, output = bias_and_output(first, second, added, output, no_bias)
-        made = None if left or fault or product["bias"] is not None else _memory(output)
-        order = None if whole or left or fault else self._image_order(leading, len(first))
+        bias = None
+        if added is not None:
+            bias = added if whole else bias_of(added, no_bias)
+        fields = product | {
+            "activations": first,
+            "weights": second,
+            "bias": bias,
+            "output": output,
+            "activation_grids": self._grids.get(of_activations, ()),
+            "weight_grids": tuple(weight_grids),
+            "fault": fault,
+        }
+        rows = () if whole or left or fault else leading
+        waits = not (left or fault) and product["bias"] is None
+        self._found(fields, None if bias is not None else added, rows, computed, waits)
+
+    def _operands(self, func: OpOverload, args: tuple, kwargs: dict) -> tuple[dict | None, bool]:
+        """Returns the operands of a product, and whether the weights stand on the left.
+
+        The operands are None if both, or none, or the kernel of a convolution follows from the
+        input, as in attention.
+        """
+        product = PRODUCTS[name_of(func)](*args, **kwargs)
+        depend = [memory_of(product[n]) in self._from_input for n in ("activations", "weights")]
+        if all(depend) or not any(depend) or (depend[1] and name_of(func) in CONVOLUTIONS):
+            return None, False
+        return product, depend[1]
+
+    def _found(
+        self,
+        fields: dict,
+        added: Tensor | None,
+        leading: tuple[int, ...],
+        computed: StorageWeakRef,
+        waits: bool,
+    ) -> None:
+        """Hands over a product of the given fields.
+
+        What is `added` to it is no bias, and no part of the layer. The rows of a matrix product
+        come from the `leading` dimensions. The operation's own output lies in the memory
+        `computed`. If the product `waits`, a bias may still be added.
+        """
+        if added is not None:
+            fields["output"] = fields["activations"] @ fields["weights"].mT
+        made = memory_of(fields["output"]) if waits else None
+        order = self._image_order(leading, len(fields["activations"])) if leading else None
         if order is not None:
-            first, output = first[order], output[order]
-        self._take_product(
-            product
-            | {
-                "activations": first,
-                "weights": second,
-                "bias": added,
-                "output": output,
-                "activation_grids": self._grids.get(of_activations, ()),
-                "weight_grids": tuple(weight_grids),
-                "fault": fault,
-            },
-            made,
-            order,
-        )
+            fields |= {name: fields[name][order] for name in ("activations", "output")}
+        self._take_product(fields, made, order)
+
+    def _found_packed(self, fields: dict, output: Any, relu: bool) -> None:
+        """Hands over a product of packed parameters; the operation's own output holds codes.
+
+        `relu` says whether the operation has a ReLU, too.
+        """
+        self._take_product(fields)
 
     def _image_order(self, leading: tuple[int, ...], rows: int) -> Tensor | None:
         """Returns the order that puts the rows of an image together, or None if they are so.
@@ -252,15 +293,29 @@ class _Watch(TorchDispatchMode):
         in that `order`.
         """
         self.hand_over()
-        name, kind, module = self.running[-1] if self.running else Running("", "GraphModule")
-        name = name or kind  # the model itself has no name
-        self.products[name] += 1
-        number = f":{self.products[name]}" if self.products[name] > 1 else ""
-        found = Product(name + number, kind, module, **product)
+        found = self._named(product)
         if made is None or found.weights.ndim != 2:
             self._take(found)
         else:
             self._waiting = found, made, order
+
+    def _named(self, fields: dict) -> Product:
+        """Returns the product of the given fields, with the name of the running module."""
+        label = self._label()
+        name, kind, module = self._running()
+        self.products[name] += 1
+        return Product(label, kind, module, **fields)
+
+    def _running(self) -> Running:
+        """Returns the module whose forward runs; the model itself, without a name, has its kind."""
+        running = self.running[-1] if self.running else Running("", "GraphModule")
+        return running._replace(name=running.name or running.kind)
+
+    def _label(self) -> str:
+        """Returns the name of the next product."""
+        name, *_ = self._running()
+        number = self.products[name] + 1
+        return f"{name}:{number}" if number > 1 else name
 
     def hand_over(self) -> None:
         """Hands over the product that waits for a bias, if there is one: none is added any more."""
@@ -283,11 +338,11 @@ class _Watch(TorchDispatchMode):
         if not self._waiting or len(tensors) != 2 or kwargs.get("alpha", 1) != 1:
             return None
         product, made, _ = self._waiting
-        (bias, *others) = sorted(tensors, key=lambda one: _memory(one) == made)
+        (bias, *others) = sorted(tensors, key=lambda one: memory_of(one) == made)
         channels = len(product.weights)
-        of_product = _memory(others[0]) == made and others[0].shape[-1] == channels
+        of_product = memory_of(others[0]) == made and others[0].shape[-1] == channels
         fits = bias.ndim > 0 and bias.numel() == bias.shape[-1] == channels
-        return bias if of_product and fits and _memory(bias) not in self._from_input else None
+        return bias if of_product and fits and memory_of(bias) not in self._from_input else None
 
     def _add_bias(self, bias: Tensor, output: Tensor) -> None:
         """Hands over the product that waits, with a bias and the sum as its output."""
@@ -299,7 +354,7 @@ class _Watch(TorchDispatchMode):
         self.hand_over()
 
 
-def _name(func: OpOverload) -> str:
+def name_of(func: OpOverload) -> str:
     """Returns the name of PyTorch's operation, the same for its variants in place."""
     return func._schema.name.removeprefix("aten::").removesuffix("_")
 
@@ -310,18 +365,13 @@ def no_product(fault: str) -> dict[str, Any]:
     return {"activations": empty, "weights": empty, "bias": None, "output": empty, "fault": fault}
 
 
-def bias_and_output(
-    x: Tensor, weight: Tensor, added: Tensor, output: Tensor, follows: bool
-) -> tuple[Tensor | None, Tensor]:
-    """Returns the bias [C_out] of a product [rows, C_out], and the product's output.
+def bias_of(added: Tensor, follows: bool) -> Tensor | None:
+    """Returns the bias [C_out] of a product, or None if what is added to it is none.
 
     What is `added` [rows, C_out] is the bias if all its rows are equal. It is none if it `follows`
-    from the input. Anything else, such as a shortcut, is no part of the layer, whose output is
-    computed without it.
+    from the input, such as a shortcut.
     """
-    if follows or not (added == added[:1]).all():
-        return None, x @ weight.mT
-    return added[0], output
+    return None if follows or not (added == added[:1]).all() else added[0]
 
 
 def _convolution(
@@ -370,6 +420,11 @@ PRODUCTS = {
 def _packed(args: tuple) -> torch.ScriptObject | None:
     """Returns the packed parameters, weights and bias in one object, among the arguments."""
     return next((one for one in args if isinstance(one, torch.ScriptObject)), None)
+
+
+def is_packed(func: OpOverload, args: tuple) -> bool:
+    """Returns whether an operation has packed parameters, as torch.ao converts layers."""
+    return func.namespace == "quantized" and _packed(args) is not None
 
 
 PACKED = ("conv1d", "conv2d", "conv_transpose1d", "conv_transpose2d", "linear")
@@ -447,7 +502,7 @@ def _stated(func: OpOverload, args: tuple, kwargs: dict) -> tuple[Grid, ...]:
 class _NodeByNode(Interpreter):
     """Runs a graph, and notes the module that each operator comes from, which the graph tells."""
 
-    def __init__(self, graph: GraphModule, watch: _Watch):
+    def __init__(self, graph: GraphModule, watch: Watch):
         super().__init__(graph)
         self._watch = watch
 
@@ -481,8 +536,14 @@ def watching(
     have their values: operations in place may overwrite them later. What it raises is raised at the
     end of the with statement.
     """
+    with watched_by(Watch(take), model, inputs) as forward:
+        yield forward
+
+
+@contextmanager
+def watched_by(watch: Watch, model: nn.Module, inputs: Tensor) -> Iterator[Callable[[Tensor], Any]]:
+    """Lets `watch` see forward passes of `model` on `inputs`; the rest is as in `watching`."""
     names = {module: name for name, module in reversed([*model.named_modules()])}
-    watch = _Watch(take)
     watch.mark_input(inputs)
 
     def enter(module, args):
@@ -506,7 +567,7 @@ def watching(
         raise watch.fault
 
 
-def note_grids(module: nn.Module, output: Any, watch: _Watch) -> None:
+def note_grids(module: nn.Module, output: Any, watch: Watch) -> None:
     """Notes the grid that a quantiser states: this project's, or one that returns quant tensors."""
     if isinstance(module, Quantiser):
         scale = module.scale.detach().clamp_min(SMALLEST_SCALE)
@@ -530,6 +591,6 @@ def _has_memory(value: Any) -> bool:
     return isinstance(value, Tensor) and value.layout == torch.strided
 
 
-def _memory(tensor: Tensor) -> StorageWeakRef:
+def memory_of(tensor: Tensor) -> StorageWeakRef:
     """Returns the identity of a tensor's memory, which its views share."""
     return StorageWeakRef(tensor.untyped_storage())

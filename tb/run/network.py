@@ -33,6 +33,7 @@ from tb.host.compile_host import prepare_host
 from tb.host.core_program import CORE
 from tb.host.simulate import PROGRAM, simulate
 from tb.run.observe import explain
+from tb.run.own_network import run_own_network
 from tb.run.sweep import (
     PeakMemory,
     add_arguments,
@@ -81,10 +82,10 @@ def run_hardware(
     """Runs uint8 images [n, 3, 32, 32] through all layers on the core; runs in a worker.
 
     Every code is checked. Returns `predictions`, int64 [2, n], of the RTL and of the integer
-    network, and `report`, which is JSON: cycles, MACs, seconds (of the simulation with its start);
-    the numbers of checked and of wrong codes of each layer; the number of codes that should not be
-    zero; the first wrong layer and its `Difference`. Raises BenchError if the simulation fails
-    although no code that came is wrong.
+    network, and `report`, which is JSON: seconds (of the simulation with its start); the numbers of
+    jobs, cycles and MACs, and of checked and of wrong codes, of each layer; the number of codes
+    that should not be zero; the first wrong layer and its `Difference`. Raises BenchError if the
+    simulation fails although no code that came is wrong.
     """
     network = load_network(checkpoint)
     codes = network.first_codes(torch.from_numpy(inputs))
@@ -119,8 +120,9 @@ def run_hardware(
         raise BenchError(f"{network.stages[len(results)].name}: {failure}")
     report = {
         "images": len(inputs),
-        "cycles": sum(count["cycles"] for count in counts),
-        "macs": sum(count["macs"] for count in counts),
+        "jobs": [count["jobs"] for count in counts],
+        "cycles": [count["cycles"] for count in counts],
+        "macs": [count["macs"] for count in counts],
         "seconds": seconds,
         "checked": checked,
         "mismatches": mismatches,
@@ -144,14 +146,28 @@ def run_software(inputs: np.ndarray, checkpoint: str) -> dict[str, np.ndarray]:
 
 def main() -> int:
     parser = CommandParser("tb.run network", __doc__)
-    parser.add_argument("--images", default="100", help="number of test images")
-    parser.add_argument("--results", type=Path, default=RESULTS / "network.json", help="JSON file")
+    parser.add_argument("--images", help="number of test images, by default 100; or of inputs")
+    parser.add_argument(
+        "--net",
+        metavar="package.module:factory",
+        help="another network, or a file of torch.export; its layers take their sums from the core",
+    )
+    parser.add_argument("--state", metavar="FILE", help="state dict of that network")
+    parser.add_argument("--input", type=Path, metavar="FILE", help="inputs of that network")
+    parser.add_argument("--results", type=Path, help="JSON file")
     add_arguments(parser)
     arguments = parser.parse_args()
     check_arguments(arguments)
+    name = "own_network.json" if arguments.net else "network.json"
+    arguments.results = arguments.results or RESULTS / name
+    if arguments.net:
+        given = arguments.images
+        count = None if given is None else whole_number("IMAGES", given, 1, 10**6)
+        return run_own_network(arguments, count)
     network = load_network(str(Path(arguments.model).absolute()))
     test_set = load_test_images(arguments.data)
-    images = test_set.first(whole_number("IMAGES", arguments.images, 1, len(test_set)))
+    given = "100" if arguments.images is None else arguments.images
+    images = test_set.first(whole_number("IMAGES", given, 1, len(test_set)))
     prepare_host(arguments.sim, PROGRAM, arguments.rtl)
     found = about(
         "tb.run.network",
@@ -207,7 +223,7 @@ def on_the_core(
     elapsed = time.monotonic() - began
     reports = {start: json.loads(str(result["report"])) for start, result in results.items()}
     rows = reports.values()
-    cycles, macs = (sum(row[key] for row in rows) for key in ("cycles", "macs"))
+    cycles, macs = (sum(map(sum, (row[key] for row in rows))) for key in ("cycles", "macs"))
     result = {
         "images": len(images),
         "layers": len(network.stages),
@@ -221,8 +237,21 @@ def on_the_core(
         "seconds": None if kept else elapsed,
         "shards": len(rows),
         "shards_kept": len(kept),
+        "rows": layer_rows([stage.name for stage in network.stages], list(rows)),
     }
     return result, reports
+
+
+def layer_rows(names: list[str], reports: list[dict]) -> list[dict]:
+    """Returns a row for each layer, of the reports of all shards; one that failed may lack some."""
+    rows = []
+    for number, name in enumerate(names):
+        row = {"layer": name, "lowering": ""}
+        for key in ("jobs", "cycles", "macs", "checked", "mismatches"):
+            row[key] = sum(report[key][number] for report in reports if number < len(report[key]))
+        cycles = CORE.rows * CORE.cols * row["cycles"]
+        rows.append(row | {"utilisation": row["macs"] / cycles if cycles else 0.0})
+    return rows
 
 
 def in_software(client: Client, arguments: argparse.Namespace, test_set: ImageSet) -> dict:

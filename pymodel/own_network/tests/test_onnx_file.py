@@ -14,6 +14,8 @@ from pymodel.own_network import export, onnx_file
 from pymodel.own_network.fit import Fit, FitError, fit_layers, judge
 from pymodel.own_network.layer_file import load_layers
 from pymodel.own_network.onnx_file import products_of
+from pymodel.own_network.onnx_forward import OnnxGraph
+from pymodel.reference.layer_data import LayerData
 from pymodel.support.errors import InputError
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # the exporters warn
@@ -57,9 +59,36 @@ def qdq(path, convolution=None, batch=1, **changes):
 
 
 def judged(path, inputs) -> Fit | FitError:
-    """Returns what becomes of the only product of a file."""
+    """Returns what becomes of the only product of a file; one that fits runs from its sums, too."""
     (product,) = products_of(path, inputs)
-    return judge(product, len(inputs))
+    found = judge(product, len(inputs))
+    if isinstance(found, Fit):
+        check_sums(path, inputs, {product.layer: found})
+    return found
+
+
+def check_sums(path, inputs, fits) -> None:
+    """Checks that the outputs of a file follow from the sums of its layers.
+
+    They are those of the file as it is, but for rounding, and change with the sums of each layer.
+    """
+    graph = OnnxGraph(path, inputs)
+    as_it_is, _ = graph.as_it_is(fits)
+    found, trace = graph.from_sums(fits, LayerData.sums, False)
+    assert list(trace.activations) == list(fits)
+    for one, other in zip(found, as_it_is, strict=True):
+        assert one.dtype == other.dtype
+        assert one.shape == other.shape
+        step = 1e-4 if one.dtype.is_floating_point else 1
+        assert (one.double() - other.double()).abs().max() <= step
+    differences = graph.rounded_from(fits, trace)
+    assert differences.differing == dict.fromkeys(fits, 0)
+    assert differences.codes == {name: values.numel() for name, values in trace.activations.items()}
+    for layer in fits:
+        wrong, _ = graph.from_sums(
+            fits, lambda data, layer=layer: data.sums() + 99 * (data.name == layer), False
+        )
+        assert not all(map(torch.equal, wrong, found)), layer
 
 
 def torch_fit(inputs, **geometry) -> Fit:
@@ -553,6 +582,7 @@ def test_files_of_brevitas_exporters(exporter, tmp_path):
     products = list(products_of(path, images))
     found = [judge(product, len(images)) for product in products]
     assert len(found) == len(expected) == 3
+    check_sums(path, images, {p.layer: fit for p, fit in zip(products, found, strict=True)})
     for one, layer in zip(found, expected, strict=True):
         assert isinstance(one, Fit), one
         assert torch.equal(one.layer.activation_codes, layer.activation_codes)

@@ -1,0 +1,130 @@
+"""Gives networks of a factory, a program of torch.export and an ONNX file the same methods.
+
+They judge the layers, and run the network with the sums of its layers from elsewhere.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
+
+from pymodel.own_network.exported_program import graph_of, is_program, load_program
+from pymodel.own_network.factory import load_model, of_the_user
+from pymodel.own_network.fit import Fit, FitError, fit_layers, layers_of
+from pymodel.own_network.integer_forward import (
+    Differences,
+    Sums,
+    Trace,
+    compare_roundings,
+    float_forward,
+    integer_forward,
+)
+from pymodel.own_network.onnx_file import is_onnx
+from pymodel.own_network.onnx_forward import OnnxGraph, judge_file
+from pymodel.own_network.state_dict import load_state
+
+Fits = Mapping[str, Fit]
+
+
+class Network(ABC):
+    """A network on inputs [N, …], whose outputs are a list of tensors.
+
+    Errors are those of `fit_layers`.
+    """
+
+    @abstractmethod
+    def judge(self, inputs: Tensor) -> dict[str, Fit | FitError]:
+        """Returns all layers by name, as judged on inputs."""
+
+    @abstractmethod
+    def from_sums(
+        self, inputs: Tensor, fits: Fits, sums: Sums, signed: bool
+    ) -> tuple[list[Tensor], Trace]:
+        """Returns outputs and a trace of a run whose layers `fits` take `sums` from elsewhere.
+
+        The codes are those that an array of unsigned or of `signed` activations takes. Raises
+        FitError for activations that do not lie on the grid of a layer, and what `sums` raises.
+        """
+
+    @abstractmethod
+    def as_it_is(self, inputs: Tensor, fits: Fits) -> tuple[list[Tensor], Trace]:
+        """Returns the outputs of the network as it is, and a trace."""
+
+    @abstractmethod
+    def rounded_from(self, inputs: Tensor, fits: Fits, trace: Trace) -> Differences:
+        """Returns how codes differ that float32 makes of what another run gave each layer."""
+
+
+class TorchNetwork(Network):
+    """A model of PyTorch."""
+
+    def __init__(self, model: nn.Module, name: str):
+        self.model = model
+        self.name = name
+
+    def judge(self, inputs: Tensor) -> dict[str, Fit | FitError]:
+        return fit_layers(self.model, inputs, what=self._what(inputs))
+
+    def from_sums(
+        self, inputs: Tensor, fits: Fits, sums: Sums, signed: bool
+    ) -> tuple[list[Tensor], Trace]:
+        found, trace = integer_forward(self.model, inputs, fits, sums, self._what(inputs), signed)
+        return _tensors(found), trace
+
+    def as_it_is(self, inputs: Tensor, fits: Fits) -> tuple[list[Tensor], Trace]:
+        found, trace = float_forward(self.model, inputs, fits, self._what(inputs))
+        return _tensors(found), trace
+
+    def rounded_from(self, inputs: Tensor, fits: Fits, trace: Trace) -> Differences:
+        return compare_roundings(self.model, inputs, fits, trace, self._what(inputs))
+
+    def _what(self, inputs: Tensor) -> str:
+        kind = str(inputs.dtype).removeprefix("torch.")
+        return f"{self.name} on {kind} {list(inputs.shape)}"
+
+
+class OnnxNetwork(Network):
+    """A file of ONNX."""
+
+    def __init__(self, path: Path):
+        self.path = path
+
+    def judge(self, inputs: Tensor) -> dict[str, Fit | FitError]:
+        return judge_file(self.path, inputs)
+
+    def from_sums(
+        self, inputs: Tensor, fits: Fits, sums: Sums, signed: bool
+    ) -> tuple[list[Tensor], Trace]:
+        return OnnxGraph(self.path, inputs).from_sums(fits, sums, signed)
+
+    def as_it_is(self, inputs: Tensor, fits: Fits) -> tuple[list[Tensor], Trace]:
+        return OnnxGraph(self.path, inputs).as_it_is(fits)
+
+    def rounded_from(self, inputs: Tensor, fits: Fits, trace: Trace) -> Differences:
+        return OnnxGraph(self.path, inputs).rounded_from(fits, trace)
+
+
+def load_network(name: str, state: Path | None) -> Network:
+    """Returns the network of a factory, "package.module:factory", or of a file, .onnx or .pt2.
+
+    `state` is the state dict of the factory's network, and None for a file. Raises InputError for
+    what cannot be loaded.
+    """
+    if is_onnx(name):
+        return OnnxNetwork(Path(name))
+    if is_program(name):
+        return TorchNetwork(graph_of(load_program(Path(name))), name)
+    model = load_model(name)
+    load_state(model, state)
+    model = of_the_user("the model", model.to, "cpu", torch.float32)
+    if any(one is model for one in layers_of(model).values()):  # it needs a name of its own
+        model = nn.Sequential(model)
+    return TorchNetwork(model, name)
+
+
+def _tensors(outputs: object) -> list[Tensor]:
+    """Returns the tensors in what a model gives, as floats."""
+    return [one.dequantize() for one in tree_leaves(outputs) if isinstance(one, Tensor)]

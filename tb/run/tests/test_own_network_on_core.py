@@ -1,0 +1,210 @@
+"""Each sum of a user's network comes from the core, and a wrong one is named."""
+
+import functools
+import importlib
+import json
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from pymodel.hardware.core import Core
+from pymodel.own_network.fit import fit_layers
+from pymodel.own_network.tests.test_integer_forward import Residual
+from pymodel.own_network.tests.zoo import Fake, conv, inputs, net
+from tb.run import network, own_network
+from tb.run.own_network import core_for, misses, run_shard
+from tb.sim.sources import RTL, faulty_rtl
+from training.examples import few_steps, mobilenet
+
+NET = "pymodel.own_network.tests.test_integer_forward:Residual"
+RIGHT = {
+    "sums_checked": 1,
+    "sums_not_zero": 1,
+    "sum_mismatches": 0,
+    "outputs_equal": True,
+    "predictions_differing": 0,
+    "farthest_from_an_edge": 0.0,
+}
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """Returns the files of a network's state and of its labelled inputs."""
+    folder = tmp_path_factory.mktemp("network")
+    state, given = folder / "state.safetensors", folder / "inputs.safetensors"
+    save_file(Residual().state_dict(), state)
+    save_file({"input": inputs(4, 3, 7, 6), "labels": torch.tensor([0, 1, 2, 3])}, given)
+    return state, given
+
+
+def shard(files, rtl=RTL, core=None):
+    """Returns what two inputs give on the core, and the report."""
+    state, given = map(str, files)
+    _, found = own_network.judged(NET, state, given, "")
+    core = vars(core or core_for(list(found.values())))
+    some = inputs(4, 3, 7, 6)[:2].numpy()
+    result = run_shard(some, NET, state, given, "", "icarus", str(rtl), core)
+    return result, json.loads(str(result["report"]))
+
+
+def test_every_sum_of_every_layer_is_pytorchs(files):
+    result, report = shard(files)
+    rows = {row["layer"]: row for row in report["rows"]}
+    assert list(rows) == ["first.1", "depthwise.1", "tokens", "last"]
+    assert all(row["mismatches"] == 0 < row["not_zero"] <= row["sums"] for row in rows.values())
+    assert rows["first.1"]["sums"] == 2 * 6 * 7 * 6
+    assert rows["depthwise.1"]["lowering"] == "6 groups a tile"
+    assert report["same_outputs"]
+    assert report["first"] is None
+    assert np.array_equal(result["classes"][0], result["classes"][1])
+
+
+@pytest.mark.parametrize(
+    ("source", "old", "new"),
+    [
+        # Signs are lost, and the psum of the row above is.
+        (
+            "core.v",
+            ".ACT_SIGNED(ACT_SIGNED), .WEIGHT_WIDTH(WEIGHT_WIDTH), .PSUM_WIDTH",
+            ".ACT_SIGNED(0), .WEIGHT_WIDTH(WEIGHT_WIDTH), .PSUM_WIDTH",
+        ),
+        ("pe.v", "psum_o <= psum_i + product;", "psum_o <= product;"),
+    ],
+)
+def test_a_wrong_sum_is_named_and_its_job_kept(files, source, old, new, tmp_path):
+    rtl = faulty_rtl(tmp_path, source, (old, new))
+    result, report = shard(files, rtl)
+    assert not report["same_outputs"]
+    first = report["first"]
+    layer = first["words"].split(",")[0]
+    (row,) = (row for row in report["rows"] if row["layer"] == layer)
+    assert row["mismatches"] > 0
+    for word in ("output tile ", "image ", "pixel (", "channel ", "expected "):
+        assert word in first["words"]
+    assert result["wrong_codes"].shape[0] == first["layer"]["images"] == 1
+    settings = {"rtl": str(rtl), "core": vars(core_for([*fits(files)]))}
+    assert "again: mismatch: " in own_network.again(first["layer"], result, settings)
+
+
+def fits(files):
+    """Returns the layers of the network of the files, as judged."""
+    return own_network.judged(NET, *map(str, files), "")[1].values()
+
+
+def test_the_build_of_the_core_follows_from_the_layers():
+    """Signed activations are taken where that lets all zero points be 0, without more bits."""
+
+    def build(*before):
+        layers = [fit_layers(net(conv(), one), inputs())["1"] for one in before]
+        return core_for(layers)
+
+    assert build(Fake(4), Fake(3)) == Core()
+    assert build(Fake(6)) == Core(sum_width=32, act_width=6)
+    assert build(Fake(4, signed=True)) == Core(sum_width=32, act_signed=1)
+    assert build(Fake(4, signed=True), Fake(3)) == Core(sum_width=32, act_signed=1)
+    # Unsigned codes of 4 bits would need a fifth one in two's complement.
+    assert build(Fake(4, signed=True), Fake(4)) == Core()
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({}, None),
+        ({"sums_checked": 0, "sums_not_zero": 0}, "nothing was checked"),
+        ({"sums_not_zero": 0}, "nothing but zeros"),
+        ({"sum_mismatches": 1}, "sums are not those of PyTorch"),
+        ({"outputs_equal": False}, "bit for bit"),
+        ({"predictions_differing": 1}, "predicts other classes"),
+        ({"farthest_from_an_edge": 0.1}, "rounding does not explain it"),
+    ],
+)
+def test_each_requirement_can_be_missed(change, words):
+    lines = misses(RIGHT | change)
+    assert len(lines) == (words is not None)
+    assert not words or words in lines[0]
+
+
+def test_the_command(files, command, tmp_path):
+    """The table has a row for each layer; a second run takes what was kept."""
+    state, given = files
+    results = tmp_path / "network.json"
+    arguments = ("--net", NET, "--state", state, "--input", given, "--images", 2)
+    options = ("--sim", "icarus", "--workers", 1, "--results", results)
+    code, out, err = command(network.main, *arguments, *options, "--fresh")
+    assert code == 0, out + err
+    assert "Every sum equals PyTorch's." in out
+    assert "6 groups a tile" in out
+    first = json.loads(results.read_text())
+    assert first["layers"] == len(first["rows"]) == 4
+    assert first["sums_checked"] == sum(row["sums"] for row in first["rows"])
+    assert first["sum_mismatches"] == first["predictions_differing"] == 0
+    assert first["predictions"] == 2
+    assert 0 <= first["accuracy_rtl"] <= 1
+    code, out, _ = command(network.main, *arguments, *options)
+    assert code == 0
+    again = json.loads(results.read_text())
+    assert again["shards_kept"] == 1
+    assert again["rows"] == first["rows"]
+
+
+def test_what_cannot_be_run_is_refused(files, refused, tmp_path):
+    state, _ = files
+    refused(network.main, "--net", "a.onnx", words=("a.onnx", "cannot be read as ONNX"))
+    refused(network.main, "--net", NET, words=("no state dict is named", "STATE=file"))
+    refused(network.main, "--net", "a.pt2", "--state", state, words=("a.pt2", "expected none"))
+    wrong = tmp_path / "wrong.safetensors"
+    save_file({"input": inputs(4, 3, 7, 6), "labels": torch.zeros(4)}, wrong)
+    arguments = ("--net", NET, "--state", state, "--input")
+    refused(network.main, *arguments, wrong, words=(str(wrong), "labels are torch.float32 [4]"))
+    refused(network.main, *arguments, tmp_path / "none.npy", words=("none.npy",))
+
+
+LAYERS = {"resnet20": 21, "brevitas_cnn": 3, "mlp": 2, "sequence_cnn": 4}
+
+
+def runs(command, results, *given) -> dict:
+    """Returns the results of a network on two images, which must all be right."""
+    options = ("--images", 2, "--workers", 1, "--results", results)
+    code, out, err = command(network.main, *given, *options)
+    assert code == 0, out + err
+    found = json.loads(results.read_text())
+    assert found["predictions"] == 2
+    return found
+
+
+@pytest.mark.verify
+@pytest.mark.parametrize("name", LAYERS)
+def test_examples_of_factories(name, command, tmp_path):
+    """Networks of this project's quantisers and of Brevitas run whole."""
+    example = importlib.import_module(f"training.examples.{name}")
+    state = tmp_path / "state.safetensors"
+    make = functools.partial(few_steps.main, getattr(example, name))
+    assert command(make, "--output", state)[0] == 0
+    net = f"{example.__name__}:{name}"
+    found = runs(command, tmp_path / "network.json", "--net", net, "--state", state)
+    assert found["layers"] == LAYERS[name]
+
+
+@pytest.mark.verify
+def test_the_example_of_pt2e(command, tmp_path):
+    """Depthwise layers and signed bottlenecks of 8 bits run whole, from a file of torch.export."""
+    path = tmp_path / "mobilenet.pt2"
+    assert command(mobilenet.main, "--output", path)[0] == 0
+    found = runs(command, tmp_path / "network.json", "--net", path)
+    assert found["layers"] == 11
+    assert found["layers_in_pytorch"] == 0
+
+
+@pytest.mark.verify
+@pytest.mark.filterwarnings("ignore")  # the exporter warns
+def test_a_qonnx_file_of_brevitas(command, tmp_path):
+    import brevitas.export
+
+    from training.examples.brevitas_cnn import brevitas_cnn
+
+    model, _ = few_steps.train(brevitas_cnn, 2)
+    path = tmp_path / "brevitas.onnx"
+    brevitas.export.export_qonnx(model.eval(), torch.rand(1, 3, 32, 32), str(path))
+    assert runs(command, tmp_path / "network.json", "--net", path)["layers"] == 3
