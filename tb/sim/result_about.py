@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from pymodel.support.result_files import file_digest
+from tb.sim.files_read import files_read
 from tb.sim.kept_results import code, files_digest, imported, names_imported
-from tb.sim.sources import RTL, rtl_digest, sources_digest
+from tb.sim.sources import RTL, check_sources, rtl_digest, sources_digest
 
 WORDS = {
     "rtl": "other RTL",
@@ -34,6 +35,10 @@ def about(
         found["rtl"] = sources_digest(sources, simulator)
     elif rtl is not None:
         found["rtl"] = rtl_digest(rtl, simulator)
+        sources = check_sources(rtl)
+    if sources is not None and files_read(simulator, sources).unknown:
+        # What it reads while it runs may be other files later, so it is never what lies here.
+        found["rtl"] = "not all known"
     if checkpoint is not None:
         found["checkpoint"] = file_digest(checkpoint)
     if adapter is not None:

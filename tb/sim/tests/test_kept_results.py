@@ -26,7 +26,7 @@ from tb.run import sweep
 from tb.sim import kept_results
 from tb.sim.files_read import files_read
 from tb.sim.kept_results import Store, code, code_files, digest, files_digest, imported
-from tb.sim.result_about import adapter_digest
+from tb.sim.result_about import about, adapter_digest, others
 from tb.sim.run_bench import prepare_bench
 from tb.sim.simulators import random_seed
 from tb.sim.sources import check_sources, faulty_rtl, rtl_digest
@@ -251,6 +251,17 @@ def test_a_file_from_the_folder_that_the_compiler_works_in_is_not_known(reading)
     top = reading / "top.v"
     top.write_text(f'`include "../../../tb/examples/dot_engine.v"\n{top.read_text()}')
     assert any("dot_engine.v" in one for one in files_read("icarus", [top]).unknown)
+
+
+def test_a_result_of_rtl_that_reads_unknown_files_is_about_no_rtl(reading):
+    """The file's name is no literal, so that nobody sees whether it changed."""
+    top = reading / "top.v"
+    known = about("tb.sim.sources", sources=[top])
+    assert others(known, {"rtl": rtl_digest(reading)}, ["rtl"]) == []
+    reads = 'reg [3:0] m [0:1];\n  initial $readmemh({"numbers", ".hex"}, m);'
+    top.write_text(top.read_text().replace("  assign", f"  {reads}\n  assign"))
+    for found in (about("tb.sim.sources", sources=[top]), about("tb.sim.sources", rtl=reading)):
+        assert others(found, {"rtl": rtl_digest(reading)}, ["rtl"]) == ["other RTL"]
 
 
 def test_a_systemverilog_source_of_the_folder_counts(reading):
