@@ -76,7 +76,7 @@
     {r_stalled, r_then} <= {s_axil_rvalid && !s_axil_rready && !rst_i, s_axil_rresp, s_axil_rdata};
   end
   wire can_write = write_word_then == `CORE_REGISTER_CONTROL || (write_word_then >= `CORE_REGISTER_MAP && write_word_then <= `CORE_REGISTER_OUTPUT);
-  wire can_read = read_word_then <= `CORE_REGISTER_SUM || (read_word_then >= `CORE_REGISTER_CONTROL && read_word_then <= `CORE_REGISTER_STALLS) ||
+  wire can_read = read_word_then <= `CORE_REGISTER_OPTIONS || (read_word_then >= `CORE_REGISTER_CONTROL && read_word_then <= `CORE_REGISTER_STALLS) ||
                   (read_word_then >= `CORE_REGISTER_MAP && read_word_then <= `CORE_REGISTER_OUTPUT);
 
   always @* begin
