@@ -8,6 +8,7 @@ from functools import cache, cached_property
 import numpy as np
 
 from pymodel.support.errors import InputError
+from pymodel.tile_files.compare_results import ResultReading, output_kinds, result_readings
 from pymodel.tile_files.conventions import Conventions, option
 from pymodel.tile_files.identify_files import (
     ACTIVATION,
@@ -44,7 +45,6 @@ from pymodel.tile_files.inputs import (
     why_no_weights,
 )
 from pymodel.tile_files.layer import FileLayer, map_layer, window_layer
-from pymodel.tile_files.result_files import ResultReading, output_kinds, result_readings
 
 ENOUGH = 0.9  # a reading is the right one if it agrees in a larger share of a file's values
 FEW = 0.1  # a file that differs in a smaller share of its values from another has faults

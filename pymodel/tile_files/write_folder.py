@@ -10,6 +10,7 @@ import numpy as np
 from pymodel.support.errors import InputError
 from pymodel.support.files import replacing
 from pymodel.tile_files import layer_json
+from pymodel.tile_files.compare_results import SUM_BITS, WINDOW_OUTPUTS, output_kinds
 from pymodel.tile_files.conventions import Conventions, option
 from pymodel.tile_files.inputs import WEIGHT_BITS, WINDOWS, Geometry
 from pymodel.tile_files.layer import FileLayer, map_layer, window_layer
@@ -21,7 +22,6 @@ from pymodel.tile_files.layouts import (
     weight_layout,
     window_layout,
 )
-from pymodel.tile_files.result_files import SUM_BITS, WINDOW_OUTPUTS, output_kinds
 from pymodel.tile_files.words import format_words
 
 # What is written of each choice of the convention `outputs`; a key of `output_kinds`.

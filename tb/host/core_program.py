@@ -21,7 +21,7 @@ from pymodel.hardware.core import (
     threshold_vectors,
     weight_vectors,
 )
-from pymodel.hardware.lowering import LoweredJob
+from pymodel.hardware.core_jobs import LoweredJob
 from pymodel.hardware.registers import Error, Mode
 from tb.components.packing import lanes_of, octets
 from tb.components.scoreboard import beat_at

@@ -38,7 +38,7 @@ JUDGES = (
     Judge("pymodel.hardware.output_thresholds", (HARDWARE, REFERENCE, *CORE)),
     Judge("pymodel.layer_capture", ("pymodel/tests/test_layer_capture.py", REFERENCE, *LAYER)),
     Judge("tb.components.scoreboard", ("tb/components", *LAYER, *ARRAY)),
-    Judge("tb.components.tile_run", ("tb/components", "tb/run/tests/test_suspects.py", *LAYER)),
+    Judge("tb.components.tile_run", ("tb/components", "tb/run/tests/test_likely_cause.py", *LAYER)),
     Judge("tb.components.trained_tiles", LAYER),
     Judge("tb.components.packing", ("tb/components", "tb/test_skew.py", *LAYER)),
     Judge("tb.components.array_schedule", ("tb/components", "tb/test_systolic_array.py", *LAYER)),

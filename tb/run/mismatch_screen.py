@@ -15,7 +15,7 @@ from rich.text import Text
 from pymodel.support.command import tell
 from pymodel.support.files import RESULTS, write_json
 from tb.components.tile_run import Record
-from tb.run.suspects import LEAST_AGREEMENT, Diagnosis, diagnose
+from tb.run.likely_cause import LEAST_AGREEMENT, Diagnosis, diagnose
 from tb.sim.wave_window import cut_waveform
 from tb.sim.waves import SAVE_FILES, WAVES, Watch
 

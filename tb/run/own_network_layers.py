@@ -1,7 +1,7 @@
 """Computes the sums of layers of any network on the core, and checks each of them.
 
-A layer is lowered to jobs (pymodel/hardware/lowering.py), which the core in its host runs one after
-another without cocotb.
+A layer is lowered to jobs (pymodel/hardware/core_jobs.py), which the core in its host runs one
+after another without cocotb.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from pymodel.hardware.core import Core, packet_lengths
+from pymodel.hardware.core_jobs import LoweredJob, lower
 from pymodel.hardware.cycles import cycles
-from pymodel.hardware.lowering import LoweredJob, lower
 from pymodel.reference.layer_data import LayerData
 from pymodel.reference.numpy_convolution import numpy_convolution
 from pymodel.support.files import temporary_folder

@@ -30,11 +30,11 @@ from pymodel.tile_files.agreement import (
     listed,
     nearness,
 )
+from pymodel.tile_files.compare_results import output_kinds
 from pymodel.tile_files.conventions import add_options, fixed_by, taken
 from pymodel.tile_files.identify_files import PSUM, TileFile, TileFolder, read_folder
 from pymodel.tile_files.inputs import WEIGHT_BITS, WINDOWS, Geometry
 from pymodel.tile_files.layer_json import read_geometry
-from pymodel.tile_files.result_files import output_kinds
 from tb.components.array_adapter import OWN, adapter_class
 from tb.components.tile_run import Record, TileRun
 from tb.run.array_run import ArrayRun

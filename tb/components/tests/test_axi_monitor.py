@@ -4,6 +4,7 @@ No simulator runs: the ports are plain objects, and a clock cycle is a step of t
 """
 
 import re
+from dataclasses import replace
 
 import pytest
 from cocotb.types import LogicArray
@@ -182,7 +183,7 @@ def test_nothing_is_read_of_a_channel_without_a_valid_beat(bench):
 )
 def test_an_unknown_result_is_told_with_its_place(bench, packets, reset, mode, bits, channel):
     """Beats count from 0 in each packet and after a reset; one that is stalled counts once."""
-    bench.monitor.layer = layer = Layer(**vars(LAYER) | {"mode": mode})
+    bench.monitor.layer = layer = replace(LAYER, mode=mode)
     if reset:
         bench.beats(5)
         bench.cycle(rst_i=1)

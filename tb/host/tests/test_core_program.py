@@ -11,7 +11,7 @@ from cocotb.triggers import ReadOnly, RisingEdge
 
 from pymodel.convolution import Convolution
 from pymodel.hardware.core import Core, Layer
-from pymodel.hardware.lowering import lower
+from pymodel.hardware.core_jobs import lower
 from pymodel.hardware.registers import Mode
 from tb.components.axi_driver import check_layer, started
 from tb.components.random_layers import random_data, reference

@@ -19,8 +19,8 @@ from tb.components.packing import unpack
 from tb.components.tile_run import Record, TileRun
 from tb.run import mismatch_screen
 from tb.run.layer import main
+from tb.run.likely_cause import Cause, Diagnosis, Suspect, diagnose
 from tb.run.mismatch_screen import hint, screen, show_mismatch, summary
-from tb.run.suspects import Cause, Diagnosis, Suspect, diagnose
 from tb.sim.sources import faulty_rtl
 from tb.sim.wave_window import cut_waveform
 from tb.sim.waves import SAVE_FILES, Watch

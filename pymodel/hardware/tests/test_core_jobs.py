@@ -9,7 +9,7 @@ import torch
 
 from pymodel.convolution import Convolution
 from pymodel.hardware.core import Core, check
-from pymodel.hardware.lowering import lower
+from pymodel.hardware.core_jobs import lower
 from pymodel.hardware.registers import Error
 from pymodel.reference.integer_convolution import integer_convolution
 from pymodel.reference.numpy_convolution import numpy_convolution

@@ -7,7 +7,7 @@ import torch
 from pymodel.hardware.tiling import cut
 from pymodel.reference.integer_convolution import tile_psums
 from tb.components.tile_run import Record, TileRun
-from tb.run.suspects import ALL_COLUMNS, ALL_PES, Cause, Where, diagnose
+from tb.run.likely_cause import ALL_COLUMNS, ALL_PES, Cause, Where, diagnose
 
 
 @pytest.mark.parametrize(
