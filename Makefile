@@ -89,7 +89,7 @@ notebook: setup ## Open docs/squeezed_layer.ipynb in JupyterLab, which ./setup.s
 ##@ own network and array
 .PHONY: export check vectors replay
 
-export: setup ## Take layers of your network: a table, with OUT a file (NET=package.module:factory, file.onnx or file.pt2, STATE, OUT, LAYER, INPUT, IMAGES)
+export: setup ## Print which layers of your network fit, and with OUT write them to a file (NET=package.module:factory, file.onnx or file.pt2, STATE, OUT, LAYER, INPUT, IMAGES)
 	@$(PY) -m pymodel.own_network '$(subst ','\'',$(NET))' --state "$(STATE)" \
 	  $(if $(INPUT),--input "$(INPUT)") $(if $(IMAGES),--images "$(IMAGES)") \
 	  $(if $(LAYER),--layer "$(LAYER)") $(if $(OUT),--output "$(OUT)") $(ARGS)
@@ -108,7 +108,7 @@ replay: setup ## Run a folder of tile text files on an array (DIR=folder, DUT, S
 ##@ trust
 .PHONY: verify lint mutate mutate-python formal coverage netlist soak
 
-verify: setup ## Run all long checks, one after another; kept results count (ARGS="--only mutation")
+verify: setup ## Run all long checks, one after another; results kept from earlier runs are used (ARGS="--only mutation")
 	@./setup.sh browser
 	@$(PY) -m tb.verify $(ARGS)
 
@@ -132,7 +132,7 @@ coverage: setup ## Measure the lines, branches, toggles and functional points th
 netlist: setup ## Synthesise arrays and core to gates, and run their benches on the gates (ARGS="--only core")
 	@$(PY) -m tb.gates netlist $(ARGS)
 
-soak: setup ## Harm runs, disks, builds, simulators and files, and check what is left: 10 minutes (ARGS="--only kill")
+soak: setup ## Damage runs, disks, builds, simulators and files, and check what remains; takes 10 minutes (ARGS="--only kill")
 	@$(PY) -m tb.soak $(ARGS)
 
 ##@ hardware

@@ -20,7 +20,7 @@ from pymodel.vgg import PLAN, VGG16
 
 FORMAT = "systolic-cosim checkpoint 1"
 ARCHITECTURE = "vgg16-cifar10 " + " ".join(map(str, PLAN))
-CORE_BITS = 4  # of the codes that the core takes
+CORE_BITS = 4  # bits of the codes that the default core takes
 BITS = {str(bits): bits for bits in range(2, 9)}
 LAYERS = "systolic-cosim layers"  # the formats of exported layers begin so
 REQUIRED_METADATA = {

@@ -38,7 +38,9 @@ FIRST_STEPS = 4
 class Phase(NamedTuple):
     """A phase of a training: all that the time of a step depends on."""
 
-    recipe: Recipe  # without epochs and sizes: recipes that differ in these share their steps
+    # Recipe with epochs and sizes removed, because recipes that differ only in these have the same
+    # steps
+    recipe: Recipe
     size: int  # image side, pixels
     quantised: bool  # whether the quantisers work
     taught: bool  # whether a teacher teaches

@@ -19,8 +19,9 @@ from pymodel.support.errors import InputError
 from pymodel.support.files import ROOT
 
 ROOT_VARIABLE = "CIFAR10_ROOT"
-FOLDER = "cifar-10-batches-py"  # of the data set's files, as torchvision names it
-LIBRARIES: list[torch.library.Library] = []  # what is declared is gone once nobody holds these
+FOLDER = "cifar-10-batches-py"  # folder of the data set's files, as torchvision names it
+# The declarations last only as long as these objects are held
+LIBRARIES: list[torch.library.Library] = []
 
 
 @cache

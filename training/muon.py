@@ -9,7 +9,7 @@ from torch import Tensor
 # The coefficients of x → a·x + b·x³ + c·x⁵, whose iteration takes singular values of 0..1 into
 # about 0.7..1.2 (the paper's section "Newton-Schulz").
 QUINTIC = (3.4445, -4.7750, 2.0315)
-# The five iterations are done in rounds, each of which starts anew from the matrix itself. In bf16
+# The five iterations are done in rounds, each of which starts again from the matrix itself. In bf16
 # the rounding errors of a Gram matrix grow twelvefold per iteration, which is too much after five
 # iterations, and not after three.
 ROUNDS = (3, 2)

@@ -37,8 +37,8 @@ class Recipe:
     # The teacher teaches in this last share of the epochs only, because a step on small images
     # would take twice as long with a teacher.
     taught_share: float = 1.0
-    # After this share of the epochs dead channels of the squeezed layer start anew; with 1 they
-    # never do.
+    # After this share of the epochs dead channels of the squeezed layer get fresh weights;
+    # with 1 they never do.
     recycle: float = 1.0
     temperature: float = 4.0  # divides the logits of teacher and student
     bits: int = 4  # number of bits of weight and activation codes
@@ -62,7 +62,7 @@ class Recipe:
         return self.distil > 0 and epoch >= round(self.epochs * (1 - self.taught_share))
 
     def recycles(self, epoch: int) -> bool:
-        """Returns whether dead channels start anew before epoch `epoch` (from 0)."""
+        """Returns whether dead channels get fresh weights before epoch `epoch` (from 0)."""
         return epoch == int(self.recycle * self.epochs + 1e-9)
 
     def as_dict(self) -> dict:

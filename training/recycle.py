@@ -1,4 +1,4 @@
-"""Lets dead channels of the squeezed convolution start anew.
+"""Gives dead channels of the squeezed convolution fresh weights.
 
 No BatchNorm keeps the eight channels of this convolution alive: a channel whose sums are all
 negative is zero behind the ReLU, has no gradient, and stays dead. As in Sokar et al., "The Dormant

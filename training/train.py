@@ -262,11 +262,11 @@ def prepare_scales(
 def recycle_dead_channels(
     model: nn.Module, train_images: DeviceImages, seed: int, place: Place
 ) -> None:
-    """Lets the dead channels of the squeezed layer start anew, and prints their numbers."""
+    """Gives the dead channels of the squeezed layer fresh weights, and prints their numbers."""
     dead = recycle(model, train_images.images[:CALIBRATION_IMAGES], seed)
     if dead and place.rank == 0:
         with tqdm.external_write_mode():
-            tell(f"dead channels of features.27 start anew: {', '.join(map(str, dead))}")
+            tell(f"dead channels of features.27 get fresh weights: {', '.join(map(str, dead))}")
 
 
 def tell_epoch(row: dict) -> None:

@@ -159,7 +159,7 @@ def check(layer: Layer, core: Core) -> Error:
     if layer.mode not in tuple(Mode):
         return Error.MODE
     largest = input_tiles * layer.kernel**2 * core.max_psum
-    if largest.bit_length() >= core.sum_width:  # a bit more is for the sign
+    if largest.bit_length() >= core.sum_width:  # one more bit holds the sign
         return Error.OVERFLOW
     needed = packet_lengths(layer, core)
     height, width = layer.output_size

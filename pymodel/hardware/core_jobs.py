@@ -1,7 +1,8 @@
 """Lowers any convolution to jobs that the core can run, and puts their sums together again.
 
 The core walks square kernels of up to 7 × 7 with a stride of 1 or 2, on maps that fit its memories,
-with a border of zeros. For any other convolution the host makes such ones, whose sums are the same:
+with a border of zeros. The host turns any other convolution into convolutions that the core can
+run, with the same sums:
 
 - A border that is too wide, of another code than 0, or not the same for rows and columns becomes a
   part of the map.
@@ -27,7 +28,7 @@ from pymodel.hardware.registers import Error
 
 LARGEST_KERNEL = 7  # rows and columns
 WIDEST_BORDER = 3  # pixels
-LONGEST_SIDE = 255  # of a map, pixels
+LONGEST_SIDE = 255  # longest side of a map, pixels
 BORDER = "border by the host"
 
 
@@ -39,7 +40,7 @@ class LoweredJob(NamedTuple):
     weights: np.ndarray  # int [C_out, C_in, k, k]
     images: slice
     channels: slice  # output channels
-    rows: slice  # of output pixels
+    rows: slice  # rows of output pixels
     columns: slice
 
 
@@ -48,7 +49,7 @@ class Lowering(NamedTuple):
 
     words: str  # what the host does, "" where the core runs the layer as it is
     jobs: list[LoweredJob]
-    shape: tuple[int, int, int, int]  # of the sums, [N, C_out, H', W']
+    shape: tuple[int, int, int, int]  # shape of the sums, [N, C_out, H', W']
 
     def together(self, results: Iterable[np.ndarray]) -> np.ndarray:
         """Returns the sums of the layer, int64, from those of its jobs in their order."""
@@ -64,8 +65,8 @@ def lower(
     """Returns the jobs by which `core` computes the integer sums of a convolution.
 
     codes: int [N, C_in, H, W]; weights: int [C_out, C_in / groups, kh, kw]; both lie in the ranges
-    of the core. `zero` is the code of the border. Where a kernel with zeros and im2col are both
-    possible, the one is taken whose jobs have fewer cycles.
+    of the core. `zero` is the code of the border. If a kernel filled with zeros and im2col are both
+    possible, the one whose jobs take fewer cycles is used.
     """
     geometry = _Geometry(codes, weights, convolution, zero)
     plans = [
@@ -73,7 +74,7 @@ def lower(
         for way in (_with_zeros(geometry), _im2col(geometry))
         if way
     ]
-    # A single pixel of a 1 × 1 kernel fits any core, so im2col is always a plan.
+    # im2col is always possible, because one pixel of a 1 × 1 kernel fits any core.
     best = min(
         filter(None, plans), key=lambda plan: sum(cycles(part.layer, core) for part in plan.parts)
     )
@@ -82,7 +83,7 @@ def lower(
 
 
 class _Geometry(NamedTuple):
-    """A convolution of certain codes, and what follows from its numbers."""
+    """The codes, weights and arguments of a convolution, and the sizes that follow from them."""
 
     codes: np.ndarray
     weights: np.ndarray
@@ -107,11 +108,14 @@ class _Geometry(NamedTuple):
 
 
 class _Way(NamedTuple):
-    """A convolution by a square kernel that the core walks; its arrays are made when needed."""
+    """A convolution with a square kernel that the core can run.
+
+    Its sums are those of the given convolution. Its arrays are made when they are needed.
+    """
 
     words: tuple[str, ...]
     channels: int
-    sides: tuple[int, int]  # of its maps
+    sides: tuple[int, int]  # height and width of the maps, pixels
     kernel: int
     stride: int
     padding: int
@@ -124,7 +128,7 @@ class _Way(NamedTuple):
         return Layer(*self.sides, 1, 1, self.kernel, self.stride, self.padding).output_size
 
     def bordered(self) -> "_Way":
-        """Returns the way whose border of zeros is a part of its maps."""
+        """Returns the convolution with its border of zeros as a part of its maps."""
         if not self.padding:
             return self
         border = [(0, 0), (0, 0), *[(self.padding, self.padding)] * 2]
@@ -137,7 +141,10 @@ class _Way(NamedTuple):
 
 
 def _with_zeros(given: _Geometry) -> _Way | None:
-    """Returns the convolution by a square kernel with zeros in it, None if it is too large."""
+    """Returns the convolution with its kernel filled with zeros to a square.
+
+    Returns None if that kernel is too large for the core.
+    """
     stride, padding = pair(given.convolution.stride), pair(given.convolution.padding)
     apart = pair(given.convolution.dilation)
     side = max(given.reach)
@@ -211,14 +218,14 @@ class _Part(NamedTuple):
 
     layer: Layer
     images: slice
-    inputs: slice  # channels of the way
+    inputs: slice  # input channels of the convolution
     channels: slice
-    rows: slice  # of output pixels
+    rows: slice  # rows of output pixels
     columns: slice
 
 
 class _Plan(NamedTuple):
-    """The jobs of a way before their arrays are made."""
+    """The jobs of a convolution before their arrays are made."""
 
     words: str
     way: _Way
@@ -227,7 +234,7 @@ class _Plan(NamedTuple):
 
 
 class _Piece(NamedTuple):
-    """Input channels and output pixels that jobs of a convolution without groups have."""
+    """The input channels and the output pixels of one job of a convolution without groups."""
 
     inputs: slice
     rows: slice
@@ -235,7 +242,7 @@ class _Piece(NamedTuple):
 
 
 def _planned(way: _Way, images: int, outputs: int, groups: int, core: Core) -> _Plan | None:
-    """Returns the jobs of a way, for a number of images and of output channels.
+    """Returns the jobs of a convolution, for a number of images and of output channels.
 
     Returns None if the memories of the core are too small for its kernel.
     """
@@ -249,7 +256,7 @@ def _planned(way: _Way, images: int, outputs: int, groups: int, core: Core) -> _
     way, pieces, words = found
     parts = []
     for first in range(0, groups, together):
-        count = min(together, groups - first)  # of groups
+        count = min(together, groups - first)  # number of groups in this job
         for piece in pieces:
             start, stop = piece.inputs.start, min(piece.inputs.stop, count * ins)
             inputs = slice(start + first * ins, stop + first * ins)
@@ -273,10 +280,10 @@ def _planned(way: _Way, images: int, outputs: int, groups: int, core: Core) -> _
 def _pieces(
     way: _Way, inputs: int, outputs: int, core: Core
 ) -> tuple[_Way, list[_Piece], tuple[str, ...]] | None:
-    """Returns pieces that fit the core's memories, and in words how the whole is cut.
+    """Returns the convolution, its pieces that fit the core's memories, and in words how it is cut.
 
-    The first result is the way; where its maps are cut, their border is a part of them. Of several
-    possibilities the one with the fewest cycles is returned, and None if there is none.
+    If the maps are cut, the border is made part of them. If there are several ways to cut, the one
+    with the fewest cycles is returned; if there is none, None.
     """
     outputs = min(outputs, core.cols)
     found = []
@@ -307,7 +314,10 @@ def _pieces(
 
 
 def _layer_of(way: _Way, piece: _Piece, inputs: slice, outputs: int, images: int = 1) -> Layer:
-    """Returns the job that computes a piece from `inputs` channels, of all of a map with border."""
+    """Returns the job that computes a piece from the channels `inputs`.
+
+    If the core adds the border, the piece is the whole map.
+    """
     sides = way.sides
     if not way.padding:
         sides = tuple(
@@ -341,7 +351,9 @@ def _window(way: _Way, inputs: int, outputs: int, core: Core) -> tuple[int, int]
 
 
 def _cut(whole: int, most: int) -> list[slice]:
-    """Returns 0 to `whole` in slices of at most `most`, all of them about as long.
+    """Cuts the range from 0 to `whole` into slices of nearly equal length, at most `most` each.
+
+    There are as few slices as possible.
 
     >>> _cut(10, 4)
     [slice(0, 4, None), slice(4, 8, None), slice(8, 10, None)]

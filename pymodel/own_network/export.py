@@ -40,7 +40,7 @@ RESULTS_FILE = RESULTS / "export.json"
 
 
 def load_inputs(path: Path, count: int | None) -> Tensor:
-    """Returns the first `count` inputs of a file, all for None, float32 or int64 [N, …].
+    """Returns the first `count` inputs of a file, or all if it is None, as float32 or int64 [N, …].
 
     The file, of safetensors or of torch.save, holds one tensor named `images` or `input`; a file of
     NumPy, .npy, holds an array. Floats and int64 are taken as they are; bytes [N, 3, H, W] are
@@ -76,7 +76,7 @@ def load_inputs(path: Path, count: int | None) -> Tensor:
             "torch.int64 [N, …] or torch.uint8 [N, 3, H, W]"
         )
     inputs = inputs[:count]
-    if inputs.dtype == torch.int64:  # such as tokens
+    if inputs.dtype == torch.int64:  # indices, such as tokens
         return inputs
     inputs = normalise(inputs) if bytes_of_colour else inputs.float()
     if not torch.isfinite(inputs).all():
@@ -162,7 +162,7 @@ def table(rows: list[dict]) -> str:
 def transposed(row: dict) -> str:
     """Returns in words the geometry of a transposed convolution; "" for any other layer.
 
-    The file has the convolution that stands for it.
+    The exported file holds an ordinary convolution with the same outputs.
     """
     if not row["transposed"]:
         return ""
@@ -210,13 +210,15 @@ def main() -> int:
         "--layer", action="append", metavar="NAME", help="layer to export; repeatable"
     )
     chosen.add_argument(
-        "--all", action="store_true", help="export all layers that fit; --output alone does too"
+        "--all",
+        action="store_true",
+        help="export all layers that fit; --output without --layer has the same effect",
     )
     chosen.add_argument(
         "--list",
         action="store_true",
-        help="only print which layers fit, and why others do not; so it is without --output, "
-        "--layer and --all",
+        help="only print which layers fit, and why others do not; this is the default without "
+        "--output, --layer and --all",
     )
     parser.add_argument(
         "--input",
@@ -228,7 +230,7 @@ def main() -> int:
     parser.add_argument(
         "--quantiser",
         metavar="package.module:function",
-        help="function that tells codes, scale and zero point of the values of a layer",
+        help="function that returns codes, scale and zero point of the values of a layer",
     )
     parser.add_argument(
         "--images", type=int, default=16, metavar="N", help="number of inputs to use; default 16"
@@ -283,9 +285,9 @@ def main() -> int:
 
 
 class Judged(NamedTuple):
-    """The layers of a network, and what is said beside them."""
+    """The layers of a network, and the notes that the command prints with them."""
 
-    found: dict[str, Fit | FitError]  # by name
+    found: dict[str, Fit | FitError]  # layers by name
     notes: list[str]  # lines about the state dict and the inputs
     images: int  # number of inputs that were used
 
@@ -301,7 +303,8 @@ def torch_layers(
     model = load_model(arguments.factory)
     notes = load_state(model, Path(arguments.state))
     model = of_the_user("the model", model.to, "cpu", torch.float32)
-    if any(layer is model for layer in layers_of(model).values()):  # it needs a name of its own
+    # A model that is itself a layer gets a name inside an nn.Sequential
+    if any(layer is model for layer in layers_of(model).values()):
         model = nn.Sequential(model)
     what = f"the model's forward pass on {_kind(inputs)} {list(inputs.shape)}{origin}"
     found = fit_layers(model, inputs, arguments.layer, what, quantiser)
@@ -367,15 +370,18 @@ def _kind(inputs: Tensor) -> str:
 
 
 def output_of(arguments: argparse.Namespace) -> Path | None:
-    """Returns the file to write, or None if the table is all that is asked for.
+    """Returns the file to write, or None if only the table was requested.
 
-    Raises InputError if the file is there and holds no layers, such as the state dict itself.
+    Raises InputError if the file exists and does not hold layers, for example if it is the state
+    dict itself.
     """
     if arguments.list or not (arguments.output or arguments.layer or arguments.all):
         return None
     output = arguments.output or Path("layers.safetensors")
     if output.is_file() and not is_layer_file(output):
-        raise InputError(f"{output}: is there and holds no exported layers; expected another name")
+        raise InputError(
+            f"{output}: exists and is no file of exported layers; expected another name"
+        )
     return output
 
 

@@ -22,7 +22,7 @@ from torch.fx import GraphModule
 from pymodel.own_network.factory import without_warnings, words
 from pymodel.support.errors import InputError
 
-MOST_BYTES = 8 << 30  # of all parts of a file
+MOST_BYTES = 8 << 30  # largest size of a file, all parts together
 # The libraries that define operators, and the module that registers them.
 OPERATORS = {
     "aten": "torch",
@@ -42,7 +42,7 @@ SIZE = re.compile(
     r"|'[su]\d+'|(?:positive|nonnegative|integer)=True|[su]?\d+|[-+/(), ]|\*(?!\*))*",
     re.ASCII,
 )
-# What reading a file raises whose parts are not as they should be
+# The exceptions that reading a damaged file raises
 MALFORMED = (
     *(zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError),
     *(KeyError, TypeError, AttributeError, ValueError, IndexError, RecursionError),
@@ -93,7 +93,7 @@ def input_of(path: Path, program: ExportedProgram) -> tuple[list[int | str], tor
 
 
 def graph_of(program: ExportedProgram) -> GraphModule:
-    """Returns the program as a module; the operators of its graph tell which layer they are of."""
+    """Returns the program as a module; the operators of its graph state which layer they are of."""
     return program.module(check_guards=False)
 
 
@@ -158,7 +158,7 @@ def _json(path: Path, parts: dict[str, bytes], name: str) -> dict[str, Any]:
 
 
 def _program(path: Path, program: dict[str, Any]) -> dict[str, Any]:
-    """Returns a program without all that its sums do not need, and checked."""
+    """Checks a program, and returns it without the parts that its computation does not need."""
     module = program["graph_module"]
     for node in module["graph"]["nodes"]:
         stack = str(node["metadata"].get("nn_module_stack", ""))
@@ -191,7 +191,8 @@ def _check_operator(path: Path, target: Any) -> None:
             raise InputError(f"{path}: operator {target} needs {library}: {words(error)}") from None
     elif target not in [f"_operator.{name}" for name in SIZES]:
         raise InputError(
-            f"{path}: operator {str(target)[:80]!r} is of none of {', '.join(OPERATORS)}"
+            f"{path}: operator {str(target)[:80]!r} belongs to no known library, expected one of "
+            f"{', '.join(OPERATORS)}"
         )
 
 

@@ -32,8 +32,8 @@ def load_model(name: str) -> nn.Module:
     make = _named(module_name, attribute, "a factory")
     if not callable(make) or isinstance(make, nn.Module):
         raise InputError(
-            f"{name} is a {type(make).__name__}, expected a function or class that gives a "
-            "torch.nn.Module"
+            f"{name} is a {type(make).__name__}, expected a function or class that returns "
+            "a torch.nn.Module"
         )
     called = name if call.endswith(")") else f"{name}()"
     model = of_the_user(called, make, *positional, **keywords)

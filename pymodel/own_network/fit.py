@@ -24,9 +24,9 @@ from pymodel.own_network.watched_products import ANEW, Product, is_graph, watchi
 from pymodel.reference.layer_data import AddBias, LayerData
 from pymodel.support.limits import GEOMETRY, MOST_BITS, MOST_SUM_BITS
 
-FEW_ROWS = 8  # that are looked at for scales of their own
-LARGEST_BLOCK = 256  # weights that may have a scale of their own
-LEAST_OF_A_ROW = 4  # values other than 0, so that a scale says something
+FEW_ROWS = 8  # number of rows in which different scales are looked for
+LARGEST_BLOCK = 256  # largest number of weights that share a scale of a block
+LEAST_OF_A_ROW = 4  # least number of values other than 0 in a row whose scale counts
 UNUSED = "the forward pass does not call it"
 
 
@@ -200,11 +200,11 @@ def _fit(product: Product, images: int, quantiser: Callable | None) -> Fit:
 
 
 def on_inputs(fit: Fit, product: Product, images: int) -> LayerData:
-    """Returns a layer on other inputs, with the grids on which it was found to fit.
+    """Returns a layer that fits on other inputs, with the same grids.
 
-    `product` is the layer's product on these inputs, and `images` their number. What is captured as
-    the reference is the product's output. Raises FitError if the activations do not lie on the grid
-    that was found.
+    `product` is the layer's product on these inputs, and `images` their number. The reference is
+    the product's output on these inputs. Raises FitError if the activations do not lie on the
+    layer's grid.
     """
     values, weights, reference, convolution = as_convolution(product, images)
     bits, zero = fit.layer.activation_bits, fit.layer.zero
@@ -213,7 +213,10 @@ def on_inputs(fit: Fit, product: Product, images: int) -> LayerData:
         depthwise = convolution.groups == values.shape[1] > 1
         found = activation_codes(values, (fit.activations,), depthwise)
         if not torch.equal(found.grid.scale, fit.activations.scale):
-            raise FitError("on these inputs, its activations do not lie on the grid of the others")
+            raise FitError(
+                "its activations on these inputs do not lie on the grid of the inputs on which it "
+                "was judged"
+            )
         codes, bits, zero = found.codes, found.bits, int(found.zeros.item())
     bias = torch.zeros(len(weights)) if product.bias is None else product.bias.flatten()
     return replace(
@@ -253,11 +256,11 @@ def as_convolution(product: Product, images: int) -> tuple[Tensor, Tensor, Tenso
 
     The tensors are float [N, C_in, H, W], [C_out, C_in / groups, kh, kw] and [N, C_out, H', W']. N
     is the number of maps, which need not be that of images: frames and windows may be maps too. A
-    matrix product is a 1 × 1 convolution, whose rows are pixels of the images if their number is a
-    multiple of that of images, and images else; a 1D convolution has maps of one row. A transposed
-    convolution is a convolution by the turned kernel, of a map with zeros between its pixels and
-    around them (Dumoulin and Visin, "A guide to convolution arithmetic for deep learning", 2016,
-    section 4). Raises FitError for any other product.
+    matrix product is a 1 × 1 convolution, whose rows are pixels of the images if the number of rows
+    is a multiple of the number of images, and are images otherwise; a 1D convolution has maps of
+    one row. A transposed convolution is a convolution by the turned kernel, of a map with zeros
+    between its pixels and around them (Dumoulin and Visin, "A guide to convolution arithmetic for
+    deep learning", 2016, section 4). Raises FitError for any other product.
     """
     values, weights, output = product.activations, product.weights, product.output
     if weights.ndim == 2:
@@ -294,7 +297,8 @@ def as_convolution(product: Product, images: int) -> tuple[Tensor, Tensor, Tenso
         dtype=values.dtype,
     )
     apart[:, :, :: stride[0], :: stride[1]] = values
-    borders = []  # of the last dimension first, as PyTorch's pad takes them; a negative one cuts
+    # Borders in PyTorch's order, the last dimension first; a negative border cuts pixels off
+    borders = []
     for k, p, d, m in zip(weights.shape[2:], padding, dilation, more, strict=True):
         border = d * (k - 1) - p
         borders = [border, border + m, *borders]
@@ -311,9 +315,9 @@ class Codes(NamedTuple):
     """The codes of a tensor as the array takes them: value = (code − zero) · scale."""
 
     codes: Tensor  # float64 whole numbers, of the shape of the tensor
-    grid: Grid  # with the scale, and as the quantiser states it or as it was found
+    grid: Grid  # grid of the values, stated by a quantiser or found
     zeros: Tensor  # float64, one zero point or one for each output channel
-    bits: int  # of a code
+    bits: int  # number of bits of a code
 
 
 def activation_codes(
@@ -322,9 +326,9 @@ def activation_codes(
     """Returns the codes of activations [N, C, H, W], from 0 to 2^bits − 1.
 
     Codes that a quantiser states are taken as they are, and signed ones are shifted, so that their
-    zero point is not 0. In a `depthwise` layer each channel may have a scale; in a matrix product
-    the pixels are `rows`, which is for the reason alone. Raises FitError if the values lie on no
-    grid, or have more than MOST_BITS bits.
+    zero point is not 0. In a `depthwise` layer each channel may have a scale. `rows` says that the
+    pixels are the rows of a matrix product; only the message of a FitError depends on it. Raises
+    FitError if the values lie on no grid, or have more than MOST_BITS bits.
     """
     grid, codes = _on_grid(values, stated, "activation")
     if grid is None and depthwise:
@@ -349,7 +353,8 @@ def activation_codes(
             raise FitError("its activations have a zero point for each channel, expected one")
         grid = replace(grid, zero_point=grid.zero_point.flatten()[:1])
     zero = grid.zero_point.double().item()
-    if zero % 1 == 0.5:  # 0 lies between two codes: each step becomes two, and 0 gets a code
+    # If 0 lies in the middle between two codes, the steps are halved, and 0 gets a code of its own.
+    if zero % 1 == 0.5:
         zero, codes = 2 * zero, 2 * codes
         grid = Grid(grid.scale / 2, 2 * grid.zero_point, 2 * grid.low, 2 * grid.high, widened=True)
     if zero % 1:
@@ -371,7 +376,7 @@ def activation_codes(
 
 
 def several_grids(rows: Tensor) -> bool:
-    """Returns whether rows [R, N] lie on grids, but not on one together, as far as a few tell."""
+    """Returns whether a few of the rows [R, N] lie on grids, but no single grid holds them."""
     full = rows[rows.count_nonzero(1) >= LEAST_OF_A_ROW][:FEW_ROWS]
     scales = [coarsest_scale(row) for row in full]
     return len(full) > 1 and None not in scales and coarsest_scale(full) is None
@@ -405,7 +410,7 @@ def weight_codes(weights: Tensor, stated: tuple[Grid, ...]) -> Codes:
     whole = not zeros.frac().any()
     stated_range = grid.low - zeros.max().item(), grid.high - zeros.min().item()
     low, high = grid.low, grid.high
-    if grid.found:  # it is symmetric, and the codes may be fewer
+    if grid.found:  # a grid that was found is symmetric, and the codes may need fewer bits
         low, high = int(codes.min().item()), int(codes.max().item())
     bits = max(2, (high - low).bit_length())
     for least, most in (stated_range, (signed.min().item(), signed.max().item())):
@@ -421,9 +426,9 @@ def weight_codes(weights: Tensor, stated: tuple[Grid, ...]) -> Codes:
 def _asked(
     quantiser: Callable, module: nn.Module | None, values: Tensor, kind: str
 ) -> tuple[Grid, ...]:
-    """Returns the grid that the user's quantiser states of values, or nothing.
+    """Returns the grid that the user's quantiser states for these values, or () if it knows none.
 
-    Raises FitError if its codes are not whole, or do not mean the values.
+    Raises FitError if its codes are not whole numbers, or do not stand for the values.
     """
     told = of_the_user(
         f"the quantiser, of {kind}s of {type(module).__name__}", quantiser, module, values, kind
@@ -436,13 +441,17 @@ def _asked(
         whole = bool((codes == codes.round()).all())
     except (TypeError, ValueError, RuntimeError) as error:
         raise FitError(
-            f"its {kind}s: the quantiser returns {words(error)}, expected codes, scale and zero "
-            "point, or None"
+            f"its {kind}s: what the quantiser returns cannot be used ({words(error)}), expected "
+            "codes, scale and zero point, or None"
         ) from None
     if not whole or not distance <= TOLERANCE:
         raise FitError(
-            f"its {kind}s are not what the quantiser says: codes "
-            + (f"that are off by {distance:.3g} steps" if whole else "that are not whole")
+            f"the codes that the quantiser returns for its {kind}s are "
+            + (
+                f"off by {distance:.3g} steps, expected at most {TOLERANCE:g}"
+                if whole
+                else "not whole numbers"
+            )
         )
     scale, zero = (part.flatten() for part in torch.broadcast_tensors(scale, zero))
     return (Grid(scale, zero, int(codes.min().item()), int(codes.max().item())),)
@@ -457,7 +466,8 @@ def _on_grid(
     """
     if not values.any():
         raise FitError(
-            f"its {kind}s are all 0, which proves nothing: an initial state, or scales not set?"
+            f"its {kind}s are all 0, so a comparison would prove nothing; expected a trained "
+            "state, with its scales set"
         )
     return grid_of(values, stated, per_channel=per_channel, weights=kind == "weight") or (
         None,

@@ -7,10 +7,10 @@ from torch import Tensor
 
 from pymodel.support.limits import MOST_BITS
 
-TOLERANCE = 1e-3  # of a step: how far a value may lie from its grid
-MOST_LEVELS = 256  # of a grid that is found from values
-LEAST_CHANNELS = 4  # so that they say that they have zero points
-LEAST_VALUES = 8  # of a channel, so that they say that it has a scale of its own
+TOLERANCE = 1e-3  # largest distance of a value from its grid, in steps
+MOST_LEVELS = 256  # largest number of levels of a grid that is found from values
+LEAST_CHANNELS = 4  # least number of channels from which zero points are inferred
+LEAST_VALUES = 8  # least number of values of a channel from which its own scale is inferred
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,8 +22,9 @@ class Grid:
     low: int
     high: int
     found: bool = False  # whether it was found from the values, and no quantiser stated it
-    widened: bool = False  # whether its steps were halved, because no code meant 0
-    anew: bool = False  # whether its scale follows from the input, so that another one has another
+    widened: bool = False  # whether its steps were halved, because no code stood for 0
+    # Whether the scale is computed from the input, so that another input has another scale
+    anew: bool = False
     ends: bool = False  # whether only its smallest and largest code occur, as in ±1
 
     @property
@@ -67,12 +68,14 @@ class Grid:
 def requantising_fault(values: Tensor, codes: Tensor, grid: Grid) -> str:
     """Returns why the codes that an operation made are not those of its `values`, or nothing.
 
-    A code may be the one beside it where the rounding of float32 moves a value over an edge. The
-    grid has one scale and one zero point.
+    A code may be off by 1 where the rounding of float32 moves a value over the edge between two
+    codes. The grid has one scale and one zero point.
     """
     exact = values.double() / grid.scale.double() + grid.zero_point.double()
     far = (codes.double() - exact.clamp(grid.low, grid.high)).abs().max().item()
-    return f"its codes are {far:.3g} steps beside what its values give" if far > 0.51 else ""
+    return (
+        f"its codes are up to {far:.3g} steps away from those of its values" if far > 0.51 else ""
+    )
 
 
 def grid_of(
@@ -80,12 +83,14 @@ def grid_of(
 ) -> tuple[Grid, Tensor] | None:
     """Returns a grid on which all values lie within TOLERANCE of a step, and their codes.
 
-    The first of the grids that quantisers `stated` is taken on which they do, or the coarsest that
-    is found from the values: one for the whole tensor or, with `per_channel`, one for each index of
-    dimension 0. Of `weights` the one is taken that needs fewer bits, and a grid that is found may
-    have zero points: halves, if 0 and all other even multiples of its scale are missing, and whole
-    numbers where 8 bits do not do without, or where all channels span all codes of fewer bits.
-    Returns None if there is none with at most MOST_LEVELS levels.
+    If all values lie on one of the grids `stated` by quantisers, the first such grid is returned.
+    Otherwise the coarsest grid is found from the values: one for the whole tensor or, with
+    `per_channel`, one for each index of dimension 0.
+
+    For `weights`, the grid that needs fewer bits is returned. A grid that is found for weights may
+    have zero points: halves if the values are odd multiples of half the scale alone; whole numbers
+    if the codes would need more than 8 bits otherwise, or if every channel uses the whole range of
+    a smaller number of bits. Returns None if no grid has at most MOST_LEVELS levels.
     """
     channels = len(values)
     for grid in stated:

@@ -1,8 +1,8 @@
-"""Runs a network whose quantised layers are computed from integer sums, wherever these come from.
+"""Runs a network whose quantised layers take integer sums that a function of the caller computes.
 
-The model runs as it is. Of each product that fits, the activations become codes, somebody computes
-the integer sums of the codes, and the values that these sums mean take the place of the product's
-output. All else stays PyTorch's.
+The model runs as it is. For each product that fits, the activations become codes, that function
+computes the integer sums of the codes, and the sums, scaled to floats, replace the product's
+output. PyTorch computes everything else.
 """
 
 from collections.abc import Callable, Mapping
@@ -34,36 +34,47 @@ ROUNDINGS = {
     "quantize_per_tensor": 1,
     "quantized_decomposed::quantize_per_tensor": 1,
 }
-Sums = Callable[[LayerData], Tensor]  # gives int64 [N, C_out, H', W']
+# Returns the integer sums of a layer, int64 [N, C_out, H', W']
+Sums = Callable[[LayerData], Tensor]
 
 
 @dataclass
 class Trace:
-    """What a run noted."""
+    """The activations of the layers and the inputs of the roundings that one run recorded."""
 
-    activations: dict[str, Tensor] = field(default_factory=dict)  # of each product, by its name
+    # Activations of each product, by the product's name
+    activations: dict[str, Tensor] = field(default_factory=dict)
     rounded: list[Tensor] = field(default_factory=list)  # inputs of the roundings, in steps
 
 
 @dataclass
 class Differences:
-    """How a run in float32 differs from one by integers, where both take the same activations."""
+    """The differences between a float32 run and an integer run.
 
-    codes: dict[str, int] = field(
-        default_factory=dict
-    )  # by the name of the product that takes them
+    The layers of both get the same activations.
+    """
+
+    # Number of codes by the product that takes them
+    codes: dict[str, int] = field(default_factory=dict)
     differing: dict[str, int] = field(default_factory=dict)
     rounded_otherwise: int = 0  # values that the two runs round to different steps
-    farthest: float = 0.0  # how far apart the two are at most, in steps; an edge lies between them
+    # Largest distance between two such values, in steps; an edge lies between them
+    farthest: float = 0.0
 
     def count(self, name: str, values: Tensor, given: Tensor, fit: Fit) -> None:
-        """Counts the codes that a layer would get, and those that differ from what it is given."""
+        """Counts the codes of a layer's own activations, and those that differ from others.
+
+        `values` are the layer's own activations, and `given` are those of the other run.
+        """
         step = fit.activations.scale.min() if values.dtype.is_floating_point else 1
         self.codes[name] = values.numel()
         self.differing[name] = int(((values.float() - given.float()).abs() > step / 2).sum())
 
     def count_rounding(self, steps: Tensor, other: Tensor) -> None:
-        """Counts values that two runs round, in steps, where they round them to different ones."""
+        """Counts the values that two runs round to different steps.
+
+        `steps` and `other` are the values of the two runs before rounding, in steps.
+        """
         otherwise = steps.round() != other.round()
         self.rounded_otherwise += int(otherwise.sum())
         if otherwise.any():
@@ -79,10 +90,10 @@ def integer_forward(
     what: str,
     signed: bool = False,
 ) -> tuple[Any, Trace]:
-    """Runs inputs [N, …] through `model` with the sums of its layers `fits` from elsewhere.
+    """Runs inputs [N, …] through `model`; `sums` computes the integer sums of its layers `fits`.
 
     `sums` is called with each layer on these inputs, with the codes that an array of unsigned or of
-    `signed` activations takes. Returns the model's output, and what the run noted. `what` begins
+    `signed` activations takes. Returns the model's output, and the trace of the run. `what` begins
     the message of the InputError that is raised if the model raises an exception. Raises FitError
     for activations that do not lie on the grid of a layer, and what `sums` raises.
     """
@@ -94,7 +105,7 @@ def integer_forward(
 def float_forward(
     model: nn.Module, inputs: Tensor, fits: Mapping[str, Fit], what: str
 ) -> tuple[Any, Trace]:
-    """Runs inputs through the model as it is; returns its output, and what the run noted."""
+    """Runs inputs through the model as it is; returns its output, and the trace of the run."""
     watch = _Noting(fits)
     return _run(watch, model, inputs, what), watch.trace
 
@@ -103,10 +114,10 @@ def float_forward(
 def compare_roundings(
     model: nn.Module, inputs: Tensor, fits: Mapping[str, Fit], trace: Trace, what: str
 ) -> Differences:
-    """Returns how codes differ that float32 makes of what a run by integers took and gave `trace`.
+    """Returns how the codes of a float32 run differ from those of an integer run with this `trace`.
 
-    Each layer gets the activations of that run, so that what differs in front of the next ones is
-    their doing alone.
+    Each layer of the float32 run gets the activations of the integer run, so each difference comes
+    from the rounding of that layer alone.
     """
     watch = _Given(fits, trace)
     _run(watch, model, inputs, what)
@@ -120,7 +131,7 @@ def _run(watch: Watch, model: nn.Module, inputs: Tensor, what: str) -> Any:
 
 
 class _Noting(Watch):
-    """Notes the activations of the layers that fit, and what is rounded."""
+    """Records the activations of the layers that fit, and the values before each rounding."""
 
     def __init__(self, fits: Mapping[str, Fit]):
         super().__init__(lambda product: None)
@@ -176,7 +187,8 @@ class _FromSums(_Noting):
             return
         if memory_of(product.output) != computed:
             raise FitError(
-                "its output is put together from the operation's, and cannot be replaced"
+                "its output is a rearranged copy of the operation's output, so integer sums cannot "
+                "replace it"
             )
         values = self._values(fit, product)
         product.output.copy_(values if added is None else values + added)
@@ -196,14 +208,14 @@ class _FromSums(_Noting):
         output.copy_(values)
 
     def _values(self, fit: Fit, product: Product) -> Tensor:
-        """Returns the output of a product that the integer sums of its codes mean, float32."""
+        """Returns the output of a product, float32, as its integer sums of codes give it."""
         with _disable_current_modes():
             data = on_inputs(fit, product, self.images).for_array(self.signed)
             return as_output(data.recover(self.sums(data)).float(), product)
 
 
 class _Given(_Noting):
-    """Gives products the activations of another run, and compares with what they would have got."""
+    """Gives each layer the activations of another run, and counts how its own ones differ."""
 
     def __init__(self, fits: Mapping[str, Fit], trace: Trace):
         super().__init__(fits)

@@ -1,6 +1,6 @@
-"""Gives networks of a factory, a program of torch.export and an ONNX file the same methods.
+"""Gives the networks of factories, of torch.export and of ONNX files the same methods.
 
-They judge the layers, and run the network with the sums of its layers from elsewhere.
+The methods judge the layers, and run the network with sums of its layers that the caller computes.
 """
 
 from abc import ABC, abstractmethod
@@ -37,13 +37,13 @@ class Network(ABC):
 
     @abstractmethod
     def judge(self, inputs: Tensor) -> dict[str, Fit | FitError]:
-        """Returns all layers by name, as judged on inputs."""
+        """Judges all layers on these inputs, and returns the outcomes by the layers' names."""
 
     @abstractmethod
     def from_sums(
         self, inputs: Tensor, fits: Fits, sums: Sums, signed: bool
     ) -> tuple[list[Tensor], Trace]:
-        """Returns outputs and a trace of a run whose layers `fits` take `sums` from elsewhere.
+        """Returns outputs and a trace of a run in which `sums` computes the sums of `fits`.
 
         The codes are those that an array of unsigned or of `signed` activations takes. Raises
         FitError for activations that do not lie on the grid of a layer, and what `sums` raises.
@@ -55,11 +55,14 @@ class Network(ABC):
 
     @abstractmethod
     def rounded_from(self, inputs: Tensor, fits: Fits, trace: Trace) -> Differences:
-        """Returns how codes differ that float32 makes of what another run gave each layer."""
+        """Runs the network in float32, and returns how its codes differ from those of another run.
+
+        Each layer gets the activations of the other run, whose `trace` is given.
+        """
 
 
 class TorchNetwork(Network):
-    """A model of PyTorch."""
+    """A network that is a torch.nn.Module."""
 
     def __init__(self, model: nn.Module, name: str):
         self.model = model
@@ -87,7 +90,7 @@ class TorchNetwork(Network):
 
 
 class OnnxNetwork(Network):
-    """A file of ONNX."""
+    """A network in an ONNX file."""
 
     def __init__(self, path: Path):
         self.path = path
@@ -120,7 +123,8 @@ def load_network(name: str, state: Path | None) -> Network:
     model = load_model(name)
     load_state(model, state)
     model = of_the_user("the model", model.to, "cpu", torch.float32)
-    if any(one is model for one in layers_of(model).values()):  # it needs a name of its own
+    # A model that is itself a layer gets a name inside an nn.Sequential
+    if any(one is model for one in layers_of(model).values()):
         model = nn.Sequential(model)
     return TorchNetwork(model, name)
 

@@ -27,13 +27,14 @@ from pymodel.support.errors import InputError
 if TYPE_CHECKING:
     from onnx import ModelProto, NodeProto
 
-PACKAGES = "onnx==1.23.2 qonnx==1.0.0"  # qonnx brings onnxruntime along
+PACKAGES = "onnx==1.23.2 qonnx==1.0.0"  # onnxruntime is a dependency of qonnx
 # An operator of another domain could name any module to be imported.
 STANDARD = ("", "ai.onnx", "com.microsoft")
 QONNX = ("qonnx.custom_op.general", "onnx.brevitas", "finn.custom_op.general")
 
-Values = Mapping[str, Tensor]  # of all tensors of a graph, by name
-Limits = Mapping[str, tuple[int, int]]  # of the types of whole numbers, by the tensor's name
+Values = Mapping[str, Tensor]  # the tensors of a graph by name
+# Smallest and largest number of a tensor's integer type, by the tensor's name
+Limits = Mapping[str, tuple[int, int]]
 # Operators that multiply, though they may be none of PRODUCTS
 MULTIPLIES = re.compile("Conv|MatMul|Gemm|Einsum|LSTM|GRU|RNN|Attention")
 NARROW = ("int4", "uint4", "int2", "uint2")  # types that NumPy does not have
@@ -113,9 +114,10 @@ def name_of(node: "NodeProto", number: int) -> str:
 
 
 def operands_of(node: "NodeProto", dependent: set[str]) -> tuple[str, str, bool] | None:
-    """Returns the names of a product's activations and weights, and whether these stand left.
+    """Returns the names of a product's activations and weights, and whether the weights are left.
 
-    `dependent` are the tensors that follow from the input. Returns None if both operands do.
+    `dependent` are the tensors that follow from the input. The third result says whether the
+    weights are the left operand. Returns None if both operands follow from the input.
     """
     first, second = (node.input[place] for place in OPERANDS.get(node.op_type, (0, 1)))
     if first in dependent and second in dependent:
@@ -174,7 +176,7 @@ def load(path: Path) -> "ModelProto":
         raise InputError(f"{path}: cannot be read as ONNX: {words(error)}") from None
     if not model.graph.node:
         raise InputError(f"{path}: is no ONNX file, or has no operators")
-    if model.functions:  # of the file itself, each made of other operators
+    if model.functions:  # functions that the file defines are replaced by their operators
         from onnx.inliner import inline_local_functions
 
         model = inline_local_functions(model)
@@ -239,7 +241,7 @@ def as_tensor(found: Any) -> Tensor | None:
 
 def _limits(dtype: np.dtype) -> tuple[int, int]:
     """Returns the smallest and the largest number of a type, NumPy's or a narrow one of ONNX."""
-    import ml_dtypes  # onnx brings it along
+    import ml_dtypes  # a dependency of onnx
 
     found = ml_dtypes.iinfo(dtype)
     return int(found.min), int(found.max)
@@ -286,7 +288,8 @@ def _by_onnxruntime(model: "ModelProto", name: str) -> Callable[[np.ndarray], di
     session = onnxruntime.InferenceSession(
         copy.SerializeToString(), options, providers=["CPUExecutionProvider"]
     )
-    # Numbers of 4 bits cannot be had from onnxruntime; what they mean can, a node later.
+    # onnxruntime cannot return numbers of 4 bits; it can return their dequantised values, one node
+    # later.
     outputs = [one.name for one in session.get_outputs() if "int4" not in one.type]
     constants = {one.name: to_array(one) for one in model.graph.initializer}
 
@@ -434,8 +437,8 @@ def _dequantised(
 ) -> tuple[Tensor, Grid]:
     """Returns the float32 values of codes with their scale and zero point, and their grid.
 
-    `places` are those of the three among the inputs of the node. A scale that is missing is 1. Of
-    several scales each is of an index of dimension 0.
+    `places` are the indices of codes, scale and zero point among the inputs of the node. A missing
+    scale is 1. If there are several scales, each belongs to one index of dimension 0.
     """
     codes, scale, zero = (
         values[node.input[place]]
@@ -462,7 +465,7 @@ def _requantised(output: Tensor, node: "NodeProto", values: Values, places: tupl
 def _quantised_convolution(
     node: "NodeProto", values: Values, dependent: set[str]
 ) -> dict[str, Any]:
-    """Returns the product of the values that the codes of QLinearConv or ConvInteger mean."""
+    """Returns the product of the values that the codes of QLinearConv or ConvInteger stand for."""
     linear = node.op_type == "QLinearConv"
     x, x_grid = _dequantised(node, values, (0, 1, 2) if linear else (0, None, 2))
     weight, weight_grid = _dequantised(node, values, (3, 4, 5) if linear else (1, None, 3))
@@ -487,7 +490,7 @@ def _quantised_convolution(
 
 
 def _quantised_product(node: "NodeProto", values: Values, dependent: set[str]) -> dict[str, Any]:
-    """Returns the product of the values that the codes of an integer matrix product mean."""
+    """Returns the product of the values that the codes of an integer matrix product stand for."""
     kind, settings = node.op_type, attributes(node)
     whole = kind == "MatMulInteger"
     x, x_grid = _dequantised(node, values, (0, None, 2) if whole else (0, 1, 2))

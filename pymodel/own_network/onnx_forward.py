@@ -45,7 +45,7 @@ def judge_file(path: Path, inputs: Tensor) -> dict[str, Fit | FitError]:
 
 
 class OnnxGraph:
-    """The graph of a file, and what its runs on some inputs gave as it is."""
+    """The graph of an ONNX file, and all tensors of runs of the unchanged file on inputs."""
 
     def __init__(self, path: Path, inputs: Tensor):
         self.path = path
@@ -54,10 +54,9 @@ class OnnxGraph:
         name = input_name(path, self.model)
         self.contexts = contexts_of(path, self.model, name, inputs, "")
         self._dependent = {name}
-        self._sessions: dict[tuple[str, ...], Any] = {}  # by the outputs of a node
-        self._narrow: dict[
-            str, NodeProto
-        ] = {}  # by their outputs, nodes that make numbers of 4 bits
+        self._sessions: dict[tuple[str, ...], Any] = {}  # session of a node, by the node's outputs
+        # Nodes that output numbers of 4 bits, by their outputs
+        self._narrow: dict[str, NodeProto] = {}
         self._checked()
 
     def _checked(self) -> None:
@@ -77,7 +76,7 @@ class OnnxGraph:
         ]
 
     def as_it_is(self, fits: Mapping[str, Fit]) -> tuple[list[Tensor], Trace]:
-        """Returns the outputs of the file as it is, and the activations of its layers."""
+        """Returns the outputs of the unchanged file, and the activations of its layers."""
         trace = Trace()
         for name, _, operands in self._nodes():
             if name in fits and operands:
@@ -87,7 +86,7 @@ class OnnxGraph:
     def from_sums(
         self, fits: Mapping[str, Fit], sums: Sums, signed: bool
     ) -> tuple[list[Tensor], Trace]:
-        """Returns the outputs where the sums of the layers `fits` come from elsewhere, and a trace.
+        """Returns the outputs with the sums of the layers `fits` from `sums`, and a trace.
 
         The arguments and errors are those of `integer_forward`.
         """
@@ -116,7 +115,10 @@ class OnnxGraph:
         return self.outputs(contexts), trace
 
     def rounded_from(self, fits: Mapping[str, Fit], other: Trace) -> Differences:
-        """Returns how codes differ that the file makes of what another run gave each layer."""
+        """Runs the file, and returns how its codes differ from those of another run.
+
+        Each layer gets the activations of the other run, whose trace is `other`.
+        """
         found, contexts = Differences(), [dict(one) for one in self.contexts]
         roundings = iter(other.rounded)
         for name, node, operands in self._nodes():
@@ -153,7 +155,8 @@ class OnnxGraph:
                 execute_custom_node(node, context, self.model.graph, onnx_opset_version=opset)
             return
         if any(name not in self.contexts[0] for name in node.output if name):
-            self._narrow |= dict.fromkeys(node.output, node)  # with those that take it
+            # This node runs together with the nodes that take its output
+            self._narrow |= dict.fromkeys(node.output, node)
             return
         key = tuple(node.output)
         if key not in self._sessions:
@@ -167,8 +170,9 @@ class OnnxGraph:
     def _session(self, node: "NodeProto", context: Context) -> tuple[Any, list[str]]:
         """Returns a session that runs a node, and the names of its inputs.
 
-        What does not follow from the graph's input is a constant of the session. Nodes before it
-        whose outputs are too narrow for onnxruntime to give belong to it.
+        What does not follow from the graph's input is a constant of the session. The session also
+        holds the nodes before this one whose outputs have 4 bits, because onnxruntime cannot return
+        such numbers.
         """
         import onnx
         import onnxruntime
@@ -234,12 +238,15 @@ class _Tensors(Mapping):
 
 
 def _joined(contexts: list[Context], name: str) -> Tensor:
-    """Returns a tensor of all contexts as one."""
+    """Returns the tensor `name` of all contexts, concatenated."""
     return torch.cat([as_tensor(one[name]) for one in contexts])
 
 
 def _steps(node: "NodeProto", contexts: list[Context]) -> list[Tensor]:
-    """Returns, in steps, what a node rounds in each context; nothing for a node that does not."""
+    """Returns the values that a node rounds, in steps, for each context.
+
+    The list is empty for a node that rounds nothing.
+    """
     if node.op_type not in ROUNDINGS:
         return []
     place = ROUNDINGS[node.op_type]
@@ -259,8 +266,8 @@ def _replace(
 ) -> None:
     """Puts the values of a layer in the place of a node's output.
 
-    They are float32, of the shape of the product's output. Of a product whose weights stand on the
-    left it is the transposed one. Without a bias, what Gemm adds is added.
+    `values` are float32 and have the shape of the product's output, or the transposed shape if the
+    weights are the `left` operand. With `no_bias`, the third input of a Gemm is added to them.
     """
     made = context[node.output[0]]
     found = values.numpy()

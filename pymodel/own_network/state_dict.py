@@ -23,7 +23,7 @@ from pymodel.support.errors import InputError
 
 # torch.save writes a zip archive; before version 1.6 it wrote pickles, first of a certain number.
 OF_TORCH_SAVE = (b"PK\x03\x04", b"\x80\x02\x8a\x0a")
-# What other files begin with that are taken for one of tensors
+# The first bytes of files that people mistake for a file of tensors, and what each of them is
 OTHER_FILES = {
     b"version https://git-lfs": "a pointer of Git LFS, not the file itself; type: git lfs pull",
     b"<": "a page of HTML or XML, perhaps a download that failed",
@@ -35,7 +35,7 @@ OTHER_FILES = {
 USUAL_PLACES = ("", "state_dict", "model_state_dict", "model", "net")
 USUAL_PREFIXES = ("", "module.", "_orig_mod.", "model.", "net.")
 WRAPPERS = ("module", "_orig_mod")  # modules that DataParallel and torch.compile put around others
-SHOWN = 3  # keys in a message
+SHOWN = 3  # number of keys that a message shows
 
 
 class _Choice(NamedTuple):
@@ -44,8 +44,9 @@ class _Choice(NamedTuple):
     place: str  # keys that lead to the dictionary, with dots; "" for the file itself
     tensors: Mapping[str, Any]
     prefix: str
-    names: dict[str, str]  # without prefix and wrappers, of each key that has the prefix
-    found: int  # number of these that the model has
+    # Name without prefix and wrappers, by key; only keys that have the prefix
+    names: dict[str, str]
+    found: int  # number of these names that the model has
 
     def rank(self) -> tuple:
         """Returns how well this choice fits; the largest fits best."""
@@ -104,7 +105,7 @@ def read_saved(path: Path) -> Mapping:
 
 
 def _other_kind(path: Path, start: bytes) -> str:
-    """Returns what a file is that holds no tensors of PyTorch, as far as its start and names tell.
+    """Returns what a file is that holds no tensors of PyTorch, as far as its start and names say.
 
     `start` is what the file begins with.
     """
@@ -150,7 +151,7 @@ def _torch_load(path: Path) -> Any:
 
 
 def _classes(path: Path, message: str) -> list[str]:
-    """Returns the names of what a file of torch.save holds that weights_only=True refuses."""
+    """Returns the names of the classes in a file of torch.save that weights_only=True refuses."""
     try:
         found = torch.serialization.get_unsafe_globals_in_checkpoint(path)
     except Exception:  # it reads no files of before version 1.6
@@ -217,18 +218,18 @@ def _plain(name: str) -> str:
 
 
 def _stripped(saved: Mapping, choice: _Choice) -> list[str]:
-    """Returns lines that say where the state dict lay in the file, and what its names lost."""
+    """Returns lines that say where in the file the state dict was, and how its names were read."""
     lines = []
     if choice.place:
         beside = [key for key in saved if key != choice.place.split(".")[0]]
-        lines.append(f"took '{choice.place}'" + (f", left {_some(beside)}" if beside else ""))
+        lines.append(f"read '{choice.place}'" + (f", and not: {_some(beside)}" if beside else ""))
     if choice.prefix:
         lines.append(f"stripped the prefix '{choice.prefix}'")
         outside = [key for key in choice.tensors if key not in choice.names]
         if outside:
-            lines.append(f"left what lacks that prefix: {_some(outside)}")
+            lines.append(f"did not read the keys without that prefix: {_some(outside)}")
     if renamed := choice.renamed():
-        lines.append(f"ignored {' and '.join(WRAPPERS)} in {_some(renamed)}")
+        lines.append(f"matched without the parts {' and '.join(WRAPPERS)}: {_some(renamed)}")
     return lines
 
 
@@ -236,7 +237,8 @@ def _converted(state: Mapping[str, Any]) -> list[str]:
     """Returns a line for each dtype of floats that is not float32."""
     floats = [str(value.dtype) for value in state.values() if _is_float(value)]
     return [
-        f"{floats.count(dtype)} of {len(floats)} tensors are {dtype}, the run takes torch.float32"
+        f"{floats.count(dtype)} of {len(floats)} tensors are {dtype} and were converted to "
+        "torch.float32"
         for dtype in sorted(set(floats) - {str(torch.float32)})
     ]
 
@@ -304,7 +306,7 @@ def _inner(value: Any) -> list:
 
 
 def _some(values: Iterable) -> str:
-    """Returns the first values of some, and how many more there are."""
+    """Returns the first few of the values as text, and the number of the others."""
     listed = [str(value) for value in values]
     more = f" and {len(listed) - SHOWN} more" if len(listed) > SHOWN else ""
     return ", ".join(listed[:SHOWN]) + more

@@ -1,7 +1,7 @@
 """Watches a forward pass, and hands over each product of activations with weights as it happens.
 
-What is watched are PyTorch's operations, not modules: a convolution, linear layer or matrix product
-of which one operand follows from the input and the other does not, whatever class, hook or wrapper
+The watch sees PyTorch's operations, not modules: a convolution, linear layer or matrix product of
+which one operand follows from the input and the other does not, whatever class, hook or wrapper
 stands around. The tensors are those that enter and leave the operation.
 """
 
@@ -34,8 +34,8 @@ OBSERVERS = ("aten::fused_moving_avg_obs_fake_quant", "aten::_fused_moving_avg_o
 # A part of the name of an operation that multiplies tensors, though it may be none of PRODUCTS
 MULTIPLIES = re.compile(r"(?:^|_)(?:conv[a-z]*|[a-z]*(?:mm|mv|matmul|linear)|v?dot)(?:_|$)")
 INSIDE = "its matrix products are inside one operation of PyTorch"
-ANEW = "it quantises its activations anew each time, with other scales"
-KEPT_GRIDS = 4  # the last quantisers before a tensor
+ANEW = "it computes new scales for its activations in each pass"
+KEPT_GRIDS = 4  # number of quantisers before a tensor that are remembered
 
 
 @dataclass(frozen=True)
@@ -54,8 +54,9 @@ class Product:
     dilation: tuple[int, ...] = ()
     groups: int = 1
     transposed: bool = False
-    output_padding: tuple[int, ...] = ()  # of a transposed convolution
-    activation_grids: tuple[Grid, ...] = ()  # of the quantisers before the tensor, nearest first
+    output_padding: tuple[int, ...] = ()  # output padding of a transposed convolution
+    # Grids of the quantisers before the activations, the nearest first
+    activation_grids: tuple[Grid, ...] = ()
     weight_grids: tuple[Grid, ...] = ()
     fault: str = ""  # why the operation's own output is not this product
 
@@ -75,7 +76,8 @@ class Watch(TorchDispatchMode):
         super().__init__()
         self.running: list[Running] = []
         self.products = Counter()
-        self.fault: Exception | None = None  # of this file; the model must not seem to raise it
+        # Exception of this file's own code, which must not look like one of the model
+        self.fault: Exception | None = None
         self._take = take
         # By memory, so that views belong to their tensors. A weak reference keeps the address of
         # memory that was freed from being used again.
@@ -131,7 +133,7 @@ class Watch(TorchDispatchMode):
         return output
 
     def _before(self, func: OpOverload, args: tuple, kwargs: dict) -> None:
-        """Is called before an operation that may be a product."""
+        """Does nothing; a subclass may note the operands of a product before it is computed."""
 
     def _follow(self, func: OpOverload, args: tuple, kwargs: dict, output: Any) -> None:
         """Notes what an operation makes of its tensors, after it ran."""
@@ -165,7 +167,7 @@ class Watch(TorchDispatchMode):
                 self._grids[memory_of(one)] = grids
 
     def _inherited(self, given: list[Tensor]) -> tuple[Grid, ...]:
-        """Returns the grids of the tensors that an operation takes; their values may lie there."""
+        """Returns the grids of all tensors that an operation takes; its output may lie on one."""
         found = [grid for one in given for grid in self._grids.get(memory_of(one), ())]
         return tuple(dict.fromkeys(found))[:KEPT_GRIDS]
 
@@ -253,9 +255,9 @@ class Watch(TorchDispatchMode):
     ) -> None:
         """Hands over a product of the given fields.
 
-        What is `added` to it is no bias, and no part of the layer. The rows of a matrix product
-        come from the `leading` dimensions. The operation's own output lies in the memory
-        `computed`. If the product `waits`, a bias may still be added.
+        The tensor `added` to the product is no bias, and is left out of the layer. The rows of a
+        matrix product come from the `leading` dimensions. The operation's own output lies in the
+        memory `computed`. If the product `waits`, a bias may still be added.
         """
         if added is not None:
             fields["output"] = fields["activations"] @ fields["weights"].mT
@@ -273,10 +275,10 @@ class Watch(TorchDispatchMode):
         self._take_product(fields)
 
     def _image_order(self, leading: tuple[int, ...], rows: int) -> Tensor | None:
-        """Returns the order that puts the rows of an image together, or None if they are so.
+        """Returns the order that puts the rows of each image together, or None if they already are.
 
-        The rows come from the `leading` dimensions of the activations. Where images are not the
-        first of these, as in [tokens, images, channels], they are not together.
+        The rows come from the `leading` dimensions of the activations. The rows of an image lie
+        apart if images are not the first dimension, as in [tokens, images, channels].
         """
         images = self._images
         if math.prod(leading) != rows or images in (1, *leading[:1]) or leading.count(images) != 1:
@@ -289,8 +291,8 @@ class Watch(TorchDispatchMode):
     ) -> None:
         """Hands over a product, whose fields are given, under the name of the running module.
 
-        With the memory of its output, `made`, the product waits for a bias first; its rows were put
-        in that `order`.
+        If `made`, the memory of the product's output, is given, a matrix product is handed over
+        only when a bias was added or can no longer be added. `order` is the order of its rows.
         """
         self.hand_over()
         found = self._named(product)
@@ -307,7 +309,7 @@ class Watch(TorchDispatchMode):
         return Product(label, kind, module, **fields)
 
     def _running(self) -> Running:
-        """Returns the module whose forward runs; the model itself, without a name, has its kind."""
+        """Returns the module whose forward runs; the model itself has the name of its class."""
         running = self.running[-1] if self.running else Running("", "GraphModule")
         return running._replace(name=running.name or running.kind)
 
@@ -318,12 +320,13 @@ class Watch(TorchDispatchMode):
         return f"{name}:{number}" if number > 1 else name
 
     def hand_over(self) -> None:
-        """Hands over the product that waits for a bias, if there is one: none is added any more."""
+        """Hands over the product that waits for a bias, if there is one; it gets none any more."""
         waiting, self._waiting = self._waiting, None
         if not waiting:
             return
         try:
-            with _disable_current_modes():  # the judge's own products are none of the model's
+            # Products that `take` computes itself must not be watched
+            with _disable_current_modes():
                 self._take(waiting[0])
         except Exception as fault:
             self.fault = self.fault or fault
@@ -366,10 +369,10 @@ def no_product(fault: str) -> dict[str, Any]:
 
 
 def bias_of(added: Tensor, follows: bool) -> Tensor | None:
-    """Returns the bias [C_out] of a product, or None if what is added to it is none.
+    """Returns the bias [C_out] of a product, or None if the tensor `added` to it is no bias.
 
-    What is `added` [rows, C_out] is the bias if all its rows are equal. It is none if it `follows`
-    from the input, such as a shortcut.
+    `added` [rows, C_out] is a bias if all its rows are equal and if it does not follow from the
+    input; a shortcut `follows` from the input.
     """
     return None if follows or not (added == added[:1]).all() else added[0]
 
@@ -433,7 +436,7 @@ PACKED = ("conv1d", "conv2d", "conv_transpose1d", "conv_transpose2d", "linear")
 def packed_product(func: OpOverload, args: tuple, output: Any) -> dict:
     """Returns the fields of a product whose parameters are packed, as torch.ao converts layers.
 
-    Its output is the float32 product of the values that the codes mean, and the codes that the
+    Its output is the float32 product of the values that the codes stand for, and the codes that the
     operation makes must be those of this product.
     """
     x, packed = args[0], _packed(args)
@@ -488,7 +491,10 @@ def _grid_of_codes(tensor: Tensor) -> Grid:
 
 
 def _stated(func: OpOverload, args: tuple, kwargs: dict) -> tuple[Grid, ...]:
-    """Returns the grid that an operation states, as those of PyTorch do which fake-quantise."""
+    """Returns the grid that an operation's arguments state; () if they state none.
+
+    PyTorch's fake-quantising operations state one.
+    """
     given = dict(zip((one.name for one in func._schema.arguments), args, strict=False)) | kwargs
     scale, zero = (given.get(one, given.get(f"{one}s")) for one in ("scale", "zero_point"))
     limits = [given.get(one) for one in ("quant_min", "quant_max")]
@@ -500,7 +506,7 @@ def _stated(func: OpOverload, args: tuple, kwargs: dict) -> tuple[Grid, ...]:
 
 
 class _NodeByNode(Interpreter):
-    """Runs a graph, and notes the module that each operator comes from, which the graph tells."""
+    """Runs a graph, and notes for each operator the module that the graph names as its origin."""
 
     def __init__(self, graph: GraphModule, watch: Watch):
         super().__init__(graph)
@@ -520,7 +526,7 @@ class _NodeByNode(Interpreter):
 
 
 def is_graph(model: nn.Module) -> bool:
-    """Returns whether a model is a graph whose operators tell the modules that they come from."""
+    """Returns whether a model is a graph whose operators state the modules that they come from."""
     return isinstance(model, GraphModule) and any(
         node.meta.get("nn_module_stack") for node in model.graph.nodes
     )

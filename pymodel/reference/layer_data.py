@@ -193,7 +193,7 @@ class LayerData:
         return difference.abs().max().item(), steps.abs().max().item()
 
     def worst(self, sums: Tensor) -> tuple[int, int, int, int]:
-        """Returns image, channel, y and x of the largest difference for what is allowed there."""
+        """Returns image, channel, y and x of the largest error as a share of its limit."""
         difference = self.difference(sums)[0].abs() / self.allowed()
         return tuple(int(i) for i in torch.unravel_index(difference.argmax(), difference.shape))
 

@@ -62,7 +62,7 @@ class CommandParser(argparse.ArgumentParser):
         return arguments
 
     def print_help(self, file=None) -> None:
-        """Prints the help; one that cannot be printed fails, which argparse lets pass."""
+        """Prints the help; raises an error if it cannot be printed, which argparse would ignore."""
         if file is None:
             _print(self.format_help().rstrip("\n"))
         else:
@@ -154,6 +154,6 @@ def _print(part: RenderableType, *, style: str | None = None, stderr: bool = Fal
     console = Console(stderr=stderr, highlight=False, markup=False, emoji=False)
     try:
         console.print(part, style=style, soft_wrap=isinstance(part, str | Text))
-    except OSError as error:  # such as a full disk, or /dev/full, behind it
+    except OSError as error:  # for example if the output goes to a full disk or to /dev/full
         error.filename = "standard error" if stderr else "standard output"
         raise

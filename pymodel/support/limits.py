@@ -11,10 +11,10 @@ GEOMETRY = {
     "height": (1, 4096),
     "width": (1, 4096),
 }
-MOST_BITS = 8  # of a code
-MOST_SUM_BITS = 32  # of a sum over all tiles, two's complement
-MAX_BYTES = 4 << 30  # of the activations and psums of all tiles in a run
-ROWS = 8  # of the array for which the memory is estimated
+MOST_BITS = 8  # largest number of bits of a code
+MOST_SUM_BITS = 32  # largest number of bits of a sum over all tiles, two's complement
+MAX_BYTES = 4 << 30  # largest size of the activations and psums of all tiles in a run
+ROWS = 8  # rows of the array for which the memory is estimated
 PSUM_BYTES = 8  # an expected psum is an int64
 
 

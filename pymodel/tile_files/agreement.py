@@ -96,7 +96,7 @@ class Reading:
         return map_layer(activations, weights, self.geometry.stride)
 
     def inputs(self) -> tuple:
-        """Returns what the psums and sums follow from, to compare readings by."""
+        """Returns a key of the inputs: readings with the same key have the same psums and sums."""
         arrays = self.activations.values, self.weights.values
         windows = self.activations.conventions.activations in WINDOWS
         return windows, self.activations.tiles, *((a.shape, a.tobytes()) for a in arrays)
@@ -121,7 +121,10 @@ class Reading:
 
     @cached_property
     def rank(self) -> tuple[int, int, int]:
-        """How well the results agree, and how usual the conventions are: larger is better."""
+        """Key by which readings are compared, larger for a better one.
+
+        The key is the agreement of the results, and then how many conventions are the usual ones.
+        """
         return (
             sum(self._agreeing_files(role) for role in RESULTS),
             sum(r.agreeing for r in self.results),
@@ -136,8 +139,8 @@ class Reading:
     def _agreeing_files(self, role: str) -> int:
         """Returns the number of values in the files of a role that agree.
 
-        It is 0 if these are the smaller part of the role: the psums of the middle of the kernel
-        agree under many readings.
+        The result is 0 if the agreeing files hold less than half of the values of the role, because
+        the psums at the middle of the kernel agree under many readings.
         """
         results = [r for r in self.results if r.reading.role == role]
         agreeing = [r for r in results if r.share > ENOUGH]
@@ -165,15 +168,15 @@ class Reading:
         return any(r.share > ENOUGH for r in self.results if r.reading.role == OUTPUT)
 
     def predicted(self) -> dict[str, bytes]:
-        """Returns what each file of results that agrees should hold, by the file's name."""
+        """Returns the expected contents of each result file that agrees, by the file's name."""
         agreeing = (r for r in self.results if r.share > ENOUGH)
         return {r.reading.file.name: r.expected.tobytes() for r in agreeing}
 
     def judged(self, folder: TileFolder, fixed: dict[str, str], final: bool = False) -> "Reading":
-        """Returns the reading with each file of results read in the way that agrees most.
+        """Returns the reading with each file of results in the conventions that agree most.
 
-        Only values above zero are compared, which a ReLU leaves as they are, unless `final` is set.
-        Then the way also says what became of the sums.
+        Unless `final` is set, only values above zero are compared, which a ReLU does not change.
+        With `final`, the reading also names the operation that was applied to the sums.
         """
 
         psums_of, outputs_of, kinds = self._computed()
@@ -203,10 +206,11 @@ class Reading:
         return replace(self, results=tuple(results), misfits=tuple(misfits))
 
     def as_good_at_first_sight(self, results: tuple[Agreement, ...]) -> bool:
-        """Returns whether `results`, read as they are, agree with this reading above zero.
+        """Returns whether `results` agree with this reading in all values above zero.
 
-        Where more than half of a file agreed before, the files of which less did are left out: how
-        they are to be read is not known.
+        The results keep the conventions of the other reading that they come from. Only files that
+        agreed in more than half of their values are compared, if there are any: the conventions of
+        the others are not known.
         """
         psums_of, outputs_of, _ = self._computed()
         for result in [r for r in results if r.share > 1 / 2] or results:
@@ -234,9 +238,9 @@ class Reading:
 
 
 def _best(found: Iterator[Agreement]) -> Agreement | None:
-    """Returns the first of those that agree most; None if there is none.
+    """Returns the agreement with the largest share, the first of several; None if there is none.
 
-    No more are computed once one agrees in all.
+    The search ends at the first agreement in all values.
     """
     best = None
     for one in found:
@@ -250,11 +254,15 @@ def _best(found: Iterator[Agreement]) -> Agreement | None:
 def _of_kinds(
     way: ResultReading, kinds: dict[str, tuple[str, Callable]], allowed: list[str]
 ) -> Iterator[ResultReading]:
-    """Yields the way to read a file once for each thing that may have become of the sums."""
+    """Yields the reading of a file for each operation that may have been applied to the sums.
+
+    The operations are those of `output_kinds`.
+    """
     if way.role == PSUM:
         yield way
         return
-    if way.inputs is not None:  # a part of the sums, which nothing became of yet
+    # These are sums of one input tile, to which no ReLU has been applied yet.
+    if way.inputs is not None:
         yield replace(way, kind="sums", conventions=replace(way.conventions, outputs="raw"))
         return
     for kind in allowed:
@@ -377,8 +385,8 @@ def _readings(folder: TileFolder, geometry: Geometry, fixed: dict[str, str]) -> 
 def _judged(found: list[Reading], folder: TileFolder, fixed: dict[str, str]) -> list[Reading]:
     """Returns the readings with their results, the usual ones first, up to a perfect one.
 
-    What no value contradicts, no other reading can contradict and agree as well. The results of the
-    same inputs are computed once.
+    The search ends at a reading that agrees with every value: a reading that predicts other values
+    cannot agree as well. Results are computed once for all readings with the same inputs.
     """
     seen: dict[tuple, Reading] = {}
     judged = []
@@ -557,7 +565,8 @@ def _other_inputs(
 def _almost_the_same(file: TileFile, others: set[TileFile]) -> list[str] | None:
     """Returns in words where a file first differs from another one that is nearly the same.
 
-    There is no line if another file is the same; None stands for no such file.
+    The list is empty if another file holds the same. Returns None if no other file is nearly the
+    same.
     """
     for other in others:
         if file.words.bits.shape == other.words.bits.shape:

@@ -1,4 +1,4 @@
-"""Compares files of psums and outputs with a layer, under each way to read them."""
+"""Compares files of psums and outputs with a layer, under each reading of them."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ ROUNDINGS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 
 @dataclass(frozen=True)
 class ResultReading:
-    """One way to read a file of psums or outputs: what each of its numbers should be."""
+    """One reading of a file of psums or outputs: what each of its numbers should be."""
 
     file: TileFile
     role: str  # PSUM or OUTPUT
@@ -34,11 +34,11 @@ class ResultReading:
     inputs: int | None  # the input tile whose psums or sums these are; None: all tiles are added
     first_output: int  # number of the output channel of column 0
     useful: bool  # whether psums are there for output pixels only, and not for all streamed ones
-    kind: str = "ReLU"  # what became of the sums; see `output_kinds`
+    kind: str = "ReLU"  # the operation applied to the sums; see `output_kinds`
 
     @cached_property
     def values(self) -> np.ndarray:
-        """What the file holds, int64 [lines, numbers in a line]."""
+        """The numbers in the file, int64 [lines, numbers in a line]."""
         return self.file.words.numbers(SUM_BITS, True)
 
     def expected(
@@ -57,7 +57,7 @@ class ResultReading:
         return self._arranged(layer, table)
 
     def indices(self, layer: FileLayer, psums: np.ndarray, sums: np.ndarray) -> np.ndarray:
-        """Returns what of `psums` [K, Q, O] or `sums` [P, O] stands where in the file."""
+        """Returns the value of `psums` [K, Q, O] or `sums` [P, O] for each number of the file."""
         return self._arranged(layer, sums if self.role == OUTPUT else psums)
 
     def _arranged(self, layer: FileLayer, table: np.ndarray) -> np.ndarray:
@@ -79,7 +79,7 @@ class ResultReading:
         return lines if self.conventions.outputs_in == "channels" else numbers
 
     def place(self, layer: FileLayer, line: int, number: int) -> str:
-        """Returns in words what number `number` of line `line` is of."""
+        """Returns in words the kernel position, pixel and channel of a number in line `line`."""
         numbers = self.values.shape[1]
         if self.role == OUTPUT:
             flat = int(output_layout(self.conventions, *self._table_shape())[line, number])
@@ -105,9 +105,10 @@ class ResultReading:
 def output_kinds(
     layer: FileLayer, sums: np.ndarray
 ) -> dict[str, tuple[str, Callable[[], np.ndarray]]]:
-    """Returns what can become of the sums [P, O] before they are written, by its name.
+    """Returns the operations that may be applied to the sums [P, O] before they are written.
 
-    Each has its choice of the convention `outputs`, and a function that returns the values.
+    By name, each operation has its choice of the convention `outputs`, and a function that returns
+    the values.
     """
     kinds: dict[str, tuple[str, Callable[[], np.ndarray]]] = {
         "ReLU": ("relu", lambda: sums.clip(0)),

@@ -22,11 +22,12 @@ HINTS = {
     ACTIVATION: ("act", "input", "ifmap"),
 }
 WHOLE_HINTS = {WEIGHT: ("w", "wt", "k", "kij"), ACTIVATION: ("x", "a"), OUTPUT: ("o", "y")}
-SUM_BITS = 16  # of a psum or an output
+SUM_BITS = 16  # bits of a psum or an output
 RESULT_WIDTHS = (128, 256)  # 8 or 16 sums of 16 bits
 WEIGHT_WIDTHS = (32, 64)  # 8 or 16 weights of 4 bits
 ACTIVATION_WIDTHS = (16, 32, 64)  # 8 or 16 activations of 2 or 4 bits
-SUFFIXES = (".txt", ".mem", ".dat", ".data", ".bin", ".list", "")  # of the files that are read
+# Suffixes of the files that are read
+SUFFIXES = (".txt", ".mem", ".dat", ".data", ".bin", ".list", "")
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ class TileFolder:
     """The files of a folder, by what they can be."""
 
     path: Path
-    series: dict[str, list[Series]]  # by role
+    series: dict[str, list[Series]]  # series of files by role
     unusable: dict[str, str]  # what is wrong with a damaged file, by its name
     unused: list[str]  # names of the files that are not needed
     # By role: what is wrong with files of that role, damaged or not; said where no other is there.
@@ -69,7 +70,7 @@ class TileFolder:
 
 
 def read_folder(folder: Path, ignore: list[str] | tuple[str, ...] = ()) -> TileFolder:
-    """Reads the text files of `folder` and of the folders in it, but for the names in `ignore`.
+    """Reads the text files of `folder` and of the folders in it, except for the names in `ignore`.
 
     Of files in deeper folders, and of links that lead nowhere, those count as damaged whose names
     say that they hold results, and the others as not needed. A name in `ignore` is relative to

@@ -16,7 +16,8 @@ from pymodel.tile_files.inputs import WEIGHT_BITS, Block, InputReading
 from pymodel.tile_files.layer import FileLayer
 
 WEIGHTS, ACTIVATIONS = "weights", "activations"
-FEW_WEIGHTS = 0.1  # more weights than this share are not some that are wrong, but of another run
+# If more than this share of the weights differ, the files are taken to be of another run
+FEW_WEIGHTS = 0.1
 
 
 @dataclass(frozen=True)
@@ -25,8 +26,8 @@ class WrongNumber:
 
     file: TileFile
     word: int  # index of the word in the file
-    number: int  # of the value in the word, from its end, from 0
-    count: int  # of the values in the word
+    number: int  # number of the value in the word, counted from the right, from 0
+    count: int  # number of values in the word
     found: int  # value in the file
     expected: int  # value with which all results agree
 
@@ -43,11 +44,13 @@ class WrongNumber:
 class Exchanged:
     """Two lines of a file, or two files, that explain all differences once they are exchanged."""
 
-    words: str  # which they are
+    words: str  # the exchanged lines or files, in words
 
     def text(self) -> str:
         """Returns the fault in words."""
-        return f"{self.words} are exchanged: so all psums and outputs agree"
+        return (
+            f"{self.words} are exchanged: all psums and outputs agree once they are exchanged back"
+        )
 
 
 @dataclass(frozen=True)
@@ -62,7 +65,7 @@ class WrongWeights:
         """Returns the fault in words."""
         more = f"{self.first.text()}; {self.count} weights are"
         if self.minus_one:
-            return f"{more} 0 in place of -1, and none is -1: the exporter lost it"
+            return f"{more} 0 in place of -1, and no weight is -1: the exporter wrote 0 for -1"
         return f"{more} wrong"
 
 
@@ -71,7 +74,7 @@ InputFault = WrongNumber | Exchanged | WrongWeights
 
 @dataclass(frozen=True)
 class Difference:
-    """By how much results differ from the layer, and where that is known."""
+    """The differences between results and the layer, and the places where they are known."""
 
     tile: int | None  # the input tile whose psums or sums these are; None: all tiles are added
     values: np.ndarray  # int64, psums [K, Q, O] or sums [P, O]
@@ -80,7 +83,7 @@ class Difference:
 
 @dataclass(frozen=True)
 class Differences:
-    """All that psums and outputs say against the inputs."""
+    """The differences of all psums and outputs from those of the inputs."""
 
     layer: FileLayer
     tiles: list[slice]  # input channels of each input tile
@@ -260,7 +263,10 @@ def _exchanged(values: np.ndarray, block: Block, one, other) -> np.ndarray:
 
 
 def _may_explain(what: str, old: np.ndarray, new: np.ndarray, seen: Differences) -> bool:
-    """Returns whether what changes can be why the results differ where they do."""
+    """Returns whether the changed values can explain the differences.
+
+    They can if every differing result depends on one of the changed values.
+    """
     changed = old != new
     if not changed.any():
         return False
@@ -292,7 +298,7 @@ def solved_weights(seen: Differences) -> np.ndarray | None:
         for position, output in np.argwhere(one.values.any(1)).tolist():
             known = one.known[position, :, output]
             streams = layer.streams[position, channels][:, known].astype(float)
-            at = np.flatnonzero(streams.any(1))  # the others do not matter
+            at = np.flatnonzero(streams.any(1))  # weights of inputs that are always 0 do not matter
             wanted = one.values[position, known, output].astype(float)
             solved, _, rank, _ = np.linalg.lstsq(streams[at].T, wanted, rcond=None)
             steps = np.rint(solved)

@@ -23,12 +23,13 @@ SHARED = ("activation_bits", "windows", "cores")
 
 @dataclass(frozen=True)
 class Geometry:
-    """Holds what the files do not say of a layer."""
+    """The numbers of a layer that its files do not state."""
 
     kernel: int = 3  # rows and columns
     stride: int = 1  # pixels
     padding: int = 1  # pixels
-    height: int | None = None  # of the map without its padding, pixels; None: the map is square
+    # Height of the map without its padding, pixels; None: the map is square
+    height: int | None = None
 
     @property
     def positions(self) -> int:
@@ -43,7 +44,7 @@ class Block:
     files: tuple[TileFile, ...]
     layout: np.ndarray  # int64 [lines of all files, numbers in a line], flat index into the part
     start: tuple[int, ...]  # index of the part's first value in the whole array
-    shape: tuple[int, ...]  # of the part
+    shape: tuple[int, ...]  # shape of the part
 
     def place(self, index: tuple[int, ...]) -> tuple[TileFile, int, int] | None:
         """Returns the file, word and number that hold the value at `index` of the whole array."""
@@ -85,7 +86,7 @@ class InputReading:
 
 
 def _choices(fixed: dict[str, str], *names: str) -> Iterator[Conventions]:
-    """Yields all conventions that differ in the fields `names`, but for what is fixed."""
+    """Yields all conventions that differ in the fields `names`, except for what is fixed."""
     for values in product(*([fixed[n]] if n in fixed else CHOICES[n] for n in names)):
         yield Conventions(**dict(zip(names, values, strict=True)))
 

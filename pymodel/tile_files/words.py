@@ -15,9 +15,11 @@ import numpy as np
 from pymodel.support.errors import InputError
 
 HEADER_LINES = 3  # number of lines that benches skip without reading them
-MAX_BYTES = 64 << 20  # of a file that is read; a map of 224 × 224 with all its psums has 58 MB
-MAX_LINES = 500_000  # of a file that is read; the psums of that map have 460,000
-ALIGNMENT = 4  # the number of bits of the narrowest number but one: words have a multiple of it
+# Largest size of a file that is read; a map of 224 × 224 with all its psums has 58 MB
+MAX_BYTES = 64 << 20
+# Largest number of lines of a file that is read; the psums of that map have 460,000
+MAX_LINES = 500_000
+ALIGNMENT = 4  # the width of a word is usually a multiple of this number of bits
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,7 @@ class Words:
     bits: np.ndarray  # uint8 [words, width], 0 or 1, the most significant bit first
     lines: list[int]  # the line of the file, from 1, of each word
     malformed: dict[int, str]  # what is wrong with the word, by its index; its bits are zeros
-    _numbers: dict = field(default_factory=dict)  # computed before, by bits and sign
+    _numbers: dict = field(default_factory=dict)  # cache of `numbers`, by bits and sign
 
     def __len__(self) -> int:
         return len(self.lines)

@@ -49,7 +49,8 @@ class FileNames:
     joint_psums: str = "psum.txt"
     outputs: str = "out.txt"
     first: int = 0  # number of kernel position 0: 0 or 1
-    parts: tuple[str, ...] = (SERIES, JOINT)  # of weights and psums
+    # Which files of weights and psums are written: one per kernel position, a joint one, or both
+    parts: tuple[str, ...] = (SERIES, JOINT)
 
     def __post_init__(self) -> None:
         """Raises InputError for a name that is no place in the folder."""
@@ -58,16 +59,18 @@ class FileNames:
             path = Path(plain)
             if not path.name or path.is_absolute() or ".." in path.parts or set(plain) & set("{}"):
                 raise InputError(
-                    f"'{name}' is no name of a file in the folder, expected one such as "
+                    f"'{name}' cannot be the name of a file in the folder, expected a name such as "
                     "w{k}.txt; {k}, {i}, {o} and {c} stand for numbers"
                 )
 
     def of(
         self, kind: str, c: Conventions, tiles: tuple[int, int], k: int = 0, i: int = 0, o: int = 0
     ) -> str:
-        """Returns a name; one without a place for its tile gets one if there are several tiles.
+        """Returns the name of a file.
 
-        `tiles` is the number of tiles of input and of output channels of which there are files.
+        If there are several tiles and the name has neither {i} nor {o}, the numbers of the tile are
+        added. `tiles` is the number of tiles of input and of output channels of which there are
+        files.
         """
         name = getattr(self, kind)
         core, (itiles, otiles) = 0, tiles
@@ -98,7 +101,7 @@ PER_CORE["outputs"] = replace(PER_CORE["inputs"], outputs="core{c}_out.txt")
 
 @dataclass(frozen=True)
 class Written:
-    """What is to be written: a layer on one input."""
+    """A layer on one input, with the sizes and names of the files to write."""
 
     codes: np.ndarray  # int8 [I, H, W], the map without its padding
     weights: np.ndarray  # int8 [O, I, k, k]

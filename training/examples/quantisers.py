@@ -2,8 +2,8 @@
 
 `--quantiser training.examples.quantisers:dorefa` calls the function for the activations and for the
 weights of each layer. It returns their codes, scale and zero point, so that each value is
-(code − zero point) · scale, or None for a layer that it does not know. The attributes of the layers
-are those of widely used implementations; change them to those of yours.
+(code − zero point) · scale, or None for a layer that it does not know. The attribute names are
+those of widely used implementations; replace them by the names in your implementation.
 """
 
 import torch

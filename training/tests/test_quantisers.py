@@ -52,7 +52,7 @@ class LsqQuantiser(nn.Module):
 
 
 class Lsq(nn.Conv2d):
-    """A convolution with two such quantisers."""
+    """A convolution with a learned-step quantiser for its weights and one for its activations."""
 
     def __init__(self, *arguments):
         super().__init__(*arguments)
@@ -89,7 +89,7 @@ def test_an_example_tells_the_codes(kind, name, bits, inputs):
 
 
 def test_weights_of_dorefa_have_the_codes_of_their_bits(inputs):
-    """The zero point of 2q − (2ⁿ − 1) is a half, told or found."""
+    """The zero point of 2q − (2ⁿ − 1) is a half, stated or found."""
     torch.manual_seed(2)
     layer = Dorefa(4, 6, 3)
     told, found = (judged(layer, inputs, one).layer for one in (quantisers.dorefa, None))
@@ -102,7 +102,7 @@ def test_weights_of_dorefa_have_the_codes_of_their_bits(inputs):
 @pytest.mark.parametrize(
     ("quantiser", "words"),
     [
-        (lambda layer, values, kind: (values / 0.02, 0.02, 0), "codes that are not whole"),
+        (lambda layer, values, kind: (values / 0.02, 0.02, 0), "are not whole numbers"),
         (lambda layer, values, kind: ((values / STEP).round(), STEP, 1), "off by 1 steps"),
         (lambda layer, values, kind: 3, "TypeError"),
         (lambda layer, values, kind: (values, "x", 0), "expected codes, scale and zero point"),

@@ -10,7 +10,10 @@ from training.ship_logits import LOGITS, integer_logits
 
 
 def test_logits_and_predictions_on_the_shipped_images(shipped, images):
-    """The tolerance is wide enough for another processor."""
+    """The predictions equal the shipped ones, and the logits do so within a tolerance.
+
+    The tolerance is wide enough for another processor.
+    """
     stored, metadata = read_sealed(LOGITS)
     logits = integer_logits(shipped, images.images[:8])
     assert torch.allclose(logits, stored["logits"][:8], rtol=0, atol=1e-3)

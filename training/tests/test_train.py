@@ -123,7 +123,9 @@ def test_dead_channels_start_anew_once_on_full_images(tmp_path, monkeypatch, cap
     monkeypatch.setattr(training.train, "recycle", recycling)
     tiny.run(tmp_path, recipe=replace(tiny.RECIPE, recycle=0.7))
     assert seen == [((32, 3, 32, 32), 3, True)]
-    assert capsys.readouterr().out.count("dead channels of features.27 start anew: 1, 6\n") == 1
+    assert (
+        capsys.readouterr().out.count("dead channels of features.27 get fresh weights: 1, 6\n") == 1
+    )
 
 
 def test_a_run_is_not_overwritten(trained):

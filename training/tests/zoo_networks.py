@@ -1,4 +1,4 @@
-"""Holds networks of the kinds that people bring, and what must become of their layers."""
+"""Holds networks of the kinds that people bring, and the outcome that their layers must have."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -16,12 +16,13 @@ from training.examples.resnet20 import resnet20
 
 @dataclass(frozen=True)
 class Network:
-    """A network, and what must become of its layers."""
+    """A network, and the outcome that each of its layers must have."""
 
     make: Callable[[], nn.Module]
     fitting: tuple[str, ...]  # names of the layers that fit
     inputs: Callable[[], Tensor] = inputs
-    why_not: dict[str, str] = field(default_factory=dict)  # by name, a part of each reason
+    # A part of the reason why a layer does not fit, by the layer's name
+    why_not: dict[str, str] = field(default_factory=dict)
 
 
 def initialised(model: nn.Module, x: Tensor) -> nn.Module:

@@ -60,7 +60,10 @@ def test_integer_layer_stands_in_for_the_quantised_one(shipped, images):
 
 
 def test_a_layer_for_which_no_memory_is_enough_is_refused():
-    """It is refused before anything of its size is made; the images here are one number."""
+    """The layer is refused before an array of its size is allocated.
+
+    The images here are views of a single number.
+    """
     codes = np.broadcast_to(np.int8(0), (1 << 20, 8, 4, 3))
     words = "1048576 images of 8 → 512 channels, 1 kernel positions and 12 pixels need 48.1 GiB"
     with pytest.raises(InputError, match=f"the layer: {words}"):
@@ -68,7 +71,7 @@ def test_a_layer_for_which_no_memory_is_enough_is_refused():
 
 
 def test_channels_of_no_tile_are_zeros():
-    """What gather returns has the layer's channels, and each psum counts in its own."""
+    """`gather` returns all channels of the layer, and adds each psum to its own channel."""
     tiles = Tiles([Tile(1, 0, 0, 0), Tile(1, 0, 1, 0)], np.empty(0), np.empty(0), (3, 1))
     psums = np.arange(12).reshape(1, 2, 3, 2)
     found = gather(psums, tiles, 4)

@@ -79,7 +79,7 @@ def pt2e(*, qat: bool = False, convert: bool = True) -> nn.Module:
 
 
 def of_integers() -> nn.Module:
-    """Returns a network of torchao that quantises each row of its activations anew."""
+    """Returns a network of torchao that computes a new scale for each row of its activations."""
     from torchao.quantization import Int8DynamicActivationInt8WeightConfig, quantize_
 
     torch.manual_seed(0)

@@ -451,7 +451,7 @@ def test_output_never_overwrites_another_file(refused, state, tmp_path):
     for output in (weights, inputs, text):
         before = output.read_bytes()
         options = ("--state", weights, "--input", inputs, "--output", output)
-        words = [f"{output}: is there and holds no exported layers; expected another name"]
+        words = [f"{output}: exists and is no file of exported layers; expected another name"]
         refused(export.main, NETWORK, *options, words=words)
         assert output.read_bytes() == before
 
@@ -465,7 +465,7 @@ def test_layers_of_an_earlier_export_are_overwritten(command, state, tmp_path):
 
 
 def test_the_command_that_is_printed(monkeypatch, tmp_path):
-    """It runs where the user stands, whatever stands in the names."""
+    """The printed command runs in the user's folder, whatever characters the names hold."""
     monkeypatch.chdir(tmp_path)
     path = Path("my layers$.safetensors")
     printed = export.run_command_of("a.$b", path)

@@ -245,7 +245,7 @@ EVIL = {
     evil_inputs: None,  # nobody needs the inputs
     evil_old_weights: "a pickled part (data/weights/model.pt)",
     evil_constant: "custom object (data/constants/opaque_obj_0)",
-    evil_operator: "operator 'torch.os.mkdir' is of none of aten, ",
+    evil_operator: "operator 'torch.os.mkdir' belongs to no known library, expected one of aten, ",
     evil_guard: None,  # nobody needs the guards
     evil_size: "expr_str is ",
     evil_containers: "are collections.defaultdict, expected tensors",

@@ -289,7 +289,11 @@ class OneBeside(nn.Module):
 
 
 def test_a_quantiser_of_too_many_bits_is_said():
-    """Values of 16 bits are further than the tolerance beside their grid, by float32's rounding."""
+    """The message names the bits, although the values lie beside their grid.
+
+    The rounding of float32 moves values of 16 bits further from their grid than the tolerance
+    allows.
+    """
 
     class Wide(nn.Module):
         def forward(self, x):
@@ -307,7 +311,7 @@ def test_one_value_in_a_million_beside_its_grid_is_found():
 
 
 def test_stride_and_dilation_are_not_exchanged():
-    """Both give an output of the same size here, and other sums."""
+    """Stride 2 and dilation 2 give outputs of the same size here, but different sums."""
     layer = fits(nn.Sequential(Rounded(), weighted(nn.Conv2d(4, 6, 4, stride=2, padding=1)))).layer
     exchanged = replace(layer, convolution=layer.convolution._replace(stride=1, dilation=2))
     assert exchanged.sums().shape == layer.reference.shape
@@ -491,11 +495,11 @@ def per_channel(layer):
         (lambda: Autocast(*own(convolution())), "its activations are torch.bfloat16, expected"),
         (
             lambda: changed(own(convolution()), lambda m: m.weight.data.zero_()),
-            "its weights are all 0, which proves nothing",
+            "its weights are all 0, so a comparison would prove nothing",
         ),
         (
             lambda: changed(own(convolution()), scale("activation_quantiser", 100.0)),
-            "its activations are all 0, which proves nothing",
+            "its activations are all 0, so a comparison would prove nothing",
         ),
         (
             lambda: changed(own(convolution()), scale("weight_quantiser", float("nan"))),

@@ -49,7 +49,7 @@ NETWORKS = {
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_all_layers_take_their_sums_from_elsewhere(name):
-    """The output is the model's but for rounding, and follows from the sums that are given."""
+    """The output is the model's except for rounding, and follows from the sums that are given."""
     model, given = NETWORKS[name]()
     fits = judged(model, given)
     asked = []
@@ -75,7 +75,7 @@ def test_all_layers_take_their_sums_from_elsewhere(name):
 
 
 def test_codes_that_differ_from_the_same_input_are_counted():
-    """A layer gets the activations of the other run: a difference is told where it is made."""
+    """A layer gets the activations of the other run: a difference is counted where it is made."""
     model, given = NETWORKS["residual"]()
     fits = judged(model, given)
     _, trace = integer_forward(model, given, fits, lambda data: data.sums(), WHAT)

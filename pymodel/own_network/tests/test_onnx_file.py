@@ -70,7 +70,8 @@ def judged(path, inputs) -> Fit | FitError:
 def check_sums(path, inputs, fits) -> None:
     """Checks that the outputs of a file follow from the sums of its layers.
 
-    They are those of the file as it is, but for rounding, and change with the sums of each layer.
+    The outputs equal those of the unchanged file except for rounding, and change with the sums of
+    each layer.
     """
     graph = OnnxGraph(path, inputs)
     as_it_is, _ = graph.as_it_is(fits)
@@ -153,7 +154,7 @@ def test_a_quantiser_that_is_made_anew_is_said(tmp_path, inputs):
         helper.make_node("ConvInteger", ["a", "w", "z"], [OUTPUT], "conv"),
     ]
     path = write(tmp_path / "l.onnx", nodes, {"w": WEIGHTS}, output=TensorProto.INT32)
-    assert "quantises its activations anew each time" in str(judged(path, inputs))
+    assert "computes new scales for its activations in each pass" in str(judged(path, inputs))
 
 
 def test_weights_of_int4(tmp_path, inputs):
@@ -336,7 +337,7 @@ def test_qgemm(tmp_path, inputs, alpha, turned):
 
 
 def test_activations_of_uint4(tmp_path, inputs):
-    """onnxruntime gives no tensor of 4 bits away; scale and zero point state the grid."""
+    """onnxruntime returns no tensor of 4 bits; scale and zero point state the grid."""
     path = qdq(tmp_path / "l.onnx")
     model = onnx.load(path)
     (zero,) = (one for one in model.graph.initializer if one.name == "z")
@@ -447,7 +448,7 @@ def test_codes_that_a_convolution_of_integers_does_not_give(tmp_path, inputs, mo
     monkeypatch.setattr(onnx_file, "run", wrong)
     found = judged(path, inputs)
     assert isinstance(found, FitError)
-    assert "steps beside what its values give" in str(found)
+    assert "steps away from those of its values" in str(found)
 
 
 @pytest.mark.parametrize("kind", ["Gemm", "MatMul", "MatMulInteger", "QLinearMatMul"])

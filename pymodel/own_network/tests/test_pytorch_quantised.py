@@ -73,14 +73,14 @@ def test_a_wrong_code_that_an_operation_makes_is_found():
     codes[3, 2, 1, 0] += 1
     wrong = torch._make_per_tensor_quantized_tensor(codes, *numbers)
     fault = packed_product(func, (x, packed, *numbers), wrong)["fault"]
-    assert "steps beside what its values give" in fault
+    assert "steps away from those of its values" in fault
 
 
 def test_scales_that_are_made_anew_are_said():
-    """A layer that quantises its input anew in each pass, or each row, has no scale to export."""
+    """A layer that computes new scales for its input, or each of its rows, has none to export."""
     model = networks.quietly(lambda: quantization.quantize_dynamic(networks.Plain().eval()))
     reason = fit_layers(model, networks.inputs())["fc"]
-    assert "it quantises its activations anew each time" in str(reason)
+    assert "it computes new scales for its activations in each pass" in str(reason)
 
     class Rows(nn.Module):
         def __init__(self):

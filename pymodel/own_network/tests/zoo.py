@@ -1,4 +1,4 @@
-"""Holds a zoo: layers of each kind that people bring, and what must become of each.
+"""Holds layers of each kind that people bring, and the outcome that each must have.
 
 The kinds are those of the table "What fits" in docs/own-network.md, and the quantisers that the
 export knows. Each network has one layer of interest; the tests of this room judge the layers, and
@@ -42,7 +42,7 @@ class Fake(nn.Module):
 
 
 class Values(nn.Module):
-    """Gives activations by a function, so that no operation tells their grid."""
+    """Gives activations by a function, so that no operation states their grid."""
 
     def __init__(self, function: Callable[[Tensor], Tensor]):
         super().__init__()
@@ -241,7 +241,7 @@ def onnx(folder: Path, *, integers: bool = False) -> tuple[Path, Tensor]:
 
 @dataclass(frozen=True)
 class Animal:
-    """A network, and what must become of its layers."""
+    """A network, and the outcome that each of its layers must have."""
 
     make: Callable[[], nn.Module]
     inputs: Callable[[], Tensor] = inputs
@@ -536,7 +536,7 @@ ZOO = {
         bits=(2, 2),
     ),
     "Brevitas, scales from each input": Animal(
-        dynamic, why_not="it quantises its activations anew each time, with other scales"
+        dynamic, why_not="it computes new scales for its activations in each pass"
     ),
     "Brevitas, transposed": Animal(lambda: brevitas("QuantConvTranspose2d", 3, 5, 3, stride=2)),
     "torch.ao": Animal(pytorch_networks.eager, pytorch_networks.inputs),

@@ -117,7 +117,7 @@ def test_tile_psums(tile):
 
 
 def test_a_step_is_the_product_of_the_two_scales_of_a_channel():
-    """It broadcasts over maps [N, C_out, H, W], and carries no gradient into what judges."""
+    """The step broadcasts over maps [N, C_out, H, W], and has no gradient."""
     layer = QuantConv2d(2, 3, bits=4, kernel_size=3)
     layer.weight_quantiser.scale.data.copy_(torch.tensor([0.5, 2.0, 3.0])[:, None, None, None])
     layer.activation_quantiser.scale.data.fill_(0.25)

@@ -1,4 +1,4 @@
-"""The integer network computes what the fake-quantised one does, but for float32's rounding."""
+"""The integer network computes what the fake-quantised one does, except for float32's rounding."""
 
 import copy
 from dataclasses import replace
@@ -133,7 +133,10 @@ def small(few_images):
 
 
 def test_the_first_codes_are_those_of_the_first_quantised_layer(small, few_images):
-    """They are what the float layer before it gives, divided by this layer's scale and rounded."""
+    """The first codes are the output of the float layer before, divided by a scale and rounded.
+
+    The scale is that of the first quantised layer.
+    """
     features = small.model.features
     scale = features[2].activation_quantiser.scale.item()
     maps = functional.conv2d(normalise(few_images), features[0].weight, stride=4, padding=1)
@@ -199,7 +202,7 @@ def test_codes_that_are_too_large_or_too_small_differ(rise, small, few_images):
 
 
 def test_distances_from_the_edge_between_two_codes():
-    """Worked out by hand, before a pool and after it."""
+    """Distances from the edge equal those worked out by hand, before a pool and after it."""
     stage = InnerStage(
         name="small",
         layer=QuantConv2d(1, 2, bits=4, kernel_size=1),

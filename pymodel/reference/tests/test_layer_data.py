@@ -108,7 +108,7 @@ def test_zero_points_of_weights():
 
 
 def test_the_bound_of_a_float32_summation():
-    """It is γ_n Σ |a||w| where that is more than the usual limits, worked out here in floats."""
+    """The limit is γ_n Σ |a||w| where that exceeds the usual limits, computed here in floats."""
     layer = random_layer("a", bits=(8, 8), zero=100)
     codes = (layer.activation_codes - 100).abs().double()
     weights = (layer.weight_codes * layer.step[..., None]).abs().double()
@@ -225,6 +225,6 @@ def test_the_worst_error_is_the_largest_for_what_is_allowed():
 
 
 def test_recovered_values_carry_no_gradient():
-    """What is judged needs none, though the BatchNorm that follows the layer has parameters."""
+    """Recovered values have no gradient, although the BatchNorm after the layer has parameters."""
     layer = two_steps(nn.Sequential(nn.BatchNorm2d(2).eval()))
     assert not layer.recover(layer.sums()).requires_grad

@@ -164,7 +164,7 @@ def test_an_output_that_is_ascii_is_no_traceback():
     ],
 )
 def test_an_output_that_is_full_fails(arguments):
-    """What nobody could read is no success: one line says where it went."""
+    """A command whose output cannot be written fails, with one line that names the output."""
     with FULL.open("w") as full:
         done = subprocess.run(
             [sys.executable, *arguments], cwd=ROOT, stdout=full, stderr=subprocess.PIPE, text=True

@@ -86,7 +86,7 @@ def test_an_exporter_that_writes_minus_one_as_zero(tmp_path):
     assert count > 20
     assert "is 0, and all psums and outputs agree with -1" in fault
     assert f"; {count} weights are 0 in place of -1" in fault
-    assert "none is -1: the exporter lost it" in fault
+    assert "no weight is -1: the exporter wrote 0 for -1" in fault
 
 
 def test_two_weights_in_two_files(tmp_path):

@@ -307,7 +307,7 @@ def test_names_that_do_not_fit_are_refused(tmp_path, cores, names, words):
     "name", ["w{z}.txt", "w{k.txt", "w{k.real}.txt", "{0}", "", "../w{k}.txt", "/w{k}.txt", "a/.."]
 )
 def test_a_name_that_is_no_place_in_the_folder(name):
-    with pytest.raises(InputError, match="is no name of a file in the folder"):
+    with pytest.raises(InputError, match="cannot be the name of a file in the folder"):
         FileNames(weights=name)
 
 

@@ -130,7 +130,7 @@ def test_no_folder(refused):
         ("--weight-width", "8", "expected 32 or 64"),
         ("--layer", "features.99", "features.99"),
         ("--activation-bits", "2", "does not fit in 2 bits"),
-        ("--weights-name", "w{z}.txt", "w{z}.txt' is no name of a file"),
+        ("--weights-name", "w{z}.txt", "w{z}.txt' cannot be the name of a file"),
         ("--cores", "both", "expected inputs or outputs"),
     ],
 )
