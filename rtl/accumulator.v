@@ -20,7 +20,7 @@ module accumulator #(
   // The memory is clear; until then no pixels
   output reg                        ready_o,
 
-  // A pixel; to it belong the psums that come in two cycles, if any; and whether it is finished then
+  // A pixel, whose psums, if any, come two cycles later; final_i: the pixel is finished then
   input  wire                       pixel_valid_i,
   input  wire [ $clog2(PIXELS)-1:0] pixel_i,
   input  wire                       final_i,

@@ -15,8 +15,8 @@ module address_generator (
   input  wire [15:0] map_pixels_i,
   input  wire [15:0] out_map_pixels_i,
 
-  // Walk this tile (see sequencer.v), from the next cycle on; only while ready_o is high. In each image
-  // it has an activation: more rows and columns than lie outside
+  // Walk this tile (see sequencer.v), from the next cycle on; only while ready_o is high. The tile has an
+  // activation in each image: more rows and columns than lie outside
   input  wire        take_i,
   input  wire [15:0] act_address_i,
   input  wire [ 9:0] pixel_i,

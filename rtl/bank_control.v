@@ -2,7 +2,7 @@
 `timescale 1ns / 1ps
 `default_nettype none
 
-// Which of two memory banks a stream fills, and which one the core reads.
+// Decides which of two memory banks a stream fills, and which one the core reads.
 //
 // A packet (up to tlast) fills a bank. Packets are used in the order in which they came; a bank that
 // was released takes the packet after the next. A packet longer than a bank is cut, and its length
@@ -19,7 +19,7 @@ module bank_control #(
   output wire                     tready_o,
   input  wire                     tlast_i,
 
-  // Where this beat goes
+  // Whether this beat is written, and its bank and word
   output wire                     write_o,
   output wire                     write_bank_o,
   output wire [$clog2(WORDS)-1:0] write_address_o,

@@ -19,9 +19,10 @@ module control #(
   // A start has to wait: what follows from the registers is not yet known
   output wire        hold_o,
 
-  // The layer cannot run, and why (0: it can)
+  // Why the layer cannot run; 0: it can run
   input  wire [ 3:0] error_i,
-  // All its packets are there and the accumulator is clear; a packet is of another length. Never both
+  // ready: all packets of the layer are there and the accumulator is clear; wrong_length: a packet has
+  // another length; never both
   input  wire        ready_i,
   input  wire        wrong_length_i,
   // The output has no place for a finished pixel; the last beat leaves
@@ -30,7 +31,7 @@ module control #(
 
   // The registers may still change the layer
   output wire        load_o,
-  // For the sequencer; and run the layer, from the next cycle on
+  // restart and prime of the sequencer; run: the layer runs from the next cycle on
   output wire        restart_o,
   output wire        prime_o,
   output wire        run_o,
@@ -41,7 +42,8 @@ module control #(
   output wire        busy_o,
   output reg         done_o,
   output reg  [ 3:0] error_o,
-  // Of the last layer, and of these those in which it waited; start over at the end
+  // Cycles of the layer that runs or ran last, and the cycles in which that layer waited; both restart at
+  // 0 after the largest value
   output reg  [COUNTER_WIDTH-1:0] cycles_o,
   output reg  [COUNTER_WIDTH-1:0] stalls_o
 );
@@ -51,7 +53,7 @@ module control #(
   localparam [1:0] RUN = 2'd2;
 
   // Cycles after a register's change: the sizes are known; the sequencer has its first tile; a start may
-  // come. While a layer runs, the sizes but for their last register are worked out already.
+  // come. While a layer runs, the sizes are worked out already, except for their last register.
   localparam [3:0] RUNNING = 4'd3;
   localparam [3:0] GEOMETRY = 4'd5;
   localparam [3:0] PRIME = 4'd8;

@@ -292,8 +292,8 @@ module core #(
   // Codes are the mode that needs thresholds.
   wire needs_thresholds = mode[1];
 
-  // What this cycle's packets are; a cycle old when control uses it, which it does not right after
-  // a reset.
+  // Whether the packets are right or wrong. Control uses these registers a cycle later, and not in the
+  // cycle after a reset.
   reg acts_wrong;
   reg weights_wrong;
   reg thresholds_wrong;

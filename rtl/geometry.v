@@ -4,12 +4,12 @@
 
 `include "core_registers.vh"
 
-// What a layer's registers mean: sizes derived from them, and whether the core can run it.
+// Derives from a layer's registers the sizes of the layer, and whether the core can run it.
 //
 // The outputs follow the registers four cycles later while load_i is high and hold while it is low,
 // so the host may write the next layer's registers while a layer runs.
 module geometry #(
-  // Of the array
+  // Rows and columns of the array
   parameter ROWS = 8,
   parameter COLS = 8,
   // Bits of an activation, whether it is two's complement, and bits of a weight
@@ -63,7 +63,8 @@ module geometry #(
   output reg  [15:0] tile_pixels_o,
   output reg  [15:0] out_map_pixels_o,
   output reg  [15:0] out_tile_pixels_o,
-  // Words of weights of one input and output tile; and the packets the layer needs, in words
+  // Words of weights of one pair of an input and an output tile; and the lengths of the layer's packets,
+  // in words
   output reg  [15:0] tile_weights_o,
   output reg  [15:0] weight_words_o,
   output reg  [15:0] act_words_o,
@@ -87,7 +88,7 @@ module geometry #(
   // 255 output tiles, 255 input tiles, kernel 7 × 7
   localparam WEIGHTS_WIDTH = 22 + $clog2(COLS);
 
-  // 1: sizes of the output
+  // Stage 1: the sizes of the output
   wire       stride2 = stride_i[1];
   // (side + 2 padding − kernel) / stride + 1 = (side + more) / stride, in which only the side is wide
   wire [3:0] stride = stride2 ? 4'd2 : 4'd1;
@@ -127,7 +128,7 @@ module geometry #(
     end
   end
 
-  // 2: of one output tile, and which taps reach the map
+  // Stage 2: the sizes of one output tile, and the taps that reach the map
   reg  [31:0] pixels_2;
   wire [15:0] tile_pixels = pixels_2[15:0];
   // An output of more than 16 bits of pixels has a map that no memory holds.
@@ -168,7 +169,7 @@ module geometry #(
     col_taps_2       <= reaching(near_width, out_width_1, stride2, padding_i[1:0]) & in_kernel;
   end
 
-  // 3: of the whole layer
+  // Stage 3: the sizes of the whole layer
   reg  [             23:0] acts_3;
   reg  [    OUT_WIDTH-1:0] out_pixels_3;
   reg  [WEIGHTS_WIDTH-1:0] weights_3;
@@ -181,7 +182,7 @@ module geometry #(
     too_many_pixels_3 <= pixels_2[31:16] != 0;
   end
 
-  // Of 16 bits; and whether there are more
+  // The lowest 16 bits of each size; and whether the size has more bits
   wire [15:0] act_words = acts_3[15:0];
   wire [15:0] out_tile_pixels = out_pixels_3[15:0];
   wire [15:0] weight_words = weights_3[15:0];
@@ -189,7 +190,7 @@ module geometry #(
   wire        too_many_out_pixels = out_pixels_3[OUT_WIDTH-1:16] != 0;
   wire        too_many_weights = weights_3[WEIGHTS_WIDTH-1:16] != 0;
 
-  // 4: held while a layer runs
+  // Stage 4: the outputs, which hold while a layer runs
   always @(posedge clk_i) begin
     if (load_i) begin
       if (error_1 != `CORE_ERROR_NONE) begin

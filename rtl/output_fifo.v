@@ -4,8 +4,8 @@
 
 // FIFO whose entries are reserved long before they are filled.
 //
-// What enters the pipeline in front of it cannot be stopped. So whoever starts something there takes
-// a reservation first, and starts nothing while there is none: nothing is ever lost at the end.
+// A value that has entered the pipeline in front of the FIFO cannot be stopped. So a module that starts
+// a value there takes a reservation first, and starts none without a reservation: no value is ever lost.
 module output_fifo #(
   // Bits of an entry
   parameter WIDTH = 8,
@@ -15,11 +15,11 @@ module output_fifo #(
   input  wire             clk_i,
   input  wire             rst_i,
 
-  // One entry will come
+  // Reserves a place for one entry that will come
   input  wire             reserve_i,
   output reg              reservable_o,
 
-  // It comes: only what was reserved
+  // An entry arrives; only reserved entries may arrive
   input  wire             valid_i,
   input  wire [WIDTH-1:0] data_i,
 

@@ -40,11 +40,11 @@ module sequencer #(
   output reg         tile_valid_o,
   // The tile's weights
   output reg  [15:0] weight_address_o,
-  // Its first activation, and the output pixel to which that belongs, in one of the first four rows
+  // The tile's first activation, and the output pixel that needs it, in one of the first four rows
   output reg  [15:0] act_address_o,
   output reg  [ 9:0] pixel_o,
-  // Output rows and columns; of these, at the end, those whose inputs lie outside the map: at most
-  // as many as the padding
+  // Output rows and columns of the tile; and the number of the last ones whose inputs lie outside the
+  // map, at most the padding
   output reg  [ 8:0] rows_o,
   output reg  [ 8:0] cols_o,
   output reg  [ 1:0] rows_outside_o,
@@ -85,7 +85,7 @@ module sequencer #(
   reg  [15:0] act_base;
   reg  [15:0] weight_base;
 
-  // One cycle later: what comes next
+  // One cycle after a step: the indices of the next tile
   reg  [ 2:0] next_ky;
   reg  [ 2:0] next_kx;
   reg         last_kx;
@@ -134,7 +134,7 @@ module sequencer #(
     end
   end
 
-  // Two cycles later: what the tap reaches
+  // Two cycles after a step: the outputs that the tap reaches
   wire [1:0] row_first;
   wire [7:0] row_count;
   wire [2:0] row_origin;
@@ -186,11 +186,11 @@ module sequencer #(
     final_q      <= last_tap && last_input_tile;
   end
 
-  // A padding is at most 3, and so are these.
+  // At most 3 rows and columns lie outside, because a padding is at most 3.
   wire [ 1:0] rows_outside = out_height_i[1:0] - row_count_q[1:0];
   wire [ 1:0] cols_outside = out_width_i[1:0] - col_count_q[1:0];
 
-  // Three cycles later: where that is
+  // Three cycles after a step: the addresses of the weights, of the first activation and of the first pixel
   reg  [15:0] weight_address_q;
   reg  [15:0] act_address_q;
   reg  [ 9:0] pixel_q;

@@ -2,7 +2,8 @@
 `timescale 1ns / 1ps
 `default_nettype none
 
-// An input stream into the two banks of a memory: when a beat is taken, and where it is written.
+// Takes an input stream into the two banks of a memory, and decides when a beat is taken and where it is
+// written.
 //
 // The memory is written a cycle after the beat came, from registers. A packet is read later than
 // that.

@@ -2,7 +2,7 @@
 `timescale 1ns / 1ps
 `default_nettype none
 
-// Which output rows a kernel row reaches without leaving the map; the same for columns.
+// Computes which output rows a kernel row reaches without leaving the map; the same for columns.
 //
 // Output o uses input o · stride − padding + tap. The outputs for which that lies inside the map are
 // neighbours: from first_o on, count_o of them, and the first one uses input origin_o. There must be
@@ -10,7 +10,7 @@
 module tap_range (
   input  wire       clk_i,
 
-  // Of the map and of the output: height (or width), pixels
+  // Height (or width) of the map and of the output, pixels
   input  wire [7:0] side_i,
   input  wire [8:0] out_side_i,
   // 0: stride 1; 1: stride 2
@@ -49,7 +49,7 @@ module tap_range (
   wire        [ 8:0] last = (reach_q < out_side_i) ? reach_q : out_side_i - 9'd1;
 
   assign first_o  = first_q;
-  // There are no more than the map has rows.
+  // A tap reaches at most as many outputs as the map has rows.
   assign count_o  = last[7:0] - {6'd0, first_q} + 8'd1;
   assign origin_o = origin_q;
 

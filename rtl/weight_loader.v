@@ -37,7 +37,7 @@ module weight_loader #(
   assign col_o   = col;
   assign ready_o = !active || (valid_o && col == 0);
 
-  // No logic where none is needed: the way to the memory is long.
+  // For a power of two no adder is needed: the path to the memory is long.
   generate
     if (COLS == 1 << COL_WIDTH) begin : g_concatenate
       wire unused = &{1'b0, address_i[COL_WIDTH-1:0]};

@@ -37,7 +37,7 @@ from tb.sim.waves import CLOCK_PERIOD_NS, Watch, trace_top
 
 OWN = ROOT / "tb" / "components" / "systolic_array_adapter.py"
 ADAPTER_FILE = "SYSTOLIC_DUT"  # environment: the adapter's file, for a bench of any array
-UNKNOWN = "X or Z"  # stands for the value of a column
+UNKNOWN = "X or Z"  # value of a column that holds an X or Z
 # Seconds between two lines of a long run, from which tb/run/array_run.py draws a bar, and without
 # which tb.sim.process would give it up
 TELL_SECONDS = 2.0
@@ -217,10 +217,12 @@ class ArrayAdapter(ABC):
     async def _watch(self, board: Scoreboard, player: Task, limit: int) -> None:
         """Hands every psum vector to the scoreboard until the last; raises BenchError as `run`."""
         edge = RisingEdge(self.clock)
-        waiting = [deque() for _ in range(self.cols)]  # values of columns that came before others'
+        # Values of columns whose vector is not complete yet
+        waiting = [deque() for _ in range(self.cols)]
         cycle = last = 0
         told = time.monotonic()
-        left = 2 * self.latency + 2  # cycles in which a further output would be one too many
+        # Cycles after the last input in which an extra output is looked for
+        left = 2 * self.latency + 2
         while left:
             await edge
             left -= player.done()

@@ -29,7 +29,7 @@ def decode(data: bytes, layer: Layer, core: Core, expected: np.ndarray | None = 
         if expected is not None:
             beat = _first_wrong_beat(vectors, needed, expected, core)
             after = "after the last" if beat == needed else beat_words(beat, layer)
-            text += f"; it begins at beat {beat}: {after}"
+            text += f"; the results begin to differ at beat {beat}: {after}"
         raise BenchError(text)
     return results(vectors, layer)
 

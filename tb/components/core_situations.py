@@ -25,7 +25,7 @@ def short_test(function):
 
 
 def longer_test(function):
-    """Returns such a test of hundreds of layers."""
+    """Returns a cocotb test of `function` whose time limit allows hundreds of layers."""
     return cocotb.test(timeout_time=4, timeout_unit="ms")(function)
 
 

@@ -16,7 +16,7 @@ from cocotb_coverage.coverage import CoverPoint, coverage_db
 from pymodel.hardware.registers import Mode
 from tb.sim.run_bench import COVERAGE
 
-WEIGHTS, ACTS, SIGNED_ACTS = range(-8, 8), range(16), range(-8, 8)  # of 4 bits
+WEIGHTS, ACTS, SIGNED_ACTS = range(-8, 8), range(16), range(-8, 8)  # the codes of 4 bits
 CORNERS = {
     "north-west": (0, 0),
     "north-east": (0, -1),

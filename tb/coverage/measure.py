@@ -44,7 +44,9 @@ def main() -> int:
     parser.add_argument(
         "--only", nargs="+", metavar="BENCH", default=[], help="run these tb/test_BENCH.py alone"
     )
-    parser.add_argument("--fresh", action="store_true", help="measure again what was kept")
+    parser.add_argument(
+        "--fresh", action="store_true", help="measure again, even if a result was kept"
+    )
     parser.add_argument(
         "--exclusions", type=Path, default=EXCLUSIONS, help="TOML file of points left out"
     )

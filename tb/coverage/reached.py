@@ -12,7 +12,7 @@ import yaml
 from tb.sim.sources import RTL
 
 MEMORIES = (("ram", "words["), ("output_fifo", "entries["))
-DATA = "what a memory holds is data: nothing has to toggle"
+DATA = "the words of a memory are data, so no bit has to toggle"
 KINDS = ("line", "branch", "toggle")
 
 
@@ -30,10 +30,11 @@ class Point(NamedTuple):
 class Coverage:
     """All that the runs reached together."""
 
-    hits: Counter[Point] = field(default_factory=Counter)  # also points that no run reached: 0
+    # Hits of each point; 0 for points that no run reached
+    hits: Counter[Point] = field(default_factory=Counter)
     # How often each bin was hit, by functional cover point and bin
     bins: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
-    excluded: dict[Point, str] = field(default_factory=dict)  # the reason
+    excluded: dict[Point, str] = field(default_factory=dict)  # reason of each exclusion
 
     def of(self, kind: str, module: str | None = None) -> list[Point]:
         """Returns the points of a kind that are not excluded, of one module or of all."""

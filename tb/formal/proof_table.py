@@ -1,4 +1,4 @@
-"""How each module is proven, and the mutants that its properties refute; prove.py runs them."""
+"""Lists the proofs of each module and the mutants that they must refute; prove.py runs both."""
 
 from dataclasses import dataclass, field, replace
 
@@ -8,9 +8,12 @@ from tb.sim.sources import replace_once
 
 @dataclass(frozen=True)
 class ProofMutant:
-    """A fault in a source that one property refutes; `old` stands there once, however spaced."""
+    """A fault in a source that one property refutes.
 
-    property: str  # its label
+    The source holds `old` exactly once; spaces do not count.
+    """
+
+    property: str  # label of the property
     name: str  # what the fault is
     old: str
     new: str
@@ -34,11 +37,13 @@ class Proof:
     given: tuple[str, ...] = ()  # lemmas that another proof of the module has shown
     without: tuple[str, ...] = ()  # assumptions that it does not need
     bind: tuple[str, ...] = ()  # modules inside whose properties are lemmas here
-    see: dict[str, str] = field(default_factory=dict)  # wire → what it sees inside an instance
+    # Signal inside an instance that each wire is connected to
+    see: dict[str, str] = field(default_factory=dict)
     free: tuple[str, ...] = ()  # wires that may have any values, whatever drives them
-    free_products: bool = False  # whether products may have any values, equal ones the same
+    # Whether products may have any values, as long as products of equal factors are equal
+    free_products: bool = False
     rewrites: tuple[tuple[str, str], ...] = ()  # (old, new), everywhere in this proof's copy
-    of: str = ""  # name of the properties, if there are others than those of the module as it is
+    of: str = ""  # name of the properties file, if it is not the module's
     variant: str = ""
 
     @property
@@ -53,7 +58,7 @@ class Proof:
 
     @property
     def name(self) -> str:
-        """Returns the module's name and the variant, which tells this proof from its others."""
+        """Returns the module's name and the variant, by which its proofs differ."""
         return f"{self.module} {self.variant}".strip().replace(" ", "-")
 
 
@@ -195,7 +200,7 @@ TAP_RANGE = Proof(
         ProofMutant("exactly_those_reached", "the map is a pixel longer", "- 9'd1 +", "+"),
         ProofMutant(
             "first_uses_origin",
-            "as if the first output were 0",
+            "the first output is taken as 0",
             "{1'b0, first}}) - above",
             "{1'b0, first}})",
         ),
@@ -447,7 +452,7 @@ REGISTERS = Proof(
         ProofMutant("clears_once", "a clear survives a reset", "set[1] && !rst_i", "set[1]"),
         ProofMutant(
             "tells_changes",
-            "a change of the images is not told",
+            "a change of the images is not reported",
             "write && write_layer;",
             "write && write_layer && write_word != `CORE_REGISTER_IMAGES;",
         ),
@@ -521,7 +526,7 @@ SEQUENCERS = (
         (
             ProofMutant(
                 "starts_with_the_first",
-                "it starts with the lowest tap",
+                "the walk starts with the lowest tap",
                 "ky <= following(row_taps_i, {1'b0, padding_i})",
                 "ky <= lowest(row_taps_i)",
             ),
@@ -768,13 +773,13 @@ CONTROL = Proof(
         ),
         ProofMutant(
             "error_is_told",
-            "another error is told",
+            "another error is reported",
             "error_o <= error_i",
             "error_o <= `CORE_ERROR_START_WHILE_BUSY",
         ),
         ProofMutant(
             "dropped_is_told",
-            "nothing is told",
+            "nothing is reported",
             "error_o <= `CORE_ERROR_PACKET_LENGTH",
             "error_o <= 4'd0",
         ),
@@ -893,13 +898,13 @@ MUTANTS_OF_SIZES = (
     ),
     ProofMutant(
         "products",
-        "of the input tiles a bit is lost",
+        "a bit of the number of input tiles is lost",
         "input_tiles_i[7:0] * tile_pixels",
         "input_tiles_i[6:0] * tile_pixels",
     ),
     ProofMutant(
         "errors",
-        "too many weights by a bit of the product are not seen",
+        "weights that are too many by one bit of the product are accepted",
         "22 + $clog2(COLS)",
         "21 + $clog2(COLS)",
     ),
@@ -937,14 +942,14 @@ MUTANTS_OF_PSUMS = (
     ),
     ProofMutant(
         "largest_psums",
-        "a sign is taken for none, and none for a sign",
+        "signed activations are taken as unsigned, and unsigned ones as signed",
         "(ACT_SIGNED != 0) ?",
         "(ACT_SIGNED == 0) ?",
     ),
 )
 MANY_OUT_PIXELS = ProofMutant(
     "errors",
-    "too many output pixels by a bit of the product are not seen",
+    "output pixels that are too many by one bit of the product are accepted",
     "$clog2(ACT_WORDS) + 5",
     "$clog2(ACT_WORDS) + 4",
 )

@@ -37,8 +37,9 @@ from tb.sim.sources import RTL, check_sources, replace_once, rtl_digest
 PROPERTIES = Path(__file__).with_name("properties")
 BUILD = ROOT / "build" / "formal"
 STORE = Store("formal")
-LISTS = ("tb.formal.proof_table",)  # all that counts of a proof is in the text of its tasks
-SECONDS = 900  # after which a solver is stopped
+# The text of a proof's tasks already holds everything that matters of this list.
+LISTS = ("tb.formal.proof_table",)
+SECONDS = 900  # seconds after which a solver is stopped
 BINARIES = Path(sys.executable).parent
 STATEMENT = re.compile(r"^( *// .*\n)? *(\w+): (assert|assume|cover) \(", re.MULTILINE)
 KEYWORD = re.compile(r"//.*|\b(assert|assume|cover|restrict)\b")
@@ -70,9 +71,9 @@ class Task:
     """One call of SymbiYosys: a proof's asserts, its covers, or one of its mutants."""
 
     proof: Proof
-    mode: str  # of SymbiYosys: prove, cover or bmc
+    mode: str  # mode of SymbiYosys: prove, cover or bmc
     labels: tuple[str, ...]  # the asserts or covers that the call decides
-    text: str  # of the file that SymbiYosys reads
+    text: str  # text of the file that SymbiYosys reads
     mutant: ProofMutant | None = None
 
     @property
@@ -101,7 +102,9 @@ class Outcome:
 def main() -> int:
     parser = CommandParser("tb.formal", __doc__)
     parser.add_argument("modules", nargs="*", metavar="MODULE", help="module of rtl/; default: all")
-    parser.add_argument("--fresh", action="store_true", help="prove again what was kept")
+    parser.add_argument(
+        "--fresh", action="store_true", help="prove again, even if a result was kept"
+    )
     parser.add_argument(
         "--workers", type=int, default=os.cpu_count(), help="number of tasks at a time"
     )
@@ -490,7 +493,7 @@ def _outcome(task: Task, fresh: bool, processes: _Processes) -> Outcome:
 
 
 def read_outcome(output: str) -> Outcome:
-    """Returns the outcome that the log of SymbiYosys tells."""
+    """Returns the outcome that the log of SymbiYosys states."""
     done = re.findall(r"DONE \((\w+), rc=", output)
     named = re.findall(r"(?:Assert failed in|Reached cover statement .*at) [\w.]+: (\S+)", output)
     errors = re.findall(r"(\S*ERROR: ?\S.*|Timeout.*)", output)

@@ -62,10 +62,10 @@ class Design:
     """A build of a module that is synthesised, and the benches that run on it."""
 
     top: str
-    size: str  # tells it from other builds of the module
+    size: str  # name of the build among those of the module
     parameters: Mapping[str, int]
     benches: tuple[str, ...]  # modules with cocotb tests
-    adapter: Path  # of an array; the core's benches do not use it
+    adapter: Path  # adapter of an array; the core's benches do not use it
 
     @property
     def name(self) -> str:
@@ -109,7 +109,7 @@ def main() -> int:
     parser.add_argument("--rtl", type=Path, default=RTL, help="folder of the Verilog sources")
     parser.add_argument("--only", default="", help="run designs with this text in their name")
     parser.add_argument("--workers", type=int, default=os.cpu_count(), help="number of processes")
-    parser.add_argument("--fresh", action="store_true", help="run again what passed before")
+    parser.add_argument("--fresh", action="store_true", help="run again, even if a result was kept")
     parser.add_argument(
         "--results", type=Path, default=RESULTS / "netlist.json", help="JSON file to write"
     )
@@ -124,7 +124,7 @@ def main() -> int:
     if not designs:
         names = ", ".join(design.name for design in DESIGNS)
         raise InputError(f"--only is '{arguments.only}', expected a part of one of: {names}")
-    remove_results(arguments.results)  # so that what is there afterwards is of this run
+    remove_results(arguments.results)  # results of an earlier run
 
     netlists, outcomes = run_all(designs, arguments.rtl, arguments.workers, arguments.fresh)
     result = summary(netlists, outcomes)
@@ -207,7 +207,7 @@ def synthesise(design: Design, rtl: Path = RTL) -> Netlist:
         "rtl": rtl_digest(rtl),
     }
     if files_read(SIMULATOR, check_sources(rtl)).unknown:
-        identity["only this run"] = secrets.token_hex(8)  # Yosys reads files that nobody knows
+        identity["only this run"] = secrets.token_hex(8)  # Yosys reads unknown files
 
     def write(folder: Path) -> None:
         where = folder.relative_to(ROOT)

@@ -1,4 +1,4 @@
-"""Writes the outputs of the examples in docs/guide.md anew, for instance after a new checkpoint.
+"""Updates the outputs of the examples in docs/guide.md, for instance after a new checkpoint.
 
 python -m tb.generate guide
 """

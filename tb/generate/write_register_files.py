@@ -84,7 +84,7 @@ def c_values(top: AddrmapNode) -> str:
 
 
 def verilog_header(top: AddrmapNode) -> str:
-    """rtl/core_registers.vh: the numbers that the RTL compares with or answers, as macros."""
+    """Returns the text of rtl/core_registers.vh: macros for addresses and values."""
     registers = list(top.registers())
     version = next(node for node in registers if node.inst_name == "VERSION")
     reads = sum(field.get_property("reset") << field.low for field in version.fields())

@@ -15,7 +15,7 @@
 //                                        sum of the jobs' CYCLES, sum of their STALLS, first error, beats with X or Z, the
 //                                        first of them, its lowest such bit, hang
 module core_host #(
-  // Of the core, which has 8 rows and 8 columns; see core.v
+  // Parameters of the core, which has 8 rows and 8 columns here; see core.v
   parameter ACT_WIDTH = 4,
   parameter ACT_SIGNED = 0,
   parameter WEIGHT_WIDTH = 4,
@@ -351,7 +351,8 @@ endmodule
 // The host with a clock of its own, for a bench that only loads, goes and waits; with +alone for none.
 //
 // The clock ticks BURST times in each time step: between time steps a simulator looks for callbacks, which
-// would cost as much as the core. So time means nothing here, and cycles are counted.
+// would cost as much as the core. So simulated time does not give the number of
+// cycles; the host counts them.
 module core_host_clocked #(
   parameter ACT_WIDTH = 4,
   parameter ACT_SIGNED = 0,

@@ -36,7 +36,7 @@ MAX_JOBS = 8192
 class CoreJob(NamedTuple):
     """A layer that fits into the core, and the part of a larger layer that it computes."""
 
-    batch: int  # number of its batch; each batch sends the weights anew
+    batch: int  # number of the job's batch; each batch sends the weights again
     images: slice  # the images of the larger layer
     channels: slice  # the output channels of the larger layer
     layer: Layer
@@ -70,7 +70,7 @@ class Status(NamedTuple):
 
     jobs: int
     beats: int  # number of beats of results
-    cycles: int  # from the first start to the last result
+    cycles: int  # number of cycles from the first start to the last result
     counted: int  # sum of the jobs' own counts
     stalls: int
 

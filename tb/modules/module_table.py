@@ -49,7 +49,7 @@ SMALL_PART = str(PARTS.index("4x4"))
 CORE_OF_ONE_IMAGE = Core(act_words=16, weight_words=72, threshold_tiles=2, pixels=16)
 
 ARRAY_NAMES = ("ROWS", "COLS", "ACT_WIDTH", "WEIGHT_WIDTH", "PSUM_WIDTH")
-# The psum widths are the least that the other parameters allow, but for that of the default.
+# The psum widths are the least that the other parameters allow, except that of the default.
 ARRAYS = (
     (8, 8, 4, 4, 16),
     (3, 5, 8, 2, 12),
@@ -80,7 +80,7 @@ class Run:
     toplevel: str
     parameters: Parameters
     settings: Mapping[str, str] = field(default_factory=dict)
-    variant: str = ""  # what tells it from other runs with these parameters
+    variant: str = ""  # name of the run among those with these parameters
     long: bool = False  # left to make verify
     measured: bool = True  # its coverage counts
     simulators: tuple[str, ...] = ()  # the simulators that it runs on; (): all
@@ -107,10 +107,10 @@ class Run:
 class GateRuns:
     """A build that is synthesised to gates, and the benches that run on them."""
 
-    size: str  # tells it from other builds of the module
+    size: str  # name of the build among those of the module
     parameters: Parameters
     benches: tuple[str, ...]
-    adapter: Path = OWN  # of an array
+    adapter: Path = OWN  # adapter of an array
 
 
 @dataclass(frozen=True)

@@ -51,7 +51,7 @@ from tb.sim.result_about import about
 from tb.sim.simulators import check_simulator, leave_out_settings, random_seed, simulator_identity
 from tb.sim.sources import RTL, find_once
 
-LARGEST = 10_000  # mutants
+LARGEST = 10_000  # largest number of drawn mutants
 STORE = Store("verdict")
 STATES = ("killed", "survived", "equivalent", "broken")
 GRACE = 20.0  # seconds for which a bench may be silent, beside twice its duration
@@ -64,7 +64,7 @@ class Result(NamedTuple):
     module: str
     kind: str  # "named" or "netlist"
     where: str  # such as "rtl/pe.v:42"
-    difference: str  # in words
+    difference: str  # the change of the mutant, in words
     verdict: Verdict
 
 
@@ -73,7 +73,7 @@ def main() -> int:
     parser.add_argument("--number", default="500", help="number of netlist mutants in all modules")
     parser.add_argument("--seed", default="1", help="seed of the drawing: a number, or random")
     parser.add_argument("--jobs", default=str(os.cpu_count()), help="number of faults at a time")
-    parser.add_argument("--fresh", action="store_true", help="try again what was kept")
+    parser.add_argument("--fresh", action="store_true", help="try again, even if a result was kept")
     arguments = parser.parse_args()
     number = whole_number("--number", arguments.number, 0, LARGEST)
     jobs = whole_number("--jobs", arguments.jobs, 1, 256)

@@ -237,11 +237,11 @@ def _with_parameters(text: str, target: Target) -> str:
 
 
 class Verdict(NamedTuple):
-    """What became of a fault; it is broken if the faulty RTL does not compile."""
+    """The outcome of a fault; a fault whose RTL does not compile is "broken"."""
 
     state: str  # killed, survived, equivalent or broken
     how: str  # the test that failed, or what the compiler said; empty for a fault that survived
-    seconds: float  # that the benches took
+    seconds: float  # seconds that the benches took
 
 
 def compile_netlist(netlist: MutatedNetlist) -> Simulation:

@@ -6,9 +6,9 @@ and the other bits are the same again in the next state, the mutant is equivalen
 bit is not the same, it joins those that may differ, and the check is repeated; if an output is not
 the same, the mutant is different.
 
-What is not shown in this way may be shown over two cycles: if outputs and registers, but for bits
-that may differ, were the same in two cycles, they are the same in the next one. An example is a bit
-that differs only after a restart, when nothing looks at it.
+What is not shown in this way may be shown over two cycles: if outputs and registers, except for
+bits that may differ, were the same in two cycles, they are the same in the next one. An example is
+a bit that differs only after a restart, when nothing looks at it.
 
 At first the modules inside are boxes, which give the same outputs as long as they get the same
 inputs. If that does not show it, the check includes the contents of the modules.
@@ -33,7 +33,7 @@ from tb.mutation.drawn_mutants import BUILD, Mutant, Target, parameters, read, y
 from tb.sim.sources import RTL
 
 MITER = Path(__file__).with_name("miter.sv")
-SECONDS = 60  # after which the solver gives a question up
+SECONDS = 60  # seconds after which the solver gives up
 ROUNDS = 12  # number of checks of a mutant; after each, more register bits may differ
 TRIES = 2  # number of these sets of register bits that are tried over two cycles
 PROVEN = "no model found: SUCCESS"

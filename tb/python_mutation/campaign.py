@@ -45,7 +45,7 @@ PART = RESULTS / "python_mutation_part.json"
 README = ROOT / "README.md"
 HARMLESS = Path(__file__).with_name("harmless.toml")
 FORK_TESTS = Path(__file__).with_name("fork_tests.py")
-LARGEST = 100_000  # mutants
+LARGEST = 100_000  # largest number of drawn mutants
 SLOWER = 5  # a mutant may take so many times as long as the module's tests without a fault
 GRACE = 30.0  # seconds beside that
 STOPPED = -1  # what fork_tests.py says of tests that took too long
@@ -54,7 +54,7 @@ STATES = ("killed", "harmless", "survived")
 
 @dataclass(frozen=True)
 class Outcome:
-    """A mutant, and what became of it: one of STATES, with the reason or the test that found it."""
+    """A mutant, and its outcome: one of STATES, with the reason or the test that found it."""
 
     mutant: PythonMutant
     state: str
@@ -67,7 +67,7 @@ def main() -> int:
     parser.add_argument("--number", default="", help="number of mutants to draw; default: all")
     parser.add_argument("--seed", default="1", help="seed of the drawing")
     parser.add_argument("--jobs", default=str(os.cpu_count()), help="number of mutants at a time")
-    parser.add_argument("--fresh", action="store_true", help="try again what was kept")
+    parser.add_argument("--fresh", action="store_true", help="try again, even if a result was kept")
     parser.add_argument(
         "--results",
         type=Path,
@@ -212,7 +212,7 @@ def failure(code: int, log: str, tests: str) -> str:
 
 
 def run(chosen: list[tuple[Judge, PythonMutant]], jobs: int, fresh: bool) -> list[Outcome]:
-    """Tries mutants, `jobs` at a time, and returns what became of each.
+    """Tries mutants, `jobs` at a time, and returns the outcome of each.
 
     Raises InputError if the tests of a module fail without a fault.
     """

@@ -61,7 +61,7 @@ class PythonMutant:
     line: int  # where the fault is, from 1
     before: str  # the lines that change, without the spaces around them
     after: str
-    text: str  # of the whole source
+    text: str  # text of the whole faulty source
 
 
 class _Places(Visitor):

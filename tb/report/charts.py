@@ -26,8 +26,8 @@ class Palette(NamedTuple):
     muted: str
     grid: str
     series: tuple[str, ...]  # the colours of activations, psums, weights and what follows
-    sequential: tuple[str, str]  # from zero to the largest
-    diverging: tuple[str, str, str]  # negative, zero, positive
+    sequential: tuple[str, str]  # colours from zero to the largest value
+    diverging: tuple[str, str, str]  # colours of negative values, zero and positive values
 
 
 PALETTES = {

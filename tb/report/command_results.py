@@ -52,12 +52,13 @@ LOG_COLUMNS = {
 class Check:
     """The results file of a command, and how one line sums it up."""
 
-    name: str  # of the file, without .json
-    target: str  # of make, which writes the file
+    name: str  # name of the file, without .json
+    target: str  # target of make that writes the file
     what: str  # in the table: what the command checks or measures
-    keys: Mapping[str, Kind]  # that are needed; a list of such objects if `several`
+    keys: Mapping[str, Kind]  # keys that the file must have; a list of such objects if `several`
     summary: Callable[[Any], str]
-    wrong: Callable[[Any], bool] | None = None  # None: it measures, and cannot be wrong
+    # Whether a value is wrong; None for a command that only measures
+    wrong: Callable[[Any], bool] | None = None
     several: bool = False
     about: tuple[str, ...] = ("rtl", "bench")  # names of the hashes that a result needs
 

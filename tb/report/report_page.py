@@ -62,12 +62,12 @@ MOST_MAPS = 8  # largest number of a layer's channels that are shown as pictures
 class LayerRun:
     """A run of the layer on the array: its data, what came out, and its closing figures."""
 
-    data: LayerData  # with the codes that the array took
+    data: LayerData  # the layer, with the codes that the array took
     lowest_act: int  # smallest activation code that the array takes
     images: ImageSet | None  # None: the inputs of an exported layer are not known
     record: Record
     sums: Tensor  # int64 [N, C_out, H', W'], from the array's psums
-    result: dict  # as in build/results/layer.json
+    result: dict  # closing figures, with the keys of build/results/layer.json
 
     @property
     def act_range(self) -> tuple[int, int]:

@@ -154,7 +154,7 @@ def main() -> int:
                 bar.update(len(part))
                 bar.set_postfix(wrong_sums=wrong)
         except BenchError as error:
-            remove_results(arguments.results)  # these are of an earlier run
+            remove_results(arguments.results)  # results of an earlier run
             return conclude(f"FAILED: {DEFAULT_LAYER}: {error}", passed=False)
         elapsed = time.monotonic() - began
 

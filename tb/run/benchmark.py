@@ -64,7 +64,7 @@ def measure_cycles(checkpoint: str, path: Path) -> list[str]:
     Returns a line for each limit that was missed. Raises BenchError if a result or a cycle count is
     wrong.
     """
-    remove_results(path)  # those of an earlier run
+    remove_results(path)  # results of an earlier run
     found = about("tb.run.benchmark", PROGRAM, simulator="verilator", checkpoint=checkpoint)
     simulation = prepare_host("verilator")
     network = IntegerNetwork(load_for_core(checkpoint)[0])
@@ -94,7 +94,7 @@ def measure_speeds(path: Path) -> list[str]:
 
     Returns a line for each ratio that was missed.
     """
-    remove_results(path)  # those of an earlier run
+    remove_results(path)  # results of an earlier run
     tell("Running a million cycles with cocotb and without; on Icarus this takes minutes")
     rows = [measure_speed(name) for name in ("verilator", "icarus")]
     missed = [
@@ -238,8 +238,9 @@ def result_table(rows: list[dict]) -> str:
     return (
         "\n"
         + tabulate(lines, columns, tablefmt="simple", disable_numparse=True)
-        + "\n\nof limit: taps inside the map, one a cycle. of dense: all taps at 64 MACs a cycle."
-        + "\nacts, weights, thresholds, results: bits a cycle on their streams. "
-        + "mem: bits of a bank in use."
+        + '\n\n"of limit" is the share of the limit of one tap inside the map per cycle,'
+        + '\n"of dense" the share of 64 MACs per cycle over all taps.'
+        + '\n"acts", "weights", "thresholds" and "results" are bits per cycle on each stream;'
+        + '\n"act mem" and "weight mem" are the bits of a bank in use.'
         + f"\n{differing} of {codes:,} codes are not those of the float32 network.\n"
     )

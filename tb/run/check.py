@@ -26,7 +26,7 @@ LIMITS_FILE = "SYSTOLIC_CHECK_LIMITS"  # environment: the file that takes what p
 
 @dataclass(frozen=True)
 class Verdict:
-    """What became of the checks: how the run failed, if it did, and which tests passed."""
+    """The outcome of the checks: the first failure, if any, and which tests passed."""
 
     failure: BenchError | None
     passed: dict[str, bool]  # by the test's name in words; {} if the run did not get that far

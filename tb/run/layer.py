@@ -37,7 +37,7 @@ from tb.sim.waves import WAVEFORM, Watch
 
 SETTINGS = "SYSTOLIC_LAYER_JOB"  # environment variable that carries a LayerJob into the simulator
 DEFAULT_IMAGES = 16
-MOST_SIDE = 256  # of an array that is asked for
+MOST_SIDE = 256  # largest number of rows or columns that a user may ask for
 
 
 @dataclass(frozen=True)
@@ -47,11 +47,11 @@ class LayerJob:
     simulator: str
     layer: str = DEFAULT_LAYER
     images: int = DEFAULT_IMAGES
-    checkpoint: str = str(SHIPPED)  # or a file of exported layers
+    checkpoint: str = str(SHIPPED)  # checkpoint, or a file of exported layers
     results: str = str(RESULTS / "layer.json")  # JSON that the simulation writes
     dut: str = str(OWN)
-    pixels: int = 0  # about so many output pixels are computed; 0: all
-    seed: int = 0  # draws them
+    pixels: int = 0  # approximate number of output pixels to compute; 0: all
+    seed: int = 0  # seed that draws the windows
 
     def settings(self) -> dict[str, str]:
         """Returns the environment variables that carry the job into the simulator."""
@@ -80,7 +80,7 @@ class Choice(NamedTuple):
 
     layer: str  # name
     images: int  # number of images that there are
-    bits: tuple[int, int]  # of an activation code and of a weight code
+    bits: tuple[int, int]  # bits of an activation code and of a weight code
     zero: int = 0  # zero point of the activations
 
 
@@ -103,7 +103,10 @@ def choose_layer(path: str, name: str | None) -> Choice:
 
 
 class Asked(NamedTuple):
-    """What a user asks of this project's array, as text; None: what the layer needs."""
+    """The size and sign of this project's array that a user asks for, as text.
+
+    None means what the layer needs.
+    """
 
     rows: str | None = None
     cols: str | None = None

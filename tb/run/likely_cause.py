@@ -17,7 +17,7 @@ WINDOW = 4096  # number of psum vectors of an 8 × 8 array that are looked at
 BEFORE = 512  # number of these vectors before the first wrong one
 LEAST_AGREEMENT = 0.6  # smallest agreement of a suspect that becomes the hint
 MOST_COLUMNS = 3  # largest number of wrong columns that are looked at one by one
-# Causes in all columns that another cause cannot be told from
+# Causes in all columns that cannot be distinguished from another cause
 VALID = {
     "psums one cycle late": " (or valid one cycle early)",
     "psums one cycle early": " (or valid one cycle late)",
@@ -81,12 +81,12 @@ class Cause:
 
 @dataclass(frozen=True)
 class Suspect:
-    """Possible causes that act together, mostly one, and how far they agree with what came."""
+    """Possible causes that act together (usually one), and their agreement with received psums."""
 
     causes: tuple[Cause, ...]
     explained: int  # wrong psums that it predicts exactly
     recall: float  # share of the wrong psums that the suspect predicts exactly
-    precision: float  # share of the suspect's wrong predictions that came
+    precision: float  # share of the suspect's wrong predictions that were received
     value: int  # the suspect's psum at the first wrong place
 
     @property
@@ -96,7 +96,7 @@ class Suspect:
 
     @property
     def agreement(self) -> float:
-        """Returns how well the causes agree with what came, from 0 to 1.
+        """Returns how well the causes agree with the received psums, from 0 to 1.
 
         The agreement is the harmonic mean of recall and precision. It is 0.9 of the recall if that
         is more and the causes explain at least FEW psums, because a fault may act only at times.
@@ -126,7 +126,7 @@ class Diagnosis:
 
 
 def diagnose(record: Record) -> Diagnosis | None:
-    """Returns the first wrong psum of a run with its suspects, None if all that came is right."""
+    """Returns the first wrong psum of a run with its suspects, None if all psums are right."""
     cols = record.received.shape[1]
     count = len(record.received)
     expected = record.run.expected.reshape(-1, cols)[:count]
@@ -433,9 +433,9 @@ class _Evidence:
     def _mixed_columns(self) -> tuple[Cause, np.ndarray]:
         """Returns the cause that columns have each other's weights, and the best fit per column.
 
-        The fit is the index [c] of the column whose psums agree best with what came.
+        The fit is the index [c] of the column whose psums agree best with the received ones.
         """
-        # [v, column of weights, column that came]
+        # [v, column of weights, received column]
         same = (self.psums[:, :, None] == self.got[:, None, :]) & self.known[:, None, :]
         best = same.sum(0).argmax(0)
         order = " ".join(["{}"] * len(best))

@@ -163,10 +163,10 @@ def _suspects(found: Diagnosis) -> Table:
     """Returns the table of suspects: the psum that each predicts, and how many it explains."""
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
     table.add_column("suspect")
-    for header in ("psum\nthere", "explains,\nof the wrong", "came, of what\nit predicts"):
+    for header in ("psum\nthere", "explains,\nof the wrong", "received,\nof predicted"):
         table.add_column(header, justify="right")
     table.add_row("none: what was expected", str(found.expected), "", "")
-    table.add_row("what came", "X" if found.got is None else str(found.got), "", "")
+    table.add_row("received", "X" if found.got is None else str(found.got), "", "")
     for suspect in found.suspects[:SUSPECTS]:
         shares = f"{suspect.recall:.0%}", f"{suspect.precision:.0%}"
         table.add_row(suspect.words, str(suspect.value), *shares)

@@ -55,7 +55,8 @@ from training.evaluate import EDGE_STEPS
 SHARD = 8  # images that go through the core together; the host's memories hold 11
 SOFTWARE_SHARD = 50
 CODE = code("tb.run.network", PROGRAM)  # hash of the code that this process has loaded
-ACCURACY_TOLERANCE = 0.0005  # between the integer network and the fake-quantised one
+# Largest difference between the accuracies of the integer and the fake-quantised network
+ACCURACY_TOLERANCE = 0.0005
 
 
 def load_network(checkpoint: str) -> IntegerNetwork:
@@ -184,7 +185,7 @@ def main() -> int:
             hardware, reports = on_the_core(client, arguments, network, images)
             software = in_software(client, arguments, test_set)
     except BenchError as error:
-        remove_results(arguments.results)  # these are of an earlier run
+        remove_results(arguments.results)  # results of an earlier run
         return conclude(f"FAILED: {error}", passed=False)
     result = {"simulator": arguments.sim, **hardware, **software, "memory_mib": memory.mib}
     lines = [f"FAILED: {line}" for line in misses(result)]
@@ -380,10 +381,13 @@ def result_table(result: dict) -> str:
         ["accuracy, integer network", f"{result['accuracy_integer']:.2%}"],
         ["accuracy, fake-quantised network", f"{result['accuracy_fake_quantised']:.2%}"],
         ["predictions that differ between the two", result["fake_predictions_differing"]],
-        ["codes", f"{result['fake_codes']:,}"],
-        ["… that differ, from the same input", f"{result['fake_codes_differing']:,}"],
-        ["… and lie at most so far from an edge", f"{result['farthest_from_an_edge']:.1e} step"],
-        ["… that differ in the end", f"{result['fake_codes_differing_in_the_end']:,}"],
+        ["codes compared", f"{result['fake_codes']:,}"],
+        ["codes that differ, from the same input", f"{result['fake_codes_differing']:,}"],
+        ["largest distance of these from an edge", f"{result['farthest_from_an_edge']:.1e} step"],
+        [
+            "codes that differ, each network from its own input",
+            f"{result['fake_codes_differing_in_the_end']:,}",
+        ],
         ["", ""],
         ["most memory, all processes", f"{result['memory_mib']:,.0f} MiB"],
     ]

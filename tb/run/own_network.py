@@ -59,7 +59,8 @@ from training.evaluate import EDGE_STEPS
 
 JUDGED = 16  # inputs on which the layers are judged
 SHARD = 8  # inputs that go through the core together
-COUNTS = ("jobs", "cycles", "macs", "sums", "not_zero", "mismatches")  # of a layer's row
+# Keys of a layer's row that are summed over the shards
+COUNTS = ("jobs", "cycles", "macs", "sums", "not_zero", "mismatches")
 CODE = code("tb.run.own_network", PROGRAM)  # hash of the code that this process has loaded
 
 
@@ -155,9 +156,9 @@ def run_shard(
 
 
 def layers_digest(fits: dict[str, Fit]) -> str:
-    """Returns a hash of what a network's layers take and hold, as judged.
+    """Returns a hash of the codes, weights and outputs of the judged layers.
 
-    It follows from all code of the user that runs before and in these layers.
+    The hash changes if code of the user changes what these layers get or hold.
     """
     parts = [
         part.numpy().tobytes()
@@ -168,9 +169,9 @@ def layers_digest(fits: dict[str, Fit]) -> str:
 
 
 def classes(outputs: list[Tensor], count: int) -> np.ndarray:
-    """Returns the class of each input, int64 [count], the place of its largest output.
+    """Returns the class of each input, int64 [count]: the index of its largest output.
 
-    They are −1 unless the first output has a row of several numbers for each input.
+    All classes are −1 if the first output does not have a row of several numbers for each input.
     """
     first = outputs[0] if outputs else None
     if first is None or first.ndim != 2 or len(first) != count or len(first.T) < 2:
@@ -222,7 +223,7 @@ def run_own_network(arguments: argparse.Namespace, count: int | None) -> int:
         ):
             result = collected(client, inputs, labels, settings, fixed, arguments.fresh)
     except BenchError as error:
-        remove_results(arguments.results)  # these are of an earlier run
+        remove_results(arguments.results)  # results of an earlier run
         return conclude(f"FAILED: {error}", passed=False)
     wrong = result.pop("wrong")
     result = {"simulator": arguments.sim, "network": arguments.net} | result
@@ -407,8 +408,8 @@ def result_table(result: dict) -> str:
         ["sum mismatches", result["sum_mismatches"]],
         ["outputs equal those of PyTorch's sums", "yes" if result["outputs_equal"] else "no"],
         ["predictions", f"{result['predictions']:,}"],
-        ["… that differ from those of PyTorch's sums", result["predictions_differing"]],
-        ["… that differ from the model's", result["fake_predictions_differing"]],
+        ["predictions that differ from those of PyTorch's sums", result["predictions_differing"]],
+        ["predictions that differ from the model's", result["fake_predictions_differing"]],
         *(
             [words, f"{result[key]:.2%}"]
             for words, key in (
@@ -417,10 +418,13 @@ def result_table(result: dict) -> str:
             )
             if result[key] is not None
         ),
-        ["codes", f"{result['fake_codes']:,}"],
-        ["… that differ, from the same input", f"{result['fake_codes_differing']:,}"],
-        ["… and lie at most so far from an edge", f"{result['farthest_from_an_edge']:.1e} step"],
-        ["… that differ in the end", f"{result['fake_codes_differing_in_the_end']:,}"],
+        ["codes compared", f"{result['fake_codes']:,}"],
+        ["codes that differ, from the same input", f"{result['fake_codes_differing']:,}"],
+        ["largest distance of these from an edge", f"{result['farthest_from_an_edge']:.1e} step"],
+        [
+            "codes that differ, each network from its own input",
+            f"{result['fake_codes_differing_in_the_end']:,}",
+        ],
         ["cycles", f"{result['cycles']:,}"],
         ["seconds of simulation", seconds_or_kept(result["seconds"], result["shards_kept"])],
         ["most memory, all processes", f"{result['memory_mib']:,.0f} MiB"],

@@ -33,8 +33,8 @@ class OnTheCore:
     simulator: str
     rtl: Path
     core: Core
-    rows: dict[str, dict[str, Any]] = field(default_factory=dict)  # by layer
-    first: dict[str, Any] | None = None  # the first wrong sum
+    rows: dict[str, dict[str, Any]] = field(default_factory=dict)  # row of each layer, by name
+    first: dict[str, Any] | None = None  # place, codes and weights of the first wrong sum
 
     def sums(self, data: LayerData) -> Tensor:
         """Returns the sums of a layer, int64 [N, C_out, H', W'], as the core computes them.
@@ -89,7 +89,7 @@ class OnTheCore:
         expected: Tensor,
         sums: Tensor,
     ) -> dict[str, Any]:
-        """Returns the first wrong sum in words, and the job that gave it, of that image alone."""
+        """Returns the first wrong sum in words, and its job, cut to the image of that sum."""
         place = first_difference(expected.numpy(), sums.numpy(), self.core)
         for job, result in zip(jobs, results, strict=True):
             right = numpy_convolution(job.codes, job.weights, job.layer.stride, job.layer.padding)
@@ -110,7 +110,9 @@ class OnTheCore:
                     "codes": job.codes[image : image + 1],
                     "weights": job.weights,
                 }
-        raise AssertionError("the sums differ, but those of no job")
+        raise AssertionError(
+            "sums of the layer differ from PyTorch's, although the sums of each job are right"
+        )
 
 
 def _loads(jobs: Sequence[LoweredJob], core: Core) -> Iterator[list[LoweredJob]]:

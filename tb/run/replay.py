@@ -382,12 +382,16 @@ def conventions_table(finding: Finding) -> str:
         names += ["outputs_in", "outputs"]
     rows = taken(conventions, names)
     heading = {
-        "results": "The files were read so, by agreement (the option fixes it):",
-        "nothing": "No psums or outputs are there to decide by. The files were read as usual:",
-        "no agreement": "Psums and outputs agree with no reading. The files were read as usual:",
+        "results": "The files were read in these conventions, by agreement (the option fixes it):",
+        "nothing": "There are no psums or outputs to decide by. "
+        "The files were read in the usual conventions:",
+        "no agreement": "Psums and outputs agree with no reading. "
+        "The files were read in the usual conventions:",
     }[finding.decided_by]
     if finding.decided_by == "nothing" and reading.misfits:
-        heading = "No psums or outputs fit the inputs. The files were read as usual:"
+        heading = (
+            "No psums or outputs fit the inputs. The files were read in the usual conventions:"
+        )
     lines = [f"  {text}" for text in rows]
     if height := reading.geometry.height:
         lines.insert(1, f"  the map has {height} rows without padding (--height {height})")

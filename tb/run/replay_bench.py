@@ -23,7 +23,8 @@ class ReplayJob:
     """Says where the tiles and their psums are, where the results go, and which array runs."""
 
     tiles: str  # file that `TileRun.save` wrote
-    results: str = str(RESULTS / "replay.json")  # beside which the simulation leaves its record
+    # Results file; the simulation leaves its record beside it
+    results: str = str(RESULTS / "replay.json")
     dut: str = str(OWN)  # file of the array's adapter
 
     def settings(self) -> dict[str, str]:

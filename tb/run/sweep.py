@@ -40,7 +40,7 @@ from tb.sim.simulators import check_simulator, simulator_identity
 from tb.sim.sources import RTL, check_sources, rtl_digest
 
 STORE = Store("sweep")
-ONLY_THIS_RUN = "only this run"  # in the identity of a shard that counts for no later run
+ONLY_THIS_RUN = "only this run"  # key in the identity of a shard that no later run may use
 # Options with the files that a scheduler tls://… asks for.
 TLS_FILES = {
     "tls-ca": "certificate of the authority that signed the scheduler's",
@@ -89,13 +89,13 @@ def hardware_identity(simulator: str, rtl: Path) -> dict[str, str]:
 
 
 def kept_for_nothing(simulator: str, rtl: Path) -> dict[str, str]:
-    """Returns an identity that no later run has, if RTL reads files that nobody knows; else {}.
+    """Returns an identity that no later run has if the RTL may read unknown files, otherwise {}.
 
     A result is then kept only until the command has taken it.
     """
     if unknown := files_read(simulator, check_sources(rtl)).unknown:
-        words = f"What {rtl} reads is not all known: {', '.join(unknown)}"
-        tell(f"{words}, so that no result is kept for a later run.")
+        words = f"{rtl} may read files whose names are not known ({', '.join(unknown)})"
+        tell(f"{words}, so no result is kept for a later run.")
         return {ONLY_THIS_RUN: secrets.token_hex(8)}
     return {}
 
@@ -131,7 +131,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     for name, text in TLS_FILES.items():
         parser.add_argument(f"--{name}", help=f"{text}; default: Dask's own setting")
-    parser.add_argument("--fresh", action="store_true", help="run again what was kept")
+    parser.add_argument("--fresh", action="store_true", help="run again, even if a result was kept")
     parser.add_argument("--rtl", type=Path, default=RTL, help="folder of the Verilog sources")
 
 

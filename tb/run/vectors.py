@@ -47,19 +47,22 @@ def main() -> int:
     parser.add_argument(
         "--no-header", action="store_true", help="leave out the files' header lines"
     )
-    add_options(parser, "the first of each by default")
+    add_options(parser, "the first choice of each is the default")
     group = parser.add_argument_group("names and sizes of the files")
     for name in NAMES:
         group.add_argument(
             f"--{name.replace('_', '-')}-name",
             metavar="NAME",
-            help="{k}: kernel position, {i}, {o}: tile of input and output channels, {c}: core; "
+            help="name of these files; {k} stands for the kernel position, {i} and {o} for tiles "
+            "of input and output channels, {c} for a core; "
             f"default {getattr(FileNames, name)}, with --cores "
             f"{getattr(PER_CORE['outputs'], name)}",
         )
     group.add_argument("--first", default="0", help="number of the first kernel position, 0 or 1")
     group.add_argument(
-        "--files", default="both", help=f"of weights and psums: {', '.join(PARTS)} (the default)"
+        "--files",
+        default="both",
+        help=f"how to write weights and psums: one of {', '.join(PARTS)} (the default)",
     )
     group.add_argument("--rows", help="input channels in a file of activations, 8 or 16")
     group.add_argument("--cols", default="8", help="output channels in a file of outputs, 8 or 16")

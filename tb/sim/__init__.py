@@ -1,1 +1,1 @@
-"""Compiles and runs a simulation, keeps what can be kept, and says what became of the run."""
+"""Compiles and runs a simulation, keeps what can be kept, and reports the outcome of the run."""

@@ -23,7 +23,8 @@ from tb.sim.simulators import VERILATOR_ROOT, check_paths, simulator_identity
 from tb.sim.sources import change_times
 
 BUILDS = Store("sim")
-ALSO_READ = "also_read.json"  # in a build: hashes of files that only the compiler's run named
+# File in a build: hashes of the files that only the compiler's own run named
+ALSO_READ = "also_read.json"
 # Folders of files that come with packages, by whose versions a build is named already
 PACKAGES = tuple(str(Path(one).resolve()) for one in (VERILATOR_ROOT, sys.prefix, "/usr"))
 
@@ -66,13 +67,13 @@ def compiled(
     heard: Callable[[str], None],
     message: str = "",
 ) -> Simulation:
-    """Returns a compiled simulation; unless it is kept, tells `message` and compiles it.
+    """Returns a compiled simulation; unless it is kept, says `message` and compiles it.
 
-    The build is named by a hash of the commands and of all files that they read. It gets this name
-    when it is whole. It is made anew if another file has changed that the compiler named while it
-    ran, such as a module that it found by itself, or a header of C++. `heard` takes each line that
-    a compiler says. Raises BenchError if a command fails, and InputError for a path that the
-    simulator cannot use, or if a file changes while it is compiled.
+    The build is named by a hash of the commands and of all files that they read. The build
+    gets this name when it is complete. It is made again if a file changed that only the compiler's
+    own run named, such as a module that it found by itself, or a header of C++. `heard` takes each
+    line that a compiler says. Raises BenchError if a command fails, and InputError for a path that
+    the simulator cannot use, or if a file changes while it is compiled.
     """
     check_paths(simulator, BUILDS.folder, sources)
     with temporary_folder(label, BUILDS.folder) as folder:

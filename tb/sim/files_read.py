@@ -15,8 +15,9 @@ from tb.sim.errors import BenchError
 from tb.sim.process import execute
 from tb.sim.simulators import VERILATOR_ROOT, environment
 
-NOT_VERILOG = (".cpp", ".cc", ".cxx", ".c", ".h", ".hpp", ".vlt")  # of sources for Verilator
-OPTIONS = ("-I", "-D", "+incdir+", "+define+")  # of a command, as far as a preprocessor needs them
+# Suffixes of sources for Verilator that are no Verilog
+NOT_VERILOG = (".cpp", ".cc", ".cxx", ".c", ".h", ".hpp", ".vlt")
+OPTIONS = ("-I", "-D", "+incdir+", "+define+")  # options that the preprocessor needs
 # System tasks by which a simulation reads and writes files while it runs; the first literal
 # argument of some is the file's name.
 RUN_TIME = re.compile(r'(\$readmem[bh]|\$sreadmem[bh]|\$fopen)\b(?:\s*\(\s*"([^"\n]*)")?')
@@ -24,7 +25,7 @@ RUN_TIME = re.compile(r'(\$readmem[bh]|\$sreadmem[bh]|\$fopen)\b(?:\s*\(\s*"([^"
 
 @dataclass(frozen=True)
 class FilesRead:
-    """The files that a simulation follows from, and whether there are others that nobody knows."""
+    """The files that a simulation follows from, and whether there are others that are not known."""
 
     files: tuple[Path, ...]  # absolute; the sources first, in their order
     # Calls such as "$fopen", whose files only the simulation knows, and how the preprocessor died

@@ -1,4 +1,4 @@
-"""Says by hashes what a result is about, and whether that is still what lies here."""
+"""Says by hashes what a result is about, and whether the files here are still the same."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -37,7 +37,7 @@ def about(
         found["rtl"] = rtl_digest(rtl, simulator)
         sources = check_sources(rtl)
     if sources is not None and files_read(simulator, sources).unknown:
-        # What it reads while it runs may be other files later, so it is never what lies here.
+        # The files that the RTL reads while it runs may change, so its hash equals no later one.
         found["rtl"] = "not all known"
     if checkpoint is not None:
         found["checkpoint"] = file_digest(checkpoint)
@@ -67,9 +67,9 @@ def adapter_digest(path: Path) -> str:
 
 
 def others(found: Mapping[str, Any], now: Mapping[str, str], needed: Iterable[str]) -> list[str]:
-    """Returns in words what a result is about that is not what lies here `now`.
+    """Returns in words what a result is about whose hash differs from the present one in `now`.
 
-    `now` has hashes by the names of WORDS, but for that of the bench, which is found here. A name
+    `now` has hashes by the names of WORDS, except the one of the bench, which is found here. A name
     of `needed` that the result does not have counts as another one.
     """
     modules = found.get("modules")

@@ -111,7 +111,7 @@ def run_bench(
 
 
 def _options(simulator: str, toplevel: str, seed: int, waves: bool) -> dict[str, list[str]]:
-    """Returns what a simulator is told besides the sources: arguments by cocotb-test's names."""
+    """Returns what a simulator gets besides the sources: arguments by cocotb-test's names."""
     if simulator != "verilator":
         return {}
     # Verilator has two states only: random initial values are its way to show what was never set.
@@ -119,7 +119,8 @@ def _options(simulator: str, toplevel: str, seed: int, waves: bool) -> dict[str,
     compile_args = ["--x-initial", "unique", "--x-assign", "unique", "-Wno-fatal"]
     # The package was configured without g++'s flag for its precompiled header.
     make_args = ["CFG_CXXFLAGS_PCH_I=-include", "-j2"]
-    own_seed = seed % 2**31 or 1  # of 31 bits; with 0 Verilator would choose one itself
+    # A seed of 31 bits; with 0 Verilator would choose a seed itself
+    own_seed = seed % 2**31 or 1
     plus_args = ["+verilator+rand+reset+2", f"+verilator+seed+{own_seed}"]
     if waves:
         plus_args += ["--trace", "--trace-file", f"{toplevel}.fst"]

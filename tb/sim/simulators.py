@@ -37,7 +37,7 @@ SETTING = re.compile(
     r"|TOPLEVEL(_LANG)?|RESULT_TESTPACKAGE|(VERILOG|VHDL)_SOURCES"
     r"|PYTEST_(ADDOPTS|PLUGINS|DISABLE_PLUGIN_AUTOLOAD)"
 )
-# Those by which results are kept, and those that change only how text is written
+# Variables that are part of the key of a kept result, or that only change how text is written
 HARMLESS = {
     "COCOTB_RANDOM_SEED",
     "COCOTB_TEST_FILTER",

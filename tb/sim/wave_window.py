@@ -1,4 +1,4 @@
-"""Cuts a waveform to fewer cycles, and tells a whole waveform from a part of one."""
+"""Cuts a waveform to fewer cycles, and distinguishes a whole waveform from a part."""
 
 from pathlib import Path
 

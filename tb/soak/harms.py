@@ -214,8 +214,8 @@ class Edit:
 
     file: str
     right: str
-    wrong: str  # as long as `right`, so that the file's size does not tell
-    arguments: tuple[str, ...] = ()  # of make
+    wrong: str  # replacement as long as `right`, so that the file keeps its size
+    arguments: tuple[str, ...] = ()  # arguments of make
 
 
 INCLUDING = "tb/soak/including_array"
@@ -269,8 +269,8 @@ class Fake:
     """A script of tb/soak/fakes that takes the place of the program that its name begins with."""
 
     script: str
-    words: str  # which the line that refuses the run must hold
-    arguments: tuple[str, ...] = ("IMAGES=1",)  # of make
+    words: str  # words that the error line of the refused run must hold
+    arguments: tuple[str, ...] = ("IMAGES=1",)  # arguments of make
 
     @property
     def program(self) -> str:

@@ -63,7 +63,7 @@ PARTS = (
 
 @dataclass(frozen=True)
 class Ended:
-    """How a part ended."""
+    """The outcome of a part."""
 
     part: str
     code: int  # its exit code
@@ -78,7 +78,7 @@ def main() -> int:
     parser.add_argument(
         "--only", nargs="+", metavar="PART", help=f"run only some of {', '.join(names)}"
     )
-    parser.add_argument("--fresh", action="store_true", help="run again what passed before")
+    parser.add_argument("--fresh", action="store_true", help="run again, even if a result was kept")
     parser.add_argument("--results", type=Path, default=RESULTS / "verify.json", help="JSON file")
     arguments = parser.parse_args()
     for name in arguments.only or ():
@@ -86,7 +86,7 @@ def main() -> int:
             raise InputError(f"--only {name}: expected some of {', '.join(names)}")
     leave_out_settings("COCOTB_TEST_FILTER")
     parts = [part for part in PARTS if arguments.only is None or part.name in arguments.only]
-    remove_results(arguments.results)  # so that what is there afterwards is of this run
+    remove_results(arguments.results)  # results of an earlier run
     return report(run_all(parts, arguments.fresh), arguments.results)
 
 
@@ -150,7 +150,7 @@ def run(part: Part) -> Ended:
 def report(ended: list[Ended], path: Path) -> int:
     """Prints the table, writes the results, and returns the exit code of the whole run.
 
-    It is FAILED if a part ended with FAILED, and else the largest exit code of the parts.
+    The exit code is FAILED if a part ended with FAILED, and otherwise the largest one of the parts.
     """
     rows = [
         [one.part, "passed" if one.code == 0 else "FAILED", time_words(one), one.said[:100]]

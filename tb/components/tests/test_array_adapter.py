@@ -238,7 +238,7 @@ def played(monkeypatch):
 
 @pytest.mark.parametrize("last", [4, 5, 6])
 def test_the_cycles_of_a_run(played, last):
-    """They end with the last psum; the end of cycle 0 and the period are noted."""
+    """The cycles of a run end with the last psum; the end of cycle 0 and the period are noted."""
     adapter = Played({2: FIRST, last: SECOND})
     board, cycles = played(adapter)
     board.finish()
@@ -247,7 +247,7 @@ def test_the_cycles_of_a_run(played, last):
 
 
 def test_a_run_without_a_psum_has_no_cycles(played):
-    """It ends when no psum can come any more, and the scoreboard says what is missing."""
+    """The run ends when no psum can come any more, and the scoreboard says what is missing."""
     adapter = Played({})
     board, cycles = played(adapter)
     assert (board.cycles, cycles) == ([], 0)
@@ -268,7 +268,7 @@ def test_a_wrong_psum_is_told_with_its_channel(played, options, channel):
 
 @pytest.mark.parametrize(("cycle", "fails"), [(3, True), (9, True), (10, False)])
 def test_an_output_too_many(played, cycle, fails):
-    """It is found until twice the latency and two cycles after the last input."""
+    """An extra output is found up to twice the latency and two cycles after the last input."""
     adapter = Played({1: FIRST, 2: SECOND, cycle: FIRST})
     if not fails:
         board, _ = played(adapter)
@@ -279,7 +279,7 @@ def test_an_output_too_many(played, cycle, fails):
 
 
 def test_a_value_too_many_in_one_column(played):
-    """It is found before the other columns have theirs."""
+    """An extra value in one column is found before the other columns have their values."""
     adapter = Played({cycle: [None, 1, None] for cycle in range(1, 4)})
     with pytest.raises(BenchError, match=r"^extra output at cycle 3, in column 1$"):
         played(adapter)
@@ -317,7 +317,7 @@ def test_an_error_of_the_adapter_is_told_with_its_file_and_line(played):
 
 @pytest.mark.parametrize(("options", "limit"), [({}, 2 * (6 + 1 + 3)), ({"longest": 5}, 28)])
 def test_a_run_is_given_up(played, options, limit):
-    """So many cycles after the last psum; the message says how many had come."""
+    """A run is given up `limit` cycles after the last psum; the message says how many had come."""
     words = f"^gave up at cycle {limit + 3}: no psum for {limit} cycles, 1 of 2 had come; "
     with pytest.raises(BenchError, match=words):
         played(Played({2: FIRST}), length=100, **options)
@@ -340,7 +340,7 @@ def test_a_run_stops_after_the_waveform_is_long_enough(played):
 
 
 def test_a_long_run_tells_how_far_it_is(played, monkeypatch, caplog):
-    """It does so when a psum comes and more than two seconds have gone by since the last time."""
+    """A run prints its progress when a psum comes more than two seconds after the last line."""
     seconds = iter((10.0, 11.9, 12.0, 12.1, 12.2, 14.1, 14.3, 14.4, 15.0))
     monkeypatch.setattr(array_adapter.time, "monotonic", lambda: next(seconds))
     monkeypatch.setattr(array_adapter.cocotb, "log", logging.getLogger("cocotb"), raising=False)
@@ -373,7 +373,7 @@ def test_tiles_are_played_one_after_another():
 
 @pytest.mark.parametrize("returns", [True, False])
 def test_a_reset_must_return(returns, monkeypatch):
-    """It has as many cycles as a run may have without a psum of a tile of one pixel."""
+    """A reset may take as many cycles as a run of one-pixel tiles may have without a psum."""
     waited = []
 
     class Resets(Adapter):

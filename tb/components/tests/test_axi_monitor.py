@@ -121,7 +121,7 @@ def test_a_stalled_beat_stays_until_it_is_taken(bench, prefix):
     [(prefix, name) for prefix, payload in CHANNELS.items() for name in ("valid", *payload)],
 )
 def test_a_stalled_beat_that_changes(bench, prefix, name, ready):
-    """It is found after several cycles, in a reset core, also if the changed beat is taken."""
+    """A change is found after a reset and several cycles, also if the changed beat is taken."""
     bench.cycle(rst_i=1)
     bench.cycle(rst_i=0)
     for _ in range(3):
@@ -212,7 +212,7 @@ def hang(bench, prefix: str, busy: set[int]) -> tuple[int, str]:
 
 
 def test_a_core_from_which_nothing_comes_hangs(bench):
-    """The limit follows from the sizes of the memories, and it is told."""
+    """The limit follows from the sizes of the memories, and the message states it."""
     words = f"the core hangs: nothing has left it for {LONGEST:,} cycles"
     assert hang(bench, "m_axis_t", set()) == (LONGEST // 4 * 4, words)
 

@@ -1,4 +1,4 @@
-"""A packet of the core is taken apart; a wrong length is told, with the beat where it began."""
+"""A packet of the core is taken apart; a wrong length is reported, with the first wrong beat."""
 
 import re
 

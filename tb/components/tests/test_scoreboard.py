@@ -89,7 +89,7 @@ def test_words_with_x_or_z_are_counted_once():
 
 
 def test_a_difference_says_tile_image_pixel_and_values():
-    """Channel 5 of an array of 2 columns lies in output tile 2; the sign of the error is told."""
+    """Channel 5 of an array of 2 columns lies in output tile 2; the message has the sign."""
     difference = Difference(image=1, channel=5, y=3, x=4, expected=5, got=3, differing=6)
     words = "output tile 2, image {}, pixel (3, 4), channel 5: expected 5, got 3 (-2), 6 differ"
     assert difference.describe(Core(cols=2)) == words.format(1)

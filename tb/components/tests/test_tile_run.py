@@ -29,7 +29,7 @@ def test_nothing_or_nothing_but_zeros(images, words):
 
 
 def test_one_psum_that_is_not_zero_is_enough():
-    """Such a run goes on, until it fails for want of an array."""
+    """A run with one psum that is not zero is not refused; it fails later, for lack of an array."""
     psums = np.zeros((3, 1, 1, 1), int)
     psums[2] = 1
     with pytest.raises(AttributeError):
@@ -201,7 +201,7 @@ def test_psums_are_read_at_an_edge_and_are_there_half_a_period_before():
 
 
 def test_a_record_holds_what_the_board_received():
-    """Columns with X or Z are marked in their vectors; the array tells its widths and clock."""
+    """Columns with X or Z are marked in their vectors; the array states its widths and clock."""
     board = SimpleNamespace(received=[7, 0, 9, 8], cycles=[20, 21, 23, 24], unknown={1: [0, 2]})
     run = wide_run()
     expected = Record(

@@ -10,7 +10,7 @@
   wire signed [31:0] with_psum = total + (psum_valid_i ? {{(32 - PSUM_WIDTH){lane_psum[PSUM_WIDTH-1]}}, lane_psum} : 0);
   wire signed [SUM_WIDTH-1:0] lane_sum = sum_o[lane*SUM_WIDTH +: SUM_WIDTH];
 
-  // Which of the last three pixels are that one; and which are any
+  // Whether each of the last three cycles had the watched pixel, and whether it had any pixel
   reg started = 1'b0;
   reg [3:1] here;
   reg [3:1] any;
@@ -30,7 +30,7 @@
 
   wire signed [SUM_WIDTH-1:0] lane_written = written_3[lane*SUM_WIDTH +: SUM_WIDTH];
   wire signed [SUM_WIDTH-1:0] lane_seen = seen_word[lane*SUM_WIDTH +: SUM_WIDTH];
-  // How many places are cleared, or their zero is on its way
+  // Number of places that are cleared, or whose zero is being written
   wire [PIXEL_WIDTH:0] cleared = clearing ? {1'b0, next_cleared} : PIXELS;
   wire coming = write_3 && address_3 == place;
 
@@ -43,7 +43,7 @@
     same_word: assume (seen_watched == place);
     // Pixels come only while the memory is clear.
     pixels_when_ready: assume (!started || !pixel_valid_i || ready_o);
-    // They have a place there.
+    // A pixel has a place in the memory.
     pixels_have_places: assume (!pixel_valid_i || pixel_i < PIXELS);
     // A layer whose sums could need more bits is refused; see geometry.v.
     sums_fit: assume (!started || !here[2] || (with_psum >= -(1 << (SUM_WIDTH - 1)) && with_psum < (1 << (SUM_WIDTH - 1))));
@@ -54,7 +54,7 @@
                             (!valid_1 || final_1 == last[1]) && (!valid_2 || final_2 == last[2]) &&
                             (!any[3] || (write_3 && zero_3 == last[3] && address_3 == pixel_3)) &&
                             (!any[1] && !any[2] && !any[3] || (ready_o || rst_i)));
-      // How far the memory is cleared.
+      // After a reset one more place is cleared in each cycle, until all are.
       lemma_clearing: assert (cleared != 0 && cleared <= PIXELS && (!clearing || next_cleared < PIXELS) && cycles <= PIXELS && (!ready_o || !clearing) &&
                               (cycles == 0 ? cleared == 1 : cleared == (cycles >= PIXELS - 1 ? PIXELS : cycles + 1)) &&
                               (!clearing || (any == 0 && write_3 && zero_3 && address_3 == cleared - 1)) &&
@@ -68,7 +68,7 @@
       sum_of_its_psums: assert (!(here[3] && last[3]) || (sum_valid_o && lane_sum == expected));
       // Sums leave three cycles after the pixels that are finished, and only then.
       only_finished_leave: assert (sum_valid_o == (any[3] && last[3]));
-      // It is ready from PIXELS cycles after the reset on.
+      // The accumulator is ready from PIXELS cycles after the reset on.
       ready_in_time: assert (ready_o == (cycles >= PIXELS));
       // The same pixel in neighbouring cycles, and again with one, two and three between
       neighbours: cover (here == 3'b111 && sum_valid_o && expected == -5);

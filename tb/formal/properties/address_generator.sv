@@ -63,7 +63,7 @@
 
   wire [15:0] col_offset = stride2_i ? {6'd0, col, 1'b0} : {7'd0, col};
 
-  // How far it is from the first to the last activation and pixel of the tile: over maps, rows, columns
+  // The distances from the first to the last activation and pixel of the tile: over maps, rows, columns
   function [15:0] maps(input [2:0] count, input [7:0] pixels);
     maps = (count - 3'd1) * pixels;
   endfunction
@@ -76,7 +76,7 @@
   wire [15:0] rows_pixel = to_last(rows_i[3:0], {1'b0, out_width_i[4:0]});
   wire [19:0] last_act = act_address_i + maps_act + rows_act + ((cols_i - cols_outside_i - 9'd1) << stride2_i);
   wire [19:0] last_pixel = pixel_i + maps_pixel + rows_pixel + (cols_i - 9'd1);
-  // Of the tile that is walked; and what of it is left.
+  // The same distances for the tile that is walked, and the parts of them that are left
   reg [15:0] maps_act_of;
   reg [15:0] maps_pixel_of;
   reg [15:0] rows_act_of;
@@ -112,7 +112,7 @@
     layer_stays: assume (!started || !walking || layer == past_layer);
     // A tile has rows, columns and images, and in each image an activation.
     tile_is_something: assume (!take_i || (images_i != 0 && rows_i > rows_outside_i && cols_i > cols_outside_i));
-    // Only for the proof that addresses stay in the memories, which multiplies: small factors.
+    // The factors are small; only the proof that addresses stay in the memories needs this, because it multiplies.
     small_sizes: assume (images_i < 8 && map_pixels_i < 256 && out_map_pixels_i < 256 && width_i < 32 && out_width_i < 32 && (!take_i || rows_i < 16));
     // The layer fits in the memories, and so do the tile's last activation and pixel; see geometry.v.
     tile_fits: assume (!take_i || (last_act < ACT_WORDS && last_pixel < PIXELS));
@@ -126,15 +126,15 @@
       // The registers are the starts of the map and of the row.
       lemma_address: assert (!walking || (act_row == row_at && act_map == map_at && pixel_row == pixel_row_at && pixel_map == pixel_map_at &&
                              act == 16'(row_at + col_offset) && pixel == 16'(pixel_row_at + col)));
-      // How far those are from the tile's first
+      // The starts of map and row lie at their offsets from the tile's first activation and pixel.
       lemma_starts: assert (!walking || (map_at == 16'(act_of + map_start) && row_at == 16'(map_at + row_start) &&
                             pixel_map_at == 16'(pixel_of + map_pixel) && pixel_row_at == 16'(pixel_map_at + row_pixel)));
-      // How far it is over maps
+      // The distance to the last map is the product of the number of maps after this one and their size.
       lemma_maps_left: assert (!walking || (images_i < 8 && maps_act_left == maps(images_left[2:0], map_pixels_i[7:0]) &&
                                maps_pixel_left == maps(images_left[2:0], out_map_pixels_i[7:0]) &&
                                map_start + maps_act_left == maps_act_of && maps_act_left <= maps_act_of &&
                                map_pixel + maps_pixel_left == maps_pixel_of && maps_pixel_left <= maps_pixel_of));
-      // How far it is over rows
+      // The distance to the last row is the product of the number of rows after this one and their step.
       lemma_rows_left: assert (!walking || (rows < 16 && rows_pixel_left == to_last(rows_left[3:0], {1'b0, out_width_i[4:0]}) &&
                                rows_pixel_of == to_last(rows[3:0], {1'b0, out_width_i[4:0]}) &&
                                row_pixel + rows_pixel_left == rows_pixel_of && rows_pixel_left <= rows_pixel_of &&
@@ -149,7 +149,7 @@
       activation_in_memory: assert (!valid_o || !inside_o || act_address_o < ACT_WORDS);
       // A pixel never lies outside the accumulator's memory.
       pixel_in_memory: assert (!valid_o || pixel_o < PIXELS);
-      // It walks while pixels of the tile are left, and ends with the last one.
+      // The walk goes on while pixels of the tile are left, and ends with the last one.
       ends_with_the_last: assert (ready_o == (!walking || (valid_o && at_end)));
       // A pixel comes in each cycle of a walk, except while a finished one finds no place.
       one_a_cycle: assert (valid_o == (walking && (!final_of || reservable_i)) && waiting_o == (walking && !valid_o));
@@ -157,7 +157,7 @@
       reserves_for_finished: assert (reserve_o == (valid_o && final_of) && (!reserve_o || reservable_i));
       // The first pixel of a tile, and no other, swaps the weights.
       swaps_with_the_first: assert (!valid_o || swap_o == (image == 0 && row == 0 && col == 0));
-      // Inside are the tile's first rows and columns, but for those outside.
+      // Inside are the tile's first rows and columns, except those outside.
       inside_are_the_first: assert (!valid_o || inside_o == (row < rows_of - rows_outside_of && col < cols_of - cols_outside_of));
       // A pixel that has to wait stays.
       holds_while_stalled: assert (!waited || (walking && shows == waited_with));

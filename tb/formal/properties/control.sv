@@ -51,17 +51,17 @@
       runs_primed: assert (!run_o || (primed && ready_i && !drop_o));
       // While a layer runs, nothing of the layer is loaded, restarted or primed.
       layer_stays_while_busy: assert (!busy_o || (!load_o && !restart_o && !prime_o));
-      // A layer that was accepted ends with its last beat, or with packets that are dropped, and not else.
+      // A layer that was accepted ends with its last beat, or when packets are dropped, and in no other way.
       ends_with_last_beat: assert (past_reset || !past_busy || busy_o != (past_runs ? past_last_beat : past_drop));
-      // Only a start makes it busy, of a layer without error, while nothing runs.
+      // Only the start of a layer without error, while nothing runs, makes the core busy.
       starts_when_asked: assert (!busy_o || past_busy || (past_accept && past_start && past_layer_error == 0 && past_can_start));
       // done is set by the last beat, and cleared by an accepted start or a clear, and by nothing else.
       done_until_next: assert (done_o == (!past_reset && ((past_runs && past_last_beat) || (past_done && !past_accept && !past_clear))));
       // A start while a layer runs leaves it running, and says so.
       start_while_busy: assert (past_reset || !past_busy || !past_start || past_drop || (error_o == `CORE_ERROR_START_WHILE_BUSY && (busy_o || past_finish)));
-      // A layer with an error is not started, and its error is told.
+      // A layer with an error is not started, and its error is reported.
       error_is_told: assert (past_reset || !past_start || !past_can_start || past_layer_error == 0 || (!busy_o && error_o == past_layer_error));
-      // Packets of a wrong length are told when they are dropped.
+      // Packets of a wrong length are reported when they are dropped.
       dropped_is_told: assert (past_reset || !past_drop || error_o == `CORE_ERROR_PACKET_LENGTH);
       // CYCLES counts every cycle of a layer, from 2 in the first one after the start.
       cycles_count: assert (past_reset || cycles_o == (past_accept ? 2 : past_busy ? past_cycles + 1 : past_cycles));

@@ -1,5 +1,5 @@
-  // The handshakes of the core's AXI ports, as its modules are connected. What the words mean is proven of
-  // the modules.
+  // The handshakes of the core's AXI ports, as its modules are connected. The proofs of the modules show
+  // what the transferred words mean.
   reg started = 1'b0;
   always @(posedge clk_i) started <= 1'b1;
 
@@ -109,7 +109,7 @@
       read_is_taken: assert (read_waited <= 1);
       // A beat of the output, and whether it is the last, stays until it is taken.
       beat_stays: assert (!out_waits || (m_axis_tvalid && {m_axis_tlast, m_axis_tdata} == out_then));
-      // The bytes that count of a beat stay the same until it is taken.
+      // The byte enables of a beat stay the same until the beat is taken.
       keep_stays: assert (!out_waits || m_axis_tkeep == keep_then);
       // Every pixel on its way, and every beat, has a place of its own in the FIFO: none is lost.
       place_for_every_beat: assert (seen_unreserved + due_count + seen_stored == FIFO_DEPTH);

@@ -8,11 +8,11 @@
 
   always @* begin
     if (started) begin
-      // A square of at most 7, and a multiple of COLS.
+      // The number of taps is the square of a kernel of at most 7, and the number of weight words is a multiple of COLS.
       lemma_products: assert (clocked && (kernel_taps_1 <= 25 || kernel_taps_1 == 36 || kernel_taps_1 == 49) && !kernel_taps_1[1] && weights_3 % COLS == 0);
-      // Above 255 · 25 they are those of a kernel of 6 or 7.
+      // A number of psums above 255 · 25 belongs to a kernel of 6 or 7.
       lemma_psums: assert (clocked && (psums_2 <= 255 * 25 || psums_2 % 36 == 0 || psums_2 % 49 == 0));
-      // No product of sizes up to 255 is a multiple of the prime 257; those at the limits are asked for.
+      // No product of sizes up to 255 is a multiple of the prime 257; the multiples at the limits are checked.
       lemma_prime: assert (clocked && psums_2 != 257 && psums_2 != 514 && psums_2 != 1028 && weights_3 != 1028 * COLS);
       // The weights of a tile, and of all, fill the array's columns: a word each, for at most 49 taps.
       weights_fill_columns: assert (tile_weights_o <= 49 * COLS && tile_weights_o % COLS == 0 && weight_words_o % COLS == 0);

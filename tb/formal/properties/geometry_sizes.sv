@@ -1,5 +1,5 @@
   // In the proofs of this module the pipeline's registers are wires: they hold what they hold after four
-  // cycles of the same inputs. The parameters have any values that the core takes, but for the widths of
+  // cycles of the same inputs. The parameters have any values that the core takes, except the widths of
   // products, which follow from COLS and ACT_WORDS: any_cols is any number of columns with the $clog2 of
   // COLS, and any_act_words is at most ACT_WORDS. tb/formal/proof_table.py puts these in their places.
   (* anyconst *) wire [31:0] any_rows;

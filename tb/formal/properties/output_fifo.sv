@@ -54,7 +54,7 @@
       reservable_while_free: assert (reservable_o == (expected + held < ALL));
       // A stalled output stays valid and keeps its data.
       holds_while_stalled: assert (!stalled || (valid_o && data_o == stalled_data));
-      // It is full.
+      // The FIFO is full.
       full: cover (held == ALL);
       // An entry waits behind others, and leaves.
       leaves: cover (tracked && ahead == 0 && pop && entry == 8'h5a && had_ahead);

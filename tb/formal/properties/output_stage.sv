@@ -86,7 +86,7 @@
     layer_sizes: assume (!in_layer || output_tiles_i != 0 && (output_tiles_i <= TILES || mode_i != `CORE_MODE_CODES) && out_tile_pixels_i != 0);
     // The last sums of two tiles are not in neighbouring cycles.
     tiles_apart: assume (!(past_sum && past_ends_tile && sum_valid_i && ends_tile));
-    // There are none in the cycle after a reset.
+    // No sum comes in the cycle after a reset.
     none_after_reset: assume (!past_reset || !sum_valid_i);
     // The bank that is used is not written.
     bank_not_written: assume (!(write_i && write_bank_i == read_bank_i && in_layer));

@@ -20,7 +20,7 @@
   always @* begin
     // Every row of the array, 0 to ROWS - 1
     any_row: assume (row < ROWS);
-    // The psum from the north is what the rows above can produce, and those are `row` many.
+    // The psum from the north is one that the `row` rows above can produce.
     psum_of_rows_above: assume (psum_north >= above * LOWEST && psum_north <= above * HIGHEST);
   end
 

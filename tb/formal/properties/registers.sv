@@ -124,9 +124,9 @@
       read_is_taken: assert (!read_due || ar_taken);
       // A start is a pulse of one cycle after each write that sets it, and never comes otherwise.
       starts_once: assert (start_o == start_then);
-      // So is a clear.
+      // A clear is a pulse of one cycle after each write that sets it, and never comes otherwise.
       clears_once: assert (clear_o == clear_then);
-      // A change of the layer is told in the cycle of its write.
+      // A change of the layer is reported in the cycle of its write.
       tells_changes: assert (change_o == (aw_taken && s_axil_awaddr[6:2] >= `CORE_REGISTER_MAP && s_axil_awaddr[6:2] <= `CORE_REGISTER_OUTPUT));
       // A write of one byte is read back.
       byte_read: cover (s_axil_rvalid && read_word_then == chosen && s_axil_rdata == 32'h0000_a500);

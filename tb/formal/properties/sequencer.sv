@@ -150,7 +150,7 @@
     one_prime_then_takes: assume (!restarted || (!(prime_i && take_i) && (!prime_i || !primed) && (!take_i || restart_i || (primed && tile_valid_o))));
     // Every tap, and every output
     any_tap: assume (tap <= 6);
-    // It is restarted before it starts.
+    // A sequence is restarted before it starts.
     lemma_started: assert (!started || (settled && restarted));
     if (restarted) begin
       // Weights begin with a column.
@@ -173,9 +173,9 @@
                                      first(row_taps_i, ky_here) && first(col_taps_i, kx_here)));
       // After a take comes the lexicographic successor: kernel column, kernel row, input tile, output tile.
       successor_follows: assert (!next_tile || restart_i || !tile_valid_o || follows(index_here, index_before));
-      // It ends with the last index, no sooner and no later.
+      // The sequence of tiles ends with the last index, no sooner and no later.
       ends_with_the_last: assert (!next_tile || restart_i || tile_valid_o == !is_last(index_before));
-      // Each step lowers what is left: it ends.
+      // Each step lowers the number of tiles that are left, so the sequence ends.
       less_is_left: assert (!next_tile || restart_i || !tile_valid_o || left_here < left_before);
       // The weights' address is that of the index.
       weights_of_index: assert (!here ||

@@ -45,7 +45,7 @@
                                 (write_address_o == past_word && write_data_o == past_data));
       // All beats of a packet go to the same bank.
       one_bank: assert (!write_o || past_word == 0 || write_bank_o == packet_bank);
-      // A packet that ends while no other waits is told to be in the bank where its last beat goes.
+      // A packet that ends while no other waits is reported to be in the bank where its last beat goes.
       told_bank: assert (!write_o || !past_last || in_use || (full_o && bank_o == write_bank_o));
       // The bank of a packet that was complete before is not written.
       never_overwrites: assert (!write_o || !in_use || write_bank_o != bank_o);

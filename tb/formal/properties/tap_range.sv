@@ -24,7 +24,7 @@
     exactly_those_reached: assert (!asked || reached == (out >= first_o && out < beyond));
     // The input of the first output that is reached
     first_uses_origin: assert (!asked || out != first_o || uses == origin_o);
-    // Some are, and none beyond the output.
+    // At least one output is reached, and none beyond the end of the output.
     some_are: assert (!asked || count_o != 0 && beyond <= out_side_i);
     // A tap above the map reaches later outputs only, at stride 2.
     first_is_later: cover (asked && stride2 && first_o == 2 && origin_o == 1);

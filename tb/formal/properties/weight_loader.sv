@@ -33,7 +33,7 @@
     load_when_ready: assume (!clocked || !load_i || ready_o);
     // The address is a multiple of COLS, from the first tile on also while nothing is loaded.
     address_of_a_tile: assume (!started || address_i % COLS == 0);
-    // It stays from the cycle after load_i until all is loaded.
+    // The address stays from the cycle after load_i until all columns are loaded.
     address_stays: assume (!clocked || !loading || first || address_i == past_address);
     // The first load is not in the first cycle, and nothing is loaded before it.
     lemma_started: assert (started ? clocked : !clocked || !loading);
@@ -46,7 +46,7 @@
       address_of_column: assert (!valid_o || address_o == address_i + col_o);
       // A column comes in each cycle while any is left, except while hold_i is high.
       one_a_cycle: assert (valid_o == (loading && !hold_i));
-      // It is ready exactly when nothing is left after this cycle.
+      // The loader is ready exactly when no column is left after this cycle.
       ready_at_the_end: assert (ready_o == (!loading || (valid_o && left == 1)));
       // A column that has to wait stays.
       holds_while_stalled: assert (!held || (loading && col_o == held_col));

@@ -21,7 +21,7 @@ def layers_of_one_row():
 
 
 def test_a_side_of_the_output_is_little_longer_than_the_maps():
-    """It is at most three longer, and at most four times as long; both happen."""
+    """A side is at most three longer than the map's, and at most four times as long; both occur."""
     layers = list(layers_of_one_row())
     sides = [(layer.height, layer.output_size[0]) for layer in layers]
     assert max(out - side for side, out in sides) == 3

@@ -1,4 +1,4 @@
-"""The outputs in docs/guide.md can be written anew, and a waveform shows what the guide says.
+"""The outputs in docs/guide.md can be updated, and a waveform shows what the guide says.
 
 pytest itself runs the guide's examples and compares their outputs (pyproject.toml).
 """

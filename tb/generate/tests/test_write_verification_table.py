@@ -149,7 +149,7 @@ def test_what_is_wrong_or_not_whole_is_refused(name, key, value, words, folder, 
     ids=["failed", "another bench", "about nothing"],
 )
 def test_a_result_that_failed_or_is_stale_is_refused(name, verdict, words, folder, refused):
-    """The table shows only results that passed, and that are about what lies here."""
+    """The table shows only results that passed, and that are about the present files."""
     write(folder, name, **verdict)
     refused(write_verification_table.main, words=("make", words))
 

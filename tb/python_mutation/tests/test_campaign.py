@@ -87,7 +87,7 @@ def test_a_handful_of_mutants(command, monkeypatch, tmp_path, kept_apart):
 
 
 def test_a_drawn_run_shows_the_last_whole_run(command, monkeypatch, tmp_path):
-    """README's table records it; a drawn run leaves the results of a whole run as they are."""
+    """A drawn run prints the last whole run from README's table and leaves its results as is."""
     mutant = PythonMutant(JUDGES[0].module, "x", 1, "a", "b", "b")
     monkeypatch.setattr(campaign, "run", lambda *_: [campaign.Outcome(mutant, "killed", "x")])
     monkeypatch.setattr(campaign, "every_mutant", lambda judges: [])

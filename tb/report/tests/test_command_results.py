@@ -97,7 +97,7 @@ def test_a_run_that_failed_is_never_right(name, tmp_path):
     [(check.name, name) for check in CHECKS for name in check.about if check.name in RIGHT],
 )
 def test_a_result_about_something_else_is_stale(name, hash_name, tmp_path):
-    """A result of other RTL, another checkpoint, adapter or bench is not about what lies here."""
+    """A result of other RTL, another checkpoint, adapter or bench is not about present files."""
     found, words = state(tmp_path, name, RIGHT[name], about=ABOUT | {hash_name: "another"})
     assert found == "stale"
     assert f"; of {WORDS[hash_name]}: make " in words

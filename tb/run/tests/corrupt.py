@@ -251,7 +251,8 @@ def corrupt_core(
         else:
             kind = {"dropped": "missing", "duplicated": "extra"}[fault]
             beat = at + (fault == "duplicated")
-            must_say(f"{kind} output: ", f"it begins at beat {beat}: {beat_words(beat, layer)}")
+            where = f"the results begin to differ at beat {beat}: {beat_words(beat, layer)}"
+            must_say(f"{kind} output: ", where)
 
 
 def convolution(codes: np.ndarray, weights: np.ndarray) -> np.ndarray:

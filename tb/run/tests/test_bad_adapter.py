@@ -64,7 +64,7 @@ def fails(command, arguments, monkeypatch):
 
 @pytest.fixture
 def layer_fails(fails, monkeypatch, tmp_path):
-    """Returns the same function for the main job, which must leave no results."""
+    """Returns a function that checks that the main job fails with a line and leaves no results."""
     monkeypatch.delenv("COCOTB_TEST_FILTER")
     # The tests above try the tiles of make check, which come first here too.
     monkeypatch.setattr(layer, "check", lambda *_: check.Verdict(None, {}))
@@ -213,7 +213,7 @@ def test_a_run_that_ends_itself_is_not_a_pass(layer_fails):
 
 @pytest.mark.verify
 def test_sources_without_a_timescale_and_with_an_include(command, arguments, tmp_path, monkeypatch):
-    """Such sources run, and a changed include file is seen."""
+    """Sources without a timescale and with an include file run; a changed include file is seen."""
     monkeypatch.setenv("COCOTB_TEST_FILTER", "tiles_of_one_pixel")
     run = arguments(
         f"{GOOD}    async def start(self):\n        assert self.rows == 8\n"

@@ -54,7 +54,7 @@ def test_a_dead_channel_is_reported():
 
 
 def test_a_source_that_changes_while_the_layer_runs_is_refused(refused, monkeypatch, tmp_path):
-    """The tiles of make check may have run on other RTL than the layer, or the table says so."""
+    """If a source changes, the tiles of make check and the layer are about different RTL."""
     seen = []
     monkeypatch.setattr(layer, "about", lambda *_, **__: seen.append(1) or {"rtl": len(seen)})
     monkeypatch.setattr(layer, "check", lambda *_: Verdict(None, {"a": True}))

@@ -236,7 +236,7 @@ def check_waveform(folder, found: dict) -> None:
             assert columns(seen[max(before)]) == psums
             checked += 1
     assert checked > 20
-    # At the marker stands what came.
+    # The marker is at the received psum.
     (marker,) = re.findall(r"\*-16.300000 (\d+) ", (folder / "mismatch.gtkw").read_text())
     there = seen[max(time for time in seen if time <= int(marker))]
     assert columns(there)[found["column"]] == found["got"]
@@ -381,19 +381,19 @@ def test_the_maps_where_there_is_little_room():
 
 @pytest.mark.parametrize(("unknown", "came", "share"), [(True, "X", "100%"), (False, "0", "97%")])
 def test_the_table_of_suspects(unknown, came, share):
-    """It shows what was expected, what came, and the three likeliest suspects, in 80 characters."""
+    """The table shows the expected psum, the received psum and three suspects, in 80 columns."""
     record = faulty_record(10, 7, 61)
     record.unknown[61, 7] = unknown
     table = screen(record, diagnose(record))[4]
     assert lines_of([table], 80).splitlines() == [
-        f"{'':45}psum      explains,   came, of what",
-        f"{'suspect':44}there   of the wrong     it predicts",
+        f"{'':46}psum      explains,      received,",
+        f"{'suspect':45}there   of the wrong   of predicted",
         "─" * 80,
-        f"{'none: what was expected':44}{'94':>5}",
-        f"{'what came':44}{came:>5}",
-        f"{'bit 0 of psums stuck at 0, in column 8':44}{'94':>5}{share:>15}{'54%':>16}",
-        f"{'psums off by -1, in column 8':44}{'94':>5}{share:>15}{'27%':>16}",
-        f"{'bit 0 of psums stuck at 0, in all columns':44}{'94':>5}{share:>15}{'7%':>16}",
+        f"{'none: what was expected':45}{'94':>5}",
+        f"{'received':45}{came:>5}",
+        f"{'bit 0 of psums stuck at 0, in column 8':45}{'94':>5}{share:>15}{'54%':>15}",
+        f"{'psums off by -1, in column 8':45}{'94':>5}{share:>15}{'27%':>15}",
+        f"{'bit 0 of psums stuck at 0, in all columns':45}{'94':>5}{share:>15}{'7%':>15}",
     ]
 
 

@@ -223,7 +223,7 @@ def test_what_could_not_be_used_fails(replayed, tmp_path):
 
 
 def test_results_that_lie_where_they_are_not_read_fail(replayed, tmp_path):
-    """Psums in a folder below a folder, and a link to psums that leads nowhere, are no notes."""
+    """Psums in a folder below a folder, and a broken link to psums, are not taken for notes."""
     folder = PlainTiles(1, 1).write(tmp_path / "tiles", without=("psum", "psum_kij"))
     deep = folder / "sim" / "run1"
     deep.mkdir(parents=True)

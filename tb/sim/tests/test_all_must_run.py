@@ -67,7 +67,10 @@ def test_make_is_refused_that_ignores_errors(options, exported):
 
 
 def test_make_is_refused_that_reads_other_files_first(tmp_path):
-    """Such a file may hold .IGNORE, after which a failure ends with 0."""
+    """make is refused if MAKEFILES names a file.
+
+    That file may hold .IGNORE, after which a failing target ends with 0.
+    """
     (tmp_path / "ignore.mk").write_text(".IGNORE:\n")
     environment = os.environ | {"MAKEFLAGS": "", "MAKEFILES": str(tmp_path / "ignore.mk")}
     done = subprocess.run(["make", "help"], cwd=ROOT, env=environment, capture_output=True)

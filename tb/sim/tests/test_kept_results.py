@@ -265,7 +265,7 @@ def test_a_result_of_rtl_that_reads_unknown_files_is_about_no_rtl(reading):
 
 
 def test_a_systemverilog_source_of_the_folder_counts(reading):
-    """The simulator finds modules in it, since sources see each other's folder."""
+    """A file beside the sources counts, because the simulator looks for modules in that folder."""
     (reading / "more.sv").write_text("module more; endmodule\n")
     before = rtl_digest(reading)
     (reading / "more.sv").write_text("module more; wire a; endmodule\n")
@@ -273,7 +273,10 @@ def test_a_systemverilog_source_of_the_folder_counts(reading):
 
 
 def test_an_adapter_follows_from_what_it_imports(tmp_path, monkeypatch):
-    """From modules of this project, directly or through others, and from modules beside it."""
+    """The hash changes with each module that the adapter imports, directly or through others.
+
+    These are modules of this project, and modules beside the adapter.
+    """
     adapter, beside = tmp_path / "adapter.py", tmp_path / "my_bus.py"
     adapter.write_text("import my_bus\nfrom tb.components.array_adapter import ArrayAdapter\n")
     beside.write_text("A = 1\n")
@@ -364,7 +367,7 @@ def test_one_thread_parses_at_a_time(monkeypatch):
 
 @pytest.mark.parametrize("end", ["kill -SEGV $$", "sleep 60"])
 def test_a_preprocessor_that_dies_or_hangs(tmp_path, monkeypatch, end):
-    """The sources are what is known; that there may be more is known too, and is asked again."""
+    """The result holds the sources and says that others may be read; the next call asks again."""
     programs = tmp_path / "bin"
     programs.mkdir()
     (programs / "iverilog").write_text(f"#!/bin/sh\n{end}\n")
@@ -385,7 +388,7 @@ def test_results_of_rtl_that_reads_unknown_files_count_for_no_later_run(tmp_path
     rtl = faulty_rtl(tmp_path, "pe.v", ("reg signed [WEIGHT_WIDTH-1:0] active;", READS))
     one, two = (sweep.kept_for_nothing("icarus", rtl) for _ in range(2))
     assert one != two
-    assert "$readmemh, so that no result is kept" in capsys.readouterr().out
+    assert "($readmemh), so no result is kept" in capsys.readouterr().out
     assert sweep.kept_for_nothing("icarus", ROOT / "rtl") == {}
     kept.save_arrays(one, {"n": np.arange(3)})
     kept.forget_arrays(one)

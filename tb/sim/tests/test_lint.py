@@ -216,7 +216,10 @@ def inputs_to_outputs(registers: Path = RTL / "registers.v") -> list[str]:
 
 
 def test_no_path_leads_from_an_input_of_the_core_to_an_output():
-    """Such a path is forbidden by ARM IHI 0022, AMBA AXI and ACE Protocol Specification, A3.1.1."""
+    """No path without a register leads from an input of the core to an output.
+
+    ARM IHI 0022, AMBA AXI and ACE Protocol Specification, A3.1.1, forbids such a path.
+    """
     assert inputs_to_outputs() == []
 
 

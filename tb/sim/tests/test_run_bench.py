@@ -146,7 +146,7 @@ def test_a_build_of_another_program_of_the_same_version_does_not_count(delay, fa
 
 
 def test_a_build_is_made_anew_if_a_file_changed_that_only_the_compilers_run_named(tmp_path):
-    """Such as a module that Verilator finds by itself, or a header of C++."""
+    """A module that Verilator found by itself makes the build again when it changes."""
     found, source = tmp_path / "found.v", tmp_path / "top.v"
     found.write_text("module found; endmodule\n")
     source.write_text("module top; endmodule\n")
@@ -213,7 +213,10 @@ def test_an_edit_is_built_although_the_time_stamp_stays(delay):
 
 @pytest.mark.verify
 def test_an_edit_while_it_is_compiled_is_seen(delay, fake):
-    """Otherwise a build of the new text would be kept under the name of the old text."""
+    """A source that changes while it is compiled is refused.
+
+    Otherwise the build of the new text would be kept under the hash of the old text.
+    """
     fake("iverilog", f'[ "$1" = -V ] || touch {delay.source}; exec "$REAL" "$@"')
     with pytest.raises(InputError, match=r"delay.v: changed while it was compiled; run again"):
         delay()

@@ -65,7 +65,10 @@ def test_every_file_of_the_repository_is_in_the_key(monkeypatch):
 
 
 def test_options_of_pytest_and_a_filter_of_tests_change_no_part(verify, monkeypatch):
-    """A part that ran with them would pass without its tests, and the pass would be kept."""
+    """A part that ran with options of pytest or a filter of tests would pass without its tests.
+
+    The pass would be kept.
+    """
     for name in ("PYTEST_ADDOPTS", "COCOTB_TEST_FILTER"):
         program = f"import os; raise SystemExit('{name}' in os.environ)"
         part = Part("a", "something", (sys.executable, "-c", program))
@@ -79,7 +82,7 @@ def test_the_long_tests_fail_unless_all_of_them_run():
 
 
 def test_what_the_rtl_reads_from_elsewhere_is_in_the_key(monkeypatch):
-    """A header that git ignores, or that lies elsewhere, is no file of the repository."""
+    """A header that the RTL includes is in the key, even if it is no file of the repository."""
     before = all_long_checks.identity(all_long_checks.PARTS[0])
     monkeypatch.setattr(all_long_checks, "rtl_digest", lambda simulator: "other")
     assert all_long_checks.identity(all_long_checks.PARTS[0]) != before
