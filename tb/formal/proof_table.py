@@ -58,7 +58,7 @@ class Proof:
 
     @property
     def name(self) -> str:
-        """Returns the module's name and the variant, by which its proofs differ."""
+        """Returns the module's name with the variant, which distinguishes the module's proofs."""
         return f"{self.module} {self.variant}".strip().replace(" ", "-")
 
 

@@ -69,7 +69,7 @@ def begins(vectors: np.ndarray) -> str:
     expected = expected_of(Mode.SUMS)
     with pytest.raises(BenchError) as caught:
         decode(packet(vectors, Mode.SUMS), layer_of(Mode.SUMS), CORE, expected)
-    return str(caught.value).split("; it begins at ")[1]
+    return str(caught.value).split("; the results begin to differ at ")[1]
 
 
 def right_beats() -> np.ndarray:

@@ -386,14 +386,14 @@ def test_the_table_of_suspects(unknown, came, share):
     record.unknown[61, 7] = unknown
     table = screen(record, diagnose(record))[4]
     assert lines_of([table], 80).splitlines() == [
-        f"{'':46}psum      explains,      received,",
-        f"{'suspect':45}there   of the wrong   of predicted",
-        "─" * 80,
-        f"{'none: what was expected':45}{'94':>5}",
-        f"{'received':45}{came:>5}",
-        f"{'bit 0 of psums stuck at 0, in column 8':45}{'94':>5}{share:>15}{'54%':>15}",
-        f"{'psums off by -1, in column 8':45}{'94':>5}{share:>15}{'27%':>15}",
-        f"{'bit 0 of psums stuck at 0, in all columns':45}{'94':>5}{share:>15}{'7%':>15}",
+        f"{'':45}psum      explains,      received,",
+        f"{'suspect':44}there   of the wrong   of predicted",
+        "─" * 79,
+        f"{'none: what was expected':44}{'94':>5}",
+        f"{'received':44}{came:>5}",
+        f"{'bit 0 of psums stuck at 0, in column 8':44}{'94':>5}{share:>15}{'54%':>15}",
+        f"{'psums off by -1, in column 8':44}{'94':>5}{share:>15}{'27%':>15}",
+        f"{'bit 0 of psums stuck at 0, in all columns':44}{'94':>5}{share:>15}{'7%':>15}",
     ]
 
 
@@ -401,7 +401,7 @@ def test_where_there_is_little_room_the_suspects_take_several_lines():
     record = faulty_record(10, 7, 61)
     table = screen(record, diagnose(record))[4]
     assert lines_of([table], 60).splitlines()[-2:] == [
-        f"{'bit 0 of psums stuck':24}{'94':>5}{'100%':>15}{'7%':>16}",
+        f"{'bit 0 of psums stuck':25}{'94':>5}{'100%':>15}{'7%':>15}",
         "at 0, in all columns",
     ]
 
