@@ -4,18 +4,47 @@ import ast
 import importlib
 import logging
 import operator
+import site
 import sys
+import sysconfig
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from torch import nn
 
 from pymodel.support.errors import InputError
+from pymodel.support.files import ROOT
+from pymodel.support.result_files import file_digest
 
 BREVITAS = "brevitas==0.13.4"
 EXPECTED = "package.module:factory, or package.module:factory(10, width=0.5) with literals"
+
+# Folders whose modules are not the user's: Python's own, installed packages, and this project's
+NOT_THE_USERS = (
+    *(Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib", "purelib", "platlib")),
+    *map(Path, site.getsitepackages()),
+    Path(site.getusersitepackages()),
+    *(ROOT / name for name in ("pymodel", "tb")),
+)
+_digests: dict[str, str] = {}  # of the modules of the user, by name, as they were when first seen
+
+
+def digests_of_modules() -> dict[str, str]:
+    """Returns the SHA-256 of the source of each module of the user that is imported, by its name.
+
+    It is that of the source at the time when this function first found the module: a process goes
+    on using the module as it was loaded, whatever becomes of its file.
+    """
+    for name, module in list(sys.modules.items()):
+        file = getattr(module, "__file__", None)
+        if name in _digests or name == "__main__" or not file or not Path(file).is_file():
+            continue
+        if not any(Path(file).is_relative_to(folder) for folder in NOT_THE_USERS):
+            _digests[name] = file_digest(file)
+    return dict(_digests)
 
 
 def load_model(name: str) -> nn.Module:

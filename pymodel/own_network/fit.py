@@ -43,6 +43,7 @@ class Fit(NamedTuple):
     kind: str  # class of the module
     weights: Grid
     activations: Grid
+    weight_values: Tensor  # as judged, float32 [C_out, C_in / groups, kernel height, kernel width]
     error: float  # largest error of the output recovered from PyTorch's integer convolution
     error_steps: float  # the same error, in steps of the sum
     transposed: tuple[Pair, Pair] | None = None  # stride and padding of a transposed convolution
@@ -189,7 +190,8 @@ def _fit(product: Product, images: int, quantiser: Callable | None) -> Fit:
             f"its output differs from what its integers give by {error:.3g} ({error_steps:.3g} "
             f"steps), expected below {allowed:.3g}"
         )
-    fit = Fit(data, product.kind, weight.grid, activations.grid, error, error_steps)
+    grids = weight.grid, activations.grid
+    fit = Fit(data, product.kind, *grids, weights.detach().clone(), error, error_steps)
     if product.transposed:
         stride, padding = (
             (one, *side) if len(side) == 1 else side
@@ -204,9 +206,14 @@ def on_inputs(fit: Fit, product: Product, images: int) -> LayerData:
 
     `product` is the layer's product on these inputs, and `images` their number. The reference is
     the product's output on these inputs. Raises FitError if the activations do not lie on the
-    layer's grid.
+    layer's grid, and if its weights or its geometry are others than when it was judged.
     """
     values, weights, reference, convolution = as_convolution(product, images)
+    if convolution != fit.layer.convolution or not torch.equal(weights, fit.weight_values):
+        raise FitError(
+            "its weights or its geometry on these inputs are not those on the inputs on which it "
+            "was judged"
+        )
     bits, zero = fit.layer.activation_bits, fit.layer.zero
     codes = torch.full(values.shape, zero)
     if values.any():

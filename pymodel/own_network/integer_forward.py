@@ -68,7 +68,8 @@ class Differences:
         """
         step = fit.activations.scale.min() if values.dtype.is_floating_point else 1
         self.codes[name] = values.numel()
-        self.differing[name] = int(((values.float() - given.float()).abs() > step / 2).sum())
+        same = (values.float() - given.float()).abs() <= step / 2  # not where one is NaN
+        self.differing[name] = int((~same).sum())
 
     def count_rounding(self, steps: Tensor, other: Tensor) -> None:
         """Counts the values that two runs round to different steps.
@@ -78,7 +79,8 @@ class Differences:
         otherwise = steps.round() != other.round()
         self.rounded_otherwise += int(otherwise.sum())
         if otherwise.any():
-            self.farthest = max(self.farthest, (steps - other)[otherwise].abs().max().item())
+            apart = (steps - other)[otherwise].abs().nan_to_num(nan=torch.inf)
+            self.farthest = max(self.farthest, apart.max().item())
 
 
 @torch.no_grad()

@@ -3,6 +3,8 @@
 The methods judge the layers, and run the network with sums of its layers that the caller computes.
 """
 
+import hashlib
+import io
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,7 +24,7 @@ from pymodel.own_network.integer_forward import (
     float_forward,
     integer_forward,
 )
-from pymodel.own_network.onnx_file import is_onnx
+from pymodel.own_network.onnx_file import digest_of, is_onnx
 from pymodel.own_network.onnx_forward import OnnxGraph, judge_file
 from pymodel.own_network.state_dict import load_state
 
@@ -34,6 +36,10 @@ class Network(ABC):
 
     Errors are those of `fit_layers`.
     """
+
+    @abstractmethod
+    def digest(self) -> str:
+        """Returns a hash of all numbers that were loaded, and of the graph of a file."""
 
     @abstractmethod
     def judge(self, inputs: Tensor) -> dict[str, Fit | FitError]:
@@ -68,6 +74,13 @@ class TorchNetwork(Network):
         self.model = model
         self.name = name
 
+    def digest(self) -> str:
+        saved = io.BytesIO()
+        torch.save(self.model.state_dict(), saved)
+        return hashlib.sha256(
+            saved.getvalue() + getattr(self.model, "code", "").encode()
+        ).hexdigest()
+
     def judge(self, inputs: Tensor) -> dict[str, Fit | FitError]:
         return fit_layers(self.model, inputs, what=self._what(inputs))
 
@@ -94,6 +107,9 @@ class OnnxNetwork(Network):
 
     def __init__(self, path: Path):
         self.path = path
+
+    def digest(self) -> str:
+        return digest_of(self.path)
 
     def judge(self, inputs: Tensor) -> dict[str, Fit | FitError]:
         return judge_file(self.path, inputs)
@@ -130,5 +146,7 @@ def load_network(name: str, state: Path | None) -> Network:
 
 
 def _tensors(outputs: object) -> list[Tensor]:
-    """Returns the tensors in what a model gives, as floats."""
-    return [one.dequantize() for one in tree_leaves(outputs) if isinstance(one, Tensor)]
+    """Returns the tensors and the numbers in what a model gives, as floats."""
+    kinds = Tensor, float, int
+    found = [torch.as_tensor(one) for one in tree_leaves(outputs) if isinstance(one, kinds)]
+    return [one.dequantize() for one in found]

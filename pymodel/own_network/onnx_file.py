@@ -6,10 +6,12 @@ QONNX files (`Quant`, `BipolarQuant`), QCDQ and QDQ pairs of `QuantizeLinear` an
 """
 
 import contextlib
+import hashlib
 import io
 import logging
 import re
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -54,6 +56,7 @@ def products_of(path: Path, inputs: Tensor, origin: str = "") -> Iterator[Produc
     """
     model = load(path)
     given = input_name(path, model)
+    _check_names(path, model)
     runs, limits = run(path, model, given, inputs, origin)
     dependent = {given}
     grids: dict[str, tuple[Grid, ...]] = {}
@@ -111,6 +114,18 @@ def input_name(path: Path, model: "ModelProto") -> str:
 def name_of(node: "NodeProto", number: int) -> str:
     """Returns the name of the layer that a node is, the graph's node with that number."""
     return node.name or f"{node.op_type}_{number}"
+
+
+def _check_names(path: Path, model: "ModelProto") -> None:
+    """Raises InputError if two products have one name, so that a layer could be either of them."""
+    names = [
+        name_of(node, number)
+        for number, node in enumerate(model.graph.node)
+        if node.op_type in PRODUCTS
+    ]
+    for name, count in Counter(names).items():
+        if count > 1:
+            raise InputError(f"{path}: {count} layers are called {name}, expected one of each name")
 
 
 def operands_of(node: "NodeProto", dependent: set[str]) -> tuple[str, str, bool] | None:
@@ -187,6 +202,17 @@ def load(path: Path) -> "ModelProto":
                 "QONNX's"
             )
     return model
+
+
+def digest_of(path: Path) -> str:
+    """Returns a hash of the graph of a file and of its tensors, also of those in other files."""
+    model = load(path)
+    sha = hashlib.sha256()
+    for tensor in model.graph.initializer:
+        sha.update(tensor.SerializeToString(deterministic=True))
+    del model.graph.initializer[:]
+    sha.update(model.SerializeToString(deterministic=True))
+    return sha.hexdigest()
 
 
 def run(

@@ -11,9 +11,10 @@ import argparse
 import functools
 import json
 import os
+import platform
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -27,7 +28,7 @@ from pymodel.hardware.registers import Mode
 from pymodel.images import SHIPPED
 from pymodel.own_network.export import load_inputs
 from pymodel.own_network.exported_program import is_program
-from pymodel.own_network.factory import without_warnings
+from pymodel.own_network.factory import digests_of_modules, without_warnings
 from pymodel.own_network.fit import Fit, FitError
 from pymodel.own_network.integer_forward import Differences
 from pymodel.own_network.networks import Network, load_network
@@ -48,6 +49,7 @@ from tb.run.sweep import (
     cluster,
     hardware_identity,
     kept_for_nothing,
+    libraries,
     seconds_or_kept,
     spread,
     tls_files,
@@ -64,19 +66,34 @@ COUNTS = ("jobs", "cycles", "macs", "sums", "not_zero", "mismatches")
 CODE = code("tb.run.own_network", PROGRAM)  # hash of the code that this process has loaded
 
 
-@functools.cache
-def judged(
-    net: str, state: str, inputs: str, content: str
-) -> tuple[Network, dict[str, Fit | FitError]]:
-    """Returns a network, and its layers as judged on the first of the inputs in a file.
+class Judged(NamedTuple):
+    """A network, and its layers as judged on the first of the inputs in a file."""
 
-    Each process makes them once. `content` is the hash of all files. Raises InputError as
-    `load_network` and `Network.judge` do.
+    network: Network
+    found: dict[str, Fit | FitError]
+    inputs: int  # number of inputs on which the layers were judged
+    loaded: dict[str, str]  # hashes of what this process has loaded and judged
+
+    @property
+    def fits(self) -> dict[str, Fit]:
+        """Returns the layers that fit, by name."""
+        return {name: fit for name, fit in self.found.items() if isinstance(fit, Fit)}
+
+
+@functools.cache
+def judged(net: str, state: str, inputs: str, content: str) -> Judged:
+    """Returns a network and its layers as judged; each process makes them once.
+
+    `content` is the hash of all files. Raises InputError as `load_network` and `Network.judge` do.
     """
     torch.set_num_threads(1)
     with without_warnings():
         network = load_network(net, Path(state) if state else None)
-        return network, network.judge(load_inputs(Path(inputs), JUDGED))
+        given = load_inputs(Path(inputs), JUDGED)
+        found = network.judge(given)
+    loaded = {"network": network.digest(), "layers": layers_digest(found)}
+    loaded |= {f"module {name}": one for name, one in digests_of_modules().items()}
+    return Judged(network, found, len(given), loaded)
 
 
 def core_for(layers: list[Fit]) -> Core:
@@ -105,6 +122,7 @@ def run_shard(
     state: str,
     judged_on: str,
     content: str,
+    loaded: dict[str, str],
     simulator: str,
     rtl: str,
     core: dict[str, int],
@@ -115,8 +133,9 @@ def run_shard(
     from float32 (−1 where the output is no row of numbers for each input), and `report`, which is
     JSON; a wrong sum's job comes as `wrong_codes` and `wrong_weights`.
     """
-    network, found = judged(net, state, judged_on, content)
-    fits = {name: fit for name, fit in found.items() if isinstance(fit, Fit)}
+    network, _, judged_inputs, mine = now = judged(net, state, judged_on, content)
+    check_loaded(net, loaded, mine)
+    fits = now.fits
     given = torch.from_numpy(inputs)
     on_core = OnTheCore(simulator, Path(rtl), Core(**core))
     signed = bool(on_core.core.act_signed)
@@ -130,10 +149,21 @@ def run_shard(
             from_same = network.rounded_from(given, fits, trace)
     except FitError as error:
         raise InputError(f"{net} on {list(given.shape)}: {error}") from None
+    for name, fit in fits.items():
+        each = fit.layer.reference.numel() // judged_inputs
+        if (sums := on_core.rows.get(name, {"sums": 0})["sums"]) != each * len(inputs):
+            raise InputError(
+                f"{net}: layer {name} gave {sums:,} outputs for {len(inputs)} inputs, expected "
+                f"{each * len(inputs):,}, as many for each as for those on which it was judged"
+            )
+    outputs = of_rtl, of_integers, of_floats
+    if not of_rtl:
+        raise InputError(f"{net}: its output holds no numbers, so nothing can be compared")
+    if any(one.isnan().any() for output in outputs for one in output):
+        raise InputError(f"{net} on {list(given.shape)}: its output holds NaN, expected numbers")
     in_the_end = Differences()
     for name, values in trace.activations.items():
         in_the_end.count(name, in_floats.activations[name], values, fits[name])
-    outputs = of_rtl, of_integers, of_floats
     report = {
         "inputs": len(inputs),
         "seconds": seconds,
@@ -155,14 +185,28 @@ def run_shard(
     return result
 
 
-def layers_digest(fits: dict[str, Fit]) -> str:
+def check_loaded(net: str, loaded: dict[str, str], mine: dict[str, str]) -> None:
+    """Raises InputError if a worker has loaded something else than the command, by its hashes.
+
+    Modules that only one of the two has imported do not count.
+    """
+    for name, value in loaded.items():
+        if mine.get(name, value) != value:
+            raise InputError(
+                f"{net}: a worker on {platform.node()} has loaded another {name} than the command; "
+                "change nothing while the network runs, and restart workers after a change"
+            )
+
+
+def layers_digest(found: dict[str, Fit | FitError]) -> str:
     """Returns a hash of the codes, weights and outputs of the judged layers.
 
     The hash changes if code of the user changes what these layers get or hold.
     """
     parts = [
         part.numpy().tobytes()
-        for fit in fits.values()
+        for fit in found.values()
+        if isinstance(fit, Fit)
         for part in (fit.layer.activation_codes, fit.layer.weight_codes, fit.layer.reference)
     ]
     return digest(b"".join(parts))
@@ -197,8 +241,8 @@ def run_own_network(arguments: argparse.Namespace, count: int | None) -> int:
     files = [Path(one) for one in (arguments.net, arguments.state or "", source)]
     content = digest(b"".join(one.read_bytes() for one in files if one.is_file()))
     given = (arguments.net, str(arguments.state or ""), str(source), content)
-    _, found = judged(*given)
-    fits = {name: fit for name, fit in found.items() if isinstance(fit, Fit)}
+    now = judged(*given)
+    found, fits = now.found, now.fits
     tell(*(f"{name} stays in PyTorch: {fit}" for name, fit in found.items() if name not in fits))
     if not fits:
         raise InputError(f"{arguments.net}: no layer fits, expected at least one")
@@ -206,13 +250,14 @@ def run_own_network(arguments: argparse.Namespace, count: int | None) -> int:
     prepare_host(arguments.sim, rtl=arguments.rtl, core=core)
     result_about = about("tb.run.own_network", rtl=arguments.rtl, simulator=arguments.sim)
     settings = dict(zip(("net", "state", "judged_on", "content"), given, strict=True)) | {
+        "loaded": now.loaded,
         "simulator": arguments.sim,
         "rtl": str(arguments.rtl.absolute()),
         "core": vars(core),
     }
     fixed = (
         settings
-        | {"code": CODE, "layers": layers_digest(fits)}
+        | {"code": CODE, "libraries": libraries()}
         | hardware_identity(arguments.sim, arguments.rtl)
     )
     fixed |= kept_for_nothing(arguments.sim, arguments.rtl)
@@ -231,6 +276,7 @@ def run_own_network(arguments: argparse.Namespace, count: int | None) -> int:
     lines = [f"FAILED: {line}" for line in misses(result)] + wrong
     write_results(arguments.results, result, passed=not lines, about=result_about)
     tell(layer_table(result["rows"]), result_table(result))
+    tell(*(f"{row['layer']}: {ZEROS}" for row in result["rows"] if not row["not_zero"]))
     if lines:
         return conclude("\n".join(lines), passed=False)
     where = os.path.relpath(arguments.results)
@@ -369,7 +415,7 @@ def misses(result: dict) -> list[str]:
             ),
             (result["predictions_differing"], "the RTL predicts other classes than PyTorch's sums"),
             (
-                far > EDGE_STEPS,
+                not far <= EDGE_STEPS,
                 f"a code that differs lies {far:.1e} step from an edge, expected at most "
                 f"{EDGE_STEPS:.1e}: rounding does not explain it",
             ),

@@ -75,12 +75,16 @@ def software_identity(checkpoint: str, code: str) -> dict[str, str]:
     `code` is `tb.sim.kept_results.code` of the module that does the work and of PROGRAM, found when
     the command started.
     """
-    versions = (f"{name} {importlib.metadata.version(name)}" for name in ("torch", "numpy"))
     return {
         "checkpoint": digest(Path(checkpoint).read_bytes()),
         "code": code,
-        "libraries": ", ".join(versions),
+        "libraries": libraries(),
     }
+
+
+def libraries() -> str:
+    """Returns the versions of the libraries on which a result in software depends."""
+    return ", ".join(f"{name} {importlib.metadata.version(name)}" for name in ("torch", "numpy"))
 
 
 def hardware_identity(simulator: str, rtl: Path) -> dict[str, str]:

@@ -6,7 +6,12 @@ from torch import nn
 from torch.nn import functional
 
 from pymodel.own_network.fit import Fit, FitError, fit_layers
-from pymodel.own_network.integer_forward import compare_roundings, float_forward, integer_forward
+from pymodel.own_network.integer_forward import (
+    Differences,
+    compare_roundings,
+    float_forward,
+    integer_forward,
+)
 from pymodel.own_network.tests import pytorch_networks
 from pymodel.own_network.tests.zoo import Fake, conv, inputs, weighted
 
@@ -95,6 +100,18 @@ def test_codes_that_differ_from_the_same_input_are_counted():
     assert found.differing == dict.fromkeys(fits, 0) | {"tokens": 1}
     assert found.rounded_otherwise == 1
     assert found.farthest > 0.5
+
+
+def test_numbers_that_are_none_differ():
+    """Values and codes that are NaN in one run alone count, and lie infinitely far from an edge."""
+    found = Differences()
+    steps = torch.tensor([0.2, torch.nan, 3.4])
+    found.count_rounding(steps, torch.tensor([0.2, 1.0, 3.4]))
+    assert (found.rounded_otherwise, found.farthest) == (1, torch.inf)
+    fit = judged(nn.Sequential(Fake(4), conv()), inputs())["1"]
+    given = torch.zeros(3)
+    found.count("1", torch.tensor([0.0, torch.nan, 0.0]), given, fit)
+    assert (found.codes, found.differing) == ({"1": 3}, {"1": 1})
 
 
 def test_activations_beside_the_grid_are_refused():

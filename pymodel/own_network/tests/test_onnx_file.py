@@ -13,7 +13,7 @@ from torch.nn import functional
 from pymodel.own_network import export, onnx_file
 from pymodel.own_network.fit import Fit, FitError, fit_layers, judge
 from pymodel.own_network.layer_file import load_layers
-from pymodel.own_network.onnx_file import products_of
+from pymodel.own_network.onnx_file import digest_of, products_of
 from pymodel.own_network.onnx_forward import OnnxGraph
 from pymodel.reference.layer_data import LayerData
 from pymodel.support.errors import InputError
@@ -277,6 +277,40 @@ def test_a_matrix_product_however_it_is_turned(tmp_path, inputs, nodes):
     step = found.layer.step[:, 0, 0].numpy() / SCALE
     assert np.allclose(found.layer.weight_codes[..., 0, 0] * step[:, None], MATRIX * alpha)
     assert np.allclose(found.layer.after.bias, bias if len(given) == 3 else 0)
+
+
+@pytest.mark.parametrize("names", [("m", "m"), ("Conv_4", "")])
+def test_layers_of_one_name_are_refused(tmp_path, inputs, names):
+    """A node without a name is called after its operator and its place, as another may be."""
+    path = qdq(tmp_path / "l.onnx")
+    model = onnx.load(path)
+    product = model.graph.node[-1]
+    twin = onnx.NodeProto.FromString(product.SerializeToString())
+    twin.output[0] = "twin"
+    product.name, twin.name = names
+    model.graph.node.append(twin)
+    onnx.save(model, path)
+    name = names[0]
+    with pytest.raises(InputError, match=f"2 layers are called {name}, expected one of each name"):
+        list(products_of(path, inputs))
+
+
+def test_the_digest_of_a_file_is_also_of_its_numbers_elsewhere(tmp_path, inputs):
+    """Tensors in a file of their own may change while the file of the graph stays."""
+    path = qdq(tmp_path / "l.onnx")
+    for scale in (1, 1, -1):
+        model = onnx.load(path)
+        (bias,) = (one for one in model.graph.initializer if one.name == "b")
+        bias.CopyFrom(numpy_helper.from_array(BIAS * np.float32(scale), "b"))
+        apart = tmp_path / "apart.onnx"
+        (tmp_path / "l.data").unlink(missing_ok=True)
+        onnx.save(model, apart, save_as_external_data=True, location="l.data", size_threshold=0)
+        graph = apart.read_bytes()
+        digest = digest_of(apart)
+        if scale == 1:
+            first, same = digest, graph
+    assert graph == same
+    assert digest != first
 
 
 def test_a_shortcut_in_gemm_is_no_bias(tmp_path, inputs):

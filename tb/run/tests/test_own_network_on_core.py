@@ -3,16 +3,21 @@
 import functools
 import importlib
 import json
+import math
+import re
 
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
+from torch import nn
+from torch.nn import functional
 
 from pymodel.hardware.core import Core
 from pymodel.own_network.fit import fit_layers
 from pymodel.own_network.tests.test_integer_forward import Residual
 from pymodel.own_network.tests.zoo import Fake, conv, inputs, net
+from pymodel.support.errors import InputError
 from tb.run import network, own_network
 from tb.run.own_network import core_for, misses, run_shard
 from tb.sim.sources import RTL, faulty_rtl
@@ -29,6 +34,44 @@ RIGHT = {
 }
 
 
+class Unsteady(nn.Module):
+    """A network of one layer that takes two inputs otherwise than the four on which it is judged.
+
+    `kind` says how: with other weights, another stride, one input alone, or outputs that are no
+    numbers for each input.
+    """
+
+    def __init__(self, kind: str = ""):
+        super().__init__()
+        self.kind = kind
+        self.quantise, self.layer = Fake(4), conv()
+
+    def forward(self, x):
+        weight, stride, kind = self.layer.weight, 1, self.kind if len(x) == 2 else ""
+        if kind == "weights":
+            weight = weight.flip(0)
+        elif kind == "stride":
+            stride = 2
+        elif kind == "leaves early":
+            x = x[:1]
+        elif kind == "leaves at once":
+            return x
+        x = functional.conv2d(self.quantise(x), weight, self.layer.bias, stride)
+        if kind == "NaN":
+            return x.masked_fill(x == x.max(), torch.nan)
+        return "a word" if kind == "words" else x
+
+
+UNSTEADY = {
+    "weights": "its weights or its geometry on these inputs are not those",
+    "stride": "its weights or its geometry on these inputs are not those",
+    "leaves early": "gave 100 outputs for 2 inputs, expected 200",
+    "leaves at once": "gave 0 outputs for 2 inputs, expected 200",
+    "NaN": "its output holds NaN, expected numbers",
+    "words": "its output holds no numbers, so nothing can be compared",
+}
+
+
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
     """Returns the files of a network's state and of its labelled inputs."""
@@ -39,13 +82,13 @@ def files(tmp_path_factory):
     return state, given
 
 
-def shard(files, rtl=RTL, core=None):
+def shard(files, rtl=RTL, core=None, name=NET):
     """Returns what two inputs give on the core, and the report."""
     state, given = map(str, files)
-    _, found = own_network.judged(NET, state, given, "")
-    core = vars(core or core_for(list(found.values())))
+    now = own_network.judged(name, state, given, "")
+    core = vars(core or core_for(list(now.fits.values())))
     some = inputs(4, 3, 7, 6)[:2].numpy()
-    result = run_shard(some, NET, state, given, "", "icarus", str(rtl), core)
+    result = run_shard(some, name, state, given, "", now.loaded, "icarus", str(rtl), core)
     return result, json.loads(str(result["report"]))
 
 
@@ -59,6 +102,41 @@ def test_every_sum_of_every_layer_is_pytorchs(files):
     assert report["same_outputs"]
     assert report["first"] is None
     assert np.array_equal(result["classes"][0], result["classes"][1])
+
+
+@pytest.mark.parametrize("kind", UNSTEADY)
+def test_a_network_that_takes_later_inputs_otherwise(kind, files, tmp_path):
+    """What was judged does not hold for them, so they are refused instead of passed over."""
+    state = tmp_path / "state.safetensors"
+    save_file(Unsteady().state_dict(), state)
+    name = f"tb.run.tests.test_own_network_on_core:Unsteady(kind={kind!r})"
+    with pytest.raises(InputError, match=re.escape(UNSTEADY[kind])):
+        shard((state, files[1]), name=name)
+    name = "tb.run.tests.test_own_network_on_core:Unsteady"
+    assert shard((state, files[1]), name=name)[1]["rows"][0]["sums"] == 200
+
+
+@pytest.mark.parametrize("name", ["network", "layers", "module of_both"])
+def test_a_worker_that_has_loaded_something_else(files, name):
+    """The state, the inputs, or a module may have changed since the command or the worker began."""
+    now = own_network.judged(NET, *map(str, files), "")
+    mine = now.loaded | {"module of_both": "0", "module of_the_worker": "0"}
+    loaded = now.loaded | {"module of_both": "0", "module of_the_command": "0"}
+    own_network.check_loaded(NET, loaded, mine)
+    words = f"has loaded another {re.escape(name)} than the command"
+    with pytest.raises(InputError, match=words):
+        own_network.check_loaded(NET, loaded, mine | {name: "another"})
+
+
+def test_a_key_of_a_shard_knows_the_numbers_behind_the_layers(files, tmp_path):
+    """The layers of two states are the same, and what follows them is not."""
+    state = Residual().state_dict()
+    digests = []
+    for number, running in enumerate((0.5, 0.5, 0.25)):
+        path = tmp_path / f"{number}.safetensors"
+        save_file(state | {"norm.running_mean": torch.full((6,), running)}, path)
+        digests.append(own_network.judged(NET, str(path), str(files[1]), "").loaded["network"])
+    assert digests[0] == digests[1] != digests[2]
 
 
 @pytest.mark.parametrize(
@@ -90,7 +168,7 @@ def test_a_wrong_sum_is_named_and_its_job_kept(files, source, old, new, tmp_path
 
 def fits(files):
     """Returns the layers of the network of the files, as judged."""
-    return own_network.judged(NET, *map(str, files), "")[1].values()
+    return own_network.judged(NET, *map(str, files), "").fits.values()
 
 
 def test_the_build_of_the_core_follows_from_the_layers():
@@ -118,6 +196,7 @@ def test_the_build_of_the_core_follows_from_the_layers():
         ({"outputs_equal": False}, "bit for bit"),
         ({"predictions_differing": 1}, "predicts other classes"),
         ({"farthest_from_an_edge": 0.1}, "rounding does not explain it"),
+        ({"farthest_from_an_edge": math.nan}, "rounding does not explain it"),
     ],
 )
 def test_each_requirement_can_be_missed(change, words):
