@@ -81,14 +81,15 @@ module registers #(
   reg  [23:0] kernel;
   reg  [31:0] tiles;
   reg  [31:0] images;
-  reg  [10:0] mode_keep;
+  reg  [ 1:0] mode;
+  reg  [ 2:0] keep;
 
   assign {width_o, height_o} = map;
   assign {padding_o, stride_o, kernel_o} = kernel;
   assign {output_tiles_o, input_tiles_o} = tiles;
   assign images_o = images;
-  assign {keep_thresholds_o, keep_weights_o, keep_acts_o} = mode_keep[10:8];
-  assign mode_o = mode_keep[1:0];
+  assign {keep_thresholds_o, keep_weights_o, keep_acts_o} = keep;
+  assign mode_o = mode;
 
   // Address and data are taken together, in the cycle after both are there: valid stays until then.
   wire [4:0] write_word = s_axil_awaddr[6:2];
@@ -126,19 +127,23 @@ module registers #(
 
   always @(posedge clk_i) begin
     if (rst_i) begin
-      map       <= 32'd0;
-      kernel    <= 24'd0;
-      tiles     <= 32'd0;
-      images    <= 32'd0;
-      mode_keep <= 11'd0;
+      map    <= 32'd0;
+      kernel <= 24'd0;
+      tiles  <= 32'd0;
+      images <= 32'd0;
+      mode   <= 2'd0;
+      keep   <= 3'd0;
     end else if (write) begin
       case (write_word)
-        `CORE_REGISTER_MAP:    map       <= (map & ~mask) | set;
-        `CORE_REGISTER_KERNEL: kernel    <= (kernel & ~mask[23:0]) | set[23:0];
-        `CORE_REGISTER_TILES:  tiles     <= (tiles & ~mask) | set;
-        `CORE_REGISTER_IMAGES: images    <= (images & ~mask) | set;
-        `CORE_REGISTER_OUTPUT: mode_keep <= ((mode_keep & ~mask[10:0]) | set[10:0]) & 11'h703;
-        default:               ;
+        `CORE_REGISTER_MAP:    map    <= (map & ~mask) | set;
+        `CORE_REGISTER_KERNEL: kernel <= (kernel & ~mask[23:0]) | set[23:0];
+        `CORE_REGISTER_TILES:  tiles  <= (tiles & ~mask) | set;
+        `CORE_REGISTER_IMAGES: images <= (images & ~mask) | set;
+        `CORE_REGISTER_OUTPUT: begin
+          mode <= (mode & ~mask[1:0]) | set[1:0];
+          keep <= (keep & ~mask[10:8]) | set[10:8];
+        end
+        default: ;
       endcase
     end
   end
@@ -168,7 +173,7 @@ module registers #(
         `CORE_REGISTER_KERNEL:           s_axil_rdata <= {8'd0, kernel};
         `CORE_REGISTER_TILES:            s_axil_rdata <= tiles;
         `CORE_REGISTER_IMAGES:           s_axil_rdata <= images;
-        `CORE_REGISTER_OUTPUT:           s_axil_rdata <= {21'd0, mode_keep};
+        `CORE_REGISTER_OUTPUT:           s_axil_rdata <= {21'd0, keep, 6'd0, mode};
         default: begin
           s_axil_rdata <= 32'd0;
           read_refused <= 1'b1;
