@@ -97,6 +97,17 @@ def graph_of(program: ExportedProgram) -> GraphModule:
     return program.module(check_guards=False)
 
 
+def inputs_at_a_time(program: ExportedProgram) -> int | None:
+    """Returns the number of inputs for which a program was exported, or None if it is any number.
+
+    Other numbers of inputs give the same for each of them unless the program counts on its own one.
+    """
+    (name, *_) = program.graph_signature.user_inputs
+    (found,) = (node.meta["val"] for node in program.graph.nodes if node.name == name)
+    size = found.shape[0] if found.ndim else None
+    return size if isinstance(size, int) else None
+
+
 def _parts(path: Path, archive: zipfile.ZipFile) -> dict[str, bytes]:
     """Returns the parts of an archive by name, without its folder.
 

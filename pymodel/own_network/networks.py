@@ -13,7 +13,12 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
-from pymodel.own_network.exported_program import graph_of, is_program, load_program
+from pymodel.own_network.exported_program import (
+    graph_of,
+    inputs_at_a_time,
+    is_program,
+    load_program,
+)
 from pymodel.own_network.factory import load_model, of_the_user
 from pymodel.own_network.fit import Fit, FitError, fit_layers, layers_of
 from pymodel.own_network.integer_forward import (
@@ -27,6 +32,7 @@ from pymodel.own_network.integer_forward import (
 from pymodel.own_network.onnx_file import digest_of, is_onnx
 from pymodel.own_network.onnx_forward import OnnxGraph, judge_file
 from pymodel.own_network.state_dict import load_state
+from pymodel.support.errors import InputError
 
 Fits = Mapping[str, Fit]
 
@@ -68,11 +74,12 @@ class Network(ABC):
 
 
 class TorchNetwork(Network):
-    """A network that is a torch.nn.Module."""
+    """A network that is a torch.nn.Module; a program may be made for `at_a_time` inputs."""
 
-    def __init__(self, model: nn.Module, name: str):
+    def __init__(self, model: nn.Module, name: str, at_a_time: int | None = None):
         self.model = model
         self.name = name
+        self.at_a_time = at_a_time
 
     def digest(self) -> str:
         saved = io.BytesIO()
@@ -92,7 +99,18 @@ class TorchNetwork(Network):
 
     def as_it_is(self, inputs: Tensor, fits: Fits) -> tuple[list[Tensor], Trace]:
         found, trace = float_forward(self.model, inputs, fits, self._what(inputs))
-        return _tensors(found), trace
+        outputs, size = _tensors(found), self.at_a_time
+        if size and size < len(inputs):
+            parts = inputs.split(size)
+            small = [_tensors(float_forward(self.model, part, fits, "")[0]) for part in parts]
+            joined = [torch.cat(several).shape for several in zip(*small, strict=True)]
+            if joined != [one.shape for one in outputs]:
+                raise InputError(
+                    f"{self._what(inputs)}: gives {[list(one.shape) for one in outputs]}, and "
+                    f"{[list(one) for one in joined]} for {size} inputs at a time, as it was "
+                    "exported; export it with a dynamic first dimension"
+                )
+        return outputs, trace
 
     def rounded_from(self, inputs: Tensor, fits: Fits, trace: Trace) -> Differences:
         return compare_roundings(self.model, inputs, fits, trace, self._what(inputs))
@@ -135,7 +153,8 @@ def load_network(name: str, state: Path | None) -> Network:
     if is_onnx(name):
         return OnnxNetwork(Path(name))
     if is_program(name):
-        return TorchNetwork(graph_of(load_program(Path(name))), name)
+        program = load_program(Path(name))
+        return TorchNetwork(graph_of(program), name, inputs_at_a_time(program))
     model = load_model(name)
     load_state(model, state)
     model = of_the_user("the model", model.to, "cpu", torch.float32)

@@ -299,14 +299,20 @@ def write_folder(folder: Path, layer: Written) -> list[str]:
     """Writes all files, all or none, and returns their names.
 
     layer.json is among them if the files alone do not say the geometry. Raises InputError for what
-    the conventions cannot hold, a value that does not fit its bits, or a folder that cannot be
-    written.
+    the conventions cannot hold, a value that does not fit its bits, a folder that cannot be
+    written, or one with text files of another layer.
     """
     contents = texts(layer)
     height, width = layer.codes.shape[1:]
     geometry = layer.geometry
     if (geometry.kernel, geometry.stride, geometry.padding) != (3, 1, 1) or height != width:
         contents[layer_json.NAME] = layer_json.text(geometry, height)
+    strangers = sorted(file.name for file in folder.glob("*.txt") if file.name not in contents)
+    if strangers:
+        raise InputError(
+            f"{folder}: holds {', '.join(strangers[:3])}{' and others' * (len(strangers) > 3)}, "
+            "which are none of the files to write; expected an empty folder, or these files alone"
+        )
     with ExitStack() as files:  # the files get their names when all of them are written
         for name, text in contents.items():
             if (folder / name).is_dir():

@@ -17,7 +17,7 @@ from tb.coverage.reached import merge
 from tb.coverage.read_exclusions import EXCLUSIONS, exclude, read_exclusions
 from tb.coverage.runs import LARGEST, SIMULATOR, label, run_all, size, suite
 from tb.sim.errors import BenchError
-from tb.sim.result_about import about
+from tb.sim.result_about import Subject
 from tb.sim.simulators import check_simulator, leave_out_settings, simulator_version
 from tb.sim.sources import RTL, check_sources, rtl_digest
 
@@ -58,6 +58,7 @@ def main() -> int:
     runs = suite(arguments.only)
     left_out = [label(run) for run in runs if size(run) > LARGEST]
     runs = [run for run in runs if size(run) <= LARGEST]
+    subject = Subject("tb.coverage.measure", *(run.bench for run in runs))
     try:
         folders = run_all(runs, arguments)
     except BenchError as error:
@@ -85,8 +86,8 @@ def main() -> int:
         if result[kind] < goal and not (arguments.only and kind == "functional")
     ]
     if not arguments.only:
-        found = about("tb.coverage.measure", *(run.bench for run in runs))
-        write_results(RESULTS / "coverage.json", result, passed=not missed, about=found)
+        about = subject.unchanged()
+        write_results(RESULTS / "coverage.json", result, passed=not missed, about=about)
     if missed:
         return conclude("\n".join(f"FAILED: {line}" for line in missed), passed=False)
     return conclude(f"All goals are reached. Report: {os.path.relpath(page)}")

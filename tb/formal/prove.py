@@ -31,7 +31,7 @@ from pymodel.support.files import RESULTS, ROOT, temporary_folder
 from pymodel.support.result_files import write_results
 from tb.formal.proof_table import PROOFS, Proof, ProofMutant
 from tb.sim.kept_results import Store, code
-from tb.sim.result_about import about
+from tb.sim.result_about import Subject
 from tb.sim.sources import RTL, check_sources, replace_once, rtl_digest
 
 PROPERTIES = Path(__file__).with_name("properties")
@@ -118,8 +118,9 @@ def main() -> int:
             raise InputError(f"no proof of module '{name}', expected some of {', '.join(known)}")
     proofs = [p for p in PROOFS if not arguments.modules or p.module in arguments.modules]
     check_sources(arguments.rtl)
+    subject = Subject("tb.formal.prove", rtl=arguments.rtl)
     outcomes = run(proofs, arguments.rtl, arguments.workers, arguments.fresh)
-    return report(proofs, outcomes, arguments.rtl, complete=not arguments.modules)
+    return report(proofs, outcomes, None if arguments.modules else subject, arguments.rtl)
 
 
 def statements(properties: str) -> list[Statement]:
@@ -198,10 +199,11 @@ def run(
 
 
 def report(
-    proofs: list[Proof], outcomes: dict[Task, Outcome], rtl: Path = RTL, *, complete: bool
+    proofs: list[Proof], outcomes: dict[Task, Outcome], subject: Subject | None, rtl: Path = RTL
 ) -> int:
     """Prints the table, and writes the results of a complete run on the Verilog in folder `rtl`.
 
+    `subject` is what a complete run is about, and None for a run of some modules.
     Returns 1 if an assert is not proven, a mutant not refuted or a cover not reached, else 0.
     """
     entries, wrong = [], []
@@ -268,7 +270,9 @@ def report(
     )
     if counts["restricted"]:
         words += f", {counts['restricted']} for small sizes only"
-    if complete:
+    if subject is None:
+        words += f", of {', '.join(dict.fromkeys(proof.module for proof in proofs))} alone"
+    else:
         extra = {
             "covers": covers,
             "mutants": mutants,
@@ -276,8 +280,8 @@ def report(
             "rtl": rtl_digest(rtl),
             "proofs": entries,
         }
-        found = about("tb.formal.prove", rtl=rtl)
-        write_results(RESULTS / "formal.json", counts | extra, passed=not wrong, about=found)
+        about = subject.unchanged()
+        write_results(RESULTS / "formal.json", counts | extra, passed=not wrong, about=about)
         words += ". Results: build/results/formal.json"
     if wrong:
         return conclude(f"FAILED: {wrong[0]} ({len(wrong)} such); {words}", passed=False)

@@ -41,7 +41,7 @@ from tb.run.layer import LayerJob
 from tb.sim.errors import BenchError
 from tb.sim.files_read import files_read
 from tb.sim.kept_results import Store, code, files_digest
-from tb.sim.result_about import about
+from tb.sim.result_about import Subject
 from tb.sim.run_bench import RESULTS_XML, run_bench
 from tb.sim.simulators import check_simulator, leave_out_settings, random_seed, simulator_identity
 from tb.sim.sources import RTL, check_sources, rtl_digest
@@ -111,7 +111,9 @@ def main() -> int:
     parser.add_argument("--workers", type=int, default=os.cpu_count(), help="number of processes")
     parser.add_argument("--fresh", action="store_true", help="run again, even if a result was kept")
     parser.add_argument(
-        "--results", type=Path, default=RESULTS / "netlist.json", help="JSON file to write"
+        "--results",
+        type=Path,
+        help="JSON file; default netlist.json, or netlist-part.json with --only",
     )
     arguments = parser.parse_args()
     check_simulator(SIMULATOR)
@@ -124,15 +126,17 @@ def main() -> int:
     if not designs:
         names = ", ".join(design.name for design in DESIGNS)
         raise InputError(f"--only is '{arguments.only}', expected a part of one of: {names}")
-    remove_results(arguments.results)  # results of an earlier run
+    benches = {bench for design in designs for bench in design.benches}
+    subject = Subject("tb.gates.benches_on_gates", *benches, rtl=arguments.rtl)
+    name = "netlist-part.json" if arguments.only else "netlist.json"
+    path = arguments.results or RESULTS / name
+    remove_results(path)  # results of an earlier run
 
     netlists, outcomes = run_all(designs, arguments.rtl, arguments.workers, arguments.fresh)
     result = summary(netlists, outcomes)
-    benches = {bench for design in designs for bench in design.benches}
-    found = about("tb.gates.benches_on_gates", *benches, rtl=arguments.rtl)
-    write_results(
-        arguments.results, result | {"rtl": found["rtl"]}, passed=not result["failed"], about=found
-    )
+    found = subject.unchanged()
+    result |= {"rtl": found["rtl"]}
+    write_results(path, result, passed=not result["failed"], about=found)
     tell(result_table(designs, netlists, outcomes))
     lines = [
         f"FAILED: {design}, {bench}: {outcome.message}"
@@ -141,8 +145,9 @@ def main() -> int:
     ]
     if lines:
         return conclude("\n".join(lines), passed=False)
-    where = os.path.relpath(arguments.results)
-    return conclude(f"Every bench passes on the gates too. Results: {where}")
+    which = f" of {len(designs)} of {len(DESIGNS)} netlists" if arguments.only else ""
+    where = os.path.relpath(path)
+    return conclude(f"Every bench{which} passes on the gates too. Results: {where}")
 
 
 def run_all(

@@ -18,7 +18,7 @@ from pymodel.support.command import CommandParser, conclude, tell
 from pymodel.support.errors import InputError
 from pymodel.support.files import RESULTS, ROOT
 from pymodel.support.result_files import write_results
-from tb.sim.result_about import about
+from tb.sim.result_about import Subject
 from tb.sim.sources import RTL, check_sources
 
 BUILD = ROOT / "build" / "synth"
@@ -45,11 +45,12 @@ def main() -> int:
     parser.add_argument("--rtl", type=Path, default=RTL, help="folder of the Verilog sources")
     arguments = parser.parse_args()
     BUILD.mkdir(parents=True, exist_ok=True)
+    subject = Subject("tb.gates.synthesis", rtl=arguments.rtl)
     if arguments.pnr:
-        return place_and_route(arguments.rtl)
+        return place_and_route(arguments.rtl, subject)
 
     cells = synthesise(arguments.rtl, "core")
-    save("synth", {"cells": cells, "total": sum(cells.values())}, arguments.rtl)
+    save("synth", {"cells": cells, "total": sum(cells.values())}, subject, passed=True)
     rows = [[kind, meaning, f"{cells.get(kind, 0):,}"] for kind, meaning in KINDS.items()]
     others = sum(count for kind, count in cells.items() if kind not in KINDS)
     tell(tabulate([*rows, ["others", "multiplexers", f"{others:,}"]], disable_numparse=True))
@@ -57,7 +58,7 @@ def main() -> int:
     return conclude(f"{words}. Results: build/results/synth.json")
 
 
-def place_and_route(rtl: Path) -> int:
+def place_and_route(rtl: Path, subject: Subject) -> int:
     """Prints the clock of each seed; returns 1 if the worst one misses the target, else 0.
 
     Raises InputError if a tool refuses the sources or the netlist.
@@ -69,7 +70,8 @@ def place_and_route(rtl: Path) -> int:
     worst = min(clocks.values())
     core = Core()
     tops = 2 * core.rows * core.cols * worst * 1e6 / 1e12  # a MAC is two operations
-    save("pnr", {"mhz": worst, "seeds": clocks, "tops": tops}, rtl)
+    values = {"mhz": worst, "seeds": clocks, "tops": tops}
+    save("pnr", values, subject, passed=worst >= TARGET_MHZ)
     rows = [[f"seed {seed}", f"{mhz:.1f} MHz"] for seed, mhz in clocks.items()]
     rows += [["worst", f"{worst:.1f} MHz"], ["at 64 MACs a cycle", f"{tops:.4f} TOPS"]]
     tell(tabulate(rows, disable_numparse=True))
@@ -176,10 +178,7 @@ def first_error(done: subprocess.CompletedProcess) -> str:
     return (wrong or lines or ["no message"])[0]
 
 
-def save(name: str, values: dict, rtl: Path) -> None:
-    """Writes build/results/<name>.json with the verdict "passed".
-
-    The command measures and judges nothing. The results are about the Verilog in folder `rtl`.
-    """
-    found = about("tb.gates.synthesis", rtl=rtl)
-    write_results(RESULTS / f"{name}.json", values, passed=True, about=found)
+def save(name: str, values: dict, subject: Subject, *, passed: bool) -> None:
+    """Writes build/results/<name>.json with the verdict; raises InputError as `unchanged` does."""
+    about = subject.unchanged()
+    write_results(RESULTS / f"{name}.json", values, passed=passed, about=about)

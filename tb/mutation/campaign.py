@@ -47,7 +47,7 @@ from tb.mutation.named_faults import FAULTS, Fault
 from tb.sim.compilation import Simulation
 from tb.sim.files_read import files_read
 from tb.sim.kept_results import Store, code_files, files_digest
-from tb.sim.result_about import about
+from tb.sim.result_about import Subject
 from tb.sim.simulators import check_simulator, leave_out_settings, random_seed, simulator_identity
 from tb.sim.sources import RTL, find_once
 
@@ -85,8 +85,10 @@ def main() -> int:
     tell(f"Seed {seed}; faults at a time: {jobs}")
     logging.disable(logging.INFO)  # messages of this level are the compilers' commands
     store = Verdicts(arguments.fresh)
+    benches = {bench.module for target in TARGETS for bench in target.benches}
+    subject = Subject("tb.mutation.campaign", *benches)
     results = run(FAULTS, number, seed, jobs, store)
-    return report(results, seed, store)
+    return report(results, seed, store, subject)
 
 
 class Verdicts:
@@ -334,7 +336,7 @@ def _result(fault: Fault | Mutant, verdict: Verdict) -> Result:
     return Result(fault.module, "named", where, fault.name, verdict)
 
 
-def report(results: list[Result], seed: int, store: Verdicts) -> int:
+def report(results: list[Result], seed: int, store: Verdicts, subject: Subject) -> int:
     """Prints the table and writes build/results/mutation.json.
 
     Returns 1 if a fault survived or is broken, else 0. Under `seeds`, the file also keeps what
@@ -362,9 +364,8 @@ def report(results: list[Result], seed: int, store: Verdicts) -> int:
     named = sum(result.kind == "named" for result in results)
     drawn = [result for result in results if result.kind == "netlist"]
     path = RESULTS / "mutation.json"
-    benches = {bench.module for target in TARGETS for bench in target.benches}
     counts = {"netlist": len(drawn), **{state: count(state, drawn) for state in STATES}}
-    found = about("tb.mutation.campaign", *benches)
+    found = subject.unchanged()
     seeds = _seeds(path, found) | {str(seed): counts}
     write_results(
         path,

@@ -35,7 +35,7 @@ from pymodel.support.result_files import write_results
 from tb.python_mutation.judges import JUDGES, Judge
 from tb.python_mutation.python_mutants import PythonMutant, mutants
 from tb.sim.kept_results import Store, code, code_files, files_digest
-from tb.sim.result_about import about
+from tb.sim.result_about import Subject
 from tb.sim.simulators import leave_out_settings
 
 STORE = Store("python-verdict")
@@ -88,11 +88,12 @@ def main() -> int:
         random.Random(seed).shuffle(found)
         tell(f"Seed {seed}: {min(number, len(found))} of {len(found)} mutants")
         found = found[:number]
+    subject = Subject("tb.python_mutation.campaign", *(judge.module for judge in JUDGES))
     outcomes = run(found, jobs, arguments.fresh)
     if arguments.number or arguments.modules:
         tell("", f"The last whole run: {last_whole_run()}")
     whole = not (arguments.number or arguments.modules)
-    return report(outcomes, arguments.results or (WHOLE if whole else PART))
+    return report(outcomes, arguments.results or (WHOLE if whole else PART), subject)
 
 
 def last_whole_run() -> str:
@@ -290,7 +291,7 @@ def excused(outcome: Outcome, reasons: dict[tuple[str, str, str], str]) -> Outco
     return outcome
 
 
-def report(outcomes: list[Outcome], path: Path) -> int:
+def report(outcomes: list[Outcome], path: Path, subject: Subject) -> int:
     """Prints the table and the survivors, writes the results, and returns 1 if any survived."""
     rows = []
     for judge in JUDGES:
@@ -314,7 +315,7 @@ def report(outcomes: list[Outcome], path: Path) -> int:
         path,
         found | {"modules": len(rows) - 1, "survivors": listed},
         passed=not survivors,
-        about=about("tb.python_mutation.campaign", *(judge.module for judge in JUDGES)),
+        about=subject.unchanged(),
     )
     words = f"{found['killed']} of {found['mutants']} mutants found, "
     words += f"{found['harmless']} harmless"

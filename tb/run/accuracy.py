@@ -43,7 +43,7 @@ from tb.run.sweep import (
 )
 from tb.sim.errors import BenchError
 from tb.sim.kept_results import code
-from tb.sim.result_about import about
+from tb.sim.result_about import Subject
 from training.data import load_test_images
 from training.evaluate import BATCH, with_integer_layer
 
@@ -120,7 +120,7 @@ def main() -> int:
     decided = software_identity(arguments.model, CODE) | {"layers": [DEFAULT_LAYER]}
     decided |= hardware_identity(arguments.sim, arguments.rtl)
     decided |= kept_for_nothing(arguments.sim, arguments.rtl)
-    found = about(
+    subject = Subject(
         "tb.run.accuracy",
         PROGRAM,
         rtl=arguments.rtl,
@@ -174,7 +174,7 @@ def main() -> int:
     place = first_difference(expected.numpy(), sums.numpy(), CORE)
     zeros = not expected.any()
     passed = place is None and not result["predictions_differing"] and not zeros
-    write_results(arguments.results, result, passed=passed, about=found)
+    write_results(arguments.results, result, passed=passed, about=subject.unchanged())
     tell(result_table(result))
     if place:
         failed = f"FAILED: {DEFAULT_LAYER}: {place.describe(CORE)} of {sums.numel()}"

@@ -27,7 +27,7 @@ from tb.host.simulate import PROGRAM
 from tb.host.speed import LEAST_RATIO, measure_speed, play, speed_table
 from tb.sim.compilation import Simulation
 from tb.sim.errors import BenchError
-from tb.sim.result_about import about
+from tb.sim.result_about import Subject
 from tb.sim.simulators import check_simulator
 
 # Number of images of each run, so large that a tile has COLS pixels even where the map is 2 × 2
@@ -65,7 +65,7 @@ def measure_cycles(checkpoint: str, path: Path) -> list[str]:
     wrong.
     """
     remove_results(path)  # results of an earlier run
-    found = about("tb.run.benchmark", PROGRAM, simulator="verilator", checkpoint=checkpoint)
+    subject = Subject("tb.run.benchmark", PROGRAM, simulator="verilator", checkpoint=checkpoint)
     simulation = prepare_host("verilator")
     network = IntegerNetwork(load_for_core(checkpoint)[0])
     stages = network.stages
@@ -84,7 +84,7 @@ def measure_cycles(checkpoint: str, path: Path) -> list[str]:
         except BenchError as error:
             raise BenchError(f"{stage.name}: {error}") from None
     missed = misses(rows)
-    write_results(path, rows, passed=not missed, about=found)
+    write_results(path, rows, passed=not missed, about=subject.unchanged())
     tell(result_table(rows))
     return missed
 
@@ -95,6 +95,7 @@ def measure_speeds(path: Path) -> list[str]:
     Returns a line for each ratio that was missed.
     """
     remove_results(path)  # results of an earlier run
+    subject = Subject("tb.run.benchmark", PROGRAM)
     tell("Running a million cycles with cocotb and without; on Icarus this takes minutes")
     rows = [measure_speed(name) for name in ("verilator", "icarus")]
     missed = [
@@ -103,7 +104,7 @@ def measure_speeds(path: Path) -> list[str]:
         for row in rows
         if row["ratio"] < LEAST_RATIO
     ]
-    write_results(path, rows, passed=not missed, about=about("tb.run.benchmark", PROGRAM))
+    write_results(path, rows, passed=not missed, about=subject.unchanged())
     tell(speed_table(rows))
     return missed
 

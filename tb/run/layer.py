@@ -7,7 +7,6 @@ python -m tb.run layer --sim verilator --images 100
 python -m tb.run layer --model layers.safetensors     # a layer that pymodel.own_network wrote
 """
 
-import functools
 import json
 import os
 from dataclasses import asdict, dataclass
@@ -28,7 +27,7 @@ from pymodel.support.result_files import publish_results
 from tb.components.array_adapter import OWN, ArrayAdapter, adapter_class
 from tb.run.array_run import ArrayRun
 from tb.run.check import Verdict, check
-from tb.sim.result_about import about
+from tb.sim.result_about import Subject
 from tb.sim.run_bench import RESULTS_XML
 from tb.sim.simulators import check_simulator, random_seed
 from tb.sim.sources import check_sources
@@ -192,8 +191,8 @@ def main() -> int:
     )
     # A filter of the user's is for the tests of the layer.
     unfiltered = {"COCOTB_TEST_FILTER": "", "COCOTB_TESTCASE": ""}
-    about_this = functools.partial(
-        about,
+    # Found before the first simulation, which compiles the sources
+    subject = Subject(
         "tb.run.layer_bench",
         "tb.run.array_bench",
         sources=sources,
@@ -201,15 +200,11 @@ def main() -> int:
         checkpoint=arguments.model,
         adapter=arguments.dut,
     )
-    found = about_this()  # before the first simulation, which compiles the sources
     first = check(arguments.dut, arguments.sim, sources, unfiltered, dut.PARAMETERS)
     run = ArrayRun("tb.run.layer_bench", job, job.simulator, dut, sources, arguments.dut.stem)
     with temporary_folder("layer") as folder:
         failure = run.start(folder, Watch(str(WAVEFORM)) if arguments.waves else None)
-        if about_this() != found:
-            raise InputError(
-                "a source, the adapter or the checkpoint changed in the run; run again"
-            )
+        found = subject.unchanged()
         # The results of an earlier run stay until this run's results are there.
         run.publish_record(folder)
         publish(folder / RESULTS_XML, results.with_name("results.xml"))

@@ -26,6 +26,7 @@ from pymodel.checkpoint import load_for_core
 from pymodel.images import ImageSet
 from pymodel.reference.integer_network import IntegerNetwork, compare_with_fake_quantised
 from pymodel.support.command import CommandParser, conclude, quiet, tell, whole_number
+from pymodel.support.errors import InputError
 from pymodel.support.files import RESULTS
 from pymodel.support.result_files import remove_results, write_results
 from tb.components.scoreboard import ZEROS, Difference, first_difference
@@ -48,7 +49,7 @@ from tb.run.sweep import (
 )
 from tb.sim.errors import BenchError
 from tb.sim.kept_results import code, digest
-from tb.sim.result_about import about
+from tb.sim.result_about import Subject
 from training.data import load_test_images
 from training.evaluate import EDGE_STEPS
 
@@ -165,12 +166,18 @@ def main() -> int:
         given = arguments.images
         count = None if given is None else whole_number("IMAGES", given, 1, 10**6)
         return run_own_network(arguments, count)
+    for name in ("state", "input"):
+        if given := getattr(arguments, name):
+            raise InputError(
+                f"--{name} is {given}, but no network is named, expected "
+                "NET=package.module:factory or NET=file"
+            )
     network = load_network(str(Path(arguments.model).absolute()))
     test_set = load_test_images(arguments.data)
     given = "100" if arguments.images is None else arguments.images
     images = test_set.first(whole_number("IMAGES", given, 1, len(test_set)))
     prepare_host(arguments.sim, PROGRAM, arguments.rtl)
-    found = about(
+    subject = Subject(
         "tb.run.network",
         PROGRAM,
         rtl=arguments.rtl,
@@ -191,7 +198,7 @@ def main() -> int:
     lines = [f"FAILED: {line}" for line in misses(result)]
     if wrong := first_mismatch(network, images, reports, arguments.rtl):
         lines.append(wrong)
-    write_results(arguments.results, result, passed=not lines, about=found)
+    write_results(arguments.results, result, passed=not lines, about=subject.unchanged())
     tell(result_table(result))
     if lines:
         return conclude("\n".join(lines), passed=False)

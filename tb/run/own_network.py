@@ -56,13 +56,14 @@ from tb.run.sweep import (
 )
 from tb.sim.errors import BenchError
 from tb.sim.kept_results import code, digest
-from tb.sim.result_about import about
+from tb.sim.result_about import Subject
 from training.evaluate import EDGE_STEPS
 
 JUDGED = 16  # inputs on which the layers are judged
 SHARD = 8  # inputs that go through the core together
 # Keys of a layer's row that are summed over the shards
 COUNTS = ("jobs", "cycles", "macs", "sums", "not_zero", "mismatches")
+WHOLE = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)  # types of labels
 CODE = code("tb.run.own_network", PROGRAM)  # hash of the code that this process has loaded
 
 
@@ -174,6 +175,7 @@ def run_shard(
         "codes_differing_in_the_end": sum(in_the_end.differing.values()),
         "rounded_otherwise": from_same.rounded_otherwise,
         "farthest": from_same.farthest,
+        "columns": of_rtl[0].shape[1] if (classes(of_rtl, len(inputs)) >= 0).all() else 0,
         "first": on_core.first and {n: on_core.first[n] for n in ("words", "layer")},
     }
     result = {
@@ -236,8 +238,12 @@ def run_own_network(arguments: argparse.Namespace, count: int | None) -> int:
             f"{arguments.net}: {arguments.state or 'no state dict'} is named, expected {wanted}"
         )
     source = arguments.input or SHIPPED
-    inputs = load_inputs(source, count)
+    inputs = load_inputs(source, None)
     labels = labels_of(source, len(inputs))
+    if count is not None:
+        if count > len(inputs):
+            raise InputError(f"{source}: holds {len(inputs)} inputs, expected IMAGES, {count}")
+        inputs, labels = inputs[:count], None if labels is None else labels[:count]
     files = [Path(one) for one in (arguments.net, arguments.state or "", source)]
     content = digest(b"".join(one.read_bytes() for one in files if one.is_file()))
     given = (arguments.net, str(arguments.state or ""), str(source), content)
@@ -248,7 +254,7 @@ def run_own_network(arguments: argparse.Namespace, count: int | None) -> int:
         raise InputError(f"{arguments.net}: no layer fits, expected at least one")
     core = core_for(list(fits.values()))
     prepare_host(arguments.sim, rtl=arguments.rtl, core=core)
-    result_about = about("tb.run.own_network", rtl=arguments.rtl, simulator=arguments.sim)
+    subject = Subject("tb.run.own_network", rtl=arguments.rtl, simulator=arguments.sim)
     settings = dict(zip(("net", "state", "judged_on", "content"), given, strict=True)) | {
         "loaded": now.loaded,
         "simulator": arguments.sim,
@@ -274,7 +280,7 @@ def run_own_network(arguments: argparse.Namespace, count: int | None) -> int:
     result = {"simulator": arguments.sim, "network": arguments.net} | result
     result |= {"layers_in_pytorch": len(found) - len(fits), "memory_mib": memory.mib}
     lines = [f"FAILED: {line}" for line in misses(result)] + wrong
-    write_results(arguments.results, result, passed=not lines, about=result_about)
+    write_results(arguments.results, result, passed=not lines, about=subject.unchanged())
     tell(layer_table(result["rows"]), result_table(result))
     tell(*(f"{row['layer']}: {ZEROS}" for row in result["rows"] if not row["not_zero"]))
     if lines:
@@ -302,6 +308,9 @@ def collected(
     of_rtl, of_integers, of_floats = np.concatenate(
         [found[start]["classes"] for start in sorted(found)], 1
     )
+    columns = min(report["columns"] for report in ordered)
+    if labels is not None and columns and (largest := int(labels.max())) >= columns:
+        raise InputError(f"a label is {largest}, expected 0 to {columns - 1}, as there are classes")
     wrong = next(
         (
             [report["first"]["words"], again(report["first"]["layer"], found[start], settings)]
@@ -349,23 +358,24 @@ def accuracy(found: np.ndarray, labels: Tensor | None) -> float | None:
 
 
 def labels_of(path: Path, count: int) -> Tensor | None:
-    """Returns the labels of the first `count` inputs in a file, int64 [count], or None.
+    """Returns the labels of the `count` inputs in a file, int64 [count], or None.
 
     They are a tensor named `labels` beside the inputs. Raises InputError if they are not one whole
-    number for each input.
+    number, 0 or more, for each input.
     """
     if path.suffix == ".npy":
         return None
     labels = read_saved(path).get("labels")
     if labels is None:
         return None
-    whole = isinstance(labels, Tensor) and not labels.is_floating_point() and labels.ndim == 1
-    if not whole or len(labels) < count:
-        found = (
-            f"{labels.dtype} {list(labels.shape)}" if isinstance(labels, Tensor) else "no tensor"
+    found = f"{labels.dtype} {list(labels.shape)}" if isinstance(labels, Tensor) else "no tensor"
+    if not isinstance(labels, Tensor) or labels.dtype not in WHOLE or labels.shape != (count,):
+        raise InputError(
+            f"{path}: labels are {found}, expected a whole number for each of {count} inputs"
         )
-        raise InputError(f"{path}: labels are {found}, expected a whole number for each input")
-    return labels[:count].long()
+    if (least := int(labels.min())) < 0:
+        raise InputError(f"{path}: a label is {least}, expected 0 or more")
+    return labels.long()
 
 
 def joined(reports: list[list[dict]], core: Core) -> list[dict]:

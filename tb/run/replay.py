@@ -39,7 +39,7 @@ from tb.components.array_adapter import OWN, adapter_class
 from tb.components.tile_run import Record, TileRun
 from tb.run.array_run import ArrayRun
 from tb.run.replay_bench import ReplayJob
-from tb.sim.result_about import about
+from tb.sim.result_about import Subject
 from tb.sim.simulators import check_simulator, random_seed
 
 
@@ -212,7 +212,7 @@ def main() -> int:
     check_memory(arguments.dir, 1, whole.channels, whole.kernel**2, whole.streams.shape[2])
     layer = cut(finding.reading, dut.rows, dut.cols)
 
-    found = about(
+    subject = Subject(
         "tb.run.replay_bench",
         "tb.run.replay",
         sources=list(dut.SOURCES),
@@ -240,7 +240,7 @@ def main() -> int:
                 **result,
             }
             failures += differences
-            write_results(results, result, passed=not failures, about=found)
+            write_results(results, result, passed=not failures, about=subject.unchanged())
             tell(conventions_table(finding))
             tell(result_table(result))
         else:

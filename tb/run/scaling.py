@@ -26,7 +26,7 @@ from tb.host.simulate import PROGRAM
 from tb.run.network import SHARD, load_network, on_the_core
 from tb.run.sweep import check_arguments, cluster, spread
 from tb.sim.errors import BenchError
-from tb.sim.result_about import about
+from tb.sim.result_about import Subject
 from tb.sim.sources import RTL
 
 IMAGES = 48  # number of images of the measured sweeps
@@ -74,6 +74,7 @@ def main() -> int:
     check_arguments(arguments)
     if (cores := os.cpu_count() or 1) < 2:
         raise InputError(f"this machine has {cores} core, expected 2 or more")
+    subject = Subject("tb.run.scaling", simulator=arguments.sim, checkpoint=arguments.model)
     network = load_network(str(Path(arguments.model).absolute()))
     prepare_host(arguments.sim, PROGRAM, arguments.rtl)
     images = load_images().first(IMAGES)
@@ -113,8 +114,7 @@ def main() -> int:
         "estimate": estimate,
     }
     slow = result["speedup"] < LEAST_SPEEDUP
-    found = about("tb.run.scaling", simulator=arguments.sim, checkpoint=arguments.model)
-    write_results(arguments.results, result, passed=not slow, about=found)
+    write_results(arguments.results, result, passed=not slow, about=subject.unchanged())
     tell(result_table(result))
     if slow:
         words = (

@@ -290,8 +290,8 @@ def run(
     """Runs shards; yields each one as it ends, its result, and whether that was kept before.
 
     `shards` may be a generator, from which shards are taken as workers become free. With `fresh`
-    all shards run. Raises what `work` raises, and InputError if the scheduler is lost or if a shard
-    ends its workers.
+    all shards run. Raises what `work` raises, and InputError if the scheduler is lost, if a module
+    is not found there, or if a shard ends its workers.
     """
     pending = as_completed(loop=client.loop)
     shards, known = iter(shards), {}
@@ -323,6 +323,11 @@ def run(
                 store.forget_arrays(shard.identity)
             yield shard, result, False
             yield from fill()
+    except ModuleNotFoundError as error:
+        raise InputError(
+            f"the scheduler or a worker finds no module '{error.name}'; start both of them in this "
+            "folder, with PYTHONPATH=. and with the folder of the network"
+        ) from None
     except KilledWorker as error:
         raise InputError(
             f"{error.task}: {error.allowed_failures + 1} workers died while they ran this shard, "

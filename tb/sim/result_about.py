@@ -1,9 +1,13 @@
 """Says by hashes what a result is about, and whether the files here are still the same."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from pymodel.support.command import tell
+from pymodel.support.errors import InputError
 from pymodel.support.result_files import file_digest
 from tb.sim.files_read import files_read
 from tb.sim.kept_results import code, files_digest, imported, names_imported
@@ -15,6 +19,9 @@ WORDS = {
     "adapter": "another adapter",
     "bench": "another version of the bench",
 }
+
+# A condition on a macro that cocotb, Verilator or Icarus defines
+SIMULATION_MACRO = re.compile(r"`(?:ifdef|ifndef|elsif)\s+(COCOTB_SIM|VERILATOR|__ICARUS__)\b")
 
 
 def about(
@@ -44,6 +51,49 @@ def about(
     if adapter is not None:
         found["adapter"] = adapter_digest(adapter)
     return found
+
+
+class Subject:
+    """What the results of a command are about, found when the command begins.
+
+    The arguments are those of `about`.
+    """
+
+    def __init__(self, *modules: str, **settings: Any):
+        self._find = partial(about, *modules, **settings)
+        self.found = self._find()
+        sources, rtl = settings.get("sources"), settings.get("rtl", RTL)
+        if sources is None and rtl is not None:
+            sources = check_sources(rtl)
+        tell(*simulation_macros(settings.get("simulator", "icarus"), sources or ()))
+
+    def unchanged(self) -> dict[str, Any]:
+        """Returns what the results are about; raises InputError if that is no longer the same.
+
+        A command calls this where it writes its results, so that none are about files that were
+        changed while the command ran.
+        """
+        now = self._find()
+        changed = [WORDS[name] for name in WORDS if self.found.get(name) != now.get(name)]
+        if changed:
+            raise InputError(
+                f"there is {' and '.join(changed)} than when the command began, so its results are "
+                "about neither; run the command again"
+            )
+        return self.found
+
+
+def simulation_macros(simulator: str, sources: Sequence[Path]) -> list[str]:
+    """Returns a note for each file whose text depends on whether a simulator reads it."""
+    notes = []
+    for file in files_read(simulator, sources).files if sources else ():
+        macros = sorted(set(SIMULATION_MACRO.findall(file.read_text(errors="replace"))))
+        if macros:
+            notes.append(
+                f"note: {file.name} depends on {', '.join(macros)}, which simulators define and "
+                "synthesis does not: what is simulated is not all that becomes hardware"
+            )
+    return notes
 
 
 def adapter_digest(path: Path) -> str:

@@ -24,7 +24,7 @@ from pymodel.support.command import CommandParser, conclude, quiet, tell
 from pymodel.support.errors import InputError
 from pymodel.support.files import RESULTS, temporary_folder
 from pymodel.support.result_files import write_results
-from tb.sim.result_about import about
+from tb.sim.result_about import Subject
 from tb.sim.simulators import check_simulator, random_seed
 from tb.soak.checkout import HARMS, Checkout, HarmError, kill_all
 from tb.soak.harms import CHECKPOINTS, FAULTS, SKIPPED, FaultKind, damaged_checkpoint
@@ -157,15 +157,19 @@ def main() -> int:
         default=[],
         help="try only faults whose names hold this word; repeatable",
     )
-    parser.add_argument("--results", type=Path, default=RESULTS / "soak.json", help="JSON file")
+    parser.add_argument(
+        "--results", type=Path, help="JSON file; default soak.json, or soak-part.json with --only"
+    )
     arguments = parser.parse_args()
     check_simulator("icarus")
     seed, names = random_seed(), chosen(arguments.only)
     tell(f"COCOTB_RANDOM_SEED={seed}")
+    subject = Subject("tb.soak.tries", rtl=None)
     tallies = soak(seed, names)
     results = summary(tallies, seed)
-    found = about("tb.soak.tries", rtl=None)
-    write_results(arguments.results, results, passed=not results["failed"], about=found)
+    about = subject.unchanged()
+    path = arguments.results or RESULTS / ("soak-part.json" if arguments.only else "soak.json")
+    write_results(path, results, passed=not results["failed"], about=about)
     tell(closing_table(tallies))
     for tally in tallies:
         for harm in tally.harms:
@@ -179,7 +183,7 @@ def main() -> int:
     words = f"; {skipped} not tried, which this machine does not allow" if skipped else ""
     return conclude(
         f"Nothing lost, nothing half-written, no unearned pass{words}. "
-        f"Results: {os.path.relpath(arguments.results)}"
+        f"Results: {os.path.relpath(path)}"
     )
 
 

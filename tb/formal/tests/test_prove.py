@@ -12,6 +12,7 @@ from tb.formal import prove
 from tb.formal.proof_table import PROOFS
 from tb.formal.prove import Outcome, bound, count, main, read_outcome, statements
 from tb.sim.kept_results import Store
+from tb.sim.result_about import Subject
 from tb.sim.sources import RTL, faulty_rtl, rtl_digest
 
 FILES = sorted({proof.properties for proof in PROOFS})
@@ -123,10 +124,10 @@ def test_a_mutant_that_nothing_refutes_or_a_cover_out_of_reach_fails(monkeypatch
         task: Outcome("FAIL" if task.mutant else "PASS", frozenset(task.labels))
         for task in prove.tasks(proof)
     }
-    assert prove.report([proof], passed, complete=False) == 0
+    assert prove.report([proof], passed, None) == 0
     for task in passed:
         wrong = passed | {task: Outcome("UNKNOWN" if task.mode == "prove" else "PASS", frozenset())}
-        assert prove.report([proof], wrong, complete=False) == 1
+        assert prove.report([proof], wrong, None) == 1
         assert "FAILED" in capsys.readouterr().out
 
 
@@ -156,7 +157,8 @@ def test_the_results_are_about_the_folder_that_was_proven(monkeypatch, tmp_path)
     shutil.copytree(RTL, tmp_path / "rtl")
     with (tmp_path / "rtl" / "pe.v").open("a") as file:
         file.write("// other\n")
-    prove.report([], {}, tmp_path / "rtl", complete=True)
+    rtl = tmp_path / "rtl"
+    prove.report([], {}, Subject("tb.formal.prove", rtl=rtl), rtl)
     found = json.loads((tmp_path / "formal.about.json").read_text())["about"]["rtl"]
     assert found == rtl_digest(tmp_path / "rtl") != rtl_digest()
 

@@ -4,6 +4,7 @@ import json
 import os
 import re
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
@@ -260,27 +261,26 @@ def test_equivalents_are_kept_by_their_change(monkeypatch):
 def test_report(capsys, monkeypatch, tmp_path):
     """The report has its counts and keys, and names a survivor's place; a survivor is a failure."""
     monkeypatch.setattr(campaign, "RESULTS", tmp_path)
-    monkeypatch.setattr(campaign, "about", lambda *_: {"rtl": "one"})
+    subject = SimpleNamespace(unchanged=lambda: {"rtl": "one"})
     store = Verdicts(fresh=False)
     results = [
         Result("pe", "named", "rtl/pe.v:3", "swap late", Verdict("killed", "test_x", 1.0)),
         Result("pe", "netlist", "rtl/pe.v:9", "bit stuck", Verdict("survived", "", 2.0)),
         Result("skew", "netlist", "rtl/skew.v:9", "other", Verdict("equivalent", "", 3.0)),
     ]
-    assert report(results, 7, store) == 1
+    assert report(results, 7, store, subject) == 1
     assert "rtl/pe.v:9: bit stuck" in capsys.readouterr().out
     found = json.loads((tmp_path / "mutation.json").read_text())
     names = ("seed", "named", "netlist", "killed", "survived", "equivalent", "broken")
     assert [found[name] for name in names] == [7, 1, 2, 1, 1, 1, 0]
     assert [s["where"] for s in found["survivors"]] == ["rtl/pe.v:9"]
-    assert report([results[0], results[2]], 8, store) == 0
+    assert report([results[0], results[2]], 8, store, subject) == 0
     seeds = json.loads((tmp_path / "mutation.json").read_text())["seeds"]
     assert [(seed, n["netlist"], n["survived"]) for seed, n in seeds.items()] == [
         ("7", 2, 1),
         ("8", 1, 0),
     ]
-    monkeypatch.setattr(campaign, "about", lambda *_: {"rtl": "another"})
-    report(results, 9, store)
+    report(results, 9, store, SimpleNamespace(unchanged=lambda: {"rtl": "another"}))
     assert [*json.loads((tmp_path / "mutation.json").read_text())["seeds"]] == ["9"]
 
 

@@ -18,6 +18,7 @@ from tb.modules.module_table import SIMULATORS
 from tb.run import array_run, layer
 from tb.run.check import Verdict
 from tb.run.layer import LayerJob, result_table
+from tb.sim import result_about
 from tb.sim.run_bench import run_bench
 
 
@@ -56,13 +57,13 @@ def test_a_dead_channel_is_reported():
 def test_a_source_that_changes_while_the_layer_runs_is_refused(refused, monkeypatch, tmp_path):
     """If a source changes, the tiles of make check and the layer are about different RTL."""
     seen = []
-    monkeypatch.setattr(layer, "about", lambda *_, **__: seen.append(1) or {"rtl": len(seen)})
+    monkeypatch.setattr(
+        result_about, "about", lambda *_, **__: seen.append(1) or {"rtl": len(seen)}
+    )
     monkeypatch.setattr(layer, "check", lambda *_: Verdict(None, {"a": True}))
     monkeypatch.setattr(layer.ArrayRun, "start", lambda *_: None)
     results = tmp_path / "layer.json"
-    refused(
-        layer.main, "--images", 1, "--results", results, words=["changed in the run; run again"]
-    )
+    refused(layer.main, "--images", 1, "--results", results, words=["there is other RTL than"])
     assert not results.exists()
 
 

@@ -15,6 +15,7 @@ from torch.nn import functional
 
 from pymodel.hardware.core import Core
 from pymodel.own_network.fit import fit_layers
+from pymodel.own_network.networks import load_network
 from pymodel.own_network.tests.test_integer_forward import Residual
 from pymodel.own_network.tests.zoo import Fake, conv, inputs, net
 from pymodel.support.errors import InputError
@@ -114,6 +115,29 @@ def test_a_network_that_takes_later_inputs_otherwise(kind, files, tmp_path):
         shard((state, files[1]), name=name)
     name = "tb.run.tests.test_own_network_on_core:Unsteady"
     assert shard((state, files[1]), name=name)[1]["rows"][0]["sums"] == 200
+
+
+class Loop(nn.Module):
+    """A network that takes its inputs one after another, so that an export counts them."""
+
+    def __init__(self):
+        super().__init__()
+        self.quantise, self.layer = Fake(4), conv()
+
+    def forward(self, x):
+        return torch.cat([self.layer(self.quantise(one)) for one in x.split(1)])
+
+
+def test_a_program_for_fewer_inputs_leaves_none_out(tmp_path):
+    """A loop over two inputs is exported as two steps, which would leave out all other inputs."""
+    path = tmp_path / "loop.pt2"
+    torch.export.save(torch.export.export(Loop(), (inputs(2, 3, 7, 6),)), path)
+    loaded = load_network(str(path), None)
+    fits = loaded.judge(inputs(2, 3, 7, 6))
+    assert len(loaded.as_it_is(inputs(2, 3, 7, 6), fits)[0][0]) == 2
+    words = r"gives \[\[2, 5, 5, 4\]\], and \[\[4, 5, 5, 4\]\] for 2 inputs at a time"
+    with pytest.raises(InputError, match=words):
+        loaded.as_it_is(inputs(4, 3, 7, 6), fits)
 
 
 @pytest.mark.parametrize("name", ["network", "layers", "module of_both"])
@@ -234,9 +258,20 @@ def test_what_cannot_be_run_is_refused(files, refused, tmp_path):
     refused(network.main, "--net", NET, words=("no state dict is named", "STATE=file"))
     refused(network.main, "--net", "a.pt2", "--state", state, words=("a.pt2", "expected none"))
     wrong = tmp_path / "wrong.safetensors"
-    save_file({"input": inputs(4, 3, 7, 6), "labels": torch.zeros(4)}, wrong)
     arguments = ("--net", NET, "--state", state, "--input")
-    refused(network.main, *arguments, wrong, words=(str(wrong), "labels are torch.float32 [4]"))
+    for labels, words in (
+        (torch.zeros(4), "labels are torch.float32 [4]"),
+        (torch.zeros(4, dtype=torch.bool), "labels are torch.bool [4]"),
+        (torch.zeros(5, dtype=torch.int64), "labels are torch.int64 [5], expected a whole number"),
+        (torch.tensor([0, 1, -1, 2]), "a label is -1, expected 0 or more"),
+    ):
+        save_file({"input": inputs(4, 3, 7, 6), "labels": labels}, wrong)
+        refused(network.main, *arguments, wrong, words=(str(wrong), words))
+    words = (str(files[1]), "holds 4 inputs, expected IMAGES, 5")
+    refused(network.main, *arguments, files[1], "--images", 5, words=words)
+    for name in ("state", "input"):
+        words = (f"--{name} is a.file, but no network is named",)
+        refused(network.main, f"--{name}", "a.file", words=words)
     refused(network.main, *arguments, tmp_path / "none.npy", words=("none.npy",))
 
 

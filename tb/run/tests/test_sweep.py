@@ -24,7 +24,7 @@ from pymodel.support.files import ROOT
 from tb.host.compile_host import prepare_host
 from tb.host.simulate import PROGRAM
 from tb.run import sweep
-from tb.run.sweep import cluster, spread
+from tb.run.sweep import Shard, cluster, spread
 from tb.sim.errors import BenchError
 from tb.sim.kept_results import Store
 
@@ -364,6 +364,18 @@ def test_a_worker_with_other_code_refuses(run):
 
 
 @pytest.mark.verify
+def test_a_scheduler_without_the_module_of_the_work(client, tmp_path, monkeypatch):
+    """Dask's scheduler reads what a client submits, and so needs the modules of this folder."""
+
+    def absent(*_, **__):
+        raise ModuleNotFoundError("No module named 'tb'", name="tb")
+
+    monkeypatch.setattr(client, "submit", absent)
+    shard = Shard({"start": 0, "stop": 1}, {})
+    with pytest.raises(InputError, match="finds no module 'tb'; start both of them in this"):
+        list(sweep.run(client, absent, [shard], store=Store("sweep", tmp_path)))
+
+
 def test_a_full_disk_is_not_a_lost_scheduler(client, tmp_path):
     """The error names the path that a worker cannot write."""
     (tmp_path / "store").write_text("a file where the folder should be")

@@ -43,6 +43,16 @@ def test_header(command, tmp_path):
         assert lines == {8, 16, 36, 72, 324}
 
 
+def test_text_files_of_another_layer_are_not_left_among_the_new_ones(command, refused, tmp_path):
+    """make replay would take them all for one layer."""
+    assert command(main, "--out", tmp_path, "--files", "split")[0] == 0
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    words = (str(tmp_path), "which are none of the files to write")
+    refused(main, "--out", tmp_path, "--image", 5, "--files", "joint", words=words)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+    assert command(main, "--out", tmp_path, "--image", 5, "--files", "split")[0] == 0
+
+
 def test_names_and_conventions_are_options(command, tmp_path):
     """A folder can be written as the bench that somebody has expects it."""
     options = ["--weights-name", "w{k}.txt", "--psums-name", "psum_{k}.txt", "--first", 1]

@@ -4,6 +4,8 @@ import ast
 import json
 import os
 import random
+import re
+import shutil
 import subprocess
 import sys
 import threading
@@ -26,10 +28,10 @@ from tb.run import sweep
 from tb.sim import kept_results
 from tb.sim.files_read import files_read
 from tb.sim.kept_results import Store, code, code_files, digest, files_digest, imported
-from tb.sim.result_about import about, adapter_digest, others
+from tb.sim.result_about import Subject, about, adapter_digest, others
 from tb.sim.run_bench import prepare_bench
 from tb.sim.simulators import random_seed
-from tb.sim.sources import check_sources, faulty_rtl, rtl_digest
+from tb.sim.sources import RTL, check_sources, faulty_rtl, rtl_digest
 
 FOLDERS = ("pymodel", "rtl", "tb", "training")
 
@@ -381,6 +383,56 @@ def test_a_preprocessor_that_dies_or_hangs(tmp_path, monkeypatch, end):
     assert read.files == tuple(sources)
     assert "iverilog" in read.unknown[0]
     assert files_read("icarus", sources).unknown == ()
+
+
+def test_what_changes_while_a_command_runs_is_refused(tmp_path):
+    """Results would be about neither version of the RTL, of the adapter or of the checkpoint."""
+    rtl = shutil.copytree(RTL, tmp_path / "rtl")
+    files = {"checkpoint": tmp_path / "c.bin", "adapter": tmp_path / "adapter.py"}
+    for file in files.values():
+        file.write_text("x = 1\n")
+    subject = Subject("tb.sim.sources", rtl=rtl, **files)
+    assert subject.unchanged() == about("tb.sim.sources", rtl=rtl, **files)
+    for file, words in (
+        (rtl / "pe.v", "other RTL"),
+        (files["checkpoint"], "another checkpoint"),
+        (files["adapter"], "another adapter"),
+    ):
+        before = file.read_text()
+        file.write_text(before + "\n")
+        with pytest.raises(InputError, match=f"there is {words} than when the command began"):
+            subject.unchanged()
+        file.write_text(before)
+    subject.unchanged()
+
+
+def test_every_command_finds_what_it_is_about_before_it_begins():
+    """Only what was found at the beginning, and holds at the end, stands beside results."""
+    writers = {
+        path: text
+        for path in sorted((ROOT / "tb").rglob("*.py"))
+        if "tests" not in path.parts
+        and re.search(r"import .*\b(write|publish)_results\b", text := path.read_text())
+    }
+    assert len(writers) > 12
+    for path, text in writers.items():
+        assert "subject.unchanged()" in text, path
+        assert not re.search(r"\babout\(", text), path
+
+
+@pytest.mark.parametrize(
+    "condition", ["`ifdef COCOTB_SIM", "`ifndef VERILATOR", "`elsif  __ICARUS__"]
+)
+def test_a_source_that_asks_for_a_simulator_is_named(condition, tmp_path, capsys):
+    """Its other branch is what synthesis takes, and nothing here has simulated that."""
+    rtl = shutil.copytree(RTL, tmp_path / "rtl")
+    Subject("tb.sim.sources", rtl=rtl)
+    assert "note: " not in capsys.readouterr().out
+    with (rtl / "pe.v").open("a") as file:
+        file.write(f"`ifdef OTHER\n{condition}\n`endif\n`endif\n")
+    Subject("tb.sim.sources", rtl=rtl)
+    macro = condition.split()[1]
+    assert f"note: pe.v depends on {macro}, which simulators define" in capsys.readouterr().out
 
 
 def test_results_of_rtl_that_reads_unknown_files_count_for_no_later_run(tmp_path, kept, capsys):
