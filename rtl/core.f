@@ -20,4 +20,5 @@ address_generator.v
 accumulator.v
 output_stage.v
 output_fifo.v
+output_pool.v
 core.v

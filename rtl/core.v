@@ -28,7 +28,11 @@ module core #(
   // and output tiles with thresholds, a power of two
   parameter THRESHOLD_TILES = 64,
   // Output pixels, of all images, that accumulate at a time
-  parameter PIXELS = 1024
+  parameter PIXELS = 1024,
+  // 1: mode SCALED is there, codes of 5 to 8 bits by multiplier, shift and clamp
+  parameter OUTPUT_SCALING = 0,
+  // The widest output whose codes the core can pool, in pixels, even, at most 254; 0: it has no pooling
+  parameter POOL_WIDTH = 0
 ) (
   input  wire                      clk_i,
   input  wire                      rst_i,
@@ -121,6 +125,9 @@ module core #(
         THRESHOLD_TILES > 256) begin : g_check_tiles
       ERROR_THRESHOLD_TILES_must_be_a_power_of_two_from_2_to_256 error ();
     end
+    if (POOL_WIDTH < 0 || POOL_WIDTH > 254 || POOL_WIDTH % 2 != 0) begin : g_check_pool
+      ERROR_POOL_WIDTH_must_be_0_to_254_and_even error ();
+    end
   endgenerate
 
   // Registers and control
@@ -142,7 +149,8 @@ module core #(
   wire [15:0] set_input_tiles;
   wire [15:0] set_output_tiles;
   wire [31:0] set_images;
-  wire [ 1:0] set_mode;
+  wire [ 3:0] set_mode;
+  wire        set_pool;
   wire        set_keep_acts;
   wire        set_keep_weights;
   wire        set_keep_thresholds;
@@ -157,7 +165,9 @@ module core #(
     .ACT_WORDS      (ACT_WORDS),
     .WEIGHT_WORDS   (WEIGHT_WORDS),
     .THRESHOLD_TILES(THRESHOLD_TILES),
-    .PIXELS         (PIXELS)
+    .PIXELS         (PIXELS),
+    .OUTPUT_SCALING (OUTPUT_SCALING),
+    .POOL_WIDTH     (POOL_WIDTH)
   ) registers (
     .clk_i            (clk_i),
     .rst_i            (rst_i),
@@ -198,6 +208,7 @@ module core #(
     .output_tiles_o   (set_output_tiles),
     .images_o         (set_images),
     .mode_o           (set_mode),
+    .pool_o           (set_pool),
     .keep_acts_o      (set_keep_acts),
     .keep_weights_o   (set_keep_weights),
     .keep_thresholds_o(set_keep_thresholds)
@@ -216,7 +227,8 @@ module core #(
   wire [ 6:0] col_taps;
   wire [ 7:0] input_tiles;
   wire [ 7:0] output_tiles;
-  wire [ 1:0] mode;
+  wire [ 3:0] mode;
+  wire        pool;
   wire [15:0] images;
   wire [15:0] map_pixels;
   wire [15:0] tile_pixels;
@@ -237,7 +249,9 @@ module core #(
     .ACT_WORDS      (ACT_WORDS),
     .WEIGHT_WORDS   (WEIGHT_WORDS),
     .THRESHOLD_TILES(THRESHOLD_TILES),
-    .PIXELS         (PIXELS)
+    .PIXELS         (PIXELS),
+    .OUTPUT_SCALING (OUTPUT_SCALING),
+    .POOL_WIDTH     (POOL_WIDTH)
   ) geometry (
     .clk_i            (clk_i),
     .load_i           (load),
@@ -250,6 +264,7 @@ module core #(
     .output_tiles_i   (set_output_tiles),
     .images_i         (set_images),
     .mode_i           (set_mode),
+    .pool_i           (set_pool),
     .error_o          (layer_error),
     .height_o         (height),
     .width_o          (width),
@@ -263,6 +278,7 @@ module core #(
     .input_tiles_o    (input_tiles),
     .output_tiles_o   (output_tiles),
     .mode_o           (mode),
+    .pool_o           (pool),
     .images_o         (images),
     .map_pixels_o     (map_pixels),
     .tile_pixels_o    (tile_pixels),
@@ -289,8 +305,8 @@ module core #(
   wire [15:0] weights_length;
   wire [15:0] thresholds_length;
 
-  // Codes are the mode that needs thresholds.
-  wire needs_thresholds = mode[1];
+  // CODES needs thresholds, and SCALED a packet of the same length.
+  wire needs_thresholds = mode[1] || mode[2];
 
   // Whether the packets are right or wrong. Control uses these registers a cycle later, and not in the
   // cycle after a reset.
@@ -659,9 +675,10 @@ module core #(
   wire [COLS*SUM_WIDTH-1:0] result;
 
   output_stage #(
-    .COLS     (COLS),
-    .SUM_WIDTH(SUM_WIDTH),
-    .TILES    (THRESHOLD_TILES)
+    .COLS          (COLS),
+    .SUM_WIDTH     (SUM_WIDTH),
+    .TILES         (THRESHOLD_TILES),
+    .OUTPUT_SCALING(OUTPUT_SCALING)
   ) output_stage (
     .clk_i            (clk_i),
     .rst_i            (rst_i),
@@ -680,13 +697,41 @@ module core #(
     .data_o           (result)
   );
 
+  wire                      beat_valid;
+  wire                      beat_last;
+  wire [COLS*SUM_WIDTH-1:0] beat;
+  wire                      result_dropped;
+
+  generate
+    if (POOL_WIDTH != 0) begin : g_pool
+      output_pool #(.COLS(COLS), .WIDTH(COLS * SUM_WIDTH), .POOL_WIDTH(POOL_WIDTH)) output_pool (
+        .clk_i      (clk_i),
+        .rst_i      (rst_i),
+        .pool_i     (pool),
+        .out_width_i(out_width),
+        .valid_i    (result_valid),
+        .last_i     (result_last),
+        .data_i     (result),
+        .valid_o    (beat_valid),
+        .last_o     (beat_last),
+        .data_o     (beat),
+        .drop_o     (result_dropped)
+      );
+    end else begin : g_no_pool
+      assign {beat_valid, beat_last, beat} = {result_valid, result_last, result};
+      assign result_dropped = 1'b0;
+      wire unused_pool = pool;
+    end
+  endgenerate
+
   output_fifo #(.WIDTH(1 + COLS * SUM_WIDTH), .DEPTH(FIFO_DEPTH)) output_fifo (
     .clk_i       (clk_i),
     .rst_i       (rst_i),
     .reserve_i   (reserve),
     .reservable_o(reservable),
-    .valid_i     (result_valid),
-    .data_i      ({result_last, result}),
+    .valid_i     (beat_valid),
+    .data_i      ({beat_last, beat}),
+    .drop_i      (result_dropped),
     .valid_o     (m_axis_tvalid),
     .ready_i     (m_axis_tready),
     .data_o      ({m_axis_tlast, m_axis_tdata})
@@ -695,8 +740,8 @@ module core #(
   // Codes fill the lowest bytes only. The mode holds until the last beat has left.
   localparam BYTES = COLS * SUM_WIDTH / 8;
   localparam CODE_BYTES = COLS / 2;
-  assign m_axis_tkeep = mode[1] ? {{(BYTES - CODE_BYTES){1'b0}}, {CODE_BYTES{1'b1}}}
-                                : {BYTES{1'b1}};
+  assign m_axis_tkeep = mode[1] ? {{(BYTES - CODE_BYTES){1'b0}}, {CODE_BYTES{1'b1}}} :
+                        mode[2] ? {{(BYTES - COLS){1'b0}}, {COLS{1'b1}}} : {BYTES{1'b1}};
 
 endmodule
 

@@ -63,6 +63,12 @@ extern "C" {
 #define CORE__OPTIONS__ACT_SIGNED_bm 0x1
 #define CORE__OPTIONS__ACT_SIGNED_bp 0
 #define CORE__OPTIONS__ACT_SIGNED_bw 1
+#define CORE__OPTIONS__OUTPUT_SCALING_bm 0x2
+#define CORE__OPTIONS__OUTPUT_SCALING_bp 1
+#define CORE__OPTIONS__OUTPUT_SCALING_bw 1
+#define CORE__OPTIONS__POOL_WIDTH_bm 0xff00
+#define CORE__OPTIONS__POOL_WIDTH_bp 8
+#define CORE__OPTIONS__POOL_WIDTH_bw 8
 
 // reg - core::CONTROL
 #define CORE__CONTROL__START_bm 0x1
@@ -141,10 +147,14 @@ extern "C" {
 #define CORE__IMAGES__COUNT_reset 0x0
 
 // reg - core::OUTPUT
-#define CORE__OUTPUT__MODE_bm 0x3
+#define CORE__OUTPUT__MODE_bm 0xf
 #define CORE__OUTPUT__MODE_bp 0
-#define CORE__OUTPUT__MODE_bw 2
+#define CORE__OUTPUT__MODE_bw 4
 #define CORE__OUTPUT__MODE_reset 0x0
+#define CORE__OUTPUT__POOL_bm 0x10
+#define CORE__OUTPUT__POOL_bp 4
+#define CORE__OUTPUT__POOL_bw 1
+#define CORE__OUTPUT__POOL_reset 0x0
 #define CORE__OUTPUT__KEEP_ACTS_bm 0x100
 #define CORE__OUTPUT__KEEP_ACTS_bp 8
 #define CORE__OUTPUT__KEEP_ACTS_bw 1
@@ -201,10 +211,12 @@ static_assert(sizeof(core_t) == 0x54, "Packing error");
 #define CORE__STATUS__ERROR__THRESHOLD_MEMORY 10
 #define CORE__STATUS__ERROR__PACKET_LENGTH 11
 #define CORE__STATUS__ERROR__START_WHILE_BUSY 12
+#define CORE__STATUS__ERROR__POOLING 13
 
 // values - core::OUTPUT::mode
 #define CORE__OUTPUT__MODE__SUMS 0
 #define CORE__OUTPUT__MODE__RELU 1
 #define CORE__OUTPUT__MODE__CODES 2
+#define CORE__OUTPUT__MODE__SCALED 4
 
 #endif /* CORE_REGISTERS_H */

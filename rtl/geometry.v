@@ -23,7 +23,11 @@ module geometry #(
   parameter ACT_WORDS = 8192,
   parameter WEIGHT_WORDS = 8192,
   parameter THRESHOLD_TILES = 64,
-  parameter PIXELS = 1024
+  parameter PIXELS = 1024,
+  // 1: the output stage has mode SCALED
+  parameter OUTPUT_SCALING = 0,
+  // The widest output that can be pooled; 0: none
+  parameter POOL_WIDTH = 0
 ) (
   input  wire        clk_i,
   input  wire        load_i,
@@ -37,7 +41,8 @@ module geometry #(
   input  wire [15:0] input_tiles_i,
   input  wire [15:0] output_tiles_i,
   input  wire [31:0] images_i,
-  input  wire [ 1:0] mode_i,
+  input  wire [ 3:0] mode_i,
+  input  wire        pool_i,
 
   // 0, or why the core cannot run the layer
   output reg  [ 3:0] error_o,
@@ -55,7 +60,8 @@ module geometry #(
   output reg  [ 6:0] col_taps_o,
   output reg  [ 7:0] input_tiles_o,
   output reg  [ 7:0] output_tiles_o,
-  output reg  [ 1:0] mode_o,
+  output reg  [ 3:0] mode_o,
+  output reg         pool_o,
   output reg  [15:0] images_o,
 
   // Pixels of an input map, of all input maps of an input tile, and of the output likewise
@@ -81,6 +87,7 @@ module geometry #(
   localparam [31:0] ACT_LIMIT = ACT_WORDS;
   localparam [31:0] PIXEL_LIMIT = PIXELS;
   localparam [31:0] TILE_LIMIT = THRESHOLD_TILES;
+  localparam [31:0] POOL_LIMIT = POOL_WIDTH;
 
   // An output has at most 16 times the pixels of its map (1 × 1, padded by 3, kernel 4 × 4), and maps
   // that do not fit are refused before.
@@ -121,7 +128,7 @@ module geometry #(
       error_1 <= `CORE_ERROR_PADDING;
     end else if (height_i[7:0] < {5'd0, least} || width_i[7:0] < {5'd0, least}) begin
       error_1 <= `CORE_ERROR_KERNEL;
-    end else if (mode_i > `CORE_MODE_CODES) begin
+    end else if (mode_i > `CORE_MODE_CODES && !(OUTPUT_SCALING != 0 && mode_i == `CORE_MODE_SCALED)) begin
       error_1 <= `CORE_ERROR_MODE;
     end else begin
       error_1 <= `CORE_ERROR_NONE;
@@ -203,8 +210,11 @@ module geometry #(
         error_o <= `CORE_ERROR_ACT_MEMORY;
       end else if (too_many_out_pixels || {16'd0, out_tile_pixels} > PIXEL_LIMIT) begin
         error_o <= `CORE_ERROR_ACCUMULATOR;
-      end else if (mode_i == `CORE_MODE_CODES && {24'd0, output_tiles_i[7:0]} > TILE_LIMIT) begin
+      end else if (mode_i[2:1] != 2'd0 && {24'd0, output_tiles_i[7:0]} > TILE_LIMIT) begin
         error_o <= `CORE_ERROR_THRESHOLD_MEMORY;
+      end else if (pool_i && (mode_i != `CORE_MODE_CODES || out_height_1[0] || out_width_1[0] ||
+                              {23'd0, out_width_1} > POOL_LIMIT)) begin
+        error_o <= `CORE_ERROR_POOLING;
       end else begin
         error_o <= `CORE_ERROR_NONE;
       end
@@ -221,6 +231,7 @@ module geometry #(
       input_tiles_o     <= input_tiles_i[7:0];
       output_tiles_o    <= output_tiles_i[7:0];
       mode_o            <= mode_i;
+      pool_o            <= pool_i;
       images_o          <= images_i[15:0];
       map_pixels_o      <= map_pixels_1[15:0];
       tile_pixels_o     <= tile_pixels;

@@ -9,7 +9,7 @@
 module output_fifo #(
   // Bits of an entry
   parameter WIDTH = 8,
-  // Entries, a power of two, at least 2; enough to cover the pipeline, or it pauses
+  // Entries, a power of two, at least 4; enough to cover the pipeline, or it pauses
   parameter DEPTH = 32
 ) (
   input  wire             clk_i,
@@ -19,9 +19,10 @@ module output_fifo #(
   input  wire             reserve_i,
   output reg              reservable_o,
 
-  // An entry arrives; only reserved entries may arrive
+  // An entry arrives, or a reserved place is given back; only reserved entries may arrive. Never both
   input  wire             valid_i,
   input  wire [WIDTH-1:0] data_i,
+  input  wire             drop_i,
 
   output wire             valid_o,
   input  wire             ready_i,
@@ -39,8 +40,9 @@ module output_fifo #(
   reg [POINTER_WIDTH:0] unreserved;
 
   wire                   pop = valid_o && ready_i;
-  wire [POINTER_WIDTH:0] unreserved_next =
-    (pop && !reserve_i) ? unreserved + 1'b1 : (reserve_i && !pop) ? unreserved - 1'b1 : unreserved;
+  // From -1 to 2
+  wire [            2:0] freed = {2'd0, pop} + {2'd0, drop_i} - {2'd0, reserve_i};
+  wire [POINTER_WIDTH:0] unreserved_next = unreserved + {{(POINTER_WIDTH - 2){freed[2]}}, freed};
 
   assign valid_o      = write_pointer != read_pointer;
   assign data_o       = entries[read_pointer[POINTER_WIDTH-1:0]];

@@ -22,7 +22,9 @@ module registers #(
   parameter ACT_WORDS = 8192,
   parameter WEIGHT_WORDS = 8192,
   parameter THRESHOLD_TILES = 64,
-  parameter PIXELS = 1024
+  parameter PIXELS = 1024,
+  parameter OUTPUT_SCALING = 0,
+  parameter POOL_WIDTH = 0
 ) (
   input  wire        clk_i,
   input  wire        rst_i,
@@ -68,7 +70,8 @@ module registers #(
   output wire [15:0] input_tiles_o,
   output wire [15:0] output_tiles_o,
   output wire [31:0] images_o,
-  output wire [ 1:0] mode_o,
+  output wire [ 3:0] mode_o,
+  output wire        pool_o,
   output wire        keep_acts_o,
   output wire        keep_weights_o,
   output wire        keep_thresholds_o
@@ -81,7 +84,8 @@ module registers #(
   reg  [23:0] kernel;
   reg  [31:0] tiles;
   reg  [31:0] images;
-  reg  [ 1:0] mode;
+  reg  [ 3:0] mode;
+  reg         pool;
   reg  [ 2:0] keep;
 
   assign {width_o, height_o} = map;
@@ -90,6 +94,7 @@ module registers #(
   assign images_o = images;
   assign {keep_thresholds_o, keep_weights_o, keep_acts_o} = keep;
   assign mode_o = mode;
+  assign pool_o = pool;
 
   // Address and data are taken together, in the cycle after both are there: valid stays until then.
   wire [4:0] write_word = s_axil_awaddr[6:2];
@@ -131,7 +136,8 @@ module registers #(
       kernel <= 24'd0;
       tiles  <= 32'd0;
       images <= 32'd0;
-      mode   <= 2'd0;
+      mode   <= 4'd0;
+      pool   <= 1'b0;
       keep   <= 3'd0;
     end else if (write) begin
       case (write_word)
@@ -140,7 +146,8 @@ module registers #(
         `CORE_REGISTER_TILES:  tiles  <= (tiles & ~mask) | set;
         `CORE_REGISTER_IMAGES: images <= (images & ~mask) | set;
         `CORE_REGISTER_OUTPUT: begin
-          mode <= (mode & ~mask[1:0]) | set[1:0];
+          mode <= (mode & ~mask[3:0]) | set[3:0];
+          pool <= (pool & ~mask[4]) | set[4];
           keep <= (keep & ~mask[10:8]) | set[10:8];
         end
         default: ;
@@ -164,7 +171,7 @@ module registers #(
         `CORE_REGISTER_MEMORY_THRESHOLD: s_axil_rdata <= THRESHOLD_TILES;
         `CORE_REGISTER_MEMORY_PIXEL:     s_axil_rdata <= PIXELS;
         `CORE_REGISTER_SUM:              s_axil_rdata <= SUM_WIDTH;
-        `CORE_REGISTER_OPTIONS:          s_axil_rdata <= {31'd0, ACT_SIGNED != 0};
+        `CORE_REGISTER_OPTIONS:          s_axil_rdata <= {16'd0, POOL_WIDTH[7:0], 6'd0, OUTPUT_SCALING != 0, ACT_SIGNED != 0};
         `CORE_REGISTER_CONTROL:          s_axil_rdata <= 32'd0;
         `CORE_REGISTER_STATUS:           s_axil_rdata <= {24'd0, error_i, 2'd0, done_i, busy_i};
         `CORE_REGISTER_CYCLES:           s_axil_rdata <= cycles_i;
@@ -173,7 +180,7 @@ module registers #(
         `CORE_REGISTER_KERNEL:           s_axil_rdata <= {8'd0, kernel};
         `CORE_REGISTER_TILES:            s_axil_rdata <= tiles;
         `CORE_REGISTER_IMAGES:           s_axil_rdata <= images;
-        `CORE_REGISTER_OUTPUT:           s_axil_rdata <= {21'd0, keep, 6'd0, mode};
+        `CORE_REGISTER_OUTPUT:           s_axil_rdata <= {21'd0, keep, 3'd0, pool, mode};
         default: begin
           s_axil_rdata <= 32'd0;
           read_refused <= 1'b1;

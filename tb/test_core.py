@@ -15,9 +15,8 @@ from pymodel.hardware.core import Core, Layer, check, packet_lengths
 from pymodel.hardware.cycles import cycles, limit_cycles
 from pymodel.hardware.registers import Error, Mode
 from tb.components.axi_driver import STREAMS, CoreDriver, check_layer, started
-from tb.components.random_layers import random_data, random_layer, reference
+from tb.components.random_layers import random_data, random_layer
 from tb.components.random_tiles import random_generator
-from tb.components.scoreboard import compare
 from tb.modules.pytest_runs import each_run
 from tb.sim.waves import CLOCK_PERIOD_NS
 
@@ -40,9 +39,75 @@ async def shapes_that_networks_have(dut):
         Layer(1, 40, 1, cols),
         Layer(40, 1, rows, 1),
     ):
-        for mode in Mode:
+        for mode in bench.core.modes:
             chosen = replace(layer, mode=mode)
             await check_layer(bench, chosen, random_data(chosen, rng, bench.core))
+    await bench.quiet()
+
+
+@cocotb.test()
+async def pooled_codes(dut):
+    """Layers whose codes are pooled take the cycles of those that are not, whatever their shape."""
+    bench = await started(dut)
+    rng = random_generator()
+    core = bench.core
+    rows, cols = core.rows, core.cols
+    for layer in (
+        Layer(2, 2, rows, cols),
+        Layer(4, 2, 2 * rows, 2 * cols, images=3),
+        Layer(2, max(core.pool_width, 2), 1, cols, kernel=1, padding=0),
+        Layer(6, 4, rows, cols + 1, kernel=3, padding=1),
+        Layer(5, 7, rows, cols, kernel=2, padding=0),
+        Layer(7, 8, rows, 2 * cols, kernel=3, stride=2),
+        Layer(2, 2, rows, cols, kernel=3, padding=2),
+    ):
+        chosen = replace(layer, mode=Mode.CODES, pool=1)
+        if core.pool_width:
+            data = random_data(chosen, rng, core)
+            await check_layer(bench, chosen, data)
+            await check_layer(bench, replace(chosen, pool=0), data)
+        else:
+            assert check(chosen, core) == Error.POOLING
+    await bench.quiet()
+
+
+@cocotb.test()
+async def pooled_codes_wait_for_the_output(dut):
+    """A pooled layer stalls when its beats fill the FIFO, and no sooner; none is lost."""
+    bench = await started(dut)
+    core, rng = bench.core, random_generator()
+    width = min(core.pool_width, 8)
+    height = core.pixels // max(width, 1) // 2 * 2
+    tiles = min(core.threshold_tiles, 2)
+    layer = Layer(height, width, core.rows, tiles * core.cols, 1, padding=0, mode=Mode.CODES)
+    if core.pool_width and core.pixels < 1024:
+        for pause, more in ((300, 0), (40, 5)):
+            data = random_data(replace(layer, pool=1), rng, core)
+            bench.load(*data)
+            await bench.loaded()
+            await bench.configure(replace(layer, pool=1))
+            bench.sink.pause = True
+            await bench.start()
+            await ClockCycles(dut.clk_i, cycles(layer, core) + pause)
+            places = 1 << (core.latency + 1).bit_length()  # number of places in the FIFO
+            stalls = (await bench.read(registers.STALLS))["count"]
+            beats = tiles * height * width // 4
+            assert beats > places
+            assert stalls > 0
+            bench.sink.pause = False
+            await ClockCycles(dut.clk_i, more)
+            bench.compare(replace(layer, pool=1), data, await bench.finish(replace(layer, pool=1)))
+        few = replace(layer, height=4, width=4, pool=1)  # fewer beats than places, but more pixels
+        data = random_data(few, rng, core)
+        bench.load(*data)
+        await bench.loaded()
+        await bench.configure(few)
+        bench.sink.pause = True
+        await bench.start()
+        await ClockCycles(dut.clk_i, cycles(few, core) + 100)
+        assert (await bench.read(registers.STALLS))["count"] == 0
+        bench.sink.pause = False
+        bench.compare(few, data, await bench.finish(few))
     await bench.quiet()
 
 
@@ -109,9 +174,9 @@ async def next_batch_loads_while_one_runs(dut):
     bench.load(*batches[1])
     await bench.configure(layer)
     await bench.interrupt()
-    compare(reference(layer, *batches[0]), bench.received(layer), layer, core)
+    bench.compare(layer, batches[0], bench.received(layer))
     await bench.start()
-    compare(reference(layer, *batches[1]), await bench.finish(layer), layer, core)
+    bench.compare(layer, batches[1], await bench.finish(layer))
     taken = (bench.ended - began) / CLOCK_PERIOD_NS
     assert taken <= 2 * cycles(layer, core) + 17, "cycles lost between two layers"
     if core == Core():
@@ -130,17 +195,15 @@ async def kept_packets_serve_again(dut):
     bench.load(codes, weights, table)
     await bench.configure(layer, keep_acts=1, keep_thresholds=1)
     await bench.start()
-    compare(reference(layer, codes, weights, table), await bench.finish(layer), layer, bench.core)
+    bench.compare(layer, (codes, weights, table), await bench.finish(layer))
     bench.load(None, weights_2)
     await bench.configure(layer, keep_weights=1, keep_thresholds=1)
     await bench.start()
-    compare(reference(layer, codes, weights_2, table), await bench.finish(layer), layer, bench.core)
+    bench.compare(layer, (codes, weights_2, table), await bench.finish(layer))
     bench.load(codes_2)
     await bench.configure(layer)
     await bench.start()
-    compare(
-        reference(layer, codes_2, weights_2, table), await bench.finish(layer), layer, bench.core
-    )
+    bench.compare(layer, (codes_2, weights_2, table), await bench.finish(layer))
 
 
 @cocotb.test()
@@ -154,7 +217,7 @@ async def slow_input_only_delays(dut):
     for part in ((data[0], None, None), (None, data[1], None), (None, None, data[2])):
         await ClockCycles(dut.clk_i, 100)
         bench.load(*part)
-    compare(reference(layer, *data), await bench.finish(layer), layer, bench.core)
+    bench.compare(layer, data, await bench.finish(layer))
     stalls = (await bench.read(registers.STALLS))["count"]
     assert stalls > 300
     assert await bench.cycles() == cycles(layer, bench.core) + stalls
@@ -187,7 +250,7 @@ async def blocked_output_stalls_and_loses_nothing(dut):
             stalls = (await bench.read(registers.STALLS))["count"]
             assert (stalls > 0) == (tiles * side * side * images > places), (stalls, layer)
             bench.sink.pause = False
-            compare(reference(layer, *data), await bench.finish(layer), layer, core)
+            bench.compare(layer, data, await bench.finish(layer))
 
 
 @cocotb.test()
@@ -223,7 +286,7 @@ async def what_cannot_run_is_refused(dut):
         ],
         Error.STRIDE: [{"stride": 0}, {"stride": 3}],
         Error.PADDING: [{"padding": 3}, {"padding": 4, "kernel": 5}, {"padding": 1, "kernel": 1}],
-        Error.MODE: [{"mode": 3}],
+        Error.MODE: [{"mode": mode} for mode in range(16) if mode not in core.modes],
         # With few bits to a product, no number of tiles can overflow.
         Error.OVERFLOW: [
             {"in_channels": tiles * core.rows, "kernel": 7, "height": 7, "width": 7}
@@ -241,6 +304,12 @@ async def what_cannot_run_is_refused(dut):
                 "padding": 0,
                 "mode": Mode.CODES,
             }
+        ],
+        Error.POOLING: [
+            {"pool": 1, "mode": Mode.SUMS},
+            {"pool": 1, "mode": Mode.CODES, "height": 3},
+            {"pool": 1, "mode": Mode.CODES, "width": 3},
+            {"pool": 1, "mode": Mode.CODES, "width": core.pool_width + 2},
         ],
     }
     assert {*wrong, Error.NONE, Error.PACKET_LENGTH, Error.START_WHILE_BUSY} == set(Error)
@@ -260,7 +329,7 @@ async def what_cannot_run_is_refused(dut):
     await bench.quiet()
     await bench.configure(good)
     await bench.start()
-    compare(reference(good, *data), await bench.finish(good), good, core)
+    bench.compare(good, data, await bench.finish(good))
 
 
 @cocotb.test()
@@ -277,7 +346,7 @@ async def start_while_busy_is_refused(dut):
     assert (status["busy"], Error(status["error"])) == (1, Error.START_WHILE_BUSY)
     await bench.write(registers.CONTROL, clear=1)
     await ClockCycles(dut.clk_i, 2)
-    compare(reference(layer, *data), await bench.finish(layer), layer, bench.core)
+    bench.compare(layer, data, await bench.finish(layer))
     await bench.quiet(300)
 
 
@@ -299,14 +368,14 @@ async def registers_written_while_busy_are_of_the_next_layer(dut):
         await ClockCycles(dut.clk_i, 2 * cycles(layer, core))
         # A layer whose packets were not kept would wait for ever.
         assert (await bench.read(registers.STATUS))["busy"] == 0
-        compare(reference(layer, *data), bench.received(layer), layer, core)
+        bench.compare(layer, data, bench.received(layer))
         await bench.write(registers.CONTROL, clear=1)
     # The packets were not kept the second time: new ones take their places.
     data = random_data(layer, rng, bench.core)
     bench.load(*data)
     await bench.configure(layer)
     await bench.start()
-    compare(reference(layer, *data), await bench.finish(layer), layer, core)
+    bench.compare(layer, data, await bench.finish(layer))
 
 
 @cocotb.test()
@@ -328,7 +397,7 @@ async def thresholds_that_a_mode_does_not_need_are_left_alone(dut):
     assert await bench.idle() == Error.PACKET_LENGTH
     bench.load(None, None, data[2])
     await bench.start()
-    compare(reference(chosen, *data), await bench.finish(chosen), chosen, bench.core)
+    bench.compare(chosen, data, await bench.finish(chosen))
 
 
 @cocotb.test()
@@ -355,7 +424,7 @@ async def the_interrupt_follows_the_status(dut):
             await look()
         await ClockCycles(dut.clk_i, 2 * cycles(layer, bench.core))
         await look()
-        compare(reference(layer, *data), bench.received(layer), layer, bench.core)
+        bench.compare(layer, data, bench.received(layer))
         await bench.write(registers.CONTROL, clear=1)
         await ClockCycles(dut.clk_i, 2)
     await look()
@@ -378,7 +447,11 @@ async def sizes_are_those_of_the_build(dut):
         "act_width": core.act_width,
         "weight_width": core.weight_width,
     }
-    assert await bench.read(registers.OPTIONS) == {"act_signed": core.act_signed}
+    assert await bench.read(registers.OPTIONS) == {
+        "act_signed": core.act_signed,
+        "output_scaling": core.output_scaling,
+        "pool_width": core.pool_width,
+    }
     assert await bench.read(registers.SUM) == {"width": core.sum_width}
     assert await bench.read(registers.MEMORY_ACT) == {"words": core.act_words}
     assert await bench.read(registers.MEMORY_WEIGHT) == {"words": core.weight_words}
@@ -415,8 +488,8 @@ async def a_register_written_around_the_end_of_a_layer(dut):
         if await bench.idle() == Error.START_WHILE_BUSY:
             await bench.start()
             assert await bench.idle() == Error.NONE
-        compare(reference(first, *batches[0]), bench.received(first, more=True), first, bench.core)
-        compare(reference(second, *batches[1]), bench.received(second), second, bench.core)
+        bench.compare(first, batches[0], bench.received(first, more=True))
+        bench.compare(second, batches[1], bench.received(second))
 
 
 @cocotb.test()
@@ -458,8 +531,8 @@ async def start_around_the_end_of_a_layer(dut):
         if error == Error.START_WHILE_BUSY:
             await bench.start()
             assert await bench.idle() == Error.NONE
-        compare(reference(layer, *batches[0]), bench.received(layer, more=True), layer, bench.core)
-        compare(reference(layer, *batches[1]), bench.received(layer), layer, bench.core)
+        bench.compare(layer, batches[0], bench.received(layer, more=True))
+        bench.compare(layer, batches[1], bench.received(layer))
     assert outcomes == {Error.NONE, Error.START_WHILE_BUSY}
 
 
@@ -482,7 +555,7 @@ async def start_after_a_dropped_packet(dut):
     # With a cycle between the two starts, the second one would have been accepted.
     assert await bench.idle() == Error.START_WHILE_BUSY
     await bench.start()
-    compare(reference(layer, codes, weights), await bench.finish(layer), layer, bench.core)
+    bench.compare(layer, (codes, weights), await bench.finish(layer))
 
 
 @cocotb.test()
@@ -569,7 +642,7 @@ async def packets_of_a_wrong_length_are_dropped(dut):
             bench.load(**right)
             await bench.configure(layer)
             await bench.start()
-            compare(reference(layer, *data), await bench.finish(layer), layer, core)
+            bench.compare(layer, data, await bench.finish(layer))
     await bench.quiet()
 
 
@@ -603,7 +676,7 @@ async def reset_leaves_a_clean_core(dut):
         assert not any((await bench.read(registers.STATUS)).values())
         layer = random_layer(rng, bench.core)
         data = random_data(layer, rng, bench.core)
-        compare(reference(layer, *data), await bench.run(layer, *data), layer, bench.core)
+        bench.compare(layer, data, await bench.run(layer, *data))
     await bench.quiet()
 
 
@@ -621,7 +694,7 @@ async def a_layer_right_after_reset(dut):
         await bench.configure(layer)
         await bench.start()
         assert (get_sim_time("ns") - reset) / CLOCK_PERIOD_NS < bench.core.pixels
-        compare(reference(layer, *data), await bench.finish(layer), layer, bench.core)
+        bench.compare(layer, data, await bench.finish(layer))
     await bench.quiet()
 
 

@@ -12,15 +12,14 @@ import numpy as np
 from cocotb.triggers import ClockCycles
 
 from pymodel.hardware import registers
-from pymodel.hardware.core import Layer, check
+from pymodel.hardware.core import TABLE_MODES, Layer, check
 from pymodel.hardware.cycles import cycles
 from pymodel.hardware.registers import Error, Mode
 from tb.components import cover_points
 from tb.components.axi_driver import CoreDriver, started
 from tb.components.core_situations import load, longer_test, shapes, short_test, tiled, until
-from tb.components.random_layers import random_data, reference
+from tb.components.random_layers import random_data
 from tb.components.random_tiles import random_generator
-from tb.components.scoreboard import compare
 from tb.modules.pytest_runs import each_run
 
 
@@ -36,13 +35,13 @@ async def packets_kept_in_every_combination(dut):
         flags = {f"keep_{s}s": k for s, k in zip(cover_points.STREAMS, keep, strict=True)}
         await bench.configure(layer, **flags)
         await bench.start()
-        compare(reference(layer, *data), await bench.finish(layer), layer, bench.core)
+        bench.compare(layer, data, await bench.finish(layer))
         fresh = random_data(layer, rng, bench.core)
         bench.load(*(None if k else part for k, part in zip(keep, fresh, strict=True)))
         data = [old if k else new for k, old, new in zip(keep, data, fresh, strict=True)]
     await bench.configure(layer)
     await bench.start()
-    compare(reference(layer, *data), await bench.finish(layer), layer, bench.core)
+    bench.compare(layer, data, await bench.finish(layer))
     await bench.quiet()
 
 
@@ -69,7 +68,8 @@ async def packets_right_and_wrong_in_any_order(dut):
     rng = random_generator()
     shape = tiled(bench.core, (1, 2))
     banks = {stream: [] for stream in cover_points.STREAMS}
-    planned = [*itertools.product(Mode, itertools.product(("right", "wrong", "none"), repeat=3))]
+    modes = bench.core.modes
+    planned = [*itertools.product(modes, itertools.product(("right", "wrong", "none"), repeat=3))]
 
     async def fill(stream: str, wrong: bool) -> None:
         data = dict(zip(cover_points.STREAMS, random_data(shape, rng, bench.core), strict=True))
@@ -82,7 +82,7 @@ async def packets_right_and_wrong_in_any_order(dut):
         await bench.loaded()
 
     for number in range(2 * len(planned)):
-        mode = Mode(int(rng.integers(len(Mode))))
+        mode = modes[rng.integers(len(modes))]
         if number % 2 == 0:
             mode, packets = planned[number // 2]
             await bench.reset()
@@ -103,7 +103,7 @@ async def packets_right_and_wrong_in_any_order(dut):
             assert (await bench.read(registers.STATUS))["done"] == 0
             await bench.write(registers.IMAGES, count=1)
         layer = replace(shape, mode=mode)
-        needed = [s for s in cover_points.STREAMS if s != "threshold" or layer.mode == Mode.CODES]
+        needed = [s for s in cover_points.STREAMS if s != "threshold" or mode in TABLE_MODES]
         keep = {stream: int(rng.integers(2)) for stream in cover_points.STREAMS}
         flags = {f"keep_{s}s": k for s, k in keep.items()}
         if number % 2:  # the other registers are as they were
@@ -128,7 +128,7 @@ async def packets_right_and_wrong_in_any_order(dut):
                 banks[stream].pop(0)
             continue
         data = [banks[s][0] if s in needed else None for s in cover_points.STREAMS]
-        compare(reference(layer, *data), bench.received(layer), layer, bench.core)
+        bench.compare(layer, data, bench.received(layer))
         for stream in needed:
             if not keep[stream]:
                 banks[stream].pop(0)
@@ -146,10 +146,12 @@ async def meddle(bench: CoreDriver, mode: Mode, rng: np.random.Generator) -> Non
 
     A start that would come true is refused, for a layer of no images.
     """
+    modes = bench.core.modes
+    other = modes[(modes.index(mode) + 1) % len(modes)]
     await bench.write(registers.IMAGES, count=0)
     while True:
         keep = {f"keep_{stream}s": 1 for stream in cover_points.STREAMS}
-        await bench.write(registers.OUTPUT, mode=(mode + 1) % len(Mode), **keep)
+        await bench.write(registers.OUTPUT, mode=other, **keep)
         await bench.write(registers.CONTROL, clear=1)
         await bench.write(registers.CONTROL, start=1)
         await ClockCycles(bench.dut.clk_i, int(rng.integers(1, 6)))
@@ -164,13 +166,14 @@ async def what_is_not_needed_changes_nothing(dut):
     """
     bench = await started(dut)
     rng = random_generator()
-    for mode, (late, missing) in itertools.product(Mode, (("act", 0), ("weight", 1))):
+    cases = itertools.product(bench.core.modes, (("act", 0), ("weight", 1)))
+    for mode, (late, missing) in cases:
         for layer in shapes(bench.core, mode):
             batches = [random_data(layer, rng, bench.core) for _ in range(2)]
             there = {*cover_points.STREAMS} - {late}
             for data in batches:
                 load(bench, data, 1, there)
-                if mode != Mode.CODES:
+                if mode not in TABLE_MODES:
                     count = 16 * layer.tiles(bench.core)[1] - missing
                     bench.send("threshold", np.ones((count, bench.core.cols), int))
             await until(dut, lambda there=there: both_full(dut, there))
@@ -187,10 +190,10 @@ async def what_is_not_needed_changes_nothing(dut):
             await until(dut, lambda: not bench.sink.empty())
             meddling.cancel()
             await ClockCycles(dut.clk_i, 20)
-            compare(reference(layer, *batches[0]), bench.received(layer), layer, bench.core)
+            bench.compare(layer, batches[0], bench.received(layer))
             await bench.configure(layer)
             await bench.start()
-            compare(reference(layer, *batches[1]), await bench.finish(layer), layer, bench.core)
+            bench.compare(layer, batches[1], await bench.finish(layer))
             await bench.write(registers.CONTROL, clear=1)
             await bench.reset()
             await ClockCycles(dut.clk_i, bench.core.pixels)

@@ -7,8 +7,7 @@ import numpy as np
 
 from pymodel.hardware.cycles import cycles
 from tb.components.axi_driver import check_layer, started
-from tb.components.random_layers import random_data, random_layer, reference
-from tb.components.scoreboard import compare
+from tb.components.random_layers import random_data, random_layer
 from tb.modules.module_table import PART
 from tb.modules.pytest_runs import each_run
 
@@ -28,7 +27,7 @@ async def random_layers(dut):
             bench.disturb(rng)
             long = cocotb.start_soon(bench.block_now_and_then(rng)) if number % 4 == 1 else None
             got = await bench.run(layer, *data)
-            compare(reference(layer, *data), got, layer, bench.core)
+            bench.compare(layer, data, got)
             assert await bench.cycles() >= cycles(layer, bench.core)
             if long:
                 long.cancel()

@@ -19,15 +19,14 @@ from cocotbext.axi.axil_channels import (
 )
 
 from pymodel.hardware import registers
-from pymodel.hardware.core import Layer, check
+from pymodel.hardware.core import TABLE_MODES, Layer, check
 from pymodel.hardware.cycles import cycles
 from pymodel.hardware.registers import Error, Mode
 from tb.components import cover_points
 from tb.components.axi_driver import check_layer, started
 from tb.components.core_situations import load, shapes, short_test, tiled, until
-from tb.components.random_layers import random_data, random_layer, reference
+from tb.components.random_layers import random_data, random_layer
 from tb.components.random_tiles import random_generator
-from tb.components.scoreboard import compare
 from tb.modules.pytest_runs import each_run
 from tb.sim.waves import CLOCK_PERIOD_NS
 
@@ -41,9 +40,8 @@ async def every_kernel_stride_and_padding(dut):
     for number, (kernel, stride, padding) in enumerate(cover_points.LAYERS):
         least = max(kernel - 2 * padding, 1)
         height, width = least + number % 2, least + number % 3
-        layer = Layer(
-            height, width, rows, cols, kernel, stride, padding, mode=Mode(number % len(Mode))
-        )
+        mode = bench.core.modes[number % len(bench.core.modes)]
+        layer = Layer(height, width, rows, cols, kernel, stride, padding, mode=mode)
         await check_layer(bench, layer, random_data(layer, rng, bench.core))
     await bench.quiet()
 
@@ -164,14 +162,14 @@ async def stalls_in_every_state(dut):
 
     cases = [
         case
-        for case in itertools.product(Mode, range(2), cover_points.STREAMS)
-        if case[0] == Mode.CODES or case[2] != "threshold"
+        for case in itertools.product(bench.core.modes, range(2), cover_points.STREAMS)
+        if case[0] in TABLE_MODES or case[2] != "threshold"
     ]
     for mode, short, late in cases:
         layer = shapes(bench.core, mode)[short]
         data = random_data(layer, rng, bench.core)
         spare = np.zeros((layer.out_channels, 16), int)
-        packets = data if mode == Mode.CODES else (*data[:2], spare)
+        packets = data if mode in TABLE_MODES else (*data[:2], spare)
         load(bench, packets, 3, {*cover_points.STREAMS} - {late})
         await ClockCycles(dut.clk_i, 220)  # the banks are full
         await bench.configure(layer)
@@ -202,10 +200,10 @@ async def stalls_in_every_state(dut):
         answers(held=False)
         await write.wait()
         await read.wait()
-        compare(reference(layer, *data), await bench.finish(layer), layer, bench.core)
+        bench.compare(layer, data, await bench.finish(layer))
         for _ in range(2):  # the packets that waited
             await bench.start()
-            compare(reference(layer, *data), await bench.finish(layer), layer, bench.core)
+            bench.compare(layer, data, await bench.finish(layer))
         await bench.reset()  # the thresholds may still be there
         await ClockCycles(dut.clk_i, bench.core.pixels)
     await bench.quiet()
@@ -227,7 +225,7 @@ async def stalls_are_counted(dut):
             counted += state == "blocked" or (waits and not int(dut.run.value))
 
     cocotb.start_soon(count())
-    for mode, often in itertools.product(Mode, (0.1, 0.5, 0.8)):
+    for mode, often in itertools.product(bench.core.modes, (0.1, 0.5, 0.8)):
         layer = shapes(bench.core, mode)[0]
         data = random_data(layer, rng, bench.core)
         await bench.configure(layer)
@@ -236,7 +234,7 @@ async def stalls_are_counted(dut):
         await bench.start()
         await ClockCycles(dut.clk_i, int(rng.integers(30)))
         bench.load(*data)
-        compare(reference(layer, *data), await bench.finish(layer), layer, bench.core)
+        bench.compare(layer, data, await bench.finish(layer))
         stalls = (await bench.read(registers.STALLS))["count"]
         assert stalls == counted, f"STALLS is {stalls}, expected {counted}, {layer}"
         bench.calm()
@@ -265,7 +263,7 @@ async def an_error_is_told_in_every_state(dut):
             bench.sink.pause = cycle < enough
         assert states >= {"wait", "load", "walk", "finish", "idle"}
         assert ("blocked" in states) == (layer == shapes(bench.core)[0])
-        compare(reference(layer, *data), bench.received(layer), layer, bench.core)
+        bench.compare(layer, data, bench.received(layer))
         await bench.write(registers.CONTROL, clear=1)
         await ClockCycles(dut.clk_i, 2)
         assert not int(dut.interrupt_o.value)
@@ -323,7 +321,7 @@ async def reset_in_every_state(dut):
         bench.calm()
         assert not int(dut.interrupt_o.value)
         assert not any((await bench.read(registers.STATUS)).values())
-        compare(reference(layer, *data), await bench.run(layer, *data), layer, bench.core)
+        bench.compare(layer, data, await bench.run(layer, *data))
     await bench.quiet()
 
 
@@ -345,7 +343,7 @@ async def one_cycle_of_reset(dut):
         await bench.reset(1)
         await bench.quiet()
     data = random_data(layer, rng, bench.core)
-    compare(reference(layer, *data), await bench.run(layer, *data), layer, bench.core)
+    bench.compare(layer, data, await bench.run(layer, *data))
     await bench.quiet()
 
 
@@ -354,8 +352,14 @@ async def layers_back_to_back(dut):
     """Every mode follows every mode; the next layer's packets and registers come meanwhile."""
     bench = await started(dut)
     rng = random_generator()
-    modes = [Mode(n) for n in (0, 0, 1, 0, 2, 1, 1, 2, 2, 0)]
-    assert len(set(itertools.pairwise(modes))) == len(Mode) ** 2
+    every = bench.core.modes
+    modes = [
+        mode
+        for number, first in enumerate(every)
+        for mode in (first, *(m for later in every[number + 1 :] for m in (first, later)))
+    ]
+    modes.append(every[0])
+    assert len(set(itertools.pairwise(modes))) == len(modes) - 1 == len(every) ** 2
     layers = [tiled(bench.core, (2, 3), mode=mode) for mode in modes]
     batches = [random_data(layer, rng, bench.core) for layer in layers]
     bench.load(*batches[0])
@@ -367,7 +371,7 @@ async def layers_back_to_back(dut):
         if number + 1 < len(layers):
             bench.load(*batches[number + 1])
             await bench.configure(layers[number + 1])
-        compare(reference(layer, *data), await bench.finish(layer), layer, bench.core)
+        bench.compare(layer, data, await bench.finish(layer))
     taken = (bench.ended - began) / CLOCK_PERIOD_NS
     assert taken <= sum(cycles(layer, bench.core) + cover_points.NEXT for layer in layers)
     await bench.quiet()

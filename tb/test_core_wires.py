@@ -5,6 +5,7 @@ A value is forced where a wire begins (`width_o` of the module `geometry`) and r
 """
 
 import itertools
+from operator import attrgetter
 
 import cocotb
 from cocotb.handle import Force, HierarchyObject, Release
@@ -17,7 +18,7 @@ from tb.modules.pytest_runs import each_run
 # The modules where wires begin, and the modules where the wires of the same names end
 WIRES = {
     "registers": ("geometry", "control"),
-    "geometry": ("control", "sequencer", "address_generator", "output_stage"),
+    "geometry": ("control", "sequencer", "address_generator", "output_stage", "g_pool.output_pool"),
     "sequencer": ("address_generator",),
     "control": ("registers", "geometry", "sequencer"),
 }
@@ -48,14 +49,14 @@ async def between_modules(dut):
     wires = 0
     for source, sinks in WIRES.items():
         for name, port in ports(getattr(dut, source), "_o").items():
-            ends = [ports(getattr(dut, sink), "_i").get(name) for sink in sinks]
+            ends = [ports(attrgetter(sink)(dut), "_i").get(name) for sink in sinks]
             ends = [end for end in ends if end is not None]
             for _ in range(VALUES if ends else 0):
                 value = await forced(rng, port)
                 assert [int(end.value) for end in ends] == [value] * len(ends), f"{source}.{name}"
             wires += len(ends)
             port.value = Release()
-    assert wires == 12 + 23 + 7 + 9
+    assert wires == 13 + 25 + 7 + 9
 
 
 @cocotb.test()

@@ -7,8 +7,8 @@ from dataclasses import replace
 import cocotb
 from cocotb.triggers import ReadOnly, RisingEdge
 
-from pymodel.hardware.core import Core, Layer, check, packet_lengths
-from pymodel.hardware.registers import Error, Mode
+from pymodel.hardware.core import TABLE_MODES, Core, Layer, check, packet_lengths
+from pymodel.hardware.registers import Error
 from tb.components import cover_points
 from tb.components.clock import start_clock
 from tb.components.random_tiles import random_generator
@@ -36,6 +36,7 @@ def registers(layer: Layer, core: Core) -> dict[str, int]:
         "output_tiles_i": outputs,
         "images_i": layer.images,
         "mode_i": layer.mode,
+        "pool_i": layer.pool,
     }
 
 
@@ -87,6 +88,7 @@ def outputs(layer: Layer, core: Core) -> dict[str, int]:
         "input_tiles_o": input_tiles,
         "output_tiles_o": output_tiles,
         "mode_o": layer.mode,
+        "pool_o": layer.pool,
         "images_o": layer.images,
         "map_pixels_o": layer.height * layer.width,
         "tile_pixels_o": layer.images * layer.height * layer.width,
@@ -154,7 +156,17 @@ def single_limits(core: Core) -> Iterator[tuple[Error, Layer, Layer]]:
     yield Error.STRIDE, replace(layer, stride=2), replace(layer, stride=3)
     yield Error.PADDING, layer, replace(layer, padding=4)
     yield Error.PADDING, job(core, kernel=3, padding=2), job(core, kernel=3, padding=3)
-    yield Error.MODE, replace(layer, mode=2), replace(layer, mode=3)
+    for mode in range(16):
+        if mode not in core.modes:
+            yield Error.MODE, replace(layer, mode=core.modes[mode % 3]), replace(layer, mode=mode)
+
+
+def pool_limits(core: Core) -> Iterator[Layer]:
+    """Yields layers that are pooled, of every mode, with sides around what can be pooled."""
+    widths = {1, 2, 3, core.pool_width, core.pool_width + 1, core.pool_width + 2, 254, 255} - {0}
+    for mode, width, height in itertools.product(core.modes, sorted(widths), (1, 2, 3, 254)):
+        if width * height <= core.pixels and width < 256:
+            yield replace(job(core, height=height, width=width, mode=mode), pool=1)
 
 
 def memory_limits(core: Core) -> Iterator[tuple[Error, Callable[[Layer], int], list[Layer]]]:
@@ -193,7 +205,7 @@ def memory_limits(core: Core) -> Iterator[tuple[Error, Callable[[Layer], int], l
     yield (
         Error.THRESHOLD_MEMORY,
         lambda layer: layer.out_channels,
-        [job(core, outputs=n, mode=Mode.CODES) for n in tiles],
+        [job(core, outputs=n, mode=m) for n in tiles for m in core.modes if m in TABLE_MODES],
     )
 
 
@@ -226,6 +238,18 @@ async def every_limit_of_a_memory(dut):
 
 
 @cocotb.test()
+async def what_can_be_pooled(dut):
+    """Codes with an even output that is not too wide; what can be pooled can run otherwise too."""
+    bench = GeometryBench(dut)
+    await bench.start()
+    errors = {}
+    for layer in pool_limits(bench.core):
+        errors.setdefault(await bench.check(layer), []).append(layer)
+        await bench.check(replace(layer, pool=0))
+    assert set(errors) == {Error.POOLING, *([Error.NONE] if bench.core.pool_width else [])}
+
+
+@cocotb.test()
 async def every_bit_of_every_register(dut):
     """Flipping any one bit gives another layer or an error: no bit is ignored."""
     bench = GeometryBench(dut)
@@ -238,7 +262,8 @@ async def every_bit_of_every_register(dut):
         "stride": 8,
         "padding": 8,
         "images": 32,
-        "mode": 2,
+        "mode": 4,
+        "pool": 1,
     }
     for name, width in widths.items():
         for bit in range(width):
@@ -346,7 +371,8 @@ async def every_bit_of_every_limit(dut):
         yield job(core, images=size)
 
     def tiles(size: int) -> Iterator[Layer]:
-        yield from (job(core, outputs=n, mode=Mode.CODES) for n in (size,) if n < 256)
+        modes = [mode for mode in core.modes if mode in TABLE_MODES]
+        yield from (job(core, outputs=size, mode=mode) for mode in modes if size < 256)
 
     limits = (
         (core.weight_words, weights),
@@ -435,7 +461,8 @@ def random_layer(rng, core: Core) -> Layer:
         stride=number(8, 2),
         padding=max(number(8, *range(1, min(max(kernel, 1), 4) + 1)) - 1, 0),
         images=number(32, 1, 1, 4, 60),
-        mode=max(number(2, 3) - 1, 0),
+        mode=max(number(4, 3, 5) - 1, 0),
+        pool=int(rng.random() < 0.2),
     )
 
 
@@ -453,7 +480,7 @@ def full_layer(rng, core: Core) -> Layer:
         stride=int(rng.integers(1, 3)),
         padding=int(rng.integers(min(kernel, 4))),
         images=int(rng.integers(1, 2**16)),
-        mode=int(rng.integers(3)),
+        mode=int(rng.choice(core.modes)),
     )
 
 

@@ -42,7 +42,7 @@ class Fifo:
     async def reset(self) -> None:
         """Holds reset for one cycle, in which the inputs are random."""
         self.dut.rst_i.value = 1
-        for handle in (self.dut.reserve_i, self.dut.valid_i, self.dut.ready_i):
+        for handle in (self.dut.reserve_i, self.dut.valid_i, self.dut.drop_i, self.dut.ready_i):
             handle.value = int(self.rng.integers(2))
         self.dut.data_i.value = self.word()
         await RisingEdge(self.dut.clk_i)
@@ -50,15 +50,18 @@ class Fifo:
         self.entries.clear()
         self.coming = 0
 
-    async def step(self, reserve: bool, valid: bool, ready: bool) -> None:
+    async def step(self, reserve: bool, valid: bool, ready: bool, drop: bool = False) -> None:
         """Runs one cycle and checks all outputs.
 
-        `reserve` counts only while a place is free, and `valid` only while a place is reserved.
+        `reserve` counts only while a place is free, `valid` only while a place is reserved, and
+        `drop`, which gives a reserved place back, then and without `valid`.
         """
         reserve, valid = reserve and self.free > 0, valid and self.coming > 0
+        drop = drop and not valid and self.coming > 0
         word = self.word()  # without valid the word may be anything
         self.dut.reserve_i.value = reserve
         self.dut.valid_i.value = valid
+        self.dut.drop_i.value = drop
         self.dut.data_i.value = word
         self.dut.ready_i.value = ready
         await ReadOnly()
@@ -81,11 +84,16 @@ class Fifo:
                 "pop and fill": pop and valid,
                 "pop the last one and fill": len(self.entries) == 1 and pop and valid,
                 "all at once": pop and valid and reserve,
+                "drop": drop,
+                "drop without a place": drop and self.free == 0,
+                "drop and pop": drop and pop and not reserve,
+                "drop and reserve": drop and reserve and not pop,
+                "drop, pop and reserve": drop and reserve and pop,
             }
         )
         if pop:
             self.entries.popleft()
-        self.coming += reserve - valid
+        self.coming += reserve - valid - drop
         if valid:
             self.entries.append(word)
 
@@ -103,11 +111,11 @@ async def random_traffic(dut):
     await fifo.start()
     rates = (0.0, 0.2, 0.5, 0.9, 1.0)
     for _ in range(40):
-        chances = fifo.rng.choice(rates, 3)
-        for reserve, valid, ready in fifo.rng.random((2 * fifo.depth, 3)) < chances:
-            await fifo.step(bool(reserve), bool(valid), bool(ready))
-    for reserve, valid, ready in fifo.rng.random((20 * fifo.depth, 3)) < 0.7:
-        await fifo.step(bool(reserve), bool(valid), bool(ready))
+        chances = fifo.rng.choice(rates, 4)
+        for reserve, valid, ready, drop in fifo.rng.random((2 * fifo.depth, 4)) < chances:
+            await fifo.step(bool(reserve), bool(valid), bool(ready), bool(drop))
+    for reserve, valid, ready, drop in fifo.rng.random((40 * fifo.depth, 4)) < 0.6:
+        await fifo.step(bool(reserve), bool(valid), bool(ready), bool(drop))
     await fifo.drain()
     assert fifo.seen["pop"] > 5 * fifo.depth
     assert min(fifo.seen.values()) > 0, fifo.seen

@@ -7,13 +7,25 @@ import cocotb
 import numpy as np
 from cocotb.triggers import ReadOnly, RisingEdge, Timer
 
+from pymodel.hardware.output_scaling import (
+    HIGHEST,
+    LOWEST,
+    MULTIPLIER,
+    OFFSET_HIGH,
+    OFFSET_LOW,
+    SHIFT,
+    offset_words,
+    scale,
+)
+from pymodel.hardware.registers import Mode
 from tb.components.clock import start_clock
 from tb.components.packing import pack
+from tb.components.random_layers import random_scaling
 from tb.components.random_tiles import random_generator
 from tb.modules.pytest_runs import each_run
 from tb.sim.waves import CLOCK_PERIOD_NS
 
-SUMS, RELU, CODES = range(3)
+SUMS, RELU, CODES, SCALED = (Mode.SUMS, Mode.RELU, Mode.CODES, Mode.SCALED)
 LATENCY = 6
 
 
@@ -41,6 +53,8 @@ class Stage:
         self.cycle = 0
         self.expected = {}  # cycle → last and word
         self.compared = 0
+        self.scaling = bool(int(dut.OUTPUT_SCALING.value))
+        self.modes = (SUMS, RELU, CODES, CODES, *((SCALED, SCALED) if self.scaling else ()))
         self.codes = set()  # pairs that came out: whether the code falls with the sum, and the code
         self.garbage = itertools.cycle(self.pack(self.any(61)))
 
@@ -123,6 +137,14 @@ class Stage:
         table[:, 1:] = np.sort(np.choose(kind, kinds), axis=1)
         return table
 
+    def random_scaling(self, tiles: int) -> np.ndarray:
+        """Returns tables [tiles, 16, COLS] of mode SCALED; sums of all sizes spread over codes."""
+        lanes = tiles * self.cols
+        largest = 2.0 ** self.rng.integers(0, self.width, lanes)
+        signed = bool(self.rng.integers(2))
+        table = random_scaling(self.rng, largest, self.width, signed)
+        return table.reshape(tiles, self.cols, 16).transpose(0, 2, 1)
+
     def writes(self, bank: int, table: np.ndarray) -> list[tuple[int, int, int]]:
         """Returns writes of a bank's first thresholds, in random order, and updates the model."""
         self.tables[bank, : len(table)] = table
@@ -153,12 +175,22 @@ class Stage:
             return self.pack(sums)
         if layer.mode == RELU:
             return self.pack(np.maximum(sums, 0))
+        if layer.mode == SCALED:
+            return pack(self.scaled(layer, sums), 8)
         tables = np.repeat(self.tables[layer.bank, : layer.tiles], layer.pixels, axis=0)
         falls = tables[:, 0] & 1
         compared = np.where(falls, ~sums, sums)
         codes = (compared[:, None] >= tables[:, 1:]).sum(axis=1)
         self.codes |= set(zip(falls.ravel().tolist(), codes.ravel().tolist(), strict=True))
         return pack(codes, 4)
+
+    def scaled(self, layer: Layer, sums: np.ndarray) -> np.ndarray:
+        """Returns the codes [tiles · pixels, COLS] of `sums` in mode SCALED."""
+        tables = self.tables[layer.bank, : layer.tiles].transpose(0, 2, 1).reshape(-1, 16)
+        maps = sums.reshape(layer.tiles, layer.pixels, self.cols).transpose(1, 0, 2)
+        codes = scale(maps.reshape(1, layer.pixels, -1).transpose(0, 2, 1), tables, self.width)
+        codes = codes.reshape(layer.tiles, self.cols, layer.pixels)
+        return codes.transpose(0, 2, 1).reshape(-1, self.cols)
 
     async def run(
         self,
@@ -279,10 +311,14 @@ async def random_layers(dut):
         await stage.load(bank, stage.random_table(most))
     rng, bank, pixels_in_all = stage.rng, 0, 0
     for number in range(30):
-        mode = int(rng.choice((SUMS, RELU, CODES, CODES)))
+        mode = int(rng.choice(stage.modes))
         tiles = int(rng.integers(1, most + 1))
         pixels = int(rng.choice((1, 1, 2, 3, int(rng.integers(4, 40)))))
         writes = []
+        if mode == SCALED:  # with tables of its own
+            await stage.load(bank, stage.random_scaling(tiles))
+        elif mode == CODES:
+            await stage.load(bank, stage.random_table(tiles))
         if number % 3:
             other = stage.random_table(int(rng.integers(1, min(stage.tiles, 4) + 1)))
             writes = stage.writes(1 - bank, other)
@@ -331,6 +367,69 @@ async def never_and_always(dut):
         await stage.run(Layer(CODES, 1, len(sums), falls), sums)
     assert stage.compared == 2 * 16 * len(sums)
     assert stage.codes == set(itertools.product((0, 1), range(16)))
+
+
+@cocotb.test()
+async def every_bit_of_a_scaling(dut):
+    """Each bit of sum, multiplier, offset and shift, and both ends of the clamp, count."""
+    stage = Stage(dut)
+    await stage.start()
+    if not stage.scaling:
+        return
+    width, tables, sums = stage.width, [], []
+
+    def case(sum_: int, multiplier: int, offset: int, shift: int, lowest=-128, highest=127) -> None:
+        table = stage.any(16)[:, 0]
+        table[[SHIFT, LOWEST, HIGHEST, MULTIPLIER]] = shift, lowest, highest, multiplier
+        table[[OFFSET_LOW, OFFSET_HIGH]] = offset_words(offset, width)
+        tables.append(table)
+        sums.append(sum_)
+
+    for bit in range(width - 1):
+        case(1 << bit, 3, 0, bit)
+        case(~(1 << bit), 3, 0, bit)
+        case(3, 1 << bit, 0, bit)
+        case(-3, 1 << bit, 0, bit)
+        case(5, -1 << bit, 0, bit)
+    for bit in range(2 * width - 1):
+        case(0, 1, 3 << bit >> 1, bit)
+        case(0, 1, -1 << bit, bit)
+        case(-1, 1, 1 << bit, bit)  # a carry through all bits
+    for sign in (-1, 1):
+        for size in (2 ** (width - 1) - 1, 2 ** (width - 2)):
+            case(sign * size, size, 0, 2 * width - 10)
+            case(sign * size, -size, sign * 2 ** (2 * width - 3), 2 * width - 9)
+    for code in range(-300, 300):  # both ends of a clamp, and one below and above
+        case(code, 4, 2, 2, -128, 127)
+        case(code, 4, 2, 2, 0, 255)
+    for lowest, highest in ((0, 0), (-5, -4), (7, 31), (-16, 15), (0, 63)):
+        for code in range(lowest - 2, highest + 3):
+            case(code, 1, 0, 0, lowest, highest)
+    while len(tables) % stage.cols:
+        case(0, 0, 0, 0)
+    before = stage.compared
+    for start in range(0, len(tables), stage.cols):
+        bank = start // stage.cols % 2
+        table = np.array(tables[start : start + stage.cols]).T[None]
+        await stage.load(bank, table)
+        await stage.run(Layer(SCALED, 1, 1, bank), np.array(sums[start : start + stage.cols])[None])
+    assert stage.compared == before + len(tables) // stage.cols
+
+
+@cocotb.test()
+async def tiles_have_their_own_scaling(dut):
+    """All tiles of both banks run, each with its own numbers; codes differ between lanes."""
+    stage = Stage(dut)
+    await stage.start()
+    if not stage.scaling:
+        return
+    most = min(stage.tiles, 255)
+    for bank in range(2):
+        await stage.load(bank, stage.random_scaling(stage.tiles))
+    for bank in range(2):
+        await stage.run(Layer(SCALED, most, 1, bank))
+        await stage.run(Layer(SCALED, min(most, 8), 40, bank), gaps=0.2)
+    assert stage.compared == 2 * (most + 40 * min(most, 8))
 
 
 @cocotb.test()

@@ -39,6 +39,7 @@ PORTS = {
     ("TILES", "output"): "output_tiles_o",
     ("IMAGES", "count"): "images_o",
     ("OUTPUT", "mode"): "mode_o",
+    ("OUTPUT", "pool"): "pool_o",
     ("OUTPUT", "keep_acts"): "keep_acts_o",
     ("OUTPUT", "keep_weights"): "keep_weights_o",
     ("OUTPUT", "keep_thresholds"): "keep_thresholds_o",
@@ -55,6 +56,8 @@ BUILD = {
     ("MEMORY_PIXEL", "pixels"): lambda core: core.pixels,
     ("SUM", "width"): lambda core: core.sum_width,
     ("OPTIONS", "act_signed"): lambda core: core.act_signed,
+    ("OPTIONS", "output_scaling"): lambda core: core.output_scaling,
+    ("OPTIONS", "pool_width"): lambda core: core.pool_width,
 }
 FIELDS = {
     (r, f): field for r, register in REGISTERS.items() for f, field in register.fields.items()

@@ -7,7 +7,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from pymodel.hardware.output_scaling import CODE_BITS
 from pymodel.hardware.registers import Error, Mode
+
+TABLE_MODES = (Mode.CODES, Mode.SCALED)  # those that need a packet of tables
 
 
 @dataclass(frozen=True)
@@ -24,6 +27,8 @@ class Core:
     act_width: int = 4
     weight_width: int = 4
     act_signed: int = 0
+    output_scaling: int = 0
+    pool_width: int = 0
 
     def parameters(self) -> dict[str, int]:
         """Returns the values of the parameters by their Verilog names."""
@@ -44,6 +49,15 @@ class Core:
     def max_psum(self) -> int:
         """Largest size of a psum, as a positive number: ROWS products of the largest size."""
         return self.rows * max(map(abs, self.act_range)) * -self.weight_range[0]
+
+    @property
+    def modes(self) -> tuple[Mode, ...]:
+        """The output modes that the core takes."""
+        return tuple(mode for mode in Mode if mode != Mode.SCALED or self.output_scaling)
+
+    def lane_width(self, mode: Mode) -> int:
+        """Returns the number of bits of an output channel's lane in a mode."""
+        return {Mode.CODES: 4, Mode.SCALED: CODE_BITS}.get(mode, self.sum_width)
 
     @property
     def latency(self) -> int:
@@ -68,10 +82,17 @@ class Layer:
     padding: int = 1
     images: int = 1
     mode: Mode = Mode.SUMS
+    pool: int = 0
+
+    @property
+    def result_size(self) -> tuple[int, int]:
+        """Height and width of the map that leaves the core, in pixels: half if it is pooled."""
+        height, width = self.output_size
+        return (height // 2, width // 2) if self.pool else (height, width)
 
     @property
     def output_size(self) -> tuple[int, int]:
-        """Height and width of the output map, in pixels."""
+        """Height and width of the output map before pooling, in pixels."""
         height, width = (
             (side + 2 * self.padding - self.kernel) // self.stride + 1
             for side in (self.height, self.width)
@@ -156,7 +177,7 @@ def check(layer: Layer, core: Core) -> Error:
         return Error.PADDING
     if layer.kernel > min(layer.height, layer.width) + 2 * layer.padding:
         return Error.KERNEL
-    if layer.mode not in tuple(Mode):
+    if layer.mode not in core.modes:
         return Error.MODE
     largest = input_tiles * layer.kernel**2 * core.max_psum
     if largest.bit_length() >= core.sum_width:  # one more bit holds the sign
@@ -167,10 +188,13 @@ def check(layer: Layer, core: Core) -> Error:
         (Error.WEIGHT_MEMORY, needed.weights, core.weight_words),
         (Error.ACT_MEMORY, needed.acts, core.act_words),
         (Error.ACCUMULATOR, layer.images * height * width, core.pixels),
-        (Error.THRESHOLD_MEMORY, (layer.mode == Mode.CODES) * output_tiles, core.threshold_tiles),
+        (Error.THRESHOLD_MEMORY, (layer.mode in TABLE_MODES) * output_tiles, core.threshold_tiles),
     ):
         if found > limit:
             return error
+    odd = height % 2 or width % 2
+    if layer.pool and (layer.mode != Mode.CODES or odd or width > core.pool_width):
+        return Error.POOLING
     return Error.NONE
 
 
@@ -196,11 +220,11 @@ def weight_vectors(weights: np.ndarray, core: Core) -> np.ndarray:
 
 
 def threshold_vectors(thresholds: np.ndarray, core: Core) -> np.ndarray:
-    """Returns the threshold packet [beats, COLS] of integer thresholds [C_out, 16].
+    """Returns the threshold packet [beats, COLS] of the tables of the channels, int [C_out, 16].
 
-    `output_thresholds.py` computes the thresholds. A beat holds one entry of the table for
-    the channels of an output tile. The order is, from the slowest index to the fastest: output
-    tile, entry. The dtype is that of `thresholds`.
+    `output_thresholds.py` computes the tables, and `output_scaling.py` those of mode SCALED. A beat
+    holds one entry of the table for the channels of an output tile. The order is, from the slowest
+    index to the fastest: output tile, entry. The dtype is that of `thresholds`.
     """
     tiles = _grouped(thresholds, 0, core.cols)  # [tiles, COLS, 16]
     return _beats(tiles.transpose(0, 2, 1))
@@ -220,7 +244,7 @@ def results(vectors: np.ndarray, layer: Layer) -> np.ndarray:
 
     The function is the inverse of `result_vectors`. The dtype is that of `vectors`.
     """
-    height, width = layer.output_size
+    height, width = layer.result_size
     _, cols = vectors.shape
     tiles = len(vectors) // (layer.images * height * width)
     ordered = vectors.reshape(tiles, layer.images, height, width, cols).transpose(1, 0, 4, 2, 3)
@@ -240,7 +264,7 @@ def split(layer: Layer, core: Core) -> Iterator[tuple[slice, slice, Layer]]:
     one = packet_lengths(replace(layer, images=1, out_channels=core.cols), core)
     images = min(layer.images, core.act_words // one.acts, core.pixels // (height * width))
     tiles = min(core.weight_words // one.weights, 255)
-    if layer.mode == Mode.CODES:
+    if layer.mode in TABLE_MODES:
         tiles = min(tiles, core.threshold_tiles)
     if not images or not tiles:
         raise ValueError(f"{layer} does not fit, not even one image and one output tile")

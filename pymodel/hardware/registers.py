@@ -21,6 +21,7 @@ class Error(IntEnum):
     THRESHOLD_MEMORY = 10  # The thresholds of all output tiles do not fit in a bank
     PACKET_LENGTH = 11  # A packet was not as long as the layer needs: dropped, nothing computed
     START_WHILE_BUSY = 12  # A start was refused because a layer was running; that layer went on
+    POOLING = 13  # Only codes (CODES) of an even height and width can be pooled; see OPTIONS
 
 
 class Mode(IntEnum):
@@ -28,7 +29,8 @@ class Mode(IntEnum):
 
     SUMS = 0  # Integer sums, a signed lane of SUM.width bits per output channel
     RELU = 1  # Sums after ReLU, in the same lanes
-    CODES = 2  # 4-bit codes of the next layer, in the lowest 4 · COLS bits (see TKEEP)
+    CODES = 2  # 4-bit codes, by thresholds, in the lowest 4 · COLS bits (see TKEEP)
+    SCALED = 4  # 8-bit codes, scaled, in the lowest 8 · COLS bits; see OPTIONS
 
 
 VERSION = Register(0x00, {"minor": Field(0, 16, "r", 1), "major": Field(16, 16, "r", 1)})
@@ -46,7 +48,14 @@ MEMORY_WEIGHT = Register(0x0C, {"words": Field(0, 32, "r", None)})
 MEMORY_THRESHOLD = Register(0x10, {"tiles": Field(0, 32, "r", None)})
 MEMORY_PIXEL = Register(0x14, {"pixels": Field(0, 32, "r", None)})
 SUM = Register(0x18, {"width": Field(0, 32, "r", None)})
-OPTIONS = Register(0x1C, {"act_signed": Field(0, 1, "r", None)})
+OPTIONS = Register(
+    0x1C,
+    {
+        "act_signed": Field(0, 1, "r", None),
+        "output_scaling": Field(1, 1, "r", None),
+        "pool_width": Field(8, 8, "r", None),
+    },
+)
 CONTROL = Register(0x20, {"start": Field(0, 1, "w", 0), "clear": Field(1, 1, "w", 0)})
 STATUS = Register(
     0x24, {"busy": Field(0, 1, "r", 0), "done": Field(1, 1, "r", 0), "error": Field(4, 4, "r", 0)}
@@ -67,7 +76,8 @@ IMAGES = Register(0x4C, {"count": Field(0, 32, "rw", 0)})
 OUTPUT = Register(
     0x50,
     {
-        "mode": Field(0, 2, "rw", 0),
+        "mode": Field(0, 4, "rw", 0),
+        "pool": Field(4, 1, "rw", 0),
         "keep_acts": Field(8, 1, "rw", 0),
         "keep_weights": Field(9, 1, "rw", 0),
         "keep_thresholds": Field(10, 1, "rw", 0),

@@ -6,7 +6,7 @@ convolution, whose sums become the codes of the next layer by thresholds
 so the largest of four outputs has the largest code.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -61,25 +61,43 @@ class InnerStage(Stage):
 
     @property
     def settings(self) -> dict[str, Pair]:
-        """The settings of any stage, `mode`, and `pools`, the number of 2 × 2 pools after it.
+        """The settings of any stage, `mode`, and the 2 × 2 pools after it.
 
-        Raises InputError for other pools.
+        The core does the first of them (`pool`), and the host those after it (`pools`). Raises
+        InputError for other pools.
         """
         if any((pool.kernel_size, pool.stride, pool.padding) != (2, 2, 0) for pool in self.pools):
             raise InputError(f"the pooling after {self.name} is {self.pools}, expected 2 × 2")
-        return super().settings | {"mode": int(Mode.CODES), "pools": len(self.pools)}
+        pool = min(1, len(self.pools))
+        modes = {"mode": int(Mode.CODES), "pool": pool, "pools": len(self.pools) - pool}
+        return super().settings | modes
 
     def codes(self, codes: Tensor) -> Tensor:
         """Returns the codes, int8 [N, C_out, H', W'], for input codes int8 [N, C_in, H, W]."""
         return torch.from_numpy(requantise(self.sums(codes).numpy(), self.table)).to(torch.int8)
+
+    def results(self, codes: Tensor) -> Tensor:
+        """Returns the codes that leave the core, int8 [N, C_out, H', W'], after the first pool.
+
+        `codes` are the input codes, int8 [N, C_in, H, W].
+        """
+        return self._after_pools(self.codes(codes), self.pools[:1])
+
+    def host_pool(self, results: Tensor) -> Tensor:
+        """Returns the next stage's input, of the codes that leave the core."""
+        return self._after_pools(results, self.pools[1:])
 
     def pool(self, outputs: Tensor) -> Tensor:
         """Returns `outputs` [N, C_out, H', W'], codes or floats, after the max pools of the stage.
 
         The result is the input of the next stage, and has the dtype of `outputs`.
         """
+        return self._after_pools(outputs, self.pools)
+
+    @staticmethod
+    def _after_pools(outputs: Tensor, pools: Iterable[nn.MaxPool2d]) -> Tensor:
         pooled = outputs if outputs.is_floating_point() else outputs.float()
-        for pool in self.pools:
+        for pool in pools:
             pooled = pool(pooled)
         return pooled.to(outputs.dtype)
 
@@ -99,8 +117,8 @@ class LastStage(Stage):
 
     @property
     def settings(self) -> dict[str, Pair]:
-        """The settings of any stage, `mode`, and `pools`, which is 0."""
-        return super().settings | {"mode": int(Mode.SUMS), "pools": 0}
+        """The settings of any stage, `mode`, and no pools."""
+        return super().settings | {"mode": int(Mode.SUMS), "pool": 0, "pools": 0}
 
 
 class IntegerNetwork:
@@ -154,13 +172,13 @@ class IntegerNetwork:
     def outputs(self, codes: Tensor) -> Iterator[Tensor]:
         """Yields the outputs of each stage, in order, for the input `codes` of the first stage.
 
-        The outputs are codes, int8 [N, C_out, H', W'] before pooling, and for the last stage sums,
-        int64 [N, C_out, H', W'].
+        The outputs are what leaves the core: codes, int8 [N, C_out, H', W'], pooled if a pool
+        follows, and for the last stage sums, int64 [N, C_out, H', W'].
         """
         for stage in self.inner:
-            outputs = stage.codes(codes)
+            outputs = stage.results(codes)
             yield outputs
-            codes = stage.pool(outputs)
+            codes = stage.host_pool(outputs)
         yield self.last.sums(codes)
 
     @torch.no_grad()

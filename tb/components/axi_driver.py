@@ -118,7 +118,7 @@ class CoreDriver:
         )
         await self.write(registers.TILES, input=inputs, output=outputs)
         await self.write(registers.IMAGES, count=layer.images)
-        await self.write(registers.OUTPUT, mode=layer.mode, **keep)
+        await self.write(registers.OUTPUT, mode=layer.mode, pool=layer.pool, **keep)
 
     def send(self, stream: str, vectors: np.ndarray) -> None:
         """Queues a packet: int [beats, lanes] on the stream "act", "weight" or "threshold".
@@ -201,6 +201,13 @@ class CoreDriver:
         await self.start()
         return await self.finish(layer)
 
+    def compare(self, layer: Layer, data, got: np.ndarray) -> None:
+        """Compares results [N, C_out, H', W'] of a layer with what its data demand.
+
+        `data` are codes, weights and tables (or None). Raises BenchError for a difference.
+        """
+        compare(reference(layer, *data, core=self.core), got, layer, self.core)
+
     async def idle(self) -> Error:
         """Waits until no layer runs or waits; returns the error code."""
         while (status := await self.read(registers.STATUS))["busy"]:
@@ -233,7 +240,7 @@ async def check_layer(bench: CoreDriver, layer: Layer, data) -> np.ndarray:
     The cycles must be those of the model. Raises BenchError for a difference, an error of the core,
     or an empty comparison.
     """
-    expected = reference(layer, *data)
+    expected = reference(layer, *data, core=bench.core)
     if not expected.size:
         raise BenchError(EMPTY)
     bench.load(*data)

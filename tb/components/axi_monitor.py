@@ -8,7 +8,6 @@ from cocotb.handle import HierarchyObject, ValueObjectBase
 from cocotb.triggers import ClockCycles, RisingEdge
 
 from pymodel.hardware.core import Core, Layer
-from pymodel.hardware.registers import Mode
 from tb.components.scoreboard import beat_words
 from tb.sim.errors import BenchError
 
@@ -76,8 +75,8 @@ class CoreMonitor:
         words = f"X or Z on {handle._name}"
         if handle._name != "m_axis_tdata" or self.layer is None:
             return f"{words}: {handle.value}" if len(handle) <= 32 else words
-        width = 4 if self.layer.mode == Mode.CODES else self.core.sum_width
+        width = self.core.lane_width(self.layer.mode)
         bit = next(i for i, bit in enumerate(reversed(str(handle.value))) if bit not in "01")
-        tile = beat // (self.layer.images * math.prod(self.layer.output_size))
+        tile = beat // (self.layer.images * math.prod(self.layer.result_size))
         channel = tile * self.core.cols + bit // width
         return f"{words}: {beat_words(beat, self.layer)}, channel {channel}, {self.layer}"

@@ -1,12 +1,25 @@
 """Decodes the packets of results that the core sends."""
 
+import math
+
 import numpy as np
 
 from pymodel.hardware.core import Core, Layer, result_vectors, results
 from pymodel.hardware.registers import Mode
-from tb.components.packing import unpack
+from tb.components.packing import lanes_of
 from tb.components.scoreboard import beat_words
 from tb.sim.errors import BenchError
+
+
+def result_lanes(octets: np.ndarray, mode: Mode, core: Core) -> np.ndarray:
+    """Returns the lanes, int64 [n, COLS], of results whose bytes count, uint8 [n, bytes].
+
+    Codes are unsigned but for those of mode SCALED on a core of signed activations.
+    """
+    width = core.lane_width(mode)
+    lanes = lanes_of(octets, core.cols, width)
+    unsigned = mode == Mode.CODES or (mode == Mode.SCALED and not core.act_signed)
+    return lanes % 2**width if unsigned else lanes
 
 
 def decode(data: bytes, layer: Layer, core: Core, expected: np.ndarray | None = None) -> np.ndarray:
@@ -15,13 +28,10 @@ def decode(data: bytes, layer: Layer, core: Core, expected: np.ndarray | None = 
     Raises BenchError if the packet is too short or too long for the layer. With `expected`, of the
     same shape, the message says where the packet begins to differ.
     """
-    width = 4 if layer.mode == Mode.CODES else core.sum_width
-    size = core.cols * width // 8
-    beats = [int.from_bytes(data[i : i + size], "little") for i in range(0, len(data), size)]
-    vectors = unpack(beats, core.cols, width)
-    if layer.mode == Mode.CODES:
-        vectors %= 16  # unsigned
-    pixels = layer.images * layer.output_size[0] * layer.output_size[1]
+    size = core.cols * core.lane_width(layer.mode) // 8
+    whole = np.frombuffer(data.ljust(-(-len(data) // size) * size, b"\0"), np.uint8)
+    vectors = result_lanes(whole.reshape(-1, size), layer.mode, core)
+    pixels = layer.images * math.prod(layer.result_size)
     needed = layer.tiles(core)[1] * pixels
     if len(data) != needed * size:
         kind = "missing" if len(data) < needed * size else "extra"

@@ -56,6 +56,8 @@ NOT_NEEDED = [
     *itertools.product(Mode.__members__, ("idle", "wait", *RUNNING), ["clear"]),
     *itertools.product(Mode.__members__, ("wait", *RUNNING), ["start", "keep flags"]),
 ]
+# The states of a layer that runs and whose codes are pooled
+POOLED = list(RUNNING)
 NOT_NEEDED_BINS = frozenset(NOT_NEEDED)
 BANKS = ("empty", "filling", "one full", "both full")
 RESETS = [
@@ -205,6 +207,8 @@ def core(dut: HierarchyObject) -> Callable[[], None]:
     back_to_back = point("core.back_to_back", list(itertools.product(Mode.__members__, repeat=2)))
     kept = point("core.kept_packets", list(itertools.product((0, 1), repeat=3)))
     not_needed = point("core.not_needed", NOT_NEEDED)
+    pools = point("core.pooled", POOLED)
+    pooling = bool(int(dut.POOL_WIDTH.value))
     keeps = [getattr(dut, f"keep_{stream}s") for stream in STREAMS]
     streams = {
         f"{name} {{}}": (getattr(dut, f"{prefix}valid"), getattr(dut, f"{prefix}ready"))
@@ -215,6 +219,8 @@ def core(dut: HierarchyObject) -> Callable[[], None]:
             ("read answer", "s_axil_r"),
         )
     }
+    scaling = bool(int(dut.OUTPUT_SCALING.value))
+    modes = {mode.value: mode.name for mode in Mode if mode != Mode.SCALED or scaling}
     running = False  # out of reset; before the first reset nothing is known
     before, since = None, 0  # mode of the layer before, and number of cycles since its end
 
@@ -233,14 +239,15 @@ def core(dut: HierarchyObject) -> Callable[[], None]:
             return
         running = True
         since += 1
-        if int(dut.mode.value) >= len(Mode):
+        if (mode := modes.get(int(dut.mode.value))) is None:
             return  # a layer that is refused
-        mode = Mode(int(dut.mode.value)).name
         for name, (valid, ready) in streams.items():
             if not (there := int(valid.value)) or not int(ready.value):
                 stalls(mode, state, name.format("held" if there else "absent"))
         if dut.hold.value and dut.s_axil_awvalid.value and dut.registers.write_control.value:
             stalls(mode, state, "start held")
+        if pooling and dut.pool.value and state in RUNNING:
+            pools(state)
         for what, there in unneeded(dut, mode, state).items():
             if there:
                 not_needed(*what)

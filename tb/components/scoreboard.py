@@ -110,7 +110,7 @@ def beat_at(beat: int, images: int, size: tuple[int, int]) -> tuple[int, int, in
 
 def beat_words(beat: int, layer: Layer) -> str:
     """Returns in words output tile, image and pixel of a beat of `layer`."""
-    tile, image, y, x = beat_at(beat, layer.images, layer.output_size)
+    tile, image, y, x = beat_at(beat, layer.images, layer.result_size)
     return f"output tile {tile}, image {image}, pixel ({y}, {x})"
 
 

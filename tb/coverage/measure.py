@@ -32,6 +32,7 @@ FUNCTIONAL = (
     "core.kept_packets",
     "core.kernel_stride_padding",
     "core.not_needed",
+    "core.pooled",
     "core.resets",
     "core.stalls",
     "pe.weight_activation",

@@ -116,6 +116,30 @@ DELAYS = tuple(
     Proof("delay", cycles + 2, cycles + 4, (DELAY_ONE_MORE, DELAY_ONE_LESS), variant=f"{cycles}")
     for cycles in (1, 2, 16)
 )
+OUTPUT_POOL = Proof(
+    "output_pool",
+    2,
+    14,
+    (
+        ProofMutant("leaves", "every row ends four pixels", "(x[0] && odd_row)", "x[0]"),
+        ProofMutant(
+            "others_are_dropped",
+            "a pixel that does not leave keeps its place",
+            "drop_o = valid_i && !valid_o",
+            "drop_o = valid_i && !valid_o && odd_row",
+        ),
+        ProofMutant(
+            "largest", "the row above is not compared", "(larger > over) ? larger : over", "larger"
+        ),
+        ProofMutant("passes", "codes alone pass", ": data_i;", ": {1'b0, data_i[CODES-1:0]};"),
+        ProofMutant(
+            "last_is_marked",
+            "each row has a last pixel",
+            "last_o = last_i",
+            "last_o = last_i || x == 0",
+        ),
+    ),
+)
 OUTPUT_FIFO = Proof(
     "output_fifo",
     2,
@@ -807,16 +831,25 @@ THRESHOLD_RAMS = (
     *(f"g_coarse[{k}].coarse_ram" for k in (1, 2, 3)),
     *(f"g_lane[0].g_threshold[{k}].fine_ram" for k in (1, 2, 3)),
 )
-# OUTPUT_STAGE has one lane, sums of 5 bits and two tiles; the widths below follow from that.
-SEE_THRESHOLDS = {"seen_inverted": "inverted_ram.ram.word"}
-for n in range(4):
-    SEE_THRESHOLDS[f"seen_tiles[{2 * n + 1}:{2 * n}]"] = f"{THRESHOLD_RAMS[n]}.ram.watched"
-for n in range(3):
-    SEE_THRESHOLDS[f"seen_coarse[{5 * n + 4}:{5 * n}]"] = f"{THRESHOLD_RAMS[n + 1]}.ram.word"
-    SEE_THRESHOLDS[f"seen_fine[{5 * n + 4}:{5 * n}]"] = f"{THRESHOLD_RAMS[n + 4]}.ram.word"
-    SEE_THRESHOLDS[f"seen_fine_places[{4 * n + 3}:{4 * n}]"] = (
-        f"{THRESHOLD_RAMS[n + 4]}.ram.watched"
-    )
+
+
+def _see_thresholds(sum_width: int) -> dict[str, str]:
+    """Returns the wires of properties/output_stage.sv that see the RAMs, and what they see.
+
+    The output stage has one lane and two tiles.
+    """
+    see = {"seen_inverted": "inverted_ram.ram.word"}
+    for n in range(4):
+        see[f"seen_tiles[{2 * n + 1}:{2 * n}]"] = f"{THRESHOLD_RAMS[n]}.ram.watched"
+    for n in range(3):
+        word = f"{sum_width * (n + 1) - 1}:{sum_width * n}"
+        see[f"seen_coarse[{word}]"] = f"{THRESHOLD_RAMS[n + 1]}.ram.word"
+        see[f"seen_fine[{word}]"] = f"{THRESHOLD_RAMS[n + 4]}.ram.word"
+        see[f"seen_fine_places[{4 * n + 3}:{4 * n}]"] = f"{THRESHOLD_RAMS[n + 4]}.ram.watched"
+    return see
+
+
+LEMMAS_OF_STAGE = ("lemma_stages", "lemma_rams")
 OUTPUT_STAGE = Proof(
     "output_stage",
     7,
@@ -846,8 +879,57 @@ OUTPUT_STAGE = Proof(
             "last_pixel}",
         ),
     ),
+    only=(
+        *LEMMAS_OF_STAGE,
+        "six_cycles",
+        "sums_stay",
+        "relu_is_maximum",
+        "code_counts_thresholds",
+        "last_with_the_last",
+        "falling",
+        "second_tile",
+    ),
     bind=("ram",),
-    see=SEE_THRESHOLDS,
+    see=_see_thresholds(5),
+)
+# Of lane 0, what the properties of mode SCALED see
+SCALING = {
+    "summand": "summand_2",
+    "multiplier": "multiplier_2",
+    "offset": "offset_3",
+    "total_4": "total_4",
+    "total_5": "total_5",
+    "words_5": "given_words_5",
+}
+OUTPUT_STAGE_SCALED = replace(
+    OUTPUT_STAGE,
+    variant="scaled",
+    only=(*LEMMAS_OF_STAGE, "lemma_scaled", "factors", "code_is_scaled", "between"),
+    see=_see_thresholds(9) | {f"seen_{n}": f"g_lane[0].g_scaling.{s}" for n, s in SCALING.items()},
+    free_products=True,
+    mutants=(
+        ProofMutant(
+            "factors",
+            "the multiplier's sign bit is inverted",
+            "multiplier_2 = given_words_2[SUM_WIDTH-1:0]",
+            "multiplier_2 = coarse_words_2[SUM_WIDTH-1:0]",
+        ),
+        ProofMutant(
+            "code_is_scaled",
+            "the shift rounds to 0",
+            "total_5 >>> shift_5",
+            "total_5 / (1 << shift_5)",
+        ),
+        ProofMutant(
+            "code_is_scaled",
+            "a code may exceed its end by one",
+            "shifted_5 > highest_5",
+            "shifted_5 > highest_5 + 1",
+        ),
+        ProofMutant(
+            "code_is_scaled", "the fine words follow the sum", "scaled ? 2'd0 : high_2", "high_2"
+        ),
+    ),
 )
 GEOMETRY = Proof(
     "geometry",
@@ -881,6 +963,8 @@ GEOMETRY_COPY = (
     ("= WEIGHT_WORDS;", "= any_weight_words;"),
     ("= PIXELS;", "= any_pixels;"),
     ("= THRESHOLD_TILES;", "= any_threshold_tiles;"),
+    ("OUTPUT_SCALING != 0", "any_output_scaling"),
+    ("= POOL_WIDTH;", "= any_pool_width;"),
 )
 GEOMETRY_LEMMAS = ("lemma_products", "lemma_acts", "lemma_out_pixels")
 MUTANTS_OF_SIZES = (
@@ -1175,11 +1259,13 @@ PROOFS = (
     *SKEWS,
     *DELAYS,
     OUTPUT_FIFO,
+    OUTPUT_POOL,
     *SEQUENCERS,
     *ADDRESS_GENERATORS,
     TAP_RANGE,
     ACCUMULATOR,
     OUTPUT_STAGE,
+    OUTPUT_STAGE_SCALED,
     BANK_CONTROL,
     replace(BANK_CONTROL, steps=28, mutants=(), variant="10"),
     STREAM_BANK,

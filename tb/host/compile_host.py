@@ -8,6 +8,7 @@ from cocotb_test import simulator as cocotb_test
 from pymodel.hardware.core import Core
 from pymodel.support.errors import InputError
 from pymodel.support.files import ROOT
+from tb.host.core_program import CORE
 from tb.sim.compilation import Simulation, compiled
 from tb.sim.errors import BenchError
 from tb.sim.simulators import VERILATOR_ROOT, check_simulator, environment
@@ -23,8 +24,7 @@ class _Private(cocotb_test.Verilator):
         return commands
 
 
-CORE = Core()
-HOST_PARAMETERS = {"ACT_WIDTH", "ACT_SIGNED", "WEIGHT_WIDTH", "SUM_WIDTH"}
+HOST_PARAMETERS = {"ACT_WIDTH", "ACT_SIGNED", "WEIGHT_WIDTH", "SUM_WIDTH", "POOL_WIDTH"}
 # Options for speed, with cocotb and without
 OPTIMISED = ["-O3", "--x-assign", "fast", "--x-initial", "fast", "-Wno-lint", "-Wno-style"]
 OPTIMISED_MAKE = ["CFG_CXXFLAGS_PCH_I=-include", "OPT_FAST=-O3", "-j2"]
@@ -46,7 +46,7 @@ def prepare_host(
     if simulator == "verilator":
         sources.insert(0, host.with_suffix(".vlt" if module else ".cpp"))
     parameters = {
-        name.upper(): value for name, value in vars(core).items() if value != getattr(CORE, name)
+        name.upper(): value for name, value in vars(core).items() if value != getattr(Core(), name)
     }
     assert parameters.keys() <= HOST_PARAMETERS, parameters
     label = f"core_host-{'cocotb' if module else 'alone'}-{simulator}"

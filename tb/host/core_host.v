@@ -19,7 +19,8 @@ module core_host #(
   parameter ACT_WIDTH = 4,
   parameter ACT_SIGNED = 0,
   parameter WEIGHT_WIDTH = 4,
-  parameter SUM_WIDTH = 24
+  parameter SUM_WIDTH = 24,
+  parameter POOL_WIDTH = 0
 ) (
   input  wire clk_i,
 
@@ -95,7 +96,8 @@ module core_host #(
     .ACT_WIDTH   (ACT_WIDTH),
     .ACT_SIGNED  (ACT_SIGNED),
     .WEIGHT_WIDTH(WEIGHT_WIDTH),
-    .SUM_WIDTH   (SUM_WIDTH)
+    .SUM_WIDTH   (SUM_WIDTH),
+    .POOL_WIDTH  (POOL_WIDTH)
   ) core (
     .clk_i                  (clk_i),
     .rst_i                  (rst),
@@ -357,7 +359,8 @@ module core_host_clocked #(
   parameter ACT_WIDTH = 4,
   parameter ACT_SIGNED = 0,
   parameter WEIGHT_WIDTH = 4,
-  parameter SUM_WIDTH = 24
+  parameter SUM_WIDTH = 24,
+  parameter POOL_WIDTH = 0
 );
 
   localparam BURST = 32;
@@ -386,7 +389,8 @@ module core_host_clocked #(
     .ACT_WIDTH   (ACT_WIDTH),
     .ACT_SIGNED  (ACT_SIGNED),
     .WEIGHT_WIDTH(WEIGHT_WIDTH),
-    .SUM_WIDTH   (SUM_WIDTH)
+    .SUM_WIDTH   (SUM_WIDTH),
+    .POOL_WIDTH  (POOL_WIDTH)
   ) host (
     .clk_i  (clk),
     .load_i (load),

@@ -13,6 +13,7 @@ import numpy as np
 
 from pymodel.hardware import registers
 from pymodel.hardware.core import (
+    TABLE_MODES,
     Core,
     Layer,
     act_vectors,
@@ -22,12 +23,13 @@ from pymodel.hardware.core import (
     weight_vectors,
 )
 from pymodel.hardware.core_jobs import LoweredJob
-from pymodel.hardware.registers import Error, Mode
-from tb.components.packing import lanes_of, octets
+from pymodel.hardware.registers import Error
+from tb.components.core_results import result_lanes
+from tb.components.packing import octets
 from tb.components.scoreboard import beat_at
 from tb.sim.errors import BenchError
 
-CORE = Core()  # the default build
+CORE = Core(pool_width=32)  # the host's build: the default one, which can pool a map of CIFAR-10
 # The sizes of the host's memories
 MAX_BEATS = {"act": 2**18, "weight": 2**19, "threshold": 2**12}
 MAX_JOBS = 8192
@@ -44,12 +46,12 @@ class CoreJob(NamedTuple):
     @property
     def rows(self) -> slice:
         """The rows of output pixels."""
-        return slice(0, self.layer.output_size[0])
+        return slice(0, self.layer.result_size[0])
 
     @property
     def columns(self) -> slice:
         """The columns of output pixels."""
-        return slice(0, self.layer.output_size[1])
+        return slice(0, self.layer.result_size[1])
 
 
 # A job with its place in a larger layer
@@ -62,7 +64,7 @@ class HostJob(NamedTuple):
     layer: Layer
     codes: np.ndarray  # [n, C_in, H, W]
     weights: np.ndarray  # [C_out, C_in, k, k]
-    table: np.ndarray | None = None  # thresholds [C_out, 16], for mode CODES
+    table: np.ndarray | None = None  # tables [C_out, 16], for modes CODES and SCALED
 
 
 class Status(NamedTuple):
@@ -144,7 +146,7 @@ def write_jobs(folder: Path, jobs: Sequence[HostJob], core: Core = CORE) -> dict
         if before is None or before.weights is not job.weights:
             vectors = weight_vectors(job.weights, core)
             packets["weight"].append(_packet(vectors, core.weight_width))
-            if job.layer.mode == Mode.CODES:
+            if job.layer.mode in TABLE_MODES:
                 vectors = threshold_vectors(job.table, core)
                 packets["threshold"].append(_packet(vectors, core.sum_width))
         commands.append(_settings(job.layer, keep_acts, keep_weights, core))
@@ -169,7 +171,7 @@ def read_results(folder: Path, jobs: Sequence[CoreJob]) -> tuple[np.ndarray, Sta
     packets, status = read_packets(folder, jobs)
     images = max(job.images.stop for job in jobs)
     channels = max(job.channels.stop for job in jobs)
-    whole = np.zeros((images, channels, *jobs[0].layer.output_size), np.int32)
+    whole = np.zeros((images, channels, *jobs[0].layer.result_size), np.int32)
     for job, packet in zip(jobs, packets, strict=True):
         whole[job.images, job.channels] = packet
     return whole, status
@@ -214,12 +216,8 @@ def read_packets(
     packets = []
     for job, end in zip(jobs, ends.tolist(), strict=True):
         part = beats[end - _result_beats(job.layer, core) : end]
-        if job.layer.mode == Mode.CODES:
-            lanes = np.stack((part[:, : core.cols // 2] & 15, part[:, : core.cols // 2] >> 4), 2)
-            lanes = lanes.reshape(len(part), core.cols)
-        else:
-            lanes = lanes_of(part[:, :-4], core.cols, core.sum_width)
-        packets.append(results(lanes, job.layer))
+        size = core.cols * core.lane_width(job.layer.mode) // 8
+        packets.append(results(result_lanes(part[:, :size], job.layer.mode, core), job.layer))
     return packets, status
 
 
@@ -239,8 +237,8 @@ def _beat_words(jobs: Sequence[Job], ends: np.ndarray, beat: int, bit: int, core
         return "after the last one that was expected"
     job = jobs[number]
     first = int(ends[number - 1]) if number else 0
-    tile, image, y, x = beat_at(beat - first, job.layer.images, job.layer.output_size)
-    width = 4 if job.layer.mode == Mode.CODES else core.sum_width
+    tile, image, y, x = beat_at(beat - first, job.layer.images, job.layer.result_size)
+    width = core.lane_width(job.layer.mode)
     channel = job.channels.start + tile * core.cols + bit // width
     pixel = f"({job.rows.start + y}, {job.columns.start + x})"
     return f"image {job.images.start + image}, pixel {pixel}, channel {channel}"
@@ -248,7 +246,7 @@ def _beat_words(jobs: Sequence[Job], ends: np.ndarray, beat: int, bit: int, core
 
 def _result_beats(layer: Layer, core: Core) -> int:
     """Returns the number of beats of a layer's results."""
-    height, width = layer.output_size
+    height, width = layer.result_size
     return layer.tiles(core)[1] * layer.images * height * width
 
 
@@ -269,6 +267,7 @@ def _settings(layer: Layer, keep_acts: bool, keep_weights: bool, core: Core) -> 
         registers.IMAGES.pack(count=layer.images),
         registers.OUTPUT.pack(
             mode=layer.mode,
+            pool=layer.pool,
             keep_acts=keep_acts,
             keep_weights=keep_weights,
             keep_thresholds=keep_weights,

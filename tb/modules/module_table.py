@@ -32,15 +32,17 @@ TRAINED_REPORT = "SYSTOLIC_CORE_REPORT"  # the file that takes what tb/test_core
 # more words of activations than of weights; the beats of 6x4-1-3 alone have bits above the lanes.
 CORES = {
     "8x8": Core(),
-    "4x4": Core(4, 4, 16, act_words=120, weight_words=200, threshold_tiles=2, pixels=100),
+    "4x4": Core(4, 4, 16, 120, 200, 2, 100, output_scaling=1, pool_width=8),
     "4x8": Core(4, 8, 16, act_words=150, weight_words=400, threshold_tiles=4, pixels=90),
     "4x18": Core(4, 18, 16, act_words=960, weight_words=900, threshold_tiles=2, pixels=64),
     "16x8": Core(16, 8),
     "8x16": Core(8, 16, pixels=200),
-    "4x4-8-8": Core(4, 4, 24, 120, 200, 2, 100, act_width=8, weight_width=8, act_signed=1),
+    "4x4-8-8": Core(
+        4, 4, 24, 120, 200, 2, 100, act_width=8, weight_width=8, act_signed=1, output_scaling=1
+    ),
     "6x4-1-3": Core(6, 4, 16, 120, 200, 2, 100, act_width=1, weight_width=3),
-    "8x8-8-8": Core(act_width=8, weight_width=8, act_signed=1),
-    "8x8-2-4": Core(act_width=2),
+    "8x8-8-8": Core(sum_width=32, act_width=8, weight_width=8, act_signed=1, output_scaling=1),
+    "8x8-2-4": Core(act_width=2, pool_width=32),
 }
 # The builds on which the parts of the random layers run
 PARTS = (*("8x8",) * 5, *("4x4", "16x8", "8x16", "4x4-8-8", "6x4-1-3", "8x8-8-8", "8x8-2-4"))
@@ -211,7 +213,8 @@ _GEOMETRIES = (
     Core(4, 16, 16, 4096, 1536, 4, 64).parameters(),
     Core(8, 4, 32, 32768, 32768, 256, 32768).parameters(),
     Core(4, 16, 24, 4096, 1536, 4, 64, act_width=8, weight_width=8, act_signed=1).parameters(),
-    Core(6, 16, 16, 4096, 1536, 4, 64, act_width=1, weight_width=3).parameters(),
+    Core(6, 16, 16, 4096, 1536, 4, 64, act_width=1, weight_width=3, output_scaling=1).parameters(),
+    Core(4, 8, 24, 4096, 1536, 4, 600, pool_width=24).parameters(),
 )
 # The largest of each number of bits that geometry's products depend on
 GEOMETRY_COLUMNS = (4, 8, 16, 32, 64, 128, 254)
@@ -223,6 +226,7 @@ _REGISTERS = (
     Core().parameters(),
     Core(255, 200, 16, 32768, 2000, 256, 2, act_width=1, weight_width=8).parameters(),
     Core(9, 7, 24, 1000, 32768, 3, 32768, act_width=8, weight_width=2, act_signed=1).parameters(),
+    Core(2, 4, output_scaling=1, pool_width=254).parameters(),
 )
 _ARRAY_BENCHES = ("tb.run.array_bench", "tb.run.layer_bench")
 (_WIDE,) = builds(ARRAY_NAMES, (3, 5, 8, 2, 12))  # not square, other widths, no psum bit free
@@ -371,12 +375,35 @@ TABLE = (
         runs(
             "output_stage",
             builds(
-                ("COLS", "SUM_WIDTH", "TILES"), (8, 24, 4), (4, 16, 2), (5, 32, 16), (8, 24, 64)
+                ("COLS", "SUM_WIDTH", "TILES", "OUTPUT_SCALING"),
+                (8, 24, 4, 1),
+                (4, 16, 2, 0),
+                (5, 32, 16, 1),
+                (8, 24, 64, 0),
+                (4, 16, 2, 1),
             ),
             short=1,
         ),
-        mutated=builds(("COLS", "SUM_WIDTH", "TILES"), (4, 16, 2), (5, 32, 16), (4, 16, 256)),
-        proven={"": {"COLS": 1, "SUM_WIDTH": 5, "TILES": 2}},
+        mutated=builds(
+            ("COLS", "SUM_WIDTH", "TILES", "OUTPUT_SCALING"),
+            (4, 16, 2, 1),
+            (5, 32, 16, 1),
+            (4, 16, 256, 0),
+        ),
+        proven={
+            "": {"COLS": 1, "SUM_WIDTH": 5, "TILES": 2},
+            "scaled": {"COLS": 1, "SUM_WIDTH": 9, "TILES": 2, "OUTPUT_SCALING": 1},
+        },
+    ),
+    Module(
+        "output_pool",
+        runs(
+            "output_pool",
+            builds(("COLS", "WIDTH", "POOL_WIDTH"), (8, 192, 32), (4, 64, 2), (5, 160, 10)),
+            short=1,
+        ),
+        mutated=builds(("COLS", "WIDTH", "POOL_WIDTH"), (4, 20, 2), (2, 10, 10)),
+        proven={"": {"COLS": 1, "WIDTH": 5, "POOL_WIDTH": 4}},
     ),
     Module(
         "output_fifo",

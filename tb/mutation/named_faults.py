@@ -438,8 +438,8 @@ FAULTS = (
     Fault(
         "the limit of thresholds for ReLU too",
         "geometry",
-        "mode_i == `CORE_MODE_CODES && {24'd0, output_tiles_i[7:0]} > TILE_LIMIT",
-        "mode_i != `CORE_MODE_SUMS && {24'd0, output_tiles_i[7:0]} > TILE_LIMIT",
+        "mode_i[2:1] != 2'd0 && {24'd0, output_tiles_i[7:0]} > TILE_LIMIT",
+        "mode_i[2:0] != 3'd0 && {24'd0, output_tiles_i[7:0]} > TILE_LIMIT",
     ),
     Fault(
         "stride 2 rounds up",
@@ -458,6 +458,160 @@ FAULTS = (
         "control",
         "can_start = idle && settled;",
         "can_start = settled || !idle;",
+    ),
+    # Mode SCALED
+    Fault(
+        "no limit of tables for scaled codes",
+        "geometry",
+        "mode_i[2:1] != 2'd0 && {24'd0",
+        "mode_i[1] && {24'd0",
+    ),
+    Fault(
+        "the mode SCALED is taken by a core that has none",
+        "geometry",
+        "!(OUTPUT_SCALING != 0 && mode_i == `CORE_MODE_SCALED)",
+        "mode_i != `CORE_MODE_SCALED",
+    ),
+    Fault(
+        "a mode of 8 more is taken for one of three bits",
+        "geometry",
+        "mode_i == `CORE_MODE_SCALED)) begin",
+        "mode_i[2:0] == 3'd4)) begin",
+    ),
+    Fault(
+        "the mode's highest bit is not kept",
+        "registers",
+        "mode <= (mode & ~mask[3:0]) | set[3:0];",
+        "mode <= (mode & ~mask[3:0]) | (set[3:0] & 4'd7);",
+    ),
+    Fault(
+        "OPTIONS has its two bits exchanged",
+        "registers",
+        "6'd0, OUTPUT_SCALING != 0, ACT_SIGNED != 0}",
+        "6'd0, ACT_SIGNED != 0, OUTPUT_SCALING != 0}",
+    ),
+    Fault(
+        "a multiplier taken for an unsigned number",
+        "output_stage",
+        "product_3 <= summand_2 * multiplier_2;",
+        "product_3 <= summand_2 * $signed({1'b0, multiplier_2});",
+    ),
+    Fault(
+        "a multiplier as it is kept, with its sign bit inverted",
+        "output_stage",
+        "multiplier_2 = given_words_2[SUM_WIDTH-1:0];",
+        "multiplier_2 = coarse_words_2[SUM_WIDTH-1:0];",
+    ),
+    Fault(
+        "the halves of an offset exchanged",
+        "output_stage",
+        "offset_3 <= given_words_2[3*SUM_WIDTH-1:SUM_WIDTH];",
+        "offset_3 <= {given_words_2[SUM_WIDTH +: SUM_WIDTH], "
+        "given_words_2[2*SUM_WIDTH +: SUM_WIDTH]};",
+    ),
+    Fault(
+        "an offset is one sum late",
+        "output_stage",
+        "total_4 <= product_3 + offset_3;",
+        "total_4 <= product_3 + $signed(given_words_2[3*SUM_WIDTH-1:SUM_WIDTH]);",
+    ),
+    Fault("a shift without sign", "output_stage", "total_5 >>> shift_5", "total_5 >> shift_5"),
+    Fault(
+        "a shift of one bit fewer",
+        "output_stage",
+        "shift_5 = given_words_5[SHIFT_WIDTH-1:0];",
+        "shift_5 = {1'b0, given_words_5[SHIFT_WIDTH-2:0]};",
+    ),
+    Fault(
+        "a code is clamped at its lowest end alone",
+        "output_stage",
+        "(shifted_5 > highest_5) ? highest_5[7:0] : shifted_5[7:0]",
+        "shifted_5[7:0]",
+    ),
+    Fault(
+        "a code is clamped by its lowest bits",
+        "output_stage",
+        "(shifted_5 < lowest_5)",
+        "($signed(shifted_5[SUM_WIDTH-1:0]) < lowest_5)",
+    ),
+    Fault(
+        "the words of a shift and a clamp follow the sum",
+        "output_stage",
+        "scaled ? 2'd0 : high_2",
+        "high_2",
+    ),
+    Fault(
+        "scaled codes go through ReLU",
+        "output_stage",
+        "erase = relu && given_1[SUM_WIDTH-1];",
+        "erase = (relu || scaled) && given_1[SUM_WIDTH-1];",
+    ),
+    Fault(
+        "scaled codes need no tables",
+        "core",
+        "needs_thresholds = mode[1] || mode[2];",
+        "needs_thresholds = mode[1];",
+    ),
+    Fault(
+        "scaled codes fill the bytes of sums",
+        "core",
+        "mode[2] ? {{(BYTES - COLS){1'b0}}, {COLS{1'b1}}} : {BYTES{1'b1}}",
+        "{BYTES{1'b1}}",
+    ),
+    # Pooling
+    Fault(
+        "the row above is not compared",
+        "output_pool",
+        "(larger > over) ? larger : over;",
+        "larger;",
+    ),
+    Fault(
+        "codes are compared as signed numbers",
+        "output_pool",
+        "(here > beside) ? here : beside;",
+        "($signed(here) > $signed(beside)) ? here : beside;",
+    ),
+    Fault(
+        "an odd row at the end of a layer stays", "output_pool", "if (last_i) odd_row <= 1'b0;", ""
+    ),
+    Fault(
+        "the largest of a pair lies one place further",
+        "output_pool",
+        "pair = x[PAIR_WIDTH:1];",
+        "pair = x[PAIR_WIDTH-1:0];",
+    ),
+    Fault(
+        "a reset in an odd row leaves it so",
+        "output_pool",
+        "x <= 9'd0; odd_row <= 1'b0; end end",
+        "x <= 9'd0; end end",
+    ),
+    Fault(
+        "a place that is given back is lost",
+        "output_fifo",
+        "{2'd0, pop} + {2'd0, drop_i}",
+        "{2'd0, pop || drop_i}",
+    ),
+    Fault(
+        "the widest output cannot be pooled",
+        "geometry",
+        "{23'd0, out_width_1} > POOL_LIMIT",
+        "{23'd0, out_width_1} >= POOL_LIMIT",
+    ),
+    Fault(
+        "an odd height is pooled",
+        "geometry",
+        "mode_i != `CORE_MODE_CODES || out_height_1[0] || out_width_1[0]",
+        "mode_i != `CORE_MODE_CODES || out_width_1[0]",
+    ),
+    Fault(
+        "sums are pooled", "geometry", "pool_i && (mode_i != `CORE_MODE_CODES || ", "pool_i && ("
+    ),
+    Fault(
+        "what is pooled keeps its places in the FIFO",
+        "core",
+        ".drop_i      (result_dropped)",
+        ".drop_i      (1'b0)",
     ),
     # The core
     Fault(
@@ -623,8 +777,10 @@ FAULTS = (
     Fault(
         "the activations' words read as pixels",
         "core",
-        "    .PIXELS         (PIXELS)\n  ) registers (",
-        "    .PIXELS         (ACT_WORDS)\n  ) registers (",
+        "    .PIXELS         (PIXELS),\n    .OUTPUT_SCALING (OUTPUT_SCALING),\n"
+        "    .POOL_WIDTH     (POOL_WIDTH)\n  ) registers (",
+        "    .PIXELS         (ACT_WORDS),\n    .OUTPUT_SCALING (OUTPUT_SCALING),\n"
+        "    .POOL_WIDTH     (POOL_WIDTH)\n  ) registers (",
     ),
     Fault(
         "a read answer lost when a write answer is taken",

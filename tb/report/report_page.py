@@ -213,7 +213,7 @@ def predicted_cycles(model: VGG16) -> list[dict]:
     rows = []
     for stage, codes in zip(network.stages, captured(network, 1), strict=True):
         _, channels, height, width = codes.shape
-        settings = {name: value for name, value in stage.settings.items() if name != "pools"}
+        settings = {n: value for n, value in stage.settings.items() if n not in ("pool", "pools")}
         images = BATCH.get(stage.name, DEFAULT_BATCH)
         layer = Layer(height, width, channels, images=images, **settings)
         rows.append(

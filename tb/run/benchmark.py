@@ -136,7 +136,7 @@ def measure(
         table, expected = stage.table, stage.codes(codes)
         compared = following.numel()
         differing = int((stage.pool(expected) != following).sum())
-    settings = {name: value for name, value in stage.settings.items() if name != "pools"}
+    settings = {n: value for n, value in stage.settings.items() if n not in ("pool", "pools")}
     images, channels, height, width = codes.shape
     whole = Layer(height, width, channels, images=images, **settings)
     layer = replace(whole, images=images // parts)

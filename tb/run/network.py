@@ -2,7 +2,7 @@
 
 python -m tb.run network --images 100       # table, build/results/network.json
 
-The host does what is not a quantised convolution: the first convolution, max pools (on codes), and
+The host does what the core does not: the first convolution, pools that follow another pool, and
 the classifier. Every code of every layer is compared with the integer network (pymodel/reference).
 The integer network is compared in software, on all test images at hand, with the fake-quantised
 one.

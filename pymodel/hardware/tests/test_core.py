@@ -23,7 +23,7 @@ from pymodel.hardware.cycles import cycles, dense_limit_cycles, limit_cycles
 from pymodel.hardware.registers import KERNEL, Error, Mode
 from pymodel.support.files import ROOT
 
-SMALL = Core(4, 4, 16, act_words=64, weight_words=144, threshold_tiles=2, pixels=50)
+SMALL = Core(4, 4, 16, 64, 144, 2, 50, output_scaling=1)
 
 
 def numbers(*shape: int) -> np.ndarray:

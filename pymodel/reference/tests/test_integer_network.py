@@ -56,7 +56,7 @@ def test_differences_are_found_and_measured(network, images):
 
 
 def test_outputs_are_handed_on(network, images):
-    """Each stage convolves the pooled codes of the stage before; the last stage gives sums."""
+    """Each stage convolves what left the core for the one before; the last stage gives sums."""
     codes = network.first_codes(images.images[:2])
     assert codes.dtype == torch.int8
     assert codes.shape == (2, 64, 32, 32)
@@ -64,7 +64,9 @@ def test_outputs_are_handed_on(network, images):
     assert len(outputs) == 12
     for stage, given in zip(network.inner, outputs, strict=False):
         assert 0 <= given.min() <= given.max() <= 15
-        codes = nn.functional.max_pool2d(given.float(), 2) if stage.pools else given
+        largest = nn.functional.max_pool2d(stage.codes(codes).float(), 2)
+        assert torch.equal(given, largest if stage.pools else stage.codes(codes))
+        codes = given
     sums = integer_convolution(codes, network.last.weights, 1, 1)
     assert torch.equal(outputs[-1], sums)
     assert network.logits(sums).shape == (2, 10)
@@ -72,10 +74,20 @@ def test_outputs_are_handed_on(network, images):
 
 def test_settings(network):
     """The settings of a stage are those that a simulation needs."""
-    expected = {"out_channels": 64, "kernel": 3, "stride": 1, "padding": 1, "mode": 2, "pools": 1}
+    expected = {"out_channels": 64, "kernel": 3, "stride": 1, "padding": 1, "mode": 2}
+    expected |= {"pool": 1, "pools": 0}
     assert network.stages[0].settings == expected
-    assert network.last.settings == expected | {"out_channels": 512, "mode": 0, "pools": 0}
-    assert sum(stage.settings["pools"] for stage in network.stages) == 4
+    assert network.last.settings == expected | {"out_channels": 512, "mode": 0, "pool": 0}
+    assert sum(stage.settings["pool"] for stage in network.stages) == 4
+
+
+def test_the_core_does_the_first_pool_and_the_host_those_after_it(network, images):
+    stage = replace(network.inner[0], pools=(nn.MaxPool2d(2), nn.MaxPool2d(2)))
+    assert (stage.settings["pool"], stage.settings["pools"]) == (1, 1)
+    codes = network.first_codes(images.images[:1])
+    results = stage.results(codes)
+    assert results.shape[2:] == (16, 16)
+    assert torch.equal(stage.host_pool(results), stage.pool(stage.codes(codes)))
 
 
 @pytest.mark.parametrize("pool", [nn.MaxPool2d(3, 2), nn.MaxPool2d(2, 1), nn.MaxPool2d(2, 2, 1)])

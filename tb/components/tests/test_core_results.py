@@ -1,6 +1,7 @@
 """A packet of the core is taken apart; a wrong length is reported, with the first wrong beat."""
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -23,7 +24,8 @@ def layer_of(mode: Mode) -> Layer:
 
 def expected_of(mode: Mode) -> np.ndarray:
     """Returns results, int64 [3, 5, 2, 3], that differ from their neighbours."""
-    lowest, highest = (0, 15) if mode == Mode.CODES else (-(2**23), 2**23 - 1)
+    ranges = {Mode.CODES: (0, 15), Mode.SCALED: (0, 255)}
+    lowest, highest = ranges.get(mode, (-(2**23), 2**23 - 1))
     rng = np.random.default_rng(5)
     values = rng.integers(lowest, highest, (3, 5, 2, 3), endpoint=True)
     values[0, 0, 0, :2] = lowest, highest
@@ -31,8 +33,8 @@ def expected_of(mode: Mode) -> np.ndarray:
 
 
 def beat_bytes(mode: Mode) -> int:
-    """Returns the bytes of a beat: four codes of 4 bits, or four sums of 24."""
-    return 2 if mode == Mode.CODES else 12
+    """Returns the bytes of a beat: four codes of 4 or of 8 bits, or four sums of 24."""
+    return {Mode.CODES: 2, Mode.SCALED: 4}.get(mode, 12)
 
 
 def packet(vectors: np.ndarray, mode: Mode) -> bytes:
@@ -46,6 +48,15 @@ def test_a_whole_packet(mode):
     found = decode(packet(result_vectors(expected, CORE), mode), layer_of(mode), CORE)
     assert np.array_equal(found, expected)
     assert found.dtype == np.int64
+
+
+def test_scaled_codes_are_signed_where_activations_are():
+    """The same packet of mode SCALED, of a core of signed and one of unsigned activations."""
+    expected = expected_of(Mode.SCALED) - 128
+    data = packet(result_vectors(expected, CORE), Mode.SCALED)
+    signed = replace(CORE, act_width=8, act_signed=1)
+    assert np.array_equal(decode(data, layer_of(Mode.SCALED), signed), expected)
+    assert np.array_equal(decode(data, layer_of(Mode.SCALED), CORE), expected % 256)
 
 
 def test_a_mode_may_be_a_number_as_the_register_holds_it():

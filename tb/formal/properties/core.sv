@@ -60,7 +60,7 @@
     out_waits <= m_axis_tvalid && !m_axis_tready && !rst_i;
     out_then  <= {m_axis_tlast, m_axis_tdata};
     keep_then <= m_axis_tkeep;
-    held      <= rst_i ? 0 : held + (result_valid ? 1 : 0) - (m_axis_tvalid && m_axis_tready ? 1 : 0);
+    held      <= rst_i ? 0 : held + (beat_valid ? 1 : 0) - (m_axis_tvalid && m_axis_tready ? 1 : 0);
     due       <= {due[ON_THE_WAY-1:1], reserve} & {ON_THE_WAY{!rst_i}};
   end
   // Wires inside the modules, connected by the proof

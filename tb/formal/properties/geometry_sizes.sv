@@ -10,6 +10,8 @@
   (* anyconst *) wire [31:0] any_weight_words;
   (* anyconst *) wire [31:0] any_threshold_tiles;
   (* anyconst *) wire [31:0] any_pixels;
+  (* anyconst *) wire any_output_scaling;
+  (* anyconst *) wire [7:0] any_pool_width;
 
   // The definition. Each product is as wide as its factors demand; of a wide factor the halves are
   // multiplied, so that a product which is also in the RTL is the same one for the solver.
@@ -57,7 +59,7 @@
     else if (stride_i != 1 && stride_i != 2) true_register_error = `CORE_ERROR_STRIDE;
     else if (padding_i > 3 || padding_i > kernel_i - 1) true_register_error = `CORE_ERROR_PADDING;
     else if (kernel_i > true_padded_height || kernel_i > true_padded_width) true_register_error = `CORE_ERROR_KERNEL;
-    else if (mode_i > `CORE_MODE_CODES) true_register_error = `CORE_ERROR_MODE;
+    else if (!(mode_i == `CORE_MODE_SUMS || mode_i == `CORE_MODE_RELU || mode_i == `CORE_MODE_CODES || (mode_i == `CORE_MODE_SCALED && any_output_scaling))) true_register_error = `CORE_ERROR_MODE;
     else true_register_error = `CORE_ERROR_NONE;
 
     if (true_register_error != `CORE_ERROR_NONE) true_error = true_register_error;
@@ -65,7 +67,8 @@
     else if (true_weights > any_weight_words) true_error = `CORE_ERROR_WEIGHT_MEMORY;
     else if (true_acts > any_act_words) true_error = `CORE_ERROR_ACT_MEMORY;
     else if (true_out_pixels > any_pixels) true_error = `CORE_ERROR_ACCUMULATOR;
-    else if (mode_i == `CORE_MODE_CODES && output_tiles_i > any_threshold_tiles) true_error = `CORE_ERROR_THRESHOLD_MEMORY;
+    else if ((mode_i == `CORE_MODE_CODES || mode_i == `CORE_MODE_SCALED) && output_tiles_i > any_threshold_tiles) true_error = `CORE_ERROR_THRESHOLD_MEMORY;
+    else if (pool_i && !(mode_i == `CORE_MODE_CODES && true_out_height % 2 == 0 && true_out_width % 2 == 0 && true_out_width <= any_pool_width)) true_error = `CORE_ERROR_POOLING;
     else true_error = `CORE_ERROR_NONE;
   end
 
@@ -75,7 +78,7 @@
     // No more psums than the largest number of them can overflow a sum, and one more psum could.
     largest_psums: assert (true_largest <= true_most && true_most - true_largest < true_psum);
     // A layer that fits has the sizes that are stated: those of each product, the mode, and 16 words of thresholds a tile.
-    products: assert (error_o != 0 || (height_o == height_i && width_o == width_i && kernel_o == kernel_i && stride2_o == (stride_i == 2) && padding_o == padding_i && mode_o == mode_i && images_o == images_i && input_tiles_o == input_tiles_i && output_tiles_o == output_tiles_i && map_pixels_o == true_map && tile_pixels_o == true_pixels && act_words_o == true_acts && tile_weights_o == true_tile_weights && weight_words_o == true_weights && out_map_pixels_o == true_out_map && out_tile_pixels_o == true_out_pixels && threshold_words_o == {output_tiles_i, 4'd0}));
+    products: assert (error_o != 0 || (height_o == height_i && width_o == width_i && kernel_o == kernel_i && stride2_o == (stride_i == 2) && padding_o == padding_i && mode_o == mode_i && pool_o == pool_i && images_o == images_i && input_tiles_o == input_tiles_i && output_tiles_o == output_tiles_i && map_pixels_o == true_map && tile_pixels_o == true_pixels && act_words_o == true_acts && tile_weights_o == true_tile_weights && weight_words_o == true_weights && out_map_pixels_o == true_out_map && out_tile_pixels_o == true_out_pixels && threshold_words_o == {output_tiles_i, 4'd0}));
     // The error is the first that the definition names, or none.
     errors: assert (error_o == true_error);
     // A layer in codes, with the largest kernel

@@ -5,7 +5,7 @@
   reg [15:0] expected;
   reg [15:0] held;
   always @(posedge clk_i) begin
-    expected <= rst_i ? 0 : expected + (reserve_i ? 1 : 0) - (valid_i ? 1 : 0);
+    expected <= rst_i ? 0 : expected + (reserve_i ? 1 : 0) - (valid_i ? 1 : 0) - (drop_i ? 1 : 0);
     held     <= rst_i ? 0 : held + (valid_i ? 1 : 0) - (pop ? 1 : 0);
   end
 
@@ -35,8 +35,10 @@
     reset_first: assume (started || rst_i);
     // A place is reserved only while there is one.
     reserve_only_reservable: assume (!reserve_i || reservable_o || !started);
-    // What comes was reserved before.
-    comes_reserved: assume (!valid_i || expected != 0 || !started);
+    // What comes, or is given back, was reserved before.
+    comes_reserved: assume (!(valid_i || drop_i) || expected != 0 || !started);
+    // Never does an entry come while a place is given back.
+    one_of_both: assume (!(valid_i && drop_i));
     if (started) begin
       // The pointers are as far apart as entries are held.
       lemma_pointers: assert (((write_pointer - read_pointer) & (2 * DEPTH - 1)) == held);

@@ -16,12 +16,12 @@
   (* anyconst *) reg [4:0] chosen;
   reg [31:0] value;
   reg [31:0] value_then;
-  wire [31:0] bits = (chosen == `CORE_REGISTER_KERNEL) ? 32'h00ff_ffff : (chosen == `CORE_REGISTER_OUTPUT) ? 32'h0000_0703 : 32'hffff_ffff;
+  wire [31:0] bits = (chosen == `CORE_REGISTER_KERNEL) ? 32'h00ff_ffff : (chosen == `CORE_REGISTER_OUTPUT) ? 32'h0000_071f : 32'hffff_ffff;
   wire [31:0] port = (chosen == `CORE_REGISTER_MAP) ? {width_o, height_o} :
                      (chosen == `CORE_REGISTER_KERNEL) ? {8'd0, padding_o, stride_o, kernel_o} :
                      (chosen == `CORE_REGISTER_TILES) ? {output_tiles_o, input_tiles_o} :
                      (chosen == `CORE_REGISTER_IMAGES) ? images_o :
-                     {21'd0, keep_thresholds_o, keep_weights_o, keep_acts_o, 6'd0, mode_o};
+                     {21'd0, keep_thresholds_o, keep_weights_o, keep_acts_o, 3'd0, pool_o, mode_o};
   integer b;
   always @(posedge clk_i) begin
     for (b = 0; b < 4; b = b + 1) begin

@@ -1,5 +1,6 @@
 """The files in the repository are those that are generated from the register map."""
 
+from pymodel.hardware.core import TABLE_MODES
 from pymodel.hardware.registers import REGISTERS, STATUS, VERSION, Error, Mode
 from pymodel.support.files import ROOT
 from tb.generate.write_register_files import HEADER, MARKDOWN, PYTHON, VERILOG, write
@@ -31,13 +32,16 @@ def test_names_and_numbers_are_the_same_in_python_and_verilog():
     for name, register in REGISTERS.items():
         expected[f"CORE_REGISTER_{name}"] = f"5'h{register.address // 4:02x}"
     expected |= {f"CORE_ERROR_{error.name}": f"4'd{error.value}" for error in Error}
-    expected |= {f"CORE_MODE_{mode.name}": f"2'd{mode.value}" for mode in Mode}
+    expected |= {f"CORE_MODE_{mode.name}": f"4'd{mode.value}" for mode in Mode}
     assert found == expected
 
 
-def test_codes_are_the_only_mode_with_the_bit_by_which_the_core_knows_them():
-    assert "wire needs_thresholds = mode[1];" in (ROOT / "rtl/core.v").read_text()
+def test_modes_with_tables_have_the_bits_by_which_the_core_knows_them():
+    """rtl/core.v and rtl/geometry.v take bits of a mode, which has four, for the mode."""
+    assert "wire needs_thresholds = mode[1] || mode[2];" in (ROOT / "rtl/core.v").read_text()
     assert [mode for mode in Mode if mode & 2] == [Mode.CODES]
+    assert [mode for mode in Mode if mode & 4] == [Mode.SCALED]
+    assert all(mode in TABLE_MODES for mode in Mode if mode >> 1 & 3)
 
 
 def test_fields_of_a_register_do_not_overlap():

@@ -4,7 +4,12 @@ import functools
 import importlib
 import json
 import math
+import os
 import re
+import signal
+import subprocess
+import sys
+import time
 
 import numpy as np
 import pytest
@@ -19,6 +24,7 @@ from pymodel.own_network.networks import load_network
 from pymodel.own_network.tests.test_integer_forward import Residual
 from pymodel.own_network.tests.zoo import Fake, conv, inputs, net
 from pymodel.support.errors import InputError
+from pymodel.support.files import ROOT
 from tb.run import network, own_network
 from tb.run.own_network import core_for, misses, run_shard
 from tb.sim.sources import RTL, faulty_rtl
@@ -285,7 +291,64 @@ def runs(command, results, *given) -> dict:
     assert code == 0, out + err
     found = json.loads(results.read_text())
     assert found["predictions"] == 2
+    assert found["memory_mib"] < 2048
     return found
+
+
+STOPPABLE = """
+import functools, sys
+from pathlib import Path
+from pymodel.support.command import run_command
+from tb.run import network, own_network
+from tb.run.sweep import spread
+from tb.sim.kept_results import Store
+
+if __name__ == "__main__":
+    store = Store("sweep", Path(sys.argv.pop(1)))
+    own_network.spread = functools.partial(spread, store=store)
+    run_command(network.main)
+"""
+
+
+@pytest.mark.verify
+def test_a_run_that_was_killed_goes_on(files, tmp_path):
+    """Shards that were finished do not run again; the rest follows, and all results are there."""
+    given = tmp_path / "inputs.safetensors"
+    save_file({"input": inputs(40, 3, 7, 6)}, given)  # five shards
+    (tmp_path / "script.py").write_text(STOPPABLE)
+    results = tmp_path / "network.json"
+    command = [sys.executable, "script.py", tmp_path / "kept", "--net", NET, "--state", files[0]]
+    command += ["--input", given, "--sim", "icarus", "--workers", "1", "--results", results]
+
+    def begin() -> subprocess.Popen:
+        return subprocess.Popen(
+            [*map(str, command)],
+            cwd=tmp_path,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=os.environ | {"PYTHONPATH": str(ROOT)},
+            start_new_session=True,
+        )
+
+    first = begin()
+    while not [*(tmp_path / "kept").glob("sweep/*.npz")]:
+        assert first.poll() is None, first.stderr.read()
+        time.sleep(0.02)
+    os.killpg(first.pid, signal.SIGKILL)
+    first.communicate()
+    assert not results.exists()
+    finished = len([*(tmp_path / "kept").glob("sweep/*.npz")])
+    assert 1 <= finished < 5
+
+    again = begin()
+    out, errors = again.communicate()
+    assert again.returncode == 0, out + errors
+    found = json.loads(results.read_text())
+    assert found["shards"] == 5
+    assert finished <= found["shards_kept"] < 5
+    assert found["inputs"] == 40
+    assert found["rows"][0]["sums"] == 40 * 6 * 7 * 6
 
 
 @pytest.mark.verify
