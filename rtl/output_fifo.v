@@ -9,7 +9,7 @@
 module output_fifo #(
   // Bits of an entry
   parameter WIDTH = 8,
-  // Entries, a power of two, at least 4; enough to cover the pipeline, or it pauses
+  // Entries, a power of two, at least 2; enough to cover the pipeline, or it pauses
   parameter DEPTH = 32
 ) (
   input  wire             clk_i,
@@ -40,9 +40,17 @@ module output_fifo #(
   reg [POINTER_WIDTH:0] unreserved;
 
   wire                   pop = valid_o && ready_i;
-  // From -1 to 2
-  wire [            2:0] freed = {2'd0, pop} + {2'd0, drop_i} - {2'd0, reserve_i};
-  wire [POINTER_WIDTH:0] unreserved_next = unreserved + {{(POINTER_WIDTH - 2){freed[2]}}, freed};
+  // Of an entry that leaves and a place that is given back, which may come in one cycle, a reservation takes
+  // one place at once.
+  wire                   either = pop || drop_i;
+  wire                   both = pop && drop_i;
+  reg  [POINTER_WIDTH:0] unreserved_next;
+  always @* begin
+    unreserved_next = unreserved;
+    if (both && !reserve_i)                  unreserved_next = unreserved + 1'b1 + 1'b1;
+    else if (both || (either && !reserve_i)) unreserved_next = unreserved + 1'b1;
+    else if (reserve_i && !either)           unreserved_next = unreserved - 1'b1;
+  end
 
   assign valid_o      = write_pointer != read_pointer;
   assign data_o       = entries[read_pointer[POINTER_WIDTH-1:0]];

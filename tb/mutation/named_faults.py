@@ -587,10 +587,7 @@ FAULTS = (
         "x <= 9'd0; end end",
     ),
     Fault(
-        "a place that is given back is lost",
-        "output_fifo",
-        "{2'd0, pop} + {2'd0, drop_i}",
-        "{2'd0, pop || drop_i}",
+        "a place that is given back is lost", "output_fifo", "both = pop && drop_i;", "both = 1'b0;"
     ),
     Fault(
         "the widest output cannot be pooled",
