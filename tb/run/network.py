@@ -24,7 +24,7 @@ from tqdm import tqdm
 
 from pymodel.checkpoint import load_for_core
 from pymodel.images import ImageSet
-from pymodel.reference.integer_network import IntegerNetwork, compare_with_fake_quantised
+from pymodel.reference.integer_network import IntegerNetwork, Stage, compare_with_fake_quantised
 from pymodel.support.command import CommandParser, conclude, quiet, tell, whole_number
 from pymodel.support.errors import InputError
 from pymodel.support.files import RESULTS
@@ -34,7 +34,7 @@ from tb.host.compile_host import prepare_host
 from tb.host.core_program import CORE
 from tb.host.simulate import PROGRAM, simulate
 from tb.run.observe import explain
-from tb.run.own_network import run_own_network
+from tb.run.own_network import layer_table, run_own_network
 from tb.run.sweep import (
     PeakMemory,
     add_arguments,
@@ -199,6 +199,7 @@ def main() -> int:
     if wrong := first_mismatch(network, images, reports, arguments.rtl):
         lines.append(wrong)
     write_results(arguments.results, result, passed=not lines, about=subject.unchanged())
+    tell(layer_table([row | {"sums": row["checked"]} for row in result["rows"]]))
     tell(result_table(result))
     if lines:
         return conclude("\n".join(lines), passed=False)
@@ -245,16 +246,17 @@ def on_the_core(
         "seconds": None if kept else elapsed,
         "shards": len(rows),
         "shards_kept": len(kept),
-        "rows": layer_rows([stage.name for stage in network.stages], list(rows)),
+        "rows": layer_rows(network.stages, list(rows)),
     }
     return result, reports
 
 
-def layer_rows(names: list[str], reports: list[dict]) -> list[dict]:
+def layer_rows(stages: list[Stage], reports: list[dict]) -> list[dict]:
     """Returns a row for each layer, of the reports of all shards; one that failed may lack some."""
     rows = []
-    for number, name in enumerate(names):
-        row = {"layer": name, "lowering": ""}
+    for number, stage in enumerate(stages):
+        row = {"layer": stage.name, "operation": type(stage.layer).__name__, "lowering": ""}
+        row |= {"weight_bits": CORE.weight_width, "activation_bits": CORE.act_width}
         for key in ("jobs", "cycles", "macs", "checked", "mismatches"):
             row[key] = sum(report[key][number] for report in reports if number < len(report[key]))
         cycles = CORE.rows * CORE.cols * row["cycles"]

@@ -168,7 +168,7 @@ def run_shard(
     report = {
         "inputs": len(inputs),
         "seconds": seconds,
-        "rows": list(on_core.rows.values()),
+        "rows": [row | {"operation": fits[name].kind} for name, row in on_core.rows.items()],
         "same_outputs": all(map(torch.equal, *outputs[:2])),
         "codes": sum(from_same.codes.values()),
         "codes_differing": sum(from_same.differing.values()),
@@ -439,6 +439,7 @@ def layer_table(rows: list[dict]) -> str:
     cells = [
         [
             row["layer"],
+            row["operation"],
             f"{row['weight_bits']}, {row['activation_bits']}",
             row["lowering"] or "as it is",
             f"{row['jobs']:,}",
@@ -449,7 +450,8 @@ def layer_table(rows: list[dict]) -> str:
         ]
         for row in rows
     ]
-    headers = ["layer", "bits", "lowering", "jobs", "cycles", "of dense", "sums", "wrong"]
+    headers = ["layer", "operation", "bits", "lowering", "jobs", "cycles", "of dense"]
+    headers += ["checked", "wrong"]
     return "\n" + tabulate(cells, headers, tablefmt="simple", disable_numparse=True)
 
 
