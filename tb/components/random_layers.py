@@ -37,7 +37,8 @@ def reference(layer: Layer, codes, weights, table=None, core: Core = CORE) -> np
         codes = requantise(sums, table)
         return pooled(codes) if layer.pool else codes
     if layer.mode == Mode.SCALED:
-        return scale(sums, table, core.sum_width)
+        codes = scale(sums, table, core.sum_width) % 2**CODE_BITS  # as many bits as a lane has
+        return codes - 2**CODE_BITS * (codes >> CODE_BITS - 1) if core.act_signed else codes
     return sums
 
 
