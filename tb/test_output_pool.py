@@ -139,8 +139,8 @@ async def what_is_not_pooled_passes(dut):
     await pool.start()
     for height, width in ((1, 1), (3, 5), (2, pool.widest + 3), (3, 300), (1, 511)):
         await pool.run(Maps(height, width, 2, pool=False), gaps=0.1)
-        await pool.run(Maps(2, 4), gaps=0.1)
-    assert pool.dropped == 5 * 6
+        await pool.run(Maps(2, 2), gaps=0.1)
+    assert pool.dropped == 5 * 3
 
 
 @cocotb.test()

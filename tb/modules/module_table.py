@@ -214,7 +214,7 @@ _GEOMETRIES = (
     Core(8, 4, 32, 32768, 32768, 256, 32768).parameters(),
     Core(4, 16, 24, 4096, 1536, 4, 64, act_width=8, weight_width=8, act_signed=1).parameters(),
     Core(6, 16, 16, 4096, 1536, 4, 64, act_width=1, weight_width=3, output_scaling=1).parameters(),
-    Core(4, 8, 24, 4096, 1536, 4, 600, pool_width=24).parameters(),
+    Core(8, 16, 24, 4096, 1536, 4, 600, pool_width=24).parameters(),
 )
 # The largest of each number of bits that geometry's products depend on
 GEOMETRY_COLUMNS = (4, 8, 16, 32, 64, 128, 254)
