@@ -245,7 +245,7 @@ def test_figures_of_the_readme_are_those_of_the_results_page():
     network = (ROOT / "docs" / "whole-network.md").read_text()
     for words in ("accuracy with the RTL in the loop  ", "accuracy in software               "):
         assert f"\n{words}{accuracy}\n" in network
-    for figure in ("19,481,600", "87.3", "1,280,000", "1.9"):
+    for figure in ("10,265,600", "103.3", "1,280,000", "1.9"):
         assert figure in readme
         assert re.search(rf"  {re.escape(figure)}$", network, re.MULTILINE), figure
     core = (ROOT / "docs" / "core.md").read_text()
