@@ -7,16 +7,7 @@ import cocotb
 import numpy as np
 from cocotb.triggers import ReadOnly, RisingEdge, Timer
 
-from pymodel.hardware.output_scaling import (
-    HIGHEST,
-    LOWEST,
-    MULTIPLIER,
-    OFFSET_HIGH,
-    OFFSET_LOW,
-    SHIFT,
-    offset_words,
-    scale,
-)
+from pymodel.hardware.output_scaling import scale, write_words
 from pymodel.hardware.registers import Mode
 from tb.components.clock import start_clock
 from tb.components.packing import pack
@@ -380,8 +371,7 @@ async def every_bit_of_a_scaling(dut):
 
     def case(sum_: int, multiplier: int, offset: int, shift: int, lowest=-128, highest=127) -> None:
         table = stage.any(16)[:, 0]
-        table[[SHIFT, LOWEST, HIGHEST, MULTIPLIER]] = shift, lowest, highest, multiplier
-        table[[OFFSET_LOW, OFFSET_HIGH]] = offset_words(offset, width)
+        write_words(table, (shift, lowest, highest, multiplier), offset, width)
         tables.append(table)
         sums.append(sum_)
 

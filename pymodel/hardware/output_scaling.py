@@ -52,10 +52,19 @@ def scaling_table(
             shift += 1
         multiplier = min(round(exact * 2**shift), 2**bits - 1)
         offset = added * multiplier + (1 << shift >> 1) + (zero_point << shift)
-        table[channel, [SHIFT, LOWEST, HIGHEST]] = shift, lowest, highest
-        table[channel, MULTIPLIER] = multiplier
-        table[channel, [OFFSET_LOW, OFFSET_HIGH]] = offset_words(offset, sum_width)
+        write_words(table[channel], (shift, lowest, highest, multiplier), offset, sum_width)
     return table
+
+
+def write_words(
+    row: np.ndarray, words: tuple[int, int, int, int], offset: int, sum_width: int
+) -> None:
+    """Writes shift, lowest and highest code, multiplier and offset into a channel's table [16].
+
+    Raises ValueError for an offset of more than 2 · sum_width bits.
+    """
+    row[[SHIFT, LOWEST, HIGHEST, MULTIPLIER]] = words
+    row[[OFFSET_LOW, OFFSET_HIGH]] = offset_words(offset, sum_width)
 
 
 def offset_words(offset: int, sum_width: int) -> tuple[int, int]:

@@ -6,17 +6,7 @@ import numpy as np
 
 from pymodel.hardware.core import TABLE_MODES, Core, Layer, check
 from pymodel.hardware.cycles import cycles
-from pymodel.hardware.output_scaling import (
-    CODE_BITS,
-    HIGHEST,
-    LOWEST,
-    MULTIPLIER,
-    OFFSET_HIGH,
-    OFFSET_LOW,
-    SHIFT,
-    offset_words,
-    scale,
-)
+from pymodel.hardware.output_scaling import CODE_BITS, scale, write_words
 from pymodel.hardware.output_thresholds import requantise
 from pymodel.hardware.registers import Error, Mode
 from pymodel.reference.numpy_convolution import numpy_convolution
@@ -121,9 +111,7 @@ def random_scaling(
             offset = int(rng.integers(-(2 ** min(62, 2 * bits)), 2 ** min(62, 2 * bits)))
             multiplier = int(rng.integers(2**bits))
         edge = 2 ** (2 * bits) - 1
-        row[[SHIFT, MULTIPLIER]] = shift, sign * min(multiplier, 2**bits - 1)
-        row[[OFFSET_LOW, OFFSET_HIGH]] = offset_words(min(max(offset, -edge), edge), sum_width)
-        row[[LOWEST, HIGHEST]] = low, high
-        if rng.integers(2):
-            row[[LOWEST, HIGHEST]] = sorted(rng.integers(low, high + 1, 2).tolist())
+        ends = sorted(rng.integers(low, high + 1, 2).tolist()) if rng.integers(2) else (low, high)
+        words = shift, *ends, sign * min(multiplier, 2**bits - 1)
+        write_words(row, words, min(max(offset, -edge), edge), sum_width)
     return table
