@@ -966,7 +966,7 @@ GEOMETRY_COPY = (
     ("OUTPUT_SCALING != 0", "any_output_scaling"),
     ("= POOL_WIDTH;", "= any_pool_width;"),
 )
-GEOMETRY_LEMMAS = ("lemma_products", "lemma_acts", "lemma_out_pixels")
+GEOMETRY_LEMMAS = ("lemma_products", "lemma_weights", "lemma_acts", "lemma_out_pixels")
 MUTANTS_OF_SIZES = (
     ProofMutant(
         "products",
@@ -1031,11 +1031,21 @@ MUTANTS_OF_PSUMS = (
         "(ACT_SIGNED == 0) ?",
     ),
 )
-MANY_OUT_PIXELS = ProofMutant(
-    "errors",
-    "output pixels that are too many by one bit of the product are accepted",
-    "$clog2(ACT_WORDS) + 5",
-    "$clog2(ACT_WORDS) + 4",
+OUT_WIDTH_MUTANTS = (
+    ProofMutant(
+        "out_width_suffices",
+        "output pixels that are too many by one bit of the product are accepted",
+        "$clog2(ACT_WORDS) + 5",
+        "$clog2(ACT_WORDS) + 4",
+    ),
+)
+OUT_PIXELS_MUTANTS = (
+    ProofMutant(
+        "errors",
+        "output pixels that are too many by three bits of the product are accepted",
+        "$clog2(ACT_WORDS) + 5",
+        "$clog2(ACT_WORDS) + 2",
+    ),
 )
 
 
@@ -1090,15 +1100,23 @@ GEOMETRIES = (
             ),
         ),
     ),
-    *(_geometry(f"{cols} columns", "lemma_products") for cols in GEOMETRY_COLUMNS),
-    *(_geometry(f"{words} words", "lemma_out_pixels") for words in GEOMETRY_WORDS),
+    *(_geometry(f"{cols} columns", "lemma_products", "lemma_weights") for cols in GEOMETRY_COLUMNS),
+    *(
+        _geometry(
+            f"{words} words",
+            "lemma_out_pixels",
+            "out_width_suffices",
+            mutants=OUT_WIDTH_MUTANTS if words == 32768 else (),
+        )
+        for words in GEOMETRY_WORDS
+    ),
     *(
         replace(
             _geometry(
                 f"{cols} columns {words} words",
                 "products",
                 "errors",
-                mutants={(8, 8192): MUTANTS_OF_SIZES, (254, 32768): (MANY_OUT_PIXELS,)}.get(
+                mutants={(8, 8192): MUTANTS_OF_SIZES, (254, 32768): OUT_PIXELS_MUTANTS}.get(
                     (cols, words), ()
                 ),
             ),

@@ -27,6 +27,8 @@
   wire [13:0] true_psums = input_tiles_i[7:0] * true_taps;
   wire [21:0] true_columns = output_tiles_i[7:0] * true_psums;
   wire [29:0] true_weights = true_columns * any_cols[7:0];
+  // The same, as wide as in the RTL
+  wire [WEIGHTS_WIDTH-1:0] true_low_weights = true_columns * any_cols[WEIGHTS_WIDTH-1:0];
   wire [17:0] true_out_map = out_height_o * out_width_o;
   wire [31:0] true_out_low = images_i[15:0] * out_map_pixels_2;
   wire [17:0] true_out_high = (true_out_map[16] ? images_i[15:0] : 0) + (true_out_map[17] ? {images_i[15:0], 1'b0} : 0);
@@ -81,6 +83,8 @@
     products: assert (error_o != 0 || (height_o == height_i && width_o == width_i && kernel_o == kernel_i && stride2_o == (stride_i == 2) && padding_o == padding_i && mode_o == mode_i && pool_o == pool_i && images_o == images_i && input_tiles_o == input_tiles_i && output_tiles_o == output_tiles_i && map_pixels_o == true_map && tile_pixels_o == true_pixels && act_words_o == true_acts && tile_weights_o == true_tile_weights && weight_words_o == true_weights && out_map_pixels_o == true_out_map && out_tile_pixels_o == true_out_pixels && threshold_words_o == {output_tiles_i, 4'd0}));
     // The error is the first that the definition names, or none.
     errors: assert (error_o == true_error);
+    // The width of the output's pixels has room for 16 times the pixels of the largest map.
+    out_width_suffices: assert (16 * ACT_WORDS < 1 << OUT_WIDTH);
     // A layer in codes, with the largest kernel
     largest_kernel: cover (mode_o == `CORE_MODE_CODES && error_o == 0 && kernel_o == 7);
 
@@ -90,13 +94,17 @@
       // The taps that reach the map are those of the definition.
       taps: assert (row_taps_o == true_reaching(height_i, out_height_o, stride_i == 2) && col_taps_o == true_reaching(width_i, out_width_o, stride_i == 2));
       // Each product is exact, or is flagged as too large.
-      lemma_products: assert (map_pixels_1 == true_map && psums_2 == true_psums && pixels_2 == true_pixels && weights_3 == true_weights && tile_weights_o == true_tile_weights && out_map_pixels_2 == true_out_map[15:0]);
+      lemma_products: assert (map_pixels_1 == true_map && psums_2 == true_psums && pixels_2 == true_pixels && tile_weights_o == true_tile_weights && out_map_pixels_2 == true_out_map[15:0]);
+      // The number of weights is exact.
+      lemma_weights: assert (weights_3 == true_weights);
       // With few pixels the activations are exact.
       lemma_acts: assert (true_pixels > 65535 || acts_3 == true_acts);
       // With a small output map its pixels are exact in their lowest bits.
       lemma_out_pixels: assert (out_pixels_3 == true_out_low[OUT_WIDTH-1:0]);
       // Products of numbers from 1 on are at least as large as their factors.
       fact_factors: assume (true_acts >= true_pixels && true_pixels >= true_map && true_map >= 1);
+      // A product of 22 bits and a number of at most 2^n has at most 22 + n bits.
+      fact_weights: assume (any_cols > 1 << (WEIGHTS_WIDTH - 22) || true_weights == true_low_weights);
       // Each side of the output is at most three longer than that of the map, and (a + 3)(b + 3) = ab + 3a + 3b + 9.
       fact_output_map: assume (true_out_map <= true_map + height_i + height_i + height_i + width_i + width_i + width_i + 9);
       // Each side of the output is at most four times that of the map.

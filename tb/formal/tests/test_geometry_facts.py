@@ -32,17 +32,23 @@ def test_a_side_of_the_output_is_little_longer_than_the_maps():
 def test_the_facts_follow():
     """For all whole numbers in these ranges, larger factors have larger products."""
     height, width, out_height, out_width, images, tiles = z3.Ints("h w oh ow images tiles")
+    columns, cols, power = z3.Ints("columns cols power")
     ranges = [
         *(n >= 1 for n in (height, width, out_height, out_width, images, tiles)),
         out_height <= height + 3,
         out_width <= width + 3,
         out_height <= 4 * height,
         out_width <= 4 * width,
+        columns >= 0,
+        columns < 2**22,
+        cols >= 1,
+        cols <= power,
     ]
     map_pixels, out_map = height * width, out_height * out_width
     pixels = images * map_pixels
     small_steps = {
         "fact_factors": [(tiles * pixels >= pixels, []), (pixels >= map_pixels, [])],
+        "fact_weights": [(columns * cols < 2**22 * power, [])],
         "fact_output_map": [(out_map <= (height + 3) * (width + 3), [])],
         "fact_output_pixels": [
             (out_map <= 16 * map_pixels, []),
