@@ -1270,6 +1270,19 @@ CORE = Proof(
         "address_generator.last_col",
     ),
 )
+POOLED_CORE = replace(
+    CORE,
+    variant="pooled",
+    free=(*CORE.free, "beat"),
+    mutants=(
+        ProofMutant(
+            "place_for_every_beat",
+            "a pixel that leaves gives its place back",
+            ".drop_i (result_dropped)",
+            ".drop_i (result_valid)",
+        ),
+    ),
+)
 
 PROOFS = (
     PE,
@@ -1298,4 +1311,5 @@ PROOFS = (
     GEOMETRY,
     *GEOMETRIES,
     CORE,
+    POOLED_CORE,
 )

@@ -36,7 +36,7 @@ from pymodel.support.files import RESULTS, ROOT
 from pymodel.support.result_files import remove_results, write_results
 from tb.components.array_adapter import ADAPTER_FILE
 from tb.gates.synthesis import yosys
-from tb.modules.module_table import PART, SMALL_PART, TABLE, TRAINED_LAYER, TRAINED_REPORT
+from tb.modules.module_table import TABLE, TRAINED_LAYER, TRAINED_REPORT
 from tb.run.layer import LayerJob
 from tb.sim.errors import BenchError
 from tb.sim.files_read import files_read
@@ -66,6 +66,7 @@ class Design:
     parameters: Mapping[str, int]
     benches: tuple[str, ...]  # modules with cocotb tests
     adapter: Path  # adapter of an array; the core's benches do not use it
+    settings: Mapping[str, str]  # environment variables of the benches
 
     @property
     def name(self) -> str:
@@ -74,7 +75,7 @@ class Design:
 
 
 DESIGNS = tuple(
-    Design(module.name, gates.size, gates.parameters, gates.benches, gates.adapter)
+    Design(module.name, gates.size, gates.parameters, gates.benches, gates.adapter, gates.settings)
     for module in TABLE
     for gates in module.gates
 )
@@ -281,7 +282,7 @@ def run(
         # Each bench finds its own among these.
         settings = job.settings() | {
             ADAPTER_FILE: str(design.adapter),
-            PART: SMALL_PART,
+            **design.settings,
             TRAINED_LAYER: json.dumps(trained),
             TRAINED_REPORT: str(Path(name) / "report.json"),
             "COCOTB_TEST_FILTER": only,

@@ -113,6 +113,7 @@ class GateRuns:
     parameters: Parameters
     benches: tuple[str, ...]
     adapter: Path = OWN  # adapter of an array
+    settings: Mapping[str, str] = field(default_factory=dict)  # environment variables of benches
 
 
 @dataclass(frozen=True)
@@ -471,9 +472,20 @@ TABLE = (
             Bench("tb.test_core_wires"),
         ),
         # As small as can be: the handshakes are those of any size
-        proven={"": Core(2, 4, 16, 2, 8, 2, 2).parameters()},
+        proven={
+            "": Core(2, 4, 16, 2, 8, 2, 2).parameters(),
+            "pooled": Core(2, 4, 16, 2, 8, 2, 2, pool_width=4).parameters(),
+        },
         gates=(
-            GateRuns("4x4", CORES["4x4"].parameters(), ("tb.test_core", "tb.test_core_random")),
+            *(
+                GateRuns(
+                    name,
+                    CORES[name].parameters(),
+                    ("tb.test_core", "tb.test_core_random"),
+                    settings={PART: str(PARTS.index(name))},
+                )
+                for name in ("4x4", "4x4-8-8")
+            ),
             GateRuns("8x8", CORE_OF_ONE_IMAGE.parameters(), ("tb.test_core_layers",)),
         ),
     ),
