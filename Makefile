@@ -19,6 +19,9 @@ unexport PYTHONSAFEPATH
 # The options that the sweeps share: simulator, checkpoint, data set, and ARGS="--workers 1 --fresh"
 SWEEP = --sim "$(SIM)" --model "$(MODEL)" $(if $(DATA),--data "$(DATA)") $(ARGS)
 
+# The parameters of the array that the user asks for
+SIZE = $(if $(ROWS),--rows "$(ROWS)") $(if $(COLS),--cols "$(COLS)") $(if $(ACT_SIGNED),--act-signed "$(ACT_SIGNED)")
+
 # With these options, of the command line or of MAKEFLAGS, make would say that all is well whatever failed.
 OPTIONS := $(filter-out --% -I%,$(filter -%,$(MFLAGS)))
 ifneq (,$(findstring i,$(OPTIONS))$(findstring t,$(OPTIONS)))
@@ -40,8 +43,7 @@ layer: SIM ?= icarus
 layer: setup ## Run a trained layer on the array; make alone does the same (DUT, SIM, IMAGES, LAYER, MODEL, ROWS, COLS, ACT_SIGNED, PIXELS, WAVES=1)
 	@$(PY) -m tb.run layer --sim "$(SIM)" --model "$(MODEL)" --dut "$(DUT)" \
 	  $(if $(IMAGES),--images "$(IMAGES)") $(if $(LAYER),--layer "$(LAYER)") \
-	  $(if $(PIXELS),--pixels "$(PIXELS)") $(if $(ROWS),--rows "$(ROWS)") $(if $(COLS),--cols "$(COLS)") \
-	  $(if $(ACT_SIGNED),--act-signed "$(ACT_SIGNED)") \
+	  $(if $(PIXELS),--pixels "$(PIXELS)") $(SIZE) \
 	  $(if $(filter-out 0,$(WAVES)),--waves) $(ARGS)
 
 test: setup ## Run all benches, tests and linters (SIM: simulator of the benches)
@@ -95,8 +97,8 @@ export: setup ## Print which layers of your network fit, and with OUT write them
 	  $(if $(LAYER),--layer "$(LAYER)") $(if $(OUT),--output "$(OUT)") $(ARGS)
 
 check: SIM ?= icarus
-check: setup ## Try an array on random tiles, extreme values and resets at any cycle (DUT, SIM)
-	@$(PY) -m tb.run check --dut "$(DUT)" --sim "$(SIM)" $(ARGS)
+check: setup ## Try an array on random tiles, extreme values and resets at any cycle (DUT, SIM, ROWS, COLS, ACT_SIGNED)
+	@$(PY) -m tb.run check --dut "$(DUT)" --sim "$(SIM)" $(SIZE) $(ARGS)
 
 vectors: setup ## Write a layer as tile text files (OUT=folder, LAYER, MODEL, ARGS="--image 3 --weights rows")
 	@$(PY) -m tb.run vectors --out "$(OUT)" $(if $(LAYER),--layer "$(LAYER)") --model "$(MODEL)" $(ARGS)

@@ -6,6 +6,9 @@ docs/own-array.md explains the adapter of another array; the adapter of this pro
 
 import importlib.util
 import inspect
+import json
+import os
+import re
 import sys
 import time
 import traceback
@@ -33,8 +36,11 @@ from tb.components.clock import start_clock
 from tb.components.packing import pack, unpack
 from tb.components.scoreboard import Scoreboard
 from tb.sim.errors import BenchError
+from tb.sim.files_read import compiler_options
 from tb.sim.waves import CLOCK_PERIOD_NS, Watch, trace_top
 
+# Environment: the parameters of the Verilog module that the user asks for, as JSON
+ASKED_SIZES = "SYSTOLIC_SIZES"
 OWN = ROOT / "tb" / "components" / "systolic_array_adapter.py"
 ADAPTER_FILE = "SYSTOLIC_DUT"  # environment: the adapter's file, for a bench of any array
 UNKNOWN = "X or Z"  # value of a column that holds an X or Z
@@ -55,6 +61,10 @@ class ArrayAdapter(ABC):
     TOPLEVEL: str  # the Verilog module
     SOURCES: Sequence[str | Path]  # the Verilog files, relative to the adapter's folder
     PARAMETERS: Mapping[str, int] = {}  # the module's parameters that are not at their defaults
+    # Macros that the sources are compiled with, by name; "": a macro without a value
+    DEFINES: Mapping[str, str | int] = {}
+    # Folders of files that the sources include, beside the sources' own, relative as SOURCES are
+    INCLUDES: Sequence[str | Path] = ()
     CLOCK = "clk_i"  # the clock port
 
     # The sizes of a tile, and the bits of its numbers. An adapter may also set them in `__init__`.
@@ -77,6 +87,27 @@ class ArrayAdapter(ABC):
         self.board: Scoreboard | None = None  # the scoreboard of the latest run
         self.watch: Watch | None = None
         self.clock_steps = (0, 0)  # simulator steps: the end of cycle 0, the clock period
+
+    @classmethod
+    def design(cls) -> dict[str, Any]:
+        """Returns the Verilog design, as the keyword arguments that `run_bench` takes for it."""
+        return {
+            "toplevel": cls.TOPLEVEL,
+            "sources": list(cls.SOURCES),
+            "parameters": dict(cls.PARAMETERS),
+            "includes": list(cls.INCLUDES),
+            "defines": dict(cls.DEFINES),
+        }
+
+    @classmethod
+    def options(cls) -> list[str]:
+        """Returns the options with which the design is compiled, as `files_read` takes them."""
+        return compiler_options(cls.SOURCES, cls.INCLUDES, cls.DEFINES)
+
+    @classmethod
+    def changed(cls, **attributes: Any) -> type["ArrayAdapter"]:
+        """Returns the same adapter of a design of which attributes, such as SOURCES, are others."""
+        return type(cls.__name__, (cls,), {**attributes, "__module__": cls.__module__})
 
     @abstractmethod
     async def reset(self) -> None:
@@ -128,6 +159,7 @@ class ArrayAdapter(ABC):
                 raise InputError(
                     f"{type(self).__name__}.{name} is {value!r}, expected an integer, {expected}"
                 )
+        self._check_asked()
         self.watch = Watch.of_this_run()
         if self.watch:
             self.watch.write_save_file(self.trace)
@@ -141,6 +173,17 @@ class ArrayAdapter(ABC):
             raise BenchError(
                 f"{path}: reset() had not returned after {limit} cycles, expected it to return"
             ) from None
+
+    def _check_asked(self) -> None:
+        """Raises InputError unless the array has the parameters that the user asks for."""
+        for name, value in json.loads(os.environ.get(ASKED_SIZES, "{}")).items():
+            found = int(getattr(self, name.lower()))
+            if found != value:
+                raise InputError(
+                    f"{name} is {value}, but {type(self).__name__}.{name.lower()} is {found}, "
+                    f"expected a module with a parameter {name}, from which the adapter's "
+                    "__init__ takes it"
+                )
 
     @property
     def act_range(self) -> tuple[int, int]:
@@ -360,13 +403,31 @@ def adapter_class(path: Path = OWN) -> type[ArrayAdapter]:
         raise InputError(f"{where}.psums is a coroutine, expected 'def psums', without async")
     if isinstance(chosen.SOURCES, str | Path) or not chosen.SOURCES:
         raise InputError(f"{where}.SOURCES is {chosen.SOURCES!r}, expected a list of Verilog files")
-    owner = next(base for base in chosen.__mro__ if "SOURCES" in vars(base))
-    folder = Path(inspect.getfile(owner)).parent
-    chosen.SOURCES = [folder / source for source in chosen.SOURCES]
+    chosen.SOURCES = [_beside(chosen, "SOURCES") / source for source in chosen.SOURCES]
     for source in chosen.SOURCES:
         if not source.is_file():
             raise InputError(f"{where}.SOURCES names {source}, which is not there")
+    if isinstance(chosen.INCLUDES, str | Path):
+        raise InputError(f"{where}.INCLUDES is {chosen.INCLUDES!r}, expected a list of folders")
+    chosen.INCLUDES = [_beside(chosen, "INCLUDES") / one for one in chosen.INCLUDES]
+    for one in chosen.INCLUDES:
+        if not one.is_dir():
+            raise InputError(f"{where}.INCLUDES names {one}, expected a folder that is there")
+    if not isinstance(chosen.DEFINES, Mapping):
+        raise InputError(f"{where}.DEFINES is {chosen.DEFINES!r}, expected a dictionary")
+    for name, value in chosen.DEFINES.items():
+        if not re.fullmatch(r"[A-Za-z_]\w*", str(name)) or not isinstance(value, str | int):
+            raise InputError(
+                f"{where}.DEFINES has {name!r}: {value!r}, expected the name of a macro and its "
+                "value, text or an integer"
+            )
     return chosen
+
+
+def _beside(adapter: type[ArrayAdapter], name: str) -> Path:
+    """Returns the folder of the file whose class gives `adapter` the attribute `name`."""
+    owner = next(base for base in adapter.__mro__ if name in vars(base))
+    return Path(inspect.getfile(owner)).parent
 
 
 @contextmanager

@@ -83,7 +83,7 @@ class SystolicArrayAdapter(ArrayAdapter):
         names = ("ROWS", "COLS", "ACT_WIDTH", "WEIGHT_WIDTH", "PSUM_WIDTH", "ACT_SIGNED")
         values = (*sizes, psum_width, int(act_signed))
         parameters = dict(zip(names, values, strict=True))
-        return type(cls.__name__, (cls,), {"PARAMETERS": parameters, "__module__": cls.__module__})
+        return cls.changed(PARAMETERS=parameters)
 
     def __init__(self, dut: HierarchyObject):
         super().__init__(dut)

@@ -11,8 +11,9 @@ from pymodel.support.files import ROOT
 from tb.host.core_program import CORE
 from tb.sim.compilation import Simulation, compiled
 from tb.sim.errors import BenchError
+from tb.sim.files_read import include_folders
 from tb.sim.simulators import VERILATOR_ROOT, check_simulator, environment
-from tb.sim.sources import RTL, check_sources, include_folders
+from tb.sim.sources import RTL, check_sources
 
 
 class _Private(cocotb_test.Verilator):

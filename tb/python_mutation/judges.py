@@ -36,8 +36,10 @@ JUDGES = (
     Judge("pymodel.hardware.core", (HARDWARE, "tb/test_geometry.py", *CORE)),
     Judge("pymodel.hardware.cycles", (HARDWARE, *CORE)),
     Judge("pymodel.hardware.output_thresholds", (HARDWARE, REFERENCE, *CORE)),
-    Judge("pymodel.hardware.output_scaling", (HARDWARE,)),
-    Judge("pymodel.hardware.core_jobs", (HARDWARE,)),
+    Judge(
+        "pymodel.hardware.output_scaling", (f"{HARDWARE}/tests/test_output_scaling.py", HARDWARE)
+    ),
+    Judge("pymodel.hardware.core_jobs", (f"{HARDWARE}/tests/test_core_jobs.py", HARDWARE)),
     Judge("pymodel.layer_capture", ("pymodel/tests/test_layer_capture.py", REFERENCE, *LAYER)),
     Judge("tb.components.scoreboard", ("tb/components", *LAYER, *ARRAY)),
     Judge("tb.components.tile_run", ("tb/components", "tb/run/tests/test_likely_cause.py", *LAYER)),

@@ -177,9 +177,8 @@ def record(job: LayerJob, image: int, dut: type[ArrayAdapter]) -> Recording:
     """
     run_bench(
         "tb.report.recording",
-        dut.TOPLEVEL,
+        **dut.design(),
         simulator=job.simulator,
-        parameters=dict(dut.PARAMETERS),
         settings=job.settings() | {IMAGE: str(image)},
         waves=False,
         variant="recording",

@@ -38,14 +38,15 @@ from pymodel.support.files import RESULTS, ROOT, replacing, temporary_folder
 from pymodel.support.limits import MOST_SUM_BITS
 from pymodel.support.result_files import file_digest
 from pymodel.vgg import VGG16
-from tb.components.array_adapter import OWN, ArrayAdapter, adapter_class
+from tb.components.array_adapter import OWN, ArrayAdapter
+from tb.components.array_size import Asked, sized
 from tb.components.tile_run import Record
 from tb.host.core_program import CORE, jobs_of
 from tb.report import charts
 from tb.report.command_results import Row, read_all, read_log, shown, table, up_to_date, utc_text
 from tb.report.recording import Recording, record
 from tb.run.benchmark import BATCH, DEFAULT_BATCH, captured
-from tb.run.layer import Asked, LayerJob, choose_layer, error_words, sized
+from tb.run.layer import LayerJob, choose_layer, error_words
 from tb.sim.errors import BenchError
 from tb.sim.result_about import adapter_digest
 from tb.sim.run_bench import run_bench
@@ -109,7 +110,7 @@ def main() -> int:
     asked = arguments.images or str(min(IMAGES, choice.images))
     images = whole_number("IMAGES", asked, 1, choice.images)
     image = whole_number("IMAGE", arguments.image, 0, images - 1)
-    dut = sized(arguments.dut, choice, Asked())
+    dut = sized(arguments.dut, choice.bits, choice.zero, Asked())
     log_path = arguments.model.with_name("log.csv")
     log, results = read_log(log_path) if network else [], read_all(arguments.results)
 
@@ -134,7 +135,7 @@ def main() -> int:
 
     written = utc_text(datetime.now(UTC))
     now = {
-        "rtl": sources_digest(adapter_class(arguments.dut).SOURCES, arguments.sim),
+        "rtl": sources_digest(dut.SOURCES, arguments.sim, dut.options()),
         "checkpoint": file_digest(arguments.model),
         "adapter": adapter_digest(arguments.dut),
     }
@@ -184,10 +185,8 @@ def run_layer(job: LayerJob, dut: type[ArrayAdapter]) -> LayerRun:
     """Runs the job of `make`; raises BenchError if anything differs from PyTorch."""
     run_bench(
         "tb.run.layer_bench",
-        dut.TOPLEVEL,
+        **dut.design(),
         simulator=job.simulator,
-        sources=list(dut.SOURCES),
-        parameters=dict(dut.PARAMETERS),
         settings=job.settings(),
         waves=False,
         variant=Path(job.dut).stem,

@@ -1,8 +1,9 @@
 """Runs a bench that records every psum of the array, and repeats the run after a mismatch."""
 
 import re
+from collections.abc import Mapping
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -50,23 +51,22 @@ class ArrayRun:
     job: Any
     simulator: str
     dut: type[ArrayAdapter]
-    sources: list[Path]
     variant: str = ""  # name of the array's variant, in the name of the build
+    settings: Mapping[str, str] = field(default_factory=dict)  # more environment variables
 
     def start(self, folder: Path, watch: Watch | None = None) -> BenchError | None:
         """Runs the bench in `folder`; returns the error that ended the run, None if the run passed.
 
         The job's results and record lie in `folder` afterwards, and with `watch` the waveform.
         """
-        settings = self._job_in(folder).settings() | (watch.settings() if watch else {})
+        settings = self._job_in(folder).settings() | dict(self.settings)
+        settings |= watch.settings() if watch else {}
         try:
             with closing(Bar()) as bar:
                 run_bench(
                     self.bench,
-                    self.dut.TOPLEVEL,
+                    **self.dut.design(),
                     simulator=self.simulator,
-                    sources=self.sources,
-                    parameters=dict(self.dut.PARAMETERS),
                     waves=watch is not None,
                     settings=settings,
                     variant=self.variant,

@@ -4,8 +4,7 @@ python -m tb.run check --dut my_adapter.py
 python -m tb.run check --dut my_adapter.py --sim verilator
 """
 
-import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
@@ -14,7 +13,8 @@ from tabulate import tabulate
 
 from pymodel.support.command import CommandParser, conclude, tell
 from pymodel.support.files import temporary_folder
-from tb.components.array_adapter import ADAPTER_FILE, OWN, adapter_class
+from tb.components.array_adapter import ADAPTER_FILE, OWN, ArrayAdapter, adapter_class
+from tb.components.array_size import add_size_options, asked_size, make_variables, sized
 from tb.sim.errors import BenchError
 from tb.sim.results_xml import planned_tests
 from tb.sim.run_bench import RESULTS_XML, run_bench
@@ -46,17 +46,15 @@ class Verdict:
 def check(
     path: Path,
     simulator: str,
-    sources: Sequence[Path] | None = None,
+    dut: type[ArrayAdapter] | None = None,
     settings: Mapping[str, str] | None = None,
-    parameters: Mapping[str, int] | None = None,
 ) -> Verdict:
     """Runs the bench on the adapter in file `path`.
 
-    `sources` are Verilog files and `parameters` those of the module, by default the adapter's;
-    `settings` are further environment variables. Raises InputError if the file is no adapter.
+    `dut` is that adapter with the design to compile, by default as in the file; `settings` are
+    further environment variables. Raises InputError if the file is no adapter.
     """
-    dut = adapter_class(path)
-    parameters = dut.PARAMETERS if parameters is None else parameters
+    dut = dut or adapter_class(path)
     failure = None
     with temporary_folder("check") as folder:
         told = folder / "limits.txt"
@@ -64,10 +62,8 @@ def check(
         try:
             run_bench(
                 BENCH,
-                dut.TOPLEVEL,
+                **dut.design(),
                 simulator=simulator,
-                sources=list(sources or dut.SOURCES),
-                parameters=dict(parameters),
                 waves=False,
                 settings=given | dict(settings or {}),
                 variant=path.stem,
@@ -87,20 +83,22 @@ def main() -> int:
     parser = CommandParser("tb.run check", __doc__)
     parser.add_argument("--dut", type=Path, default=OWN, help="adapter, a Python file")
     parser.add_argument("--sim", default="icarus", help="icarus or verilator")
+    add_size_options(parser)
     arguments = parser.parse_args()
 
     check_simulator(arguments.sim)
     random_seed()
-    verdict = check(arguments.dut, arguments.sim)
+    dut, asked = adapter_class(arguments.dut), asked_size(arguments)
+    dut = sized(arguments.dut, (dut.act_width, dut.weight_width), 0, asked)
+    verdict = check(arguments.dut, arguments.sim, dut, asked.settings())
     if verdict.passed:
         tell("\n" + result_table(verdict) + "\n")
     if verdict.failure:
-        tell(f"For a hint and a waveform: make DUT={os.path.relpath(arguments.dut)} IMAGES=1")
+        tell(f"For a hint and a waveform: make {make_variables(arguments)} IMAGES=1")
         return conclude(f"FAILED: {verdict.failure}", passed=False)
-    path = os.path.relpath(arguments.dut)
     if verdict.left_out:
         return conclude(f"No failure, but {verdict.summary()}.")
-    return conclude(f"All checks passed. Now the trained layer: make DUT={path}")
+    return conclude(f"All checks passed. Now the trained layer: make {make_variables(arguments)}")
 
 
 def passed_tests(results: Path) -> dict[str, bool]:

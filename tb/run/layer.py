@@ -21,10 +21,10 @@ from pymodel.layer_capture import DEFAULT_LAYER, capture, find_layer, find_next
 from pymodel.own_network.layer_file import is_layer_file, load_layer
 from pymodel.reference.layer_data import MAX_ABS_ERROR, MAX_ERROR_STEPS, LayerData, layer_data
 from pymodel.support.command import CommandParser, conclude, quiet, tell, whole_number
-from pymodel.support.errors import InputError
 from pymodel.support.files import RESULTS, publish, temporary_folder
 from pymodel.support.result_files import publish_results
-from tb.components.array_adapter import OWN, ArrayAdapter, adapter_class
+from tb.components.array_adapter import OWN, adapter_class
+from tb.components.array_size import add_size_options, asked_size, make_variables, sized
 from tb.run.array_run import ArrayRun
 from tb.run.check import Verdict, check
 from tb.sim.result_about import Subject
@@ -36,7 +36,6 @@ from tb.sim.waves import WAVEFORM, Watch
 
 SETTINGS = "SYSTOLIC_LAYER_JOB"  # environment variable that carries a LayerJob into the simulator
 DEFAULT_IMAGES = 16
-MOST_SIDE = 256  # largest number of rows or columns that a user may ask for
 
 
 @dataclass(frozen=True)
@@ -101,42 +100,6 @@ def choose_layer(path: str, name: str | None) -> Choice:
     return Choice(name, len(load_images()), bits)
 
 
-class Asked(NamedTuple):
-    """The size and sign of this project's array that a user asks for, as text.
-
-    None means what the layer needs.
-    """
-
-    rows: str | None = None
-    cols: str | None = None
-    act_signed: str | None = None  # "0" or "1"
-
-
-def sized(path: Path, choice: Choice, asked: Asked) -> type[ArrayAdapter]:
-    """Returns the adapter in file `path`; this project's array gets the size that a layer needs.
-
-    The array takes signed activations where codes less their zero point need no more bits than the
-    codes, which is so if a quantiser's codes are signed. Raises InputError if a size is asked of
-    another array, or if the file is no adapter.
-    """
-    dut = adapter_class(path)
-    if path.resolve() != OWN:
-        if any(asked):
-            raise InputError(
-                f"ROWS, COLS and ACT_SIGNED are for this project's array, not for that of {path}"
-            )
-        return dut
-    side = {"ROWS": asked.rows or str(dut.rows), "COLS": asked.cols or str(dut.cols)}
-    numbers = (whole_number(name, text, 1, MOST_SIDE) for name, text in side.items())
-    act_bits, weight_bits = choice.bits
-    lowest, highest = -choice.zero, 2**act_bits - 1 - choice.zero
-    signed_bits = max(-lowest - 1, highest).bit_length() + 1
-    signed = signed_bits <= act_bits
-    if asked.act_signed:
-        signed = bool(whole_number("ACT_SIGNED", asked.act_signed, 0, 1))
-    return dut.of_size(*numbers, signed_bits if signed else act_bits, weight_bits, signed)
-
-
 def main() -> int:
     parser = CommandParser("tb.run layer", __doc__)
     parser.add_argument("--sim", default="icarus", help="icarus or verilator")
@@ -148,13 +111,7 @@ def main() -> int:
     parser.add_argument(
         "--pixels", help="number of output pixels to compute, in windows; default: all of them"
     )
-    parser.add_argument("--rows", help="rows of this project's array; default 8")
-    parser.add_argument("--cols", help="columns of this project's array; default 8")
-    parser.add_argument(
-        "--act-signed",
-        help="1: this project's array takes signed activations, codes less their zero point; 0: it "
-        "takes codes from 0 on; default: what needs fewer bits",
-    )
+    add_size_options(parser)
     parser.add_argument("--waves", action="store_true", help="write a waveform")
     parser.add_argument(
         "--dut", type=Path, default=OWN, help="adapter of an array, a Python file; default: ours"
@@ -171,9 +128,10 @@ def main() -> int:
     adapter_class(arguments.dut)  # what is wrong with an adapter is said first
     seed = int(random_seed())
     choice = choose_layer(arguments.model, arguments.layer)
-    asked = Asked(arguments.rows, arguments.cols, arguments.act_signed)
-    dut = sized(arguments.dut, choice, asked)
-    sources = check_sources(arguments.rtl) if arguments.rtl else list(dut.SOURCES)
+    asked = asked_size(arguments)
+    dut = sized(arguments.dut, choice.bits, choice.zero, asked)
+    if arguments.rtl:
+        dut = dut.changed(SOURCES=check_sources(arguments.rtl))
     images = min(DEFAULT_IMAGES, choice.images)
     if arguments.images is not None:
         images = whole_number("IMAGES", arguments.images, 1, choice.images)
@@ -195,13 +153,16 @@ def main() -> int:
     subject = Subject(
         "tb.run.layer_bench",
         "tb.run.array_bench",
-        sources=sources,
+        sources=list(dut.SOURCES),
+        options=dut.options(),
         simulator=arguments.sim,
         checkpoint=arguments.model,
         adapter=arguments.dut,
     )
-    first = check(arguments.dut, arguments.sim, sources, unfiltered, dut.PARAMETERS)
-    run = ArrayRun("tb.run.layer_bench", job, job.simulator, dut, sources, arguments.dut.stem)
+    sizes = asked.settings()
+    first = check(arguments.dut, arguments.sim, dut, unfiltered | sizes)
+    name = arguments.dut.stem
+    run = ArrayRun("tb.run.layer_bench", job, job.simulator, dut, name, sizes)
     with temporary_folder("layer") as folder:
         failure = run.start(folder, Watch(str(WAVEFORM)) if arguments.waves else None)
         found = subject.unchanged()
@@ -221,7 +182,7 @@ def main() -> int:
     if failure:
         return conclude(f"FAILED: {failure}", passed=False)
     if first.failure:
-        tell(f"The layer's psums are right. More: make check DUT={os.path.relpath(arguments.dut)}")
+        tell(f"The layer's psums are right. More: make check {make_variables(arguments)}")
         return conclude(f"FAILED: tiles of make check: {first.failure}", passed=False)
     return conclude(f"Every psum equals PyTorch's. Results: {os.path.relpath(results)}")
 

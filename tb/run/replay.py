@@ -216,6 +216,7 @@ def main() -> int:
         "tb.run.replay_bench",
         "tb.run.replay",
         sources=list(dut.SOURCES),
+        options=dut.options(),
         simulator=arguments.sim,
         adapter=arguments.dut,
     )
@@ -225,7 +226,7 @@ def main() -> int:
         layer.run.save(tiles)
         job = ReplayJob(str(tiles), str(results), str(arguments.dut.absolute()))
         variant = "" if arguments.dut.absolute() == OWN else arguments.dut.stem
-        run = ArrayRun("tb.run.replay_bench", job, arguments.sim, dut, list(dut.SOURCES), variant)
+        run = ArrayRun("tb.run.replay_bench", job, arguments.sim, dut, variant)
         failure = run.start(folder)
         failures = [str(failure)] if failure else []
         # An earlier run's results stay until there are this one's.

@@ -6,9 +6,10 @@ what conditional compilation leaves out.
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from pymodel.support.files import temporary_folder
 from tb.sim.errors import BenchError
@@ -38,9 +39,9 @@ _found: dict[tuple, tuple[FilesRead, list[int]]] = {}
 def files_read(simulator: str, sources: Sequence[Path], arguments: Sequence[str] = ()) -> FilesRead:
     """Returns the files that a simulator reads of Verilog sources and all that they include.
 
-    `arguments` are those of the command that compiles; by default the folders of the sources are
-    searched. A file that `$readmemh` or `$readmemb` reads from a literal absolute path counts too.
-    Where the sources do not compile, they are the only files. A preprocessor that dies or hangs
+    `arguments` are those of the command that compiles, by default `compiler_options(sources)`. A
+    file that `$readmemh` or `$readmemb` reads from a literal absolute path counts too. Where the
+    sources do not compile, they are the only files. A preprocessor that dies or hangs
     raises nothing here, since the simulator's own run says it better.
     """
     sources = [source.absolute() for source in sources]
@@ -49,9 +50,7 @@ def files_read(simulator: str, sources: Sequence[Path], arguments: Sequence[str]
         for before, word in zip(("", *arguments), arguments, strict=False)
         if word.startswith(OPTIONS) or before in OPTIONS
     ]
-    folders = sorted({source.parent for source in sources})
-    # As cocotb compiles: what it defines may choose what is included.
-    options = options or ["-DCOCOTB_SIM=1", *(f"-I{folder}" for folder in folders)]
+    options = options or compiler_options(sources)
     asked = (simulator, *map(str, sources), *options)
     if asked in _found:
         read, times = _found[asked]
@@ -77,6 +76,35 @@ def files_read(simulator: str, sources: Sequence[Path], arguments: Sequence[str]
     read = FilesRead((*sources, *more), tuple(dict.fromkeys(unknown)))
     _found[asked] = read, _times(read.files)
     return read
+
+
+def compiler_options(
+    sources: Sequence[Path],
+    includes: Sequence[Path] = (),
+    defines: Mapping[str, str | int] = MappingProxyType({}),
+) -> list[str]:
+    """Returns the options by which cocotb compiles `sources`: macros, and folders to search.
+
+    `includes` are folders that are searched before those of the sources, `defines` values of
+    macros, "" for one without a value.
+    """
+    folders = include_folders(sources, includes)
+    # What cocotb defines may choose what is included.
+    return ["-DCOCOTB_SIM=1", *map("-D{}".format, macros(defines)), *map("-I{}".format, folders)]
+
+
+def include_folders(sources: Sequence[Path], includes: Sequence[Path] = ()) -> list[Path]:
+    """Returns the folders `includes`, and after them the folders of the sources, sorted."""
+    return list(dict.fromkeys([*includes, *sorted({source.parent for source in sources})]))
+
+
+def macros(defines: Mapping[str, str | int]) -> list[str]:
+    """Returns macros as compilers take them after -D.
+
+    >>> macros({"WIDTH": 8, "SIGNED": ""})
+    ['WIDTH=8', 'SIGNED']
+    """
+    return [f"{name}={value}" if value != "" else name for name, value in defines.items()]
 
 
 def _ask_icarus(folder: Path, options: list[str], verilog: list[str]) -> tuple[list[str], str]:

@@ -28,6 +28,7 @@ def about(
     *modules: str,
     rtl: Path | None = RTL,
     sources: Sequence[Path] | None = None,
+    options: Sequence[str] = (),
     simulator: str = "icarus",
     checkpoint: str | Path | None = None,
     adapter: Path | None = None,
@@ -35,15 +36,15 @@ def about(
     """Returns what a result is about: a hash by each name of WORDS that matters to it.
 
     `modules` ("tb.test_pe") are those whose code found the result. The RTL is that of folder `rtl`
-    or the Verilog files `sources`; None: the result is about no RTL.
+    or the Verilog files `sources`, compiled with `options`; None: the result is about no RTL.
     """
     found: dict[str, Any] = {"modules": sorted(modules), "bench": code(*modules)}
     if sources is not None:
-        found["rtl"] = sources_digest(sources, simulator)
+        found["rtl"] = sources_digest(sources, simulator, options)
     elif rtl is not None:
         found["rtl"] = rtl_digest(rtl, simulator)
         sources = check_sources(rtl)
-    if sources is not None and files_read(simulator, sources).unknown:
+    if sources is not None and files_read(simulator, sources, options).unknown:
         # The files that the RTL reads while it runs may change, so its hash equals no later one.
         found["rtl"] = "not all known"
     if checkpoint is not None:
@@ -65,7 +66,8 @@ class Subject:
         sources, rtl = settings.get("sources"), settings.get("rtl", RTL)
         if sources is None and rtl is not None:
             sources = check_sources(rtl)
-        tell(*simulation_macros(settings.get("simulator", "icarus"), sources or ()))
+        simulator, options = settings.get("simulator", "icarus"), settings.get("options", ())
+        tell(*simulation_macros(simulator, sources or (), options))
 
     def unchanged(self) -> dict[str, Any]:
         """Returns what the results are about; raises InputError if that is no longer the same.
@@ -83,10 +85,12 @@ class Subject:
         return self.found
 
 
-def simulation_macros(simulator: str, sources: Sequence[Path]) -> list[str]:
+def simulation_macros(
+    simulator: str, sources: Sequence[Path], options: Sequence[str] = ()
+) -> list[str]:
     """Returns a note for each file whose text depends on whether a simulator reads it."""
     notes = []
-    for file in files_read(simulator, sources).files if sources else ():
+    for file in files_read(simulator, sources, options).files if sources else ():
         macros = sorted(set(SIMULATION_MACRO.findall(file.read_text(errors="replace"))))
         if macros:
             notes.append(

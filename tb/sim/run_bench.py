@@ -10,9 +10,10 @@ import os
 import re
 import secrets
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from types import MappingProxyType
 
 from cocotb_test import simulator as cocotb_test
 
@@ -21,6 +22,7 @@ from pymodel.support.errors import InputError
 from pymodel.support.files import ROOT, temporary_folder
 from tb.sim.compilation import BUILDS, Commands, Simulation, compiled, prepared
 from tb.sim.errors import BenchError
+from tb.sim.files_read import include_folders, macros
 from tb.sim.results_xml import first_failure
 from tb.sim.simulators import (
     UNTESTED,
@@ -30,7 +32,7 @@ from tb.sim.simulators import (
     random_seed,
     simulator_identity,
 )
-from tb.sim.sources import RTL, check_sources, include_folders
+from tb.sim.sources import RTL, check_sources
 from tb.sim.waves import WAVES
 
 RESULTS_XML = "results.xml"  # cocotb's, in the folder of a run
@@ -39,6 +41,10 @@ RESULTS_XML = "results.xml"  # cocotb's, in the folder of a run
 # What Icarus and Verilator print where the design itself calls $error or $fatal
 # anywhere in a line, since $write may have begun it
 OWN_ERROR = re.compile(r"(?:ERROR|FATAL|\[\d+\] %Error): (.+:\d+: .*)")
+
+# What Icarus says of SystemVerilog that it does not know; and what to do then
+SYSTEM_VERILOG = re.compile("syntax error|sorry|malformed|not supported", re.IGNORECASE)
+ICARUS_HINT = " (Icarus supports little of SystemVerilog; SIM=verilator supports it)"
 
 # Environment variable: a path without suffix. A run of run_bench then measures coverage, and writes
 # it to files with this path and the suffixes .dat and .yml (tb/coverage).
@@ -54,6 +60,8 @@ def run_bench(
     simulator: str,
     parameters: dict[str, int] | None = None,
     sources: list[Path] | None = None,
+    includes: Sequence[Path] = (),
+    defines: Mapping[str, str | int] = MappingProxyType({}),
     settings: dict[str, str] | None = None,
     waves: bool | None = None,
     variant: str = "",
@@ -63,7 +71,9 @@ def run_bench(
     """Runs the cocotb tests of `module` ("tb.test_pe") on the Verilog module `toplevel`.
 
     `sources` are Verilog files, by default all of `rtl/`; `settings` are environment variables for
-    the bench. The usual cocotb variables work. The compiled simulation is kept for the next run.
+    the bench. `includes` are folders in which sources find what they include, before their own
+    folders, and `defines` are macros. The usual cocotb variables work. The compiled simulation
+    is kept for the next run.
 
     The simulation runs in `folder`, by default a temporary one. Afterwards `folder` holds
     `RESULTS_XML` and, with `waves` (by default $WAVES), the waveform `toplevel`.fst. Without
@@ -84,7 +94,15 @@ def run_bench(
     seed, parameters = random_seed(), parameters or {}
     options = _options(simulator, toplevel, int(seed), waves)
     commands = _bench_commands(
-        simulator, module, toplevel, sources, parameters, waves=waves, **options
+        simulator,
+        module,
+        toplevel,
+        sources,
+        parameters,
+        includes=includes,
+        defines=macros(defines),
+        waves=waves,
+        **options,
     )
     # With coverage there is one build for all benches of a module.
     names = [module.rpartition("test_")[2], variant, simulator]
@@ -150,7 +168,7 @@ def _simulate(
     def heard(line: str) -> None:
         logging.getLogger("cocotb").info(line)
         listener(line)
-        if re.search("error|sorry", line, re.IGNORECASE):
+        if re.search("error|sorry|not found", line, re.IGNORECASE):
             said.append(line)
 
     def heard_in_simulation(line: str) -> None:
@@ -158,13 +176,17 @@ def _simulate(
         if found := OWN_ERROR.search(line):
             own.append(found[1])
 
+    compiles = True
     try:
         if simulator in UNTESTED:
             simulation = Simulation(*prepared(commands, folder))
         else:
             simulation = compiled(label, simulator, sources, commands, heard)
+        compiles = False
         simulation.run(folder, heard_in_simulation)
     except BenchError as error:
+        if compiles and simulator == "icarus" and SYSTEM_VERILOG.search("".join(said)):
+            said[0] += ICARUS_HINT
         return ": ".join([str(error), *said[:1]]), "".join(own[:1])
     return None, "".join(own[:1])
 
@@ -239,6 +261,7 @@ def _bench_commands(
     toplevel: str,
     sources: list[Path],
     parameters: dict[str, int],
+    includes: Sequence[Path] = (),
     **options,
 ) -> Commands:
     """Returns the commands by which cocotb-test compiles and runs the tests of `module`."""
@@ -252,7 +275,7 @@ def _bench_commands(
             parameters=parameters,
             python_search=[str(ROOT)],
             sim_build=str(build),
-            includes=include_folders(sources),
+            includes=include_folders(sources, includes),
             timescale="1ns/1ps",
             **options,
         )

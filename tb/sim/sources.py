@@ -32,23 +32,21 @@ def rtl_digest(rtl: Path = RTL, simulator: str = "icarus") -> str:
     return sources_digest(check_sources(rtl), simulator)
 
 
-def sources_digest(sources: Sequence[Path], simulator: str = "icarus") -> str:
+def sources_digest(
+    sources: Sequence[Path], simulator: str = "icarus", options: Sequence[str] = ()
+) -> str:
     """Returns the hash of Verilog sources, and of all that the simulator reads with them.
 
+    `options` are those of the compiler, by default those of sources without macros.
     Files with the same names and contents have the same hash in every folder.
     """
-    files = files_read(simulator, sources).files
+    files = files_read(simulator, sources, options).files
     return digest(*(part for file in files for part in (file.name, file.read_bytes())))[:16]
 
 
 def change_times(files: list[Path]) -> dict[Path, int]:
     """Returns the time of each file's last change, in ns: st_ctime, which no program can set."""
     return {file: file.stat().st_ctime_ns for file in files}
-
-
-def include_folders(sources: list[Path]) -> list[Path]:
-    """Returns the folders of the sources, sorted."""
-    return sorted({source.parent for source in sources})
 
 
 def tokens(verilog: str) -> list[re.Match]:

@@ -103,6 +103,12 @@ def test_no_file(refused, tmp_path):
         (f"{GOOD}    SOURCES = ()", ["Mine.SOURCES is ()", "list of Verilog files"]),
         (f"{GOOD}    SOURCES = 'a.v'", ["Mine.SOURCES is 'a.v'", "list of Verilog files"]),
         (f"{GOOD}    SOURCES = ['a.v']", ["Mine.SOURCES names ", "a.v, which is not there"]),
+        (f"{GOOD}    INCLUDES = 'inc'", ["Mine.INCLUDES is 'inc'", "list of folders"]),
+        (f"{GOOD}    INCLUDES = ['inc']", ["Mine.INCLUDES names ", "inc, expected a folder"]),
+        (f"{GOOD}    INCLUDES = ['mine.py']", ["mine.py, expected a folder"]),
+        (f"{GOOD}    DEFINES = ['FAST']", ["Mine.DEFINES is ['FAST']", "expected a dictionary"]),
+        (f"{GOOD}    DEFINES = {{'A B': 1}}", ["Mine.DEFINES has 'A B': 1", "name of a macro"]),
+        (f"{GOOD}    DEFINES = {{'A': 1.5}}", ["Mine.DEFINES has 'A': 1.5", "text or an integer"]),
     ],
 )
 def test_what_is_no_adapter(refused, arguments, text, words):

@@ -87,7 +87,7 @@ def test_make_check_finds_a_fault(name, tmp_path):
     """The test of make check that is for the fault fails."""
     source, replacements, test = FAULTS[name]
     sources = check_sources(faulty_rtl(tmp_path, source, *replacements))
-    verdict = tb_check.check(OWN, "icarus", sources)
+    verdict = tb_check.check(OWN, "icarus", adapter_class(OWN).changed(SOURCES=sources))
     assert verdict.failure
     assert not verdict.passed[test]
 
@@ -211,7 +211,7 @@ def test_a_third_array_takes_less_than_100_lines_of_what_the_guide_tells():
     for line in lines:
         if line.startswith("from tb."):
             assert line in guide
-    for name in ("TOPLEVEL", "SOURCES", "PARAMETERS", "CLOCK", *SIZES):
+    for name in ("TOPLEVEL", "SOURCES", "PARAMETERS", "INCLUDES", "DEFINES", "CLOCK", *SIZES):
         assert f"`{name}`" in guide
 
 

@@ -125,9 +125,7 @@ def test_a_long_run_shows_a_bar(monkeypatch, tmp_path):
     monkeypatch.setattr(array_run, "tqdm", Drawn)
     job = LayerJob(SIMULATORS[0], images=1, results=str(tmp_path / "layer.json"), dut=str(path))
     dut = adapter_class(path)
-    run = array_run.ArrayRun(
-        "tb.run.layer_bench", job, job.simulator, dut, list(dut.SOURCES), path.stem
-    )
+    run = array_run.ArrayRun("tb.run.layer_bench", job, job.simulator, dut, path.stem)
     assert run.start(tmp_path) is None
     ((bar, out),) = bars
     assert bar.total == 9 * 16

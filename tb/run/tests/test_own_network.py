@@ -14,7 +14,6 @@ from pymodel.own_network.layer_file import load_layers, save_layers
 from pymodel.own_network.tests.random_layer import random_layer
 from pymodel.support.checksummed_tensors import read_sealed, write_sealed
 from tb.components.tile_run import Record
-from tb.modules.module_table import LOAD_FIRST
 from tb.modules.pytest_runs import first_few
 from tb.run import layer
 from tb.run.check import Verdict
@@ -244,10 +243,6 @@ def test_a_wrong_file_fails(run, two_layers, wrong):
         (["--layer", "a", "--images", "3"], "IMAGES is '3', expected a whole number from 1 to 2"),
         (["--layer", "a", "--images", "0"], "IMAGES is '0', expected"),
         (["--layer", "a", "--rows", "0"], "ROWS is '0', expected a whole number from 1 to 256"),
-        (
-            ["--layer", "a", "--rows", "4", "--dut", LOAD_FIRST],
-            "ROWS, COLS and ACT_SIGNED are for this project's array, not for that of",
-        ),
     ],
 )
 def test_bad_input(refused, two_layers, arguments, words):
