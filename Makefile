@@ -19,6 +19,9 @@ unexport PYTHONSAFEPATH
 # The options that the sweeps share: simulator, checkpoint, data set, and ARGS="--workers 1 --fresh"
 SWEEP = --sim "$(SIM)" --model "$(MODEL)" $(if $(DATA),--data "$(DATA)") $(ARGS)
 
+# What would leave out tests, and say nothing
+ALL_TESTS = unset PYTEST_ADDOPTS PYTEST_PLUGINS COCOTB_TEST_FILTER COCOTB_TESTCASE
+
 # The parameters of the array that the user asks for
 SIZE = $(if $(ROWS),--rows "$(ROWS)") $(if $(COLS),--cols "$(COLS)") $(if $(ACT_SIGNED),--act-signed "$(ACT_SIGNED)")
 
@@ -26,6 +29,10 @@ SIZE = $(if $(ROWS),--rows "$(ROWS)") $(if $(COLS),--cols "$(COLS)") $(if $(ACT_
 OPTIONS := $(filter-out --% -I%,$(filter -%,$(MFLAGS)))
 ifneq (,$(findstring i,$(OPTIONS))$(findstring t,$(OPTIONS)))
 $(error make is told to ignore errors (-i) or to touch files (-t), here or in MAKEFLAGS; expected neither)
+endif
+
+ifneq (,$(findstring --eval,$(MAKEFLAGS)))
+$(error MAKEFLAGS has --eval, which may tell make to ignore errors; expected none)
 endif
 
 ifneq (,$(MAKEFILES))
@@ -47,7 +54,7 @@ layer: setup ## Run a trained layer on the array; make alone does the same (DUT,
 	  $(if $(filter-out 0,$(WAVES)),--waves) $(ARGS)
 
 test: setup ## Run all benches, tests and linters (SIM: simulator of the benches)
-	@unset PYTEST_ADDOPTS PYTEST_PLUGINS; begun=$$(date +%s); rm -f build/results/tests.xml; $(PY) -m pytest -n auto --dist worksteal -q --all-must-run -m "not verify" --junitxml build/results/tests.xml; \
+	@$(ALL_TESTS); begun=$$(date +%s); rm -f build/results/tests.xml; $(PY) -m pytest -n auto --dist worksteal -q --all-must-run -m "not verify" --junitxml build/results/tests.xml; \
 	  code=$$?; echo "make test took $$(($$(date +%s) - begun)) seconds"; exit $$code
 
 report: SIM ?= icarus
@@ -115,7 +122,7 @@ verify: setup ## Run all long checks, one after another; results kept from earli
 	@$(PY) -m tb.verify $(ARGS)
 
 lint: setup ## Run only the linters: ruff, Verilator, Icarus, Yosys
-	@$(PY) -m pytest -q tb/sim/tests/test_lint.py
+	@$(ALL_TESTS); $(PY) -m pytest -q tb/sim/tests/test_lint.py
 
 mutate: N ?= 500
 mutate: SEED ?= 1

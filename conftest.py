@@ -48,9 +48,21 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Refuses to run tests where Python leaves out their assert statements."""
+    """Refuses to run tests where Python leaves out their assert statements.
+
+    Where all tests must run, no variable leaves out tests of the benches.
+    """
     if reason := asserts_left_out():
         raise pytest.UsageError(reason)
+    if config.getoption("--all-must-run"):
+        if config.rootpath == Path(__file__).parent and config.inipath.name != "pyproject.toml":
+            raise pytest.UsageError(
+                f"{config.inipath}: pytest takes its settings from this file, expected those of "
+                "pyproject.toml, which say where all tests are"
+            )
+        for name in ("COCOTB_TEST_FILTER", "COCOTB_TESTCASE"):
+            if os.environ.pop(name, None):
+                print(f"{name} is left out: all tests must run")
 
 
 def pytest_ignore_collect(collection_path: Path) -> bool | None:

@@ -218,14 +218,16 @@ module output_stage #(
 
       if (OUTPUT_SCALING != 0) begin : g_scaling
         localparam SHIFT_WIDTH = $clog2(2 * SUM_WIDTH);
-        wire        [3*SUM_WIDTH-1:0] signs = {3{1'b1, {(SUM_WIDTH - 1){1'b0}}}};
-        wire        [3*SUM_WIDTH-1:0] given_words_2 = coarse_words_2 ^ signs;
-        wire        [3*SUM_WIDTH-1:0] given_words_5 = fine_words_5 ^ signs;
+        localparam [3*SUM_WIDTH-1:0] SIGNS = {3{1'b1, {(SUM_WIDTH - 1){1'b0}}}};
+        wire        [3*SUM_WIDTH-1:0] given_words_2 = coarse_words_2 ^ SIGNS;
+        wire        [3*SUM_WIDTH-1:0] given_words_5 = fine_words_5 ^ SIGNS;
         wire signed [  SUM_WIDTH-1:0] summand_2 = sum_2[c*SUM_WIDTH +: SUM_WIDTH];
         wire signed [  SUM_WIDTH-1:0] multiplier_2 = given_words_2[SUM_WIDTH-1:0];
         wire        [SHIFT_WIDTH-1:0] shift_5 = given_words_5[SHIFT_WIDTH-1:0];
-        wire signed [  SUM_WIDTH-1:0] lowest_5 = given_words_5[SUM_WIDTH +: SUM_WIDTH];
-        wire signed [  SUM_WIDTH-1:0] highest_5 = given_words_5[2*SUM_WIDTH +: SUM_WIDTH];
+        wire signed [2*SUM_WIDTH-1:0] lowest_5 =
+          {{SUM_WIDTH{given_words_5[2*SUM_WIDTH-1]}}, given_words_5[SUM_WIDTH +: SUM_WIDTH]};
+        wire signed [2*SUM_WIDTH-1:0] highest_5 =
+          {{SUM_WIDTH{given_words_5[3*SUM_WIDTH-1]}}, given_words_5[2*SUM_WIDTH +: SUM_WIDTH]};
         reg  signed [2*SUM_WIDTH-1:0] product_3;
         reg  signed [2*SUM_WIDTH-1:0] offset_3;
         reg  signed [2*SUM_WIDTH-1:0] total_4;

@@ -15,6 +15,7 @@ from typing import Any
 
 from torch import nn
 
+from pymodel.support.compiled_files import forget_compiled
 from pymodel.support.errors import InputError
 from pymodel.support.files import ROOT
 from pymodel.support.result_files import file_digest
@@ -89,6 +90,11 @@ def _named(module_name: str, attribute: str, what: str) -> Any:
     """
     try:
         with without_warnings():
+            top, _, _ = module_name.partition(".")
+            known = not top or top in sys.modules
+            found = None if known else importlib.util.find_spec(top)
+            if found and found.origin:
+                forget_compiled(Path(found.origin))
             module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
         if not f"{module_name}.".startswith(f"{error.name}."):

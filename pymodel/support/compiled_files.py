@@ -61,6 +61,25 @@ def _compile(source: Path, compiled: Path) -> None:
             raise OSError(f"{compiled}: not written as a whole") from None
 
 
+def forget_compiled(source: Path) -> None:
+    """Removes compiled files of a user's modules that could be outdated, before they are imported.
+
+    These are the modules in the folder of `source`, and in all folders below it if it is the
+    `__init__.py` of a package. Python makes the compiled files again. Those that hold the hash of
+    their source stay, and so do all of installed packages, which nobody edits.
+    """
+    folder = source.absolute().parent
+    if any(folder.is_relative_to(Path(one).resolve()) for one in (sys.prefix, sys.base_prefix)):
+        return
+    caches = (
+        folder.rglob("__pycache__") if source.name == "__init__.py" else [folder / "__pycache__"]
+    )
+    for compiled in (file for cache in caches for file in cache.glob("*.pyc")):
+        with contextlib.suppress(OSError):
+            if compiled.read_bytes()[4:8] != CHECKED:
+                compiled.unlink()
+
+
 class SourceLoader(SourceFileLoader):
     """Loads a module from its source, never from a compiled file."""
 

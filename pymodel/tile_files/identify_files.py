@@ -92,7 +92,8 @@ def read_folder(folder: Path, ignore: list[str] | tuple[str, ...] = ()) -> TileF
     for name, path in names.items():
         if any(fnmatch.fnmatch(name, pattern) for pattern in ignore):
             continue
-        if path.suffix.lower() not in SUFFIXES or not name.isprintable():
+        suffix = "" if path.is_dir() else path.suffix.lower()  # a link to a folder may have dots
+        if suffix not in SUFFIXES or not name.isprintable():
             unused.append(repr(name)[1:-1])
             continue
         hints = _hints(name)

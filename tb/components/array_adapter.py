@@ -28,7 +28,7 @@ from cocotb.types import LogicArray
 from cocotb.utils import get_sim_steps, get_sim_time
 from vcd.gtkw import GTKWSave
 
-from pymodel.support.compiled_files import SourceLoader
+from pymodel.support.compiled_files import SourceLoader, forget_compiled
 from pymodel.support.errors import InputError
 from pymodel.support.files import ROOT
 from pymodel.support.old_names import new_path
@@ -372,6 +372,7 @@ def adapter_class(path: Path = OWN) -> type[ArrayAdapter]:
     path = new_path(path.absolute())
     if not path.is_file():
         raise InputError(f"{path}: not found, expected a Python file with an adapter")
+    forget_compiled(path)  # of modules beside the adapter, which it may import
     name = f"adapter_{path.stem}"
     loader = SourceLoader(name, str(path))
     module = importlib.util.module_from_spec(importlib.util.spec_from_loader(name, loader))

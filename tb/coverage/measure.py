@@ -53,7 +53,7 @@ def main() -> int:
     )
     arguments = parser.parse_args()
     check_simulator(SIMULATOR)
-    leave_out_settings()
+    leave_out_settings("COCOTB_TEST_FILTER")
     excluded = read_exclusions(arguments.exclusions)
     began = time.monotonic()
     runs = suite(arguments.only)

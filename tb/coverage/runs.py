@@ -13,7 +13,6 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 from tqdm import tqdm
 
@@ -23,9 +22,9 @@ from pymodel.support.files import temporary_folder
 from tb.modules.module_table import TABLE, Run
 from tb.sim.errors import BenchError
 from tb.sim.kept_results import Store, code
-from tb.sim.run_bench import COVERAGE, COVERAGE_ARGUMENTS, runtime_arguments
+from tb.sim.run_bench import COVERAGE_ARGUMENTS, runtime_arguments
 from tb.sim.simulators import random_seed, simulator_identity
-from tb.sim.sources import RTL, check_sources, rtl_digest
+from tb.sim.sources import RTL, Untouched, check_sources, rtl_digest
 
 SIMULATOR = "verilator"
 STORE = Store("coverage")
@@ -60,7 +59,6 @@ def identity(run: Run) -> dict[str, Any]:
         "simulator": simulator_identity(SIMULATOR),
         "seed": random_seed(),
         "arguments": COVERAGE_ARGUMENTS,
-        "filter": os.environ.get("COCOTB_TEST_FILTER", ""),
         "rtl": rtl_digest(),
         "code": code("tb.sim.run_bench", run.bench),
     }
@@ -90,6 +88,7 @@ def run_all(runs: Sequence[Run], arguments: argparse.Namespace) -> list[Path]:
     The result of a run is kept, and used again unless `arguments.fresh`. Raises BenchError if a
     test fails.
     """
+    untouched = Untouched.of(RTL)
     folders = {STORE.path(identity(run), label(run)): run for run in runs}
     missing = [folder for folder in folders if arguments.fresh or not folder.exists()]
     groups = defaultdict(list)  # by build
@@ -111,7 +110,7 @@ def run_all(runs: Sequence[Run], arguments: argparse.Namespace) -> list[Path]:
     )
     try:
         waiting = [
-            pool.submit(measure, [(folder, folders[folder]) for folder in group])
+            pool.submit(measure, [(folder, folders[folder]) for folder in group], untouched)
             for group in by_size[::-1]  # the largest first
         ]
         for done in as_completed(waiting):
@@ -131,19 +130,19 @@ def prepare_worker(verbose: bool) -> None:
             os.dup2(nothing.fileno(), sys.stderr.fileno())
 
 
-def measure(runs: Sequence[tuple[Path, Run]]) -> int:
+def measure(runs: Sequence[tuple[Path, Run]], untouched: Untouched) -> int:
     """Makes the runs of one build, one after another; returns their number.
 
     Each run comes with the folder that keeps its result. Raises BenchError, with the run's name, if
-    a test fails.
+    a test fails, and InputError if a source was touched since the folders got their names.
     """
     for place, run in runs:
         with temporary_folder(label(run), place.parent) as folder:
-            with patch.dict(os.environ, {COVERAGE: str(folder / "reached")}):
-                try:
-                    run.on(SIMULATOR, waves=False)
-                except BenchError as error:
-                    raise BenchError(f"{label(run)}: {error}") from None
+            try:
+                run.on(SIMULATOR, waves=False, coverage=folder / "reached")
+            except BenchError as error:
+                raise BenchError(f"{label(run)}: {error}") from None
+            untouched.check()
             shutil.rmtree(place, ignore_errors=True)  # of a run before this one, with --fresh
             STORE.adopt(folder, place)
     return len(runs)

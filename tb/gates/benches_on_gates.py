@@ -44,7 +44,7 @@ from tb.sim.kept_results import Store, code, files_digest
 from tb.sim.result_about import Subject
 from tb.sim.run_bench import RESULTS_XML, run_bench
 from tb.sim.simulators import check_simulator, leave_out_settings, random_seed, simulator_identity
-from tb.sim.sources import RTL, check_sources, rtl_digest
+from tb.sim.sources import RTL, Untouched, check_sources, rtl_digest
 
 NETLISTS, PASSED = Store("netlist"), Store("netlist-passed")
 SIMULATOR = "icarus"  # Verilator would compile so many gates for minutes
@@ -205,6 +205,7 @@ def synthesise(design: Design, rtl: Path = RTL) -> Netlist:
         f"rename {top} {top}_gates",
     ]
     wrapping = wrapper(top, rtl)
+    untouched = Untouched.of(rtl)
     identity = {
         "passes": passes,
         "parameters": dict(design.parameters),
@@ -223,6 +224,7 @@ def synthesise(design: Design, rtl: Path = RTL) -> Netlist:
         ]
         yosys(rtl, top, [*passes, *written], dict(design.parameters))
         (folder / f"{top}.v").write_text(wrapping)
+        untouched.check()
 
     folder = NETLISTS.make(identity, f"{top}-{design.size}", write)
     count = folder / "cells.json"

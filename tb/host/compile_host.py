@@ -12,7 +12,13 @@ from tb.host.core_program import CORE
 from tb.sim.compilation import Simulation, compiled
 from tb.sim.errors import BenchError
 from tb.sim.files_read import include_folders
-from tb.sim.simulators import VERILATOR_ROOT, check_simulator, environment
+from tb.sim.simulators import (
+    RANDOM_VALUES,
+    VERILATOR_ROOT,
+    check_simulator,
+    environment,
+    random_values,
+)
 from tb.sim.sources import RTL, check_sources
 
 
@@ -27,7 +33,8 @@ class _Private(cocotb_test.Verilator):
 
 HOST_PARAMETERS = {"ACT_WIDTH", "ACT_SIGNED", "WEIGHT_WIDTH", "SUM_WIDTH", "POOL_WIDTH"}
 # Options for speed, with cocotb and without
-OPTIMISED = ["-O3", "--x-assign", "fast", "--x-initial", "fast", "-Wno-lint", "-Wno-style"]
+OPTIMISED = ["-O3", *RANDOM_VALUES, "-Wno-lint", "-Wno-style"]
+SEED = 1  # of the values that registers and memories begin with; no result may depend on it
 OPTIMISED_MAKE = ["CFG_CXXFLAGS_PCH_I=-include", "OPT_FAST=-O3", "-j2"]
 
 
@@ -89,7 +96,7 @@ def _host_commands(
             *map(str, sources),
         ]
         make = ["make", "-C", str(build), "-f", "Vcore_host.mk", *OPTIMISED_MAKE]
-        return [verilate, make, [str(build / "Vcore_host")]], dict(os.environ)
+        return [verilate, make, [str(build / "Vcore_host"), *random_values(SEED)]], dict(os.environ)
     common = {
         "module": module or "",
         "toplevel": "core_host_clocked",
@@ -105,6 +112,7 @@ def _host_commands(
         runner = _Private(
             **common,
             make_args=OPTIMISED_MAKE,
+            plus_args=random_values(SEED),
             compile_args=[*OPTIMISED, "--timing", "-CFLAGS", "-std=c++20"],
         )
     runner.set_env()

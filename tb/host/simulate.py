@@ -7,7 +7,7 @@ import numpy as np
 
 from pymodel.support.files import temporary_folder
 from tb.host.compile_host import prepare_host
-from tb.sim.errors import BenchError
+from tb.sim.errors import BenchError, DesignError
 from tb.sim.results_xml import first_failure
 from tb.sim.run_bench import RESULTS_XML
 from tb.sim.sources import RTL
@@ -36,13 +36,15 @@ def simulate(
     simulation = prepare_host(simulator, PROGRAM, rtl)
     with temporary_folder("sweep") as folder:
         write_layers(folder, layers, codes, weights, tables)
-        report, said, failure = folder / RESULTS_XML, [], None
+        report, said, failure, own = folder / RESULTS_XML, [], None, None
         try:
             simulation.run(folder, said.append, COCOTB_RESULTS_FILE=str(report))
+        except DesignError as error:
+            own = str(error)
         except BenchError as error:
             failure = str(error)
-        if not failure or report.exists():
-            failure = first_failure(report, PROGRAM) or failure
+        if own or not failure or report.exists():
+            failure = own or first_failure(report, PROGRAM) or failure
         counts = folder / "counts.json"
         results = []
         for number in range(len(layers)):

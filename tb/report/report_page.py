@@ -36,7 +36,6 @@ from pymodel.support.command import CommandParser, conclude, tell, whole_number
 from pymodel.support.errors import InputError
 from pymodel.support.files import RESULTS, ROOT, replacing, temporary_folder
 from pymodel.support.limits import MOST_SUM_BITS
-from pymodel.support.result_files import file_digest
 from pymodel.vgg import VGG16
 from tb.components.array_adapter import OWN, ArrayAdapter
 from tb.components.array_size import Asked, sized
@@ -48,10 +47,9 @@ from tb.report.recording import Recording, record
 from tb.run.benchmark import BATCH, DEFAULT_BATCH, captured
 from tb.run.layer import LayerJob, choose_layer, error_words
 from tb.sim.errors import BenchError
-from tb.sim.result_about import adapter_digest
+from tb.sim.result_about import Subject
 from tb.sim.run_bench import run_bench
 from tb.sim.simulators import check_simulator, random_seed, simulator_version
-from tb.sim.sources import sources_digest
 
 OUTPUT = ROOT / "build" / "report.html"
 TEMPLATES = Path(__file__).parent / "templates"
@@ -123,6 +121,14 @@ def main() -> int:
             str(folder / "layer.json"),
             dut=str(arguments.dut.absolute()),
         )
+        subject = Subject(
+            "tb.run.layer_bench",
+            sources=list(dut.SOURCES),
+            options=dut.options(),
+            simulator=arguments.sim,
+            checkpoint=arguments.model,
+            adapter=arguments.dut,
+        )
         recording = None
         try:
             run = run_layer(job, dut)
@@ -134,11 +140,8 @@ def main() -> int:
             return conclude(f"FAILED: {error}", passed=False)
 
     written = utc_text(datetime.now(UTC))
-    now = {
-        "rtl": sources_digest(dut.SOURCES, arguments.sim, dut.options()),
-        "checkpoint": file_digest(arguments.model),
-        "adapter": adapter_digest(arguments.dut),
-    }
+    found = subject.unchanged()
+    now = {name: found[name] for name in ("rtl", "checkpoint", "adapter")}
     verification = [own_row(run, written), *table(arguments.results, results, now)]
     # Figures that are wrong or stale stand in the table alone.
     results = up_to_date(arguments.results, results, now)

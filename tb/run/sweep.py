@@ -37,7 +37,7 @@ from tb.sim.errors import BenchError
 from tb.sim.files_read import files_read
 from tb.sim.kept_results import Store, code, digest
 from tb.sim.simulators import check_simulator, simulator_identity
-from tb.sim.sources import RTL, check_sources, rtl_digest
+from tb.sim.sources import RTL, Untouched, check_sources, rtl_digest
 
 STORE = Store("sweep")
 ONLY_THIS_RUN = "only this run"  # key in the identity of a shard that no later run may use
@@ -360,10 +360,13 @@ def _run(
     """Does the work of a shard, and keeps the result; runs in a worker."""
     if not fresh and store.load_arrays(shard.identity) is not None:
         return
+    rtl = shard.arguments.get("rtl")
     try:
+        untouched = Untouched.of(Path(rtl)) if rtl else Untouched([])
         check_identity(shard, work.__module__)
         arrays = work(**shard.arguments)
         check_identity(shard, work.__module__)
+        untouched.check()
     except OSError as error:
         raise InputError(f"a worker on {platform.node()} failed: {error}") from None
     try:

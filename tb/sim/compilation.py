@@ -15,17 +15,20 @@ from pymodel.support.command import tell
 from pymodel.support.errors import InputError
 from pymodel.support.files import temporary_folder
 from pymodel.support.result_files import file_digest
-from tb.sim.errors import BenchError
+from tb.sim.errors import BenchError, DesignError
 from tb.sim.files_read import files_read
 from tb.sim.kept_results import Store, files_digest
 from tb.sim.process import succeed
 from tb.sim.simulators import VERILATOR_ROOT, check_paths, simulator_identity
-from tb.sim.sources import change_times
+from tb.sim.sources import Untouched
 
 BUILDS = Store("sim")
 # File in a build: hashes of the files that only the compiler's own run named
 ALSO_READ = "also_read.json"
 # Folders of files that come with packages, by whose versions a build is named already
+# What Icarus and Verilator print, anywhere in a line since $write may have begun it, where the
+# design itself calls $error or $fatal, with words or without, or where one of its asserts fails
+OWN_ERROR = re.compile(r"(?:ERROR|FATAL|\[\d+\] %(?:Error|Fatal)): (.+:\d+:(?: .*|$))")
 PACKAGES = tuple(str(Path(one).resolve()) for one in (VERILATOR_ROOT, sys.prefix, "/usr"))
 
 
@@ -47,11 +50,26 @@ class Simulation:
         """Runs the simulation in `folder`, each command to its end.
 
         `plusargs` are added to the last command, `variables` to the environment of each command.
-        `heard`, `limit` and the errors are those of `tb.sim.process.succeed`.
+        `heard`, `limit` and the errors are those of `tb.sim.process.succeed`. Raises DesignError at
+        the end if the design itself reported an error, since a simulator may go on after it.
         """
         *before, last = self.commands
-        for command in (*before, [*last, *plusargs]):
-            succeed(command, folder, self.environment | variables, heard, limit)
+        own: list[str] = []
+
+        def listen(line: str) -> None:
+            if found := OWN_ERROR.search(line):
+                own.append(found[1])
+            heard(line)
+
+        try:
+            for command in (*before, [*last, *plusargs]):
+                succeed(command, folder, self.environment | variables, listen, limit)
+        except BenchError as error:
+            if own:
+                raise DesignError(own[0], str(error)) from None
+            raise
+        if own:
+            raise DesignError(own[0])
 
 
 # A function that takes a folder. It returns a list of commands, of which the last one runs what the
@@ -79,7 +97,7 @@ def compiled(
     with temporary_folder(label, BUILDS.folder) as folder:
         (*compiling, running), environment = prepared(commands, folder)
         files = files_read(simulator, sources, compiling[0]).files
-        before = change_times(files)
+        untouched = Untouched(files)
         identity = {
             "simulator": simulator_identity(simulator),
             "sources": [str(file) for file in files],
@@ -100,9 +118,7 @@ def compiled(
                 raise BenchError(f"Process {command[0]} left nothing to run")
             for program in folder.glob("*.vvp"):
                 check_program(program)
-            for file, when in change_times(files).items():
-                if when != before[file]:
-                    raise InputError(f"{file}: changed while it was compiled; run again")
+            untouched.check()
             if more := _also_read(folder, files):
                 (folder / ALSO_READ).write_text(json.dumps(more))
             BUILDS.adopt(folder, build)

@@ -11,7 +11,7 @@ from pymodel.support.errors import InputError
 from pymodel.support.result_files import file_digest
 from tb.sim.files_read import files_read
 from tb.sim.kept_results import code, files_digest, imported, names_imported
-from tb.sim.sources import RTL, check_sources, rtl_digest, sources_digest
+from tb.sim.sources import RTL, Untouched, check_sources, rtl_digest, sources_digest
 
 WORDS = {
     "rtl": "other RTL",
@@ -20,8 +20,14 @@ WORDS = {
     "bench": "another version of the bench",
 }
 
-# A condition on a macro that cocotb, Verilator or Icarus defines
-SIMULATION_MACRO = re.compile(r"`(?:ifdef|ifndef|elsif)\s+(COCOTB_SIM|VERILATOR|__ICARUS__)\b")
+# A condition on a macro that cocotb, a simulator, Yosys or synthesis defines, and the comment by
+# which synthesis leaves out what follows
+SIMULATION_MACRO = re.compile(
+    r"`(?:ifdef|ifndef|elsif)\s+(COCOTB_SIM|VERILATOR|__ICARUS__|SYNTHESIS|YOSYS|FORMAL)\b"
+    r"|(?:synthesis|synopsys|pragma)\s+(translate_off)\b"
+)
+# A constant that holds Z, but not the ? of casez, and no pattern of casez
+DRIVEN_Z = re.compile(r"[=?:{,(]\s*\d*'s?(?:[bodh][\da-fx_]*)?z", re.IGNORECASE)
 
 
 def about(
@@ -67,7 +73,9 @@ class Subject:
         if sources is None and rtl is not None:
             sources = check_sources(rtl)
         simulator, options = settings.get("simulator", "icarus"), settings.get("options", ())
-        tell(*simulation_macros(simulator, sources or (), options))
+        files = files_read(simulator, sources, options).files if sources else ()
+        self._untouched = Untouched(files)
+        tell(*simulation_macros(files), *(driven_z(files) if simulator == "verilator" else ()))
 
     def unchanged(self) -> dict[str, Any]:
         """Returns what the results are about; raises InputError if that is no longer the same.
@@ -82,20 +90,29 @@ class Subject:
                 f"there is {' and '.join(changed)} than when the command began, so its results are "
                 "about neither; run the command again"
             )
+        self._untouched.check()
         return self.found
 
 
-def simulation_macros(
-    simulator: str, sources: Sequence[Path], options: Sequence[str] = ()
-) -> list[str]:
+def driven_z(files: Iterable[Path]) -> list[str]:
+    """Returns a note for each file that drives Z, which Verilator takes for 0."""
+    return [
+        f"note: {file.name} drives Z, which Verilator takes for 0; SIM=icarus shows it"
+        for file in files
+        if DRIVEN_Z.search(file.read_text(errors="replace"))
+    ]
+
+
+def simulation_macros(files: Iterable[Path]) -> list[str]:
     """Returns a note for each file whose text depends on whether a simulator reads it."""
     notes = []
-    for file in files_read(simulator, sources, options).files if sources else ():
-        macros = sorted(set(SIMULATION_MACRO.findall(file.read_text(errors="replace"))))
+    for file in files:
+        found = SIMULATION_MACRO.findall(file.read_text(errors="replace"))
+        macros = sorted({macro or comment for macro, comment in found})
         if macros:
             notes.append(
-                f"note: {file.name} depends on {', '.join(macros)}, which simulators define and "
-                "synthesis does not: what is simulated is not all that becomes hardware"
+                f"note: {file.name} depends on {', '.join(macros)}, which simulation, proofs and "
+                "synthesis know differently: what is simulated is not all that becomes hardware"
             )
     return notes
 

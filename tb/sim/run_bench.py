@@ -21,15 +21,17 @@ from pymodel.support.command import tell
 from pymodel.support.errors import InputError
 from pymodel.support.files import ROOT, temporary_folder
 from tb.sim.compilation import BUILDS, Commands, Simulation, compiled, prepared
-from tb.sim.errors import BenchError
+from tb.sim.errors import BenchError, DesignError
 from tb.sim.files_read import include_folders, macros
 from tb.sim.results_xml import first_failure
 from tb.sim.simulators import (
+    RANDOM_VALUES,
     UNTESTED,
     VERILATOR_ROOT,
     check_simulator,
     environment,
     random_seed,
+    random_values,
     simulator_identity,
 )
 from tb.sim.sources import RTL, check_sources
@@ -38,16 +40,11 @@ from tb.sim.waves import WAVES
 RESULTS_XML = "results.xml"  # cocotb's, in the folder of a run
 
 
-# What Icarus and Verilator print where the design itself calls $error or $fatal
-# anywhere in a line, since $write may have begun it
-OWN_ERROR = re.compile(r"(?:ERROR|FATAL|\[\d+\] %Error): (.+:\d+: .*)")
-
 # What Icarus says of SystemVerilog that it does not know; and what to do then
 SYSTEM_VERILOG = re.compile("syntax error|sorry|malformed|not supported", re.IGNORECASE)
 ICARUS_HINT = " (Icarus supports little of SystemVerilog; SIM=verilator supports it)"
 
-# Environment variable: a path without suffix. A run of run_bench then measures coverage, and writes
-# it to files with this path and the suffixes .dat and .yml (tb/coverage).
+# Environment variable of a bench whose run measures coverage: run_bench's `coverage`
 COVERAGE = "SYSTOLIC_COVERAGE"
 # The widest vector of the design has 576 bits. Memories have more: their words are data.
 COVERAGE_ARGUMENTS = ["--coverage-line", "--coverage-toggle", "--coverage-max-width", "640"]
@@ -64,6 +61,7 @@ def run_bench(
     defines: Mapping[str, str | int] = MappingProxyType({}),
     settings: dict[str, str] | None = None,
     waves: bool | None = None,
+    coverage: Path | None = None,
     variant: str = "",
     folder: Path | None = None,
     heard: Callable[[str], None] = lambda line: None,
@@ -79,7 +77,9 @@ def run_bench(
     `RESULTS_XML` and, with `waves` (by default $WAVES), the waveform `toplevel`.fst. Without
     `folder`, the waveform goes to build/waves, named by bench, `variant`, simulator and parameters.
     Sources find what they include in their folders; sources without a timescale get 1 ns / 1 ps.
-    `heard` is called with each line that compiler and simulation print.
+    `heard` is called with each line that compiler and simulation print. With `coverage`, a path
+    without suffix, the run measures coverage, and writes it to files with this path and the
+    suffixes .dat and .yml (tb/coverage).
 
     Raises BenchError with the first failure: a test failed, not all tests ran, the design itself
     called $error (Icarus would go on), a source did not compile (the message says what the compiler
@@ -92,7 +92,7 @@ def run_bench(
         tell(f"SIM={simulator} is passed on to cocotb; this project is untested with it")
     sources = sources or check_sources(RTL)
     seed, parameters = random_seed(), parameters or {}
-    options = _options(simulator, toplevel, int(seed), waves)
+    options = _options(simulator, toplevel, int(seed), waves, coverage)
     commands = _bench_commands(
         simulator,
         module,
@@ -106,13 +106,17 @@ def run_bench(
     )
     # With coverage there is one build for all benches of a module.
     names = [module.rpartition("test_")[2], variant, simulator]
-    names = [toplevel, "coverage"] if os.environ.get(COVERAGE) else names
+    names = [toplevel, "coverage"] if coverage else names
     label = "-".join(filter(None, [*names, *(f"{k}{v}" for k, v in parameters.items())]))
     with ExitStack() as stack:
         run = folder or stack.enter_context(temporary_folder(label, BUILDS.folder))
         # No source can know this name, and write results of its own.
         written = run / f"{secrets.token_hex(8)}.xml"
-        variables = {"COCOTB_RESULTS_FILE": str(written), "COCOTB_RANDOM_SEED": seed}
+        variables = {
+            "COCOTB_RESULTS_FILE": str(written),
+            "COCOTB_RANDOM_SEED": seed,
+            COVERAGE: str(coverage or ""),
+        }
         with environment(simulator, **variables | (settings or {})):
             failure, own = _simulate(simulator, label, sources, commands, run, heard)
             (run / RESULTS_XML).unlink(missing_ok=True)
@@ -128,21 +132,21 @@ def run_bench(
         raise BenchError(failure)
 
 
-def _options(simulator: str, toplevel: str, seed: int, waves: bool) -> dict[str, list[str]]:
+def _options(
+    simulator: str, toplevel: str, seed: int, waves: bool, coverage: Path | None
+) -> dict[str, list[str]]:
     """Returns what a simulator gets besides the sources: arguments by cocotb-test's names."""
     if simulator != "verilator":
         return {}
-    # Verilator has two states only: random initial values are its way to show what was never set.
     # The linter looks for warnings, and somebody else's array may have some.
-    compile_args = ["--x-initial", "unique", "--x-assign", "unique", "-Wno-fatal"]
+    # Of two modules of one name Verilator would take the first, and hide the other.
+    compile_args = [*RANDOM_VALUES, "-Wno-fatal", "-Werror-MODDUP"]
     # The package was configured without g++'s flag for its precompiled header.
     make_args = ["CFG_CXXFLAGS_PCH_I=-include", "-j2"]
-    # A seed of 31 bits; with 0 Verilator would choose a seed itself
-    own_seed = seed % 2**31 or 1
-    plus_args = ["+verilator+rand+reset+2", f"+verilator+seed+{own_seed}"]
+    plus_args = random_values(seed)
     if waves:
         plus_args += ["--trace", "--trace-file", f"{toplevel}.fst"]
-    if coverage := os.environ.get(COVERAGE):
+    if coverage:
         compile_args += COVERAGE_ARGUMENTS
         make_args += runtime_arguments()
         # Registers begin with zeros, so that no random initial value counts as a toggle.
@@ -163,18 +167,13 @@ def _simulate(
     Returns how it failed, with the first line that the tools said of an error, or None if it ended;
     and the first error that the design itself reported, or "".
     """
-    said, own = [], []
+    said = []
 
     def heard(line: str) -> None:
         logging.getLogger("cocotb").info(line)
         listener(line)
         if re.search("error|sorry|not found", line, re.IGNORECASE):
             said.append(line)
-
-    def heard_in_simulation(line: str) -> None:
-        heard(line)
-        if found := OWN_ERROR.search(line):
-            own.append(found[1])
 
     compiles = True
     try:
@@ -183,12 +182,14 @@ def _simulate(
         else:
             simulation = compiled(label, simulator, sources, commands, heard)
         compiles = False
-        simulation.run(folder, heard_in_simulation)
+        simulation.run(folder, heard)
+    except DesignError as error:
+        return ": ".join([error.ended, *said[:1]]) if error.ended else None, error.report
     except BenchError as error:
         if compiles and simulator == "icarus" and SYSTEM_VERILOG.search("".join(said)):
             said[0] += ICARUS_HINT
-        return ": ".join([str(error), *said[:1]]), "".join(own[:1])
-    return None, "".join(own[:1])
+        return ": ".join([str(error), *said[:1]]), ""
+    return None, ""
 
 
 def _verdict(failure: str | None, folder: Path, module: str) -> str | None:

@@ -24,6 +24,9 @@ EXECUTABLES = {"icarus": ("iverilog", "vvp"), "verilator": ("verilator", "g++", 
 UNTESTED = {"questa": "vsim", "xcelium": "xrun", "vcs": "vcs", "riviera": "vsimsa"}
 INSTALL = {"icarus": "apt-get install iverilog", "verilator": "apt-get install g++ make perl"}
 
+# Verilator has two states only: random values are its way to show what was never set.
+RANDOM_VALUES = ["--x-initial", "unique", "--x-assign", "unique"]  # compiled so that there are any
+
 # Characters of a path that a simulator, or make for it, takes for something else, as was tried: in
 # the folder of a build, and in that of a source
 NOT_IN_BUILDS = {"icarus": '":\n', "verilator": ' ":#;\t\n'}
@@ -46,6 +49,12 @@ HARMLESS = {
     "PYTHONUNBUFFERED",
     "PYTHONUTF8",
 }
+
+
+def random_values(seed: int) -> list[str]:
+    """Returns plusargs by which what RANDOM_VALUES compiled begins with random values."""
+    # A seed of 31 bits; with 0 Verilator would choose a seed itself
+    return ["+verilator+rand+reset+2", f"+verilator+seed+{seed % 2**31 or 1}"]
 
 
 def leave_out_settings(*more: str) -> None:

@@ -44,9 +44,30 @@ def sources_digest(
     return digest(*(part for file in files for part in (file.name, file.read_bytes())))[:16]
 
 
-def change_times(files: list[Path]) -> dict[Path, int]:
-    """Returns the time of each file's last change, in ns: st_ctime, which no program can set."""
-    return {file: file.stat().st_ctime_ns for file in files}
+class Untouched:
+    """Files that must stay as they are; nothing that changed and changed back counts as the same.
+
+    A file's time of change (st_ctime) is compared, which no program can set; where the file is a
+    symbolic link, also that of the link.
+    """
+
+    def __init__(self, files: Sequence[Path]):
+        self._times = {file: _change_times(file) for file in files}
+
+    @classmethod
+    def of(cls, rtl: Path) -> "Untouched":
+        """Returns the Verilog sources in folder `rtl`, with all that Icarus reads with them."""
+        return cls(files_read("icarus", check_sources(rtl)).files)
+
+    def check(self) -> None:
+        """Raises InputError for the first file that was changed, or removed."""
+        for file, times in self._times.items():
+            if not file.exists() or _change_times(file) != times:
+                raise InputError(f"{file}: changed while the command ran; run the command again")
+
+
+def _change_times(file: Path) -> tuple[int, int]:
+    return file.stat().st_ctime_ns, file.lstat().st_ctime_ns
 
 
 def tokens(verilog: str) -> list[re.Match]:

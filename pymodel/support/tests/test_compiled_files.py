@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from pymodel.support.compiled_files import compile_changed
+from pymodel.support.compiled_files import compile_changed, forget_compiled
 from pymodel.support.files import ROOT
 
 READ = "from edited import VALUE; print(VALUE)"
@@ -45,6 +45,32 @@ def test_an_edit_within_the_same_second_counts(first, seen, tmp_path):
             ).strip()
         )
     assert found == seen
+
+
+@pytest.mark.parametrize("inside", ["", "lanes"])
+def test_an_edit_of_a_users_module_counts(inside, tmp_path):
+    """A module is compiled again, also of the same size and time; a package with its folders."""
+    source = tmp_path / "lanes" / "edited.py" if inside else tmp_path / "edited.py"
+    source.parent.mkdir(exist_ok=True)
+    named = tmp_path / inside / ("__init__.py" if inside else "adapter.py")
+    named.touch()
+    deep = named.parent / "deep"
+    deep.mkdir()
+    compiled = []
+    for one in (source, deep / "other.py"):
+        one.write_text("VALUE = 1\n")
+        py_compile.compile(str(one))
+        compiled.append(Path(importlib.util.cache_from_source(one)))
+    assert all(file.exists() for file in compiled)
+    forget_compiled(named)
+    assert [file.exists() for file in compiled] == [False, not inside]
+
+
+def test_what_is_held_to_its_source_stays(module):
+    compiled = Path(importlib.util.cache_from_source(module))
+    before = compiled.read_bytes()
+    forget_compiled(module)
+    assert compiled.read_bytes() == before
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 import json
 import re
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,13 @@ def small(monkeypatch, tmp_path):
     return tmp_path
 
 
+def some_tests_alone(monkeypatch, names):
+    """Makes the bench of the command run some of its tests alone."""
+    (run,) = measure.suite([])
+    run = replace(run, settings={"COCOTB_TEST_FILTER": names})
+    monkeypatch.setattr(measure, "suite", lambda only: [run])
+
+
 @pytest.mark.verify
 def test_the_whole_way(command, small, monkeypatch):
     """A bench reaches all of its module; a single test of it does not, and the holes are shown."""
@@ -48,6 +56,11 @@ def test_the_whole_way(command, small, monkeypatch):
 
     monkeypatch.setenv("COCOTB_TEST_FILTER", "reset_clears_the_tokens")
     code, out, _ = command(main, "--only", "pe")
+    assert code == 0, "the variable left out tests"
+    assert "Left out, because results are kept: COCOTB_TEST_FILTER" in out
+
+    some_tests_alone(monkeypatch, "reset_clears_the_tokens")
+    code, out, _ = command(main, "--only", "pe")
     assert code == 1
     assert "FAILED: branch coverage is" in out
     _, branches, toggles, functional_holes = re.split("Holes, .*:", out)[-4:]
@@ -59,7 +72,7 @@ def test_the_whole_way(command, small, monkeypatch):
 @pytest.mark.verify
 def test_a_failing_bench_is_no_coverage(command, small, monkeypatch):
     """A run in which no test ran fails the command, and leaves no coverage."""
-    monkeypatch.setenv("COCOTB_TEST_FILTER", "no_such_test")
+    some_tests_alone(monkeypatch, "no_such_test")
     code, out, _ = command(main, "--only", "pe")
     assert code == 1
     assert "pe-ACT_WIDTH4-WEIGHT_WIDTH4-PSUM_WIDTH16-ACT_SIGNED1: no cocotb test ran" in out

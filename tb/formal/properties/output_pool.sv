@@ -40,8 +40,8 @@
     reset_first: assume (started || rst_i);
     // The layer stays while one of its maps is on the way.
     layer_stays: assume (!started || !in_map || {pool_i, out_width_i} == past_layer);
-    // An output has columns; one that is pooled has an even number of them, which fit.
-    columns: assume (out_width_i != 0 && (!pool_i || (!out_width_i[0] && out_width_i <= POOL_WIDTH)));
+    // An output of which pixels come has columns; one that is pooled has an even number of them, which fit.
+    columns: assume ((!valid_i && !in_map) || (out_width_i != 0 && (!pool_i || (!out_width_i[0] && out_width_i <= POOL_WIDTH))));
     // The last result of a layer ends a row, and an odd one if the layer is pooled.
     last_ends_a_map: assume (!(valid_i && last_i) || (ends_row && (!pool_i || odd)));
     // There is none in the cycle after a reset.

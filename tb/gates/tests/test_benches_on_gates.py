@@ -10,11 +10,14 @@ import shutil
 
 import pytest
 
-from pymodel.support.files import ROOT
+from pymodel.support.errors import InputError
+from pymodel.support.files import ROOT, temporary_folder
 from tb.gates import benches_on_gates
 from tb.gates.benches_on_gates import DESIGNS, Netlist, run, synthesise, wrapper
+from tb.gates.synthesis import yosys
+from tb.sim.kept_results import Store
 from tb.sim.simulators import random_seed
-from tb.sim.sources import faulty_rtl
+from tb.sim.sources import RTL, faulty_rtl
 
 CORE, ARRAY = (next(d for d in DESIGNS if d.name == n) for n in ("core 4x4", "systolic_array 2x3"))
 SOME = r"\.(largest_sums_are_exact|kept_packets_serve_again)$"  # of the core's bench
@@ -58,6 +61,30 @@ def test_an_array_and_one_gate_of_it_changed(tmp_path):
     outcome = run(ARRAY, wrong, bench)
     assert outcome.failed > 0
     assert "tile" in outcome.message
+
+
+@pytest.fixture
+def in_build():
+    """Yields a folder below build/, since Yosys as WebAssembly sees this project alone."""
+    with temporary_folder("netlist-test", ROOT / "build") as folder:
+        yield folder
+
+
+def test_no_netlist_is_kept_of_rtl_that_changed_meanwhile(tmp_path, in_build, monkeypatch):
+    """Its gates could be of other RTL than its key, also if the RTL is the same in the end."""
+    rtl, kept = shutil.copytree(RTL, tmp_path / "rtl"), Store("netlist", in_build / "kept")
+
+    def change(*arguments):
+        yosys(*arguments)
+        (rtl / "pe.v").write_text((rtl / "pe.v").read_text())
+
+    monkeypatch.setattr(benches_on_gates, "NETLISTS", kept)
+    monkeypatch.setattr(benches_on_gates, "yosys", change)
+    with pytest.raises(InputError, match=r"pe\.v: changed while the command ran"):
+        synthesise(ARRAY, rtl)
+    assert not list(kept.folder.iterdir())
+    monkeypatch.setattr(benches_on_gates, "yosys", yosys)
+    assert synthesise(ARRAY, rtl).folder.parent == kept.folder
 
 
 @pytest.mark.verify

@@ -222,7 +222,7 @@ def corrupt_core(
         image, channel, y, x = place = tuple(int(rng.integers(size)) for size in sums.shape)
         wrong = sums.copy()
         wrong[place] += rng.choice((-1, 1))
-        patch.setattr(axi_driver, "reference", lambda *_: wrong)
+        patch.setattr(axi_driver, "reference", lambda *_, **__: wrong)
         must_say(
             f"mismatch: output tile {channel // bench.core.cols}, image {image}, pixel ({y}, {x}), "
             f"channel {channel}: expected {wrong[place]}, got {sums[place]} "

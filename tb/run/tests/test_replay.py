@@ -237,6 +237,16 @@ def test_results_that_lie_where_they_are_not_read_fail(replayed, tmp_path):
     assert "a link that leads nowhere, expected a file of psums in" in out
 
 
+@pytest.mark.parametrize("name", ["psum", "psum.2"])
+def test_a_link_to_a_folder_of_results_is_refused(refused, tmp_path, name):
+    """A dot in its name is no suffix of a file of notes."""
+    folder = PlainTiles(1, 1).write(tmp_path / "tiles", without=("psum", "psum_kij"))
+    (tmp_path / "results").mkdir()
+    (folder / name).symlink_to(tmp_path / "results")
+    words = [f"{folder / name}: cannot be read", "directory"]
+    refused(main, "--dir", folder, words=words)
+
+
 @pytest.mark.parametrize(
     "name", ["psums/k{k}.txt", pytest.param("psum/x{k}.txt", marks=pytest.mark.verify)]
 )

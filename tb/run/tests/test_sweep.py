@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import shutil
 import signal
 import socket
 import ssl
@@ -27,6 +28,7 @@ from tb.run import sweep
 from tb.run.sweep import Shard, cluster, spread
 from tb.sim.errors import BenchError
 from tb.sim.kept_results import Store
+from tb.sim.sources import RTL
 
 INPUTS = np.arange(12)
 FIXED = {"rtl": "one"}
@@ -361,6 +363,23 @@ def test_a_worker_with_other_code_refuses(run):
     """A worker whose code is not the one that the key names refuses the work."""
     with pytest.raises(InputError, match="has another code than the command had"):
         run(fixed={"code": "older"})
+
+
+def test_no_shard_is_kept_of_rtl_that_changed_meanwhile(tmp_path):
+    """The RTL may be the same in the end, and what a worker compiled may have been another."""
+    rtl, store = shutil.copytree(RTL, tmp_path / "rtl"), Store("sweep", tmp_path / "kept")
+    identity = sweep.hardware_identity("icarus", rtl)
+    shard = Shard(identity, {"simulator": "icarus", "rtl": str(rtl)})
+
+    def work(simulator, rtl):
+        (source := Path(rtl) / "pe.v").write_text(source.read_text())
+        return {"n": np.arange(3)}
+
+    with pytest.raises(InputError, match=r"pe\.v: changed while the command ran"):
+        sweep._run(work, shard, store, False)
+    assert store.load_arrays(identity) is None
+    sweep._run(lambda **_: {"n": np.arange(3)}, shard, store, False)
+    assert store.load_arrays(identity) is not None
 
 
 @pytest.mark.verify

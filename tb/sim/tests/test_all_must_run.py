@@ -11,9 +11,9 @@ from pymodel.support.files import ROOT
 TEXT = "def test_one(): pass\n\ndef test_two(): pass\n"
 
 
-def run(folder, *options: str, **variables: str) -> tuple[int, str]:
-    """Returns the exit code and the output of pytest with our conftest on two tests in `folder`."""
-    (folder / "test_some.py").write_text(TEXT)
+def run(folder, *options: str, text: str = TEXT, **variables: str) -> tuple[int, str]:
+    """Returns the exit code and the output of pytest with our conftest on tests in `folder`."""
+    (folder / "test_some.py").write_text(text)
     command = [sys.executable, "-m", "pytest", "-q", "-p", "conftest", "-c", "/dev/null"]
     done = subprocess.run(
         [*command, "--rootdir", str(folder), *options, str(folder)],
@@ -31,6 +31,25 @@ def test_a_collection_alone_fails(tmp_path):
     assert run(tmp_path, PYTEST_ADDOPTS="--collect-only")[0] == 0
 
 
+@pytest.mark.parametrize("name", ["COCOTB_TEST_FILTER", "COCOTB_TESTCASE"])
+def test_no_variable_leaves_out_tests_of_benches(tmp_path, name):
+    """pytest does not see what a simulation leaves out."""
+    text = f"import os\n\ndef test_one(): assert '{name}' not in os.environ\n"
+    code, out = run(tmp_path, "--all-must-run", "-n", "1", text=text, **{name: "one"})
+    assert (code, f"{name} is left out: all tests must run" in out) == (0, True), out
+    assert run(tmp_path, text=text, **{name: "one"})[0] == 1
+
+
+def test_another_file_of_settings_is_refused(tmp_path):
+    """Without ours pytest would collect fewer tests, and all of those would run."""
+    (tmp_path / "pytest.ini").write_text("[pytest]\n")
+    command = [sys.executable, "-m", "pytest", "-q", "--all-must-run", "--collect-only"]
+    options = ["-c", str(tmp_path / "pytest.ini"), "--rootdir", str(ROOT), "docs"]
+    done = subprocess.run([*command, *options], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 4
+    assert "expected those of pyproject.toml" in done.stderr
+
+
 def test_a_run_of_all_passes(tmp_path):
     code, out = run(tmp_path, "--all-must-run", "-n", "2")
     assert (code, "2 passed" in out) == (0, True), out
@@ -42,15 +61,18 @@ def test_make_test_has_the_option():
     assert " --all-must-run " in recipe
 
 
-def test_options_left_in_the_environment_leave_out_no_test(tmp_path):
-    """`make test` and `make verify` run without options such as -k that somebody exported."""
-    text = (ROOT / "Makefile").read_text()
-    (recipe,) = [line for line in text.splitlines() if "tests.xml" in line and "pytest" in line]
-    unset, _, _ = recipe.strip().removeprefix("@").partition(";")
-    command = f'{unset}; echo "${{PYTEST_ADDOPTS-none}}"'
-    environment = os.environ | {"PYTEST_ADDOPTS": "-k one"}
+@pytest.mark.parametrize("target", ["test", "lint"])
+def test_options_left_in_the_environment_leave_out_no_test(target):
+    """`make test` and `make lint` run without options such as -k that somebody exported."""
+    names = ("PYTEST_ADDOPTS", "PYTEST_PLUGINS", "COCOTB_TEST_FILTER", "COCOTB_TESTCASE")
+    command = ["make", "-n", "-o", "setup", target]
+    environment = os.environ | {"MAKEFLAGS": ""} | dict.fromkeys(names, "-k one")
+    recipe = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    unset, _, rest = recipe.stdout.partition("; ")
+    assert "-m pytest" in rest
+    command = f"{unset}; env"
     done = subprocess.run(["sh", "-c", command], env=environment, capture_output=True, text=True)
-    assert done.stdout == "none\n"
+    assert not any(name in done.stdout for name in names)
 
 
 @pytest.mark.parametrize("options", ["-i", "-t", "--ignore-errors", "-ki", "-kt SIM=icarus"])
@@ -76,6 +98,14 @@ def test_make_is_refused_that_reads_other_files_first(tmp_path):
     done = subprocess.run(["make", "help"], cwd=ROOT, env=environment, capture_output=True)
     assert done.returncode == 2
     assert b"which may tell it to ignore errors" in done.stderr
+
+
+def test_make_is_refused_that_evaluates_more():
+    """--eval=.IGNORE: would make a failing target end with 0."""
+    environment = os.environ | {"MAKEFLAGS": "--eval=.IGNORE:"}
+    done = subprocess.run(["make", "help"], cwd=ROOT, env=environment, capture_output=True)
+    assert done.returncode == 2
+    assert b"MAKEFLAGS has --eval" in done.stderr
 
 
 @pytest.mark.parametrize("options", ["-k", "-j2", "-s --no-print-directory", "SIM=iti", "ARGS=-it"])

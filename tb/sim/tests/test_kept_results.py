@@ -28,10 +28,10 @@ from tb.run import sweep
 from tb.sim import kept_results
 from tb.sim.files_read import files_read
 from tb.sim.kept_results import Store, code, code_files, digest, files_digest, imported
-from tb.sim.result_about import Subject, about, adapter_digest, others
+from tb.sim.result_about import Subject, about, adapter_digest, driven_z, others
 from tb.sim.run_bench import prepare_bench
 from tb.sim.simulators import random_seed
-from tb.sim.sources import RTL, check_sources, faulty_rtl, rtl_digest
+from tb.sim.sources import RTL, Untouched, check_sources, faulty_rtl, rtl_digest
 
 FOLDERS = ("pymodel", "rtl", "tb", "training")
 
@@ -403,7 +403,48 @@ def test_what_changes_while_a_command_runs_is_refused(tmp_path):
         with pytest.raises(InputError, match=f"there is {words} than when the command began"):
             subject.unchanged()
         file.write_text(before)
+
+
+@pytest.mark.parametrize("value", ["'bz", "8'hzz", "1'bz", "{2{1'bZ}}"])
+def test_a_source_that_drives_z_is_named_where_verilator_runs_it(value, tmp_path, capsys):
+    """Verilator has two states, so it shows neither Z nor what Z does."""
+    (tmp_path / "top.v").write_text(
+        f"module top(output [7:0] o);\n  assign o = {value};\nendmodule\n"
+    )
+    for simulator, notes in (("icarus", 0), ("verilator", 1)):
+        Subject("tb.sim.sources", sources=[tmp_path / "top.v"], simulator=simulator)
+        assert capsys.readouterr().out.count("note: top.v drives Z, which Verilator takes") == notes
+
+
+def test_no_source_of_ours_drives_z():
+    assert driven_z(RTL.glob("*.v")) == []
+
+
+@pytest.mark.parametrize("way", ["written", "replaced", "linked"])
+def test_rtl_that_changes_and_changes_back_is_refused(way, tmp_path):
+    """What was simulated in between may have been the other version."""
+    rtl, file = shutil.copytree(RTL, tmp_path / "rtl"), tmp_path / "rtl" / "pe.v"
+    text = file.read_text()
+    if way == "linked":
+        for name in ("one.v", "two.v"):
+            (tmp_path / name).write_text(text)
+        file.unlink()
+        file.symlink_to(tmp_path / "one.v")
+    subject, untouched = Subject("tb.sim.sources", rtl=rtl), Untouched.of(rtl)
     subject.unchanged()
+    if way == "linked":
+        for name in ("two.v", "one.v"):
+            file.unlink()
+            file.symlink_to(tmp_path / name)
+    elif way == "replaced":
+        (tmp_path / "new.v").write_text(text)
+        (tmp_path / "new.v").replace(file)
+    else:
+        for version in (text + "\n", text):
+            file.write_text(version)
+    for check in (subject.unchanged, untouched.check):
+        with pytest.raises(InputError, match=r"pe\.v: changed while the command ran"):
+            check()
 
 
 def test_every_command_finds_what_it_is_about_before_it_begins():
@@ -415,13 +456,24 @@ def test_every_command_finds_what_it_is_about_before_it_begins():
         and re.search(r"import .*\b(write|publish)_results\b", text := path.read_text())
     }
     assert len(writers) > 12
+    page = ROOT / "tb" / "report" / "report_page.py"
+    writers[page] = page.read_text()
     for path, text in writers.items():
         assert "subject.unchanged()" in text, path
         assert not re.search(r"\babout\(", text), path
 
 
 @pytest.mark.parametrize(
-    "condition", ["`ifdef COCOTB_SIM", "`ifndef VERILATOR", "`elsif  __ICARUS__"]
+    "condition",
+    [
+        "`ifdef COCOTB_SIM",
+        "`ifndef VERILATOR",
+        "`elsif  __ICARUS__",
+        "`ifdef SYNTHESIS",
+        "`ifndef YOSYS",
+        "`ifdef FORMAL",
+        "`ifdef ANY // synthesis translate_off",
+    ],
 )
 def test_a_source_that_asks_for_a_simulator_is_named(condition, tmp_path, capsys):
     """Its other branch is what synthesis takes, and nothing here has simulated that."""
@@ -431,8 +483,8 @@ def test_a_source_that_asks_for_a_simulator_is_named(condition, tmp_path, capsys
     with (rtl / "pe.v").open("a") as file:
         file.write(f"`ifdef OTHER\n{condition}\n`endif\n`endif\n")
     Subject("tb.sim.sources", rtl=rtl)
-    macro = condition.split()[1]
-    assert f"note: pe.v depends on {macro}, which simulators define" in capsys.readouterr().out
+    macro = condition.split()[-1]
+    assert f"note: pe.v depends on {macro}, which simulation, proofs" in capsys.readouterr().out
 
 
 def test_results_of_rtl_that_reads_unknown_files_count_for_no_later_run(tmp_path, kept, capsys):

@@ -12,7 +12,7 @@ from tb.sim import compilation
 from tb.sim.compilation import BUILDS, check_program
 from tb.sim.errors import BenchError
 from tb.sim.results_xml import first_failure, planned_tests
-from tb.sim.run_bench import RESULTS_XML, run_bench
+from tb.sim.run_bench import RESULTS_XML, _options, run_bench
 from tb.sim.simulators import simulator_identity, simulator_version
 from tb.sim.sources import RTL
 
@@ -92,14 +92,39 @@ def test_a_simulator_that_hangs_is_no_pass(delay, fake, monkeypatch):
         delay()
 
 
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        ('begin $write("a line without an end "); $error("one is seen"); end', ".*one is seen"),
+        ("$error;", r".*delay\.v:\d+:"),
+        ("assert (data_i[0] !== 1);", r".*delay\.v:\d+:"),
+        ("$fatal;", r".*delay\.v:\d+:"),
+    ],
+)
 @pytest.mark.parametrize("simulator", ["icarus", pytest.param("verilator", marks=VERIFY)])
-def test_an_error_that_the_design_itself_reports_is_no_pass(delay, simulator):
+def test_an_error_that_the_design_itself_reports_is_no_pass(delay, simulator, call, words):
     """Icarus goes on after $error, and all tests of the bench pass."""
-    call = '$write("a line without an end "); $error("one is seen")'
-    check = f"\n  always @(posedge clk_i) if (data_i[0] === 1) begin {call}; end\nendmodule"
+    check = f"\n  always @(posedge clk_i) if (data_i[0] === 1) {call}\nendmodule"
     delay.source.write_text(delay.source.read_text().replace("\nendmodule", check))
-    with pytest.raises(BenchError, match=r"the design itself reports: .*one is seen"):
+    with pytest.raises(BenchError, match=f"the design itself reports: {words}"):
         run_bench(BENCH, TOP, simulator=simulator, sources=[delay.source])
+
+
+def test_registers_begin_with_random_values_whatever_the_environment(monkeypatch):
+    """A variable that a run of make coverage used to read changes nothing."""
+    monkeypatch.setenv("SYSTOLIC_COVERAGE", "left/over")
+    arguments = _options("verilator", TOP, 7, False, None)
+    assert arguments["plus_args"] == ["+verilator+rand+reset+2", "+verilator+seed+7"]
+    assert "--coverage-line" not in arguments["compile_args"]
+
+
+@pytest.mark.parametrize("simulator", ["icarus", "verilator"])
+def test_two_modules_of_one_name_do_not_compile(delay, simulator):
+    """Verilator would take the first one, such as a copy that somebody left in the folder."""
+    copy = delay.source.with_name("a_copy.v")
+    copy.write_text(delay.source.read_text())
+    with pytest.raises(BenchError, match=r"MODDUP|already been declared"):
+        run_bench(BENCH, TOP, simulator=simulator, sources=[copy, delay.source])
 
 
 def test_a_simulator_that_crashes_after_its_results_is_no_pass(delay, fake):
@@ -218,7 +243,7 @@ def test_an_edit_while_it_is_compiled_is_seen(delay, fake):
     Otherwise the build of the new text would be kept under the hash of the old text.
     """
     fake("iverilog", f'[ "$1" = -V ] || touch {delay.source}; exec "$REAL" "$@"')
-    with pytest.raises(InputError, match=r"delay.v: changed while it was compiled; run again"):
+    with pytest.raises(InputError, match=r"delay.v: changed while the command ran"):
         delay()
     assert builds() == []
 
