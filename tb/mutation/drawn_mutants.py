@@ -22,12 +22,12 @@ from tb.formal.prove import bound
 from tb.modules.module_table import TABLE, Bench
 from tb.mutation.named_faults import Fault
 from tb.sim.compilation import Simulation
-from tb.sim.errors import BenchError
+from tb.sim.errors import BenchError, DesignError
 from tb.sim.kept_results import Store
 from tb.sim.process import SilentError
 from tb.sim.results_xml import first_failure
 from tb.sim.run_bench import RESULTS_XML, prepare_bench
-from tb.sim.sources import RTL, check_sources, faulty_rtl, rtl_digest
+from tb.sim.sources import RTL, Untouched, check_sources, faulty_rtl, rtl_digest
 
 BUILD = ROOT / "build" / "mutation"
 NETLISTS, FAULTY = Store("mutated-netlist"), Store("faulty-rtl")
@@ -279,11 +279,13 @@ def compile_fault(fault: Fault, target: Target) -> Simulation:
     Several threads must not call this function at once. Raises InputError if the RTL does not
     compile.
     """
-    folder = FAULTY.make(
-        {"fault": fault, "rtl": rtl_digest()},
-        fault.module,
-        lambda folder: faulty_rtl(folder, f"{fault.module}.v", (fault.old, fault.new)) and None,
-    )
+    untouched = Untouched.of(RTL)
+
+    def write(folder: Path) -> None:
+        faulty_rtl(folder, f"{fault.module}.v", (fault.old, fault.new))
+        untouched.check()
+
+    folder = FAULTY.make({"fault": fault, "rtl": rtl_digest()}, fault.module, write)
     return prepare_bench(
         target.benches[0].module,
         target.module,
@@ -341,6 +343,8 @@ def _first_failure(
                 return str(failed)
             except SilentError as error:
                 hangs = f"{bench.module}: {error}"
+            except DesignError as error:  # by an assert of its own
+                return f"{bench.module}: {error}"
             except BenchError as error:
                 raise InputError(f"{bench.module}: {error}") from None
         else:

@@ -1,13 +1,16 @@
 """Named faults and the mutants of proofs find their place, whatever the layout of the RTL."""
 
 import re
+import shutil
 
 import pytest
 
 from pymodel.support.errors import InputError
 from tb.formal.proof_table import PROOFS
+from tb.mutation import drawn_mutants
 from tb.mutation.named_faults import FAULTS
-from tb.sim.sources import RTL, replace_once, tokens
+from tb.sim.kept_results import Store
+from tb.sim.sources import RTL, faulty_rtl, replace_once, tokens
 
 CHANGES = [
     (f"{fault.module}: {fault.name}", fault.module, fault.old, fault.new) for fault in FAULTS
@@ -42,3 +45,20 @@ def test_a_fault_finds_its_place_in_another_layout(module, old, new):
 
 def words(verilog: str) -> list[str]:
     return [token[0] for token in tokens(verilog)]
+
+
+def test_no_faulty_source_is_kept_of_rtl_that_changed_meanwhile(tmp_path, monkeypatch):
+    """The copy could be of other RTL than its key, also if the RTL is the same in the end."""
+    rtl, kept = shutil.copytree(RTL, tmp_path / "rtl"), Store("faulty", tmp_path / "kept")
+
+    def change(*arguments):
+        (rtl / "pe.v").write_text((rtl / "pe.v").read_text())
+        return faulty_rtl(*arguments)
+
+    for name, value in (("RTL", rtl), ("FAULTY", kept), ("faulty_rtl", change)):
+        monkeypatch.setattr(drawn_mutants, name, value)
+    fault = next(fault for fault in FAULTS if fault.module == "pe")
+    target = next(target for target in drawn_mutants.TARGETS if target.module == "pe")
+    with pytest.raises(InputError, match=r"pe\.v: changed while the command ran"):
+        drawn_mutants.compile_fault(fault, target)
+    assert not list(kept.folder.iterdir())
