@@ -175,8 +175,18 @@ class ArrayAdapter(ABC):
             ) from None
 
     def _check_asked(self) -> None:
-        """Raises InputError unless the array has the parameters that the user asks for."""
-        for name, value in json.loads(os.environ.get(ASKED_SIZES, "{}")).items():
+        """Raises InputError unless the array has the parameters of adapter and user."""
+        asked = json.loads(os.environ.get(ASKED_SIZES, "{}"))
+        for name, value in (dict(self.PARAMETERS) | asked).items():
+            # Icarus runs on without a parameter that the module lacks.
+            handle = getattr(self.dut, name, None)
+            if handle is None or int(handle.value) % 2**32 != value % 2**32:
+                found = "no such parameter" if handle is None else int(handle.value)
+                raise InputError(
+                    f"{name} is {value}, but {self.TOPLEVEL} has {found}, expected a module whose "
+                    "parameter takes the value"
+                )
+        for name, value in asked.items():
             found = int(getattr(self, name.lower()))
             if found != value:
                 raise InputError(

@@ -58,9 +58,17 @@ def test_the_examples_run_the_layer(command, tmp_path, options, size):
 
 @pytest.mark.parametrize("main", [check.main, layer.main])
 def test_a_size_that_the_array_does_not_take_is_no_pass(refused, main):
-    """Icarus and Verilator run on with another size if the module lacks the parameter."""
-    words = ["ROWS is 8, but DotEngine.rows is 16", "expected a module with a parameter ROWS"]
+    """The adapter would drive another number of rows than the array has."""
+    words = ["ROWS is 8, but DotEngine.rows is 16", "from which the adapter's __init__ takes it"]
     refused(main, "--dut", DOT_ENGINE, "--rows", 8, words=words)
+
+
+def test_a_parameter_that_the_module_lacks_is_no_pass(refused, own):
+    """Icarus would run another variant of the array than the one that the adapter names."""
+    path, replace = own
+    replace("two_clocks.py", "    latency = 1", '    PARAMETERS = {"SATURATE": 1}\n    latency = 1')
+    words = ["SATURATE is 1, but two_clocks has no such parameter", "whose parameter takes"]
+    refused(check.main, "--dut", path, words=words)
 
 
 @pytest.fixture
