@@ -168,6 +168,8 @@ module core_host #(
   integer     index = 0;
   integer     draining = 0;
   integer     patience = PATIENCE;
+  // The files of results are open: from the first packets on until all jobs are done
+  reg         open = 0;
 
   wire [  159:0] settings = jobs[job];
   wire [PSUMS-1:0] psums = core.psum;
@@ -202,25 +204,27 @@ module core_host #(
       $fclose(jobs_file);
       job_count <= bytes / 20;
       done_o    <= 1'b0;
+      results_file = $fopen("results.bin", "wb");
+      if (keep_psums) psums_file = $fopen("psums.bin", "wb");
+      open    <= 1'b1;
+      beats   <= 0;
+      unknown <= 0;
     end
 
     if (go) begin
-      results_file = $fopen("results.bin", "wb");
-      if (keep_psums) psums_file = $fopen("psums.bin", "wb");
       state           <= SET;
       register_number <= 3'd0;
       job             <= 0;
-      beats           <= 0;
       idle            <= 0;
       counted         <= 0;
       stalls          <= 0;
       first_error     <= 0;
-      unknown         <= 0;
       draining        <= 0;
     end
 
-    if (state != IDLE) begin
-      idle <= idle + 1;
+    // What comes before the first job is too much; it goes to the file too.
+    if (open && !rst) begin
+      if (state != IDLE) idle <= idle + 1;
       if (result_valid) begin
         $fwrite(results_file, "%u", {31'd0, result_last, result});
         beats <= beats + 1;
@@ -286,6 +290,7 @@ module core_host #(
     end
     // A cycle later the counters are complete.
     if (state == IDLE && go_q && !go && !done_o) begin
+      open <= 1'b0;
       $fclose(results_file);
       if (keep_psums) $fclose(psums_file);
       status_file = $fopen("status.txt", "w");

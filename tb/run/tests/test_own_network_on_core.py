@@ -284,11 +284,15 @@ def test_what_cannot_be_run_is_refused(files, refused, tmp_path):
 LAYERS = {"resnet20": 21, "brevitas_cnn": 3, "mlp": 2, "sequence_cnn": 4}
 
 
-def runs(command, results, *given) -> dict:
-    """Returns the results of a network on two images, which must all be right."""
+def runs(results, *given) -> dict:
+    """Returns the results of a network on two images, which must all be right.
+
+    The command runs in a process of its own, because its memory is measured.
+    """
     options = ("--images", 2, "--workers", 1, "--results", results)
-    code, out, err = command(network.main, *given, *options)
-    assert code == 0, out + err
+    line = [sys.executable, "-m", "tb.run", "network", *map(str, (*given, *options))]
+    ended = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
     found = json.loads(results.read_text())
     assert found["predictions"] == 2
     assert found["memory_mib"] < 2048
@@ -360,7 +364,7 @@ def test_examples_of_factories(name, command, tmp_path):
     make = functools.partial(few_steps.main, getattr(example, name))
     assert command(make, "--output", state)[0] == 0
     net = f"{example.__name__}:{name}"
-    found = runs(command, tmp_path / "network.json", "--net", net, "--state", state)
+    found = runs(tmp_path / "network.json", "--net", net, "--state", state)
     assert found["layers"] == LAYERS[name]
 
 
@@ -369,7 +373,7 @@ def test_the_example_of_pt2e(command, tmp_path):
     """Depthwise layers and signed bottlenecks of 8 bits run whole, from a file of torch.export."""
     path = tmp_path / "mobilenet.pt2"
     assert command(mobilenet.main, "--output", path)[0] == 0
-    found = runs(command, tmp_path / "network.json", "--net", path)
+    found = runs(tmp_path / "network.json", "--net", path)
     assert found["layers"] == 11
     assert found["layers_in_pytorch"] == 0
 
@@ -384,4 +388,4 @@ def test_a_qonnx_file_of_brevitas(command, tmp_path):
     model, _ = few_steps.train(brevitas_cnn, 2)
     path = tmp_path / "brevitas.onnx"
     brevitas.export.export_qonnx(model.eval(), torch.rand(1, 3, 32, 32), str(path))
-    assert runs(command, tmp_path / "network.json", "--net", path)["layers"] == 3
+    assert runs(tmp_path / "network.json", "--net", path)["layers"] == 3
