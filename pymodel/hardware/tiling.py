@@ -95,6 +95,30 @@ def cut(
     return Tiles(tiles, np.stack(tile_weights), np.stack(streams, axis=1), (height, width))
 
 
+def joined(tiles: Tiles) -> Tiles:
+    """Returns one tile for each output group, which has the rows of all tiles of that group.
+
+    This is what an array computes that adds the psums of tiles inside. Groups of fewer tiles are
+    filled with zeros.
+    """
+    groups: dict[int, list[int]] = {}
+    for index, tile in enumerate(tiles.tiles):
+        groups.setdefault(tile.output_group, []).append(index)
+    most = max(map(len, groups.values()))
+    weights = np.zeros((len(groups), most, *tiles.weights.shape[1:]), tiles.weights.dtype)
+    images, _, pixels, rows = tiles.activations.shape
+    streams = np.zeros((images, len(groups), pixels, most, rows), tiles.activations.dtype)
+    for number, members in enumerate(groups.values()):
+        weights[number, : len(members)] = tiles.weights[members]
+        streams[:, number, :, : len(members)] = tiles.activations[:, members].swapaxes(1, 2)
+    return Tiles(
+        [Tile(group, 0, 0, 0) for group in groups],
+        weights.reshape(len(groups), most * rows, -1),
+        streams.reshape(images, len(groups), pixels, most * rows),
+        tiles.output_size,
+    )
+
+
 def gather(psums: np.ndarray, tiles: Tiles, out_channels: int) -> np.ndarray:
     """Returns the output of the layer, int64 [images, out_channels, H', W'].
 

@@ -1,7 +1,8 @@
 """Connects an array to the checks: how to reset it, load a tile, stream activations, read psums.
 
 docs/own-array.md explains the adapter of another array; the adapter of this project's array is in
-`tb/components/systolic_array_adapter.py`.
+`tb/components/systolic_array_adapter.py`. Arrays that are not weight stationary have base classes
+of their own, in `tb/components/dataflow_adapters.py`.
 """
 
 import importlib.util
@@ -55,7 +56,8 @@ class ArrayAdapter(ABC):
 
     These are `reset`, `load`, `stream` and `psums`. Each tile is a matrix weight[row][col], each
     activation vector has one number for each row, and each psum vector one number for each column:
-    psum[col] = Σ over rows of activation[row] · weight[row][col].
+    psum[col] = Σ over rows of activation[row] · weight[row][col]. An array that adds the psums of
+    several tiles inside sets `depth` to None, and then a tile has as many rows as a layer has taps.
     """
 
     TOPLEVEL: str  # the Verilog module
@@ -80,6 +82,9 @@ class ArrayAdapter(ABC):
     # A run is given up when no psum has come for `patience` times rows · cols + pixels + latency
     # cycles, which is one tile at one weight and one pixel per cycle.
     patience = 20
+
+    # What leaves the array, in one word of messages
+    shows = "psum"
 
     def __init__(self, dut: HierarchyObject):
         self.dut = dut
@@ -142,6 +147,10 @@ class ArrayAdapter(ABC):
             await self.load(tile)
             await self.stream(vectors)
 
+    def expected(self, weights: np.ndarray, activations: Sequence[np.ndarray]) -> np.ndarray:
+        """Returns the vectors that must leave the array for tiles of `play`, int [n, cols]."""
+        return np.concatenate([a @ w for a, w in zip(activations, weights, strict=True)])
+
     def trace(self, save: GTKWSave) -> None:
         """Adds the signals that waveform viewers show first to `save`; here the top module's."""
         trace_top(save, self.dut, self.CLOCK)
@@ -196,6 +205,11 @@ class ArrayAdapter(ABC):
                 )
 
     @property
+    def depth(self) -> int | None:
+        """Returns the number of rows of a tile; None: any number, all taps of a layer at once."""
+        return self.rows
+
+    @property
     def act_range(self) -> tuple[int, int]:
         """Returns the smallest and the largest activation that the array has bits for."""
         low = -(2 ** (self.act_width - 1)) if self.act_signed else 0
@@ -228,14 +242,16 @@ class ArrayAdapter(ABC):
         place: Callable[[int], str],
         first_channel: Callable[[int], int] = lambda index: 0,
         longest: int = 1,
+        deepest: int = 0,
     ) -> tuple[Scoreboard, int]:
         """Awaits `playing` and compares every psum with `expected`, int [n, cols].
 
         `place(index)` names the psum vector at `index`, and `first_channel(index)` is the output
-        channel of its column 0. The longest tile has `longest` pixels. Returns the scoreboard,
-        whose `finish` the caller has still to call, and the number of cycles from the first input
-        to the last output. Cycle 0 is the first one of `playing`. Raises BenchError for X or Z, for
-        an extra output, and when no psum comes for too long.
+        channel of its column 0. The longest tile has `longest` pixels, and the deepest `deepest`
+        rows, which are those of the array by default. Returns the scoreboard, whose `finish` the
+        caller has still to call, and the number of cycles from the first input to the last output.
+        Cycle 0 is the first one of `playing`. Raises BenchError for X or Z, for an extra output,
+        and when no psum comes for too long.
         """
 
         def difference(index: int, wanted: int, found: int) -> str:
@@ -247,7 +263,7 @@ class ArrayAdapter(ABC):
         board = self.board = Scoreboard(pack(expected, self.psum_width), place, difference)
         player = cocotb.start_soon(self._blamed(playing))  # starts when `_watch` awaits its edge
         try:
-            await self._watch(board, player, self.limit(longest))
+            await self._watch(board, player, self.limit(longest, deepest))
         finally:
             player.cancel()
         return board, board.cycles[-1] + 1 if board.cycles else 0
@@ -258,9 +274,19 @@ class ArrayAdapter(ABC):
             return np.zeros((0, self.cols), np.int64)
         return unpack(board.received, self.cols, self.psum_width)
 
-    def limit(self, longest: int) -> int:
-        """Returns the number of cycles without a psum after which a run is given up."""
-        return self.patience * (self.rows * self.cols + longest + self.latency)
+    def limit(self, longest: int, deepest: int = 0) -> int:
+        """Returns the number of cycles without a psum after which a run is given up.
+
+        The arguments are those of `run`. A tile of more rows than the array is as long as several.
+        """
+        tiles = max(1, -(-deepest // self.rows))
+        return self.patience * (tiles * (self.rows * self.cols + longest) + self.latency)
+
+    def arrived(self) -> Iterator[Any]:
+        """Yields the psum vectors that leave the array at this clock edge: one, or none."""
+        vector = self.psums()
+        if vector is not None:
+            yield vector
 
     async def _blamed(self, playing: Awaitable) -> None:
         """Awaits `playing`; whatever it raises becomes a BenchError."""
@@ -286,10 +312,10 @@ class ArrayAdapter(ABC):
                 self.clock_steps = int(get_sim_time("step")), period
             try:
                 with _blaming(type(self), ValueError):
-                    vector = self.psums()
+                    vectors = list(self.arrived())
             except ValueError as error:
                 board.fail(f"X or Z at cycle {cycle}: {error}")
-            if vector is not None:
+            for vector in vectors:
                 last = cycle
                 if time.monotonic() > told + TELL_SECONDS:
                     told = time.monotonic()
@@ -407,8 +433,8 @@ def adapter_class(path: Path = OWN) -> type[ArrayAdapter]:
         missing += [n for n in ("load", "stream") if getattr(chosen, n) is vars(ArrayAdapter)[n]]
     if missing:
         raise InputError(f"{where} lacks {', '.join(missing)}")
-    for name in ("reset", "load", "stream", "play"):
-        if not inspect.iscoroutinefunction(getattr(chosen, name)):
+    for name in ("reset", "load", "stream", "play", "matmul", "run_layer"):
+        if not inspect.iscoroutinefunction(getattr(chosen, name, chosen.reset)):
             raise InputError(f"{where}.{name} is not a coroutine, expected 'async def {name}'")
     if inspect.iscoroutinefunction(chosen.psums):
         raise InputError(f"{where}.psums is a coroutine, expected 'def psums', without async")

@@ -63,13 +63,14 @@ async def check_tiles(
     weights: [tiles, rows, cols]; activations: for each tile [pixels, rows]. Raises BenchError if a
     psum differs, is missing or is one too many.
     """
-    expected = np.concatenate([a @ w for a, w in zip(activations, weights, strict=True)])
+    expected = array.expected(weights, activations)
     at = [(t, p) for t, tile in enumerate(activations) for p in range(len(tile))]
     board, cycles = await array.run(
         playing,
         expected,
         lambda i: "tile {}, pixel {}".format(*at[i]),
         longest=max(map(len, activations)),
+        deepest=weights.shape[1],
     )
     board.finish()
     return cycles

@@ -1,6 +1,6 @@
 """Runs tiles on an array, and holds the expected psums and a record of the received ones."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +23,9 @@ class TileRun:
 
     tiles: Tiles
     expected: np.ndarray  # int64 [images, tiles, output pixels, COLS]
+    # What `expected` holds: "psum" of a tile, or "sum", "ReLU output" or "code" of a layer. Those
+    # of a layer have one tile for each output group, with the layer's taps as its rows.
+    shows: str = "psum"
 
     @property
     def images(self) -> int:
@@ -37,8 +40,11 @@ class TileRun:
 
     def tile_words(self, tile: Tile) -> str:
         """Returns in words which tile `tile` is; groups are named only where there are several."""
+        several = any(t.input_group or t.output_group for t in self.tiles.tiles)
+        if self.shows != "psum":
+            return f"output group {tile.output_group}" if several else "all taps"
         words = f"kernel position ({tile.ky}, {tile.kx})"
-        if any(t.input_group or t.output_group for t in self.tiles.tiles):
+        if several:
             words += f", input group {tile.input_group}, output group {tile.output_group}"
         return words
 
@@ -65,6 +71,7 @@ class TileRun:
             "activations": self.tiles.activations,
             "output_size": np.array(self.tiles.output_size),
             "expected": self.expected,
+            "shows": np.array(self.shows),
         }
 
     @classmethod
@@ -76,14 +83,16 @@ class TileRun:
             arrays["activations"],
             tuple(map(int, arrays["output_size"])),
         )
-        return cls(tiles, arrays["expected"])
+        return cls(tiles, arrays["expected"], str(arrays["shows"]))
 
-    async def on(self, array: ArrayAdapter) -> tuple[Scoreboard, int]:
+    async def on(
+        self, array: ArrayAdapter, playing: Awaitable | None = None
+    ) -> tuple[Scoreboard, int]:
         """Runs the tiles on `array`; returns the scoreboard and the number of cycles.
 
-        The caller has still to call the scoreboard's `finish`. Raises InputError if the array is
-        too narrow for the run, BenchError if there is nothing to run, and the errors of
-        `ArrayAdapter.run`.
+        `playing` is awaited instead of the array's `play`. The caller has still to call the
+        scoreboard's `finish`. Raises InputError if the array is too narrow for the run, BenchError
+        if there is nothing to run, and the errors of `ArrayAdapter.run`.
         """
         if not self.expected.size:
             raise BenchError(EMPTY)
@@ -91,15 +100,17 @@ class TileRun:
             raise BenchError(ZEROS)
         pixels = self.expected.shape[2]
         weights = np.tile(self.tiles.weights, (self.images, 1, 1))
-        activations = list(self.tiles.activations.reshape(-1, pixels, array.rows))
+        depth = self.tiles.weights.shape[1]
+        activations = list(self.tiles.activations.reshape(-1, pixels, depth))
         expected = self.expected.reshape(-1, array.cols)
         array.check_fit(weights, activations, expected)
         return await array.run(
-            array.play(weights, activations),
+            playing or array.play(weights, activations),
             expected,
             self.place,
             lambda index: self.at(index)[1].output_group * array.cols,
-            longest=pixels,
+            longest=len(expected) if playing else pixels,  # a core gives all outputs in the end
+            deepest=depth,
         )
 
 

@@ -30,6 +30,7 @@ def _within(low: float, high: float) -> Callable[[Any], bool]:
 
 LARGEST = 1e15  # no figure of this project is larger
 NUMBER = Kind("a number from 0", _within(0, LARGEST))
+NUMBER_OR_NULL = Kind("a number from 0, or null", lambda v: v is None or NUMBER.accepts(v))
 POSITIVE = Kind("a number above 0", _within(1e-15, LARGEST))
 SHARE = Kind("a share from 0 to 1", _within(0, 1))
 PERCENT = Kind("a number from 0 to 100", _within(0, 100))
@@ -141,6 +142,15 @@ def _core(rows: list[dict]) -> str:
     return (
         f"{len(rows)} runs, at least {least:.1%} of the limit; "
         f"{differing:,} of {codes:,} codes are not those of float32"
+    )
+
+
+def _layer(result: dict) -> str:
+    shows, error = result.get("shows", "psum"), result["max_abs_error"]
+    largest = "" if error is None else f"largest error {error:.1e}, "
+    return (
+        f"{result['psum_mismatches']:,} of {result['psums_checked']:,} {shows}s differ, {largest}"
+        f"{result['images']:,} images, {result['simulator']}"
     )
 
 
@@ -259,15 +269,12 @@ CHECKS = (
             "images": POSITIVE,
             "psums_checked": POSITIVE,
             "psum_mismatches": NUMBER,
-            "max_abs_error": NUMBER,
-            "max_error_steps": NUMBER,
-            "max_error_share": NUMBER,
+            "max_abs_error": NUMBER_OR_NULL,
+            "max_error_steps": NUMBER_OR_NULL,
+            "max_error_share": NUMBER_OR_NULL,
         },
-        lambda r: (
-            f"{r['psum_mismatches']:,} of {r['psums_checked']:,} psums differ, largest error "
-            f"{r['max_abs_error']:.1e}, {r['images']:,} images, {r['simulator']}"
-        ),
-        lambda r: r["psum_mismatches"] > 0 or r["max_error_share"] >= 1,
+        _layer,
+        lambda r: r["psum_mismatches"] > 0 or (r["max_error_share"] or 0) >= 1,
         about=("rtl", "checkpoint", "adapter", "bench"),
     ),
     CORE,

@@ -134,7 +134,7 @@ async def record_every_pe(dut):
     torch.set_num_threads(1)
     array = SystolicArrayAdapter(dut)
     layer = job.read().for_array(array.act_signed)
-    whole = tile_run(layer, array.rows, array.cols)
+    whole = tile_run(layer, array)
     run = part(whole, image, array.cols)
     await array.start()
     recorder = Recorder(array)

@@ -39,6 +39,7 @@ from pymodel.support.limits import MOST_SUM_BITS
 from pymodel.vgg import VGG16
 from tb.components.array_adapter import OWN, ArrayAdapter
 from tb.components.array_size import Asked, sized
+from tb.components.dataflow_adapters import CoreAdapter
 from tb.components.tile_run import Record
 from tb.host.core_program import CORE, jobs_of
 from tb.report import charts
@@ -185,7 +186,15 @@ def main() -> int:
 
 
 def run_layer(job: LayerJob, dut: type[ArrayAdapter]) -> LayerRun:
-    """Runs the job of `make`; raises BenchError if anything differs from PyTorch."""
+    """Runs the job of `make`; raises BenchError if anything differs from PyTorch.
+
+    Raises InputError for a core that gives no sums.
+    """
+    if issubclass(dut, CoreAdapter) and dut.outputs != "sums":
+        raise InputError(
+            f"{job.dut}: {dut.__name__} gives {dut.outputs}, expected an array or a core "
+            "that gives psums or sums, which the page shows"
+        )
     run_bench(
         "tb.run.layer_bench",
         **dut.design(),
@@ -234,7 +243,8 @@ def psum_range(run: LayerRun) -> tuple[int, int]:
     """Returns the smallest and the largest psum of a tile that codes can make."""
     weights = (-run.most_weight, run.most_weight - 1)
     products = [act * weight for act in run.act_range for weight in weights]
-    return run.result["rows"] * min(products), run.result["rows"] * max(products)
+    rows = run.record.run.tiles.weights.shape[1]
+    return rows * min(products), rows * max(products)
 
 
 def sum_width(run: LayerRun) -> int:

@@ -13,11 +13,15 @@ import numpy as np
 import pytest
 from cocotb.types import LogicArray
 
+from pymodel.convolution import Convolution
+from pymodel.reference.numpy_convolution import numpy_convolution
 from tb.components.array_adapter import ADAPTER_FILE, ArrayAdapter, connect
+from tb.components.dataflow_adapters import CoreAdapter, CoreLayer, in_vectors
 from tb.components.random_tiles import Extremes, check_tiles, extremes, random_generator
 from tb.run.check import LIMITS_FILE
 from tb.sim.errors import BenchError
 
+LAYERS = 6  # number of random layers that a core runs
 RESETS = 8  # runs of the array that a reset interrupts, each at another cycle
 
 
@@ -46,19 +50,20 @@ def largest(array: ArrayAdapter, rows: int) -> Extremes:
     return codes
 
 
-def rows_at_once(array: ArrayAdapter, codes: Extremes) -> int:
-    """Returns the number of rows, at least 1, whose largest products fit into one psum."""
-    return max(1, min(array.rows, codes.rows(array.psum_width)))
+def rows_at_once(array: ArrayAdapter, codes: Extremes, depth: int) -> int:
+    """Returns the number of `depth` rows, at least 1, whose largest products fit into one psum."""
+    return max(1, min(depth, codes.rows(array.psum_width)))
 
 
 def limits(array: ArrayAdapter) -> str:
     """Returns in words what psums of the array cannot hold of its codes, "" if they hold all."""
     codes, whole = largest(array, 1), extremes(array)
-    rows = rows_at_once(array, codes)
-    if rows == array.rows:
+    depth = array.depth or array.rows
+    rows = rows_at_once(array, codes, depth)
+    if rows == depth:
         return ""
     words = (
-        f"psum_width {array.psum_width} holds fewer than {array.rows} products "
+        f"psum_width {array.psum_width} holds fewer than {depth} products "
         f"{whole.largest_act} · {whole.weight_low}"
     )
     words += f", so {rows} row{'s have' if rows > 1 else ' has'} them at a time"
@@ -68,39 +73,82 @@ def limits(array: ArrayAdapter) -> str:
 
 
 def tiles(
-    array: ArrayAdapter, rng: np.random.Generator, lengths: Sequence[int]
+    array: ArrayAdapter, rng: np.random.Generator, lengths: Sequence[int], depth: int = 0
 ) -> tuple[np.ndarray, list[np.ndarray]]:
     """Returns a random tile, and as many random activation vectors, for each of `lengths`.
 
-    The result is the weights, int [tiles, rows, cols], and for each tile int [length, rows]. Where
-    psums of the array cannot hold all rows with the largest codes, every other tile has the largest
-    codes in a few rows and zeros in the others, and the rest have smaller codes in all rows.
+    The result is the weights, int [tiles, rows, cols], and for each tile int [length, rows]. Tiles
+    of an array that adds psums inside have `depth` rows, by default up to three times the array's
+    rows. Where psums of the array cannot hold all rows with the largest codes, every other tile has
+    the largest codes in a few rows and zeros in the others, and the rest have smaller codes in all
+    rows.
     """
-    weights = np.zeros((len(lengths), array.rows, array.cols), int)
+    depth = array.depth or depth or int(rng.integers(1, 3 * array.rows + 1))
+    weights = np.zeros((len(lengths), depth, array.cols), int)
     activations = []
     for number, length in enumerate(lengths):
-        codes = largest(array, array.rows if number % 2 else 1)
+        codes = largest(array, depth if number % 2 else 1)
         act_low, act_high, low, high = codes
-        rows = rng.choice(array.rows, rows_at_once(array, codes), replace=False)
+        rows = rng.choice(depth, rows_at_once(array, codes, depth), replace=False)
         weights[number, rows] = rng.integers(low, high + 1, (len(rows), array.cols))
-        activations.append(rng.integers(act_low, act_high + 1, (length, array.rows)))
+        activations.append(rng.integers(act_low, act_high + 1, (length, depth)))
     return weights, activations
 
 
 async def check(array: ArrayAdapter, weights, activations) -> int:
     """Plays tiles, compares every psum with NumPy's product, and returns the number of cycles."""
-    expected = np.concatenate([a @ w for a, w in zip(activations, weights, strict=True)])
-    array.check_fit(weights, activations, expected)
+    array.check_fit(weights, activations, array.expected(weights, activations))
     return await check_tiles(array, array.play(weights, activations), weights, activations)
+
+
+def random_layers(core: CoreAdapter, rng: np.random.Generator) -> list[CoreLayer]:
+    """Returns up to LAYERS random layers, square and of one group, that a core supports."""
+    layers = []
+    for _ in range(10 * LAYERS):
+        kernel, stride = int(rng.choice([1, 2, 3, 5])), int(rng.choice([1, 1, 2]))
+        convolution = Convolution(stride, int(rng.integers(kernel)))
+        images, *sides = rng.integers(1, [4, 8, 8]).tolist()
+        inputs, outputs = rng.integers(1, [2 * core.rows + 1, 2 * core.cols + 1]).tolist()
+        if min(convolution.output_size(sides, (kernel, kernel))) < 1:
+            continue
+        codes = largest(core, inputs * kernel**2)
+        activations = rng.integers(codes.act_low, codes.act_high + 1, (images, inputs, *sides))
+        size = (outputs, inputs, kernel, kernel)
+        weights = rng.integers(codes.weight_low, codes.weight_high + 1, size)
+        scale, offset = rng.uniform(0, 0.2, outputs), rng.uniform(-2, 8, outputs)
+        layer = CoreLayer(activations, weights, convolution, 0, scale, offset)
+        if len(layers) < LAYERS and core.supports(layer):
+            layers.append(layer)
+    return layers
+
+
+async def check_layer(core: CoreAdapter, layer: CoreLayer) -> None:
+    """Runs a layer on a core and compares every output with what NumPy's sums promise."""
+    stride, padding = layer.convolution[:2]
+    sums = numpy_convolution(layer.activations, layer.weights, stride, padding)
+    expected = in_vectors(core.promised(sums, layer), core.cols).reshape(-1, core.cols)
+    words = f"{list(layer.weights.shape)}, {layer.convolution}, {list(layer.activations.shape)}"
+    playing = core.play_layer(layer)
+    sizes = {"longest": len(expected), "deepest": layer.weights[0].size}
+    board, _ = await core.run(playing, expected, f"layer {words}, output {{}}".format, **sizes)
+    board.finish()
 
 
 @cocotb.test()
 async def random_tiles_of_random_lengths(dut):
-    """Orientation, signs and lane order are right, and no tile disturbs its neighbours."""
+    """Orientation, signs and lane order are right, and no tile disturbs its neighbours.
+
+    A core also runs layers of random geometry.
+    """
     array = await started(dut)
     rng = random_generator()
     lengths = rng.integers(1, 3 * array.cols + 1, 8).tolist()
-    await check(array, *tiles(array, rng, lengths))
+    await check(array, *tiles(array, rng, lengths, array.rows))
+    if array.depth is None:
+        await check(array, *tiles(array, rng, lengths, 2 * array.rows + 1))
+    if isinstance(array, CoreAdapter):
+        for layer in random_layers(array, rng):
+            await check_layer(array, layer)
 
 
 @cocotb.test()
@@ -118,14 +166,15 @@ async def extreme_psums_are_exact(dut):
     """
     array = await started(dut)
     codes = largest(array, 1)
-    rows = rows_at_once(array, codes)
+    depth = array.depth or 2 * array.rows
+    rows = rows_at_once(array, codes, depth)
     weights = []
-    for first in range(0, array.rows, rows):
+    for first in range(0, depth, rows):
         for weight in (codes.weight_low, codes.weight_high, 0, -1):
-            one = np.zeros((array.rows, array.cols), int)
+            one = np.zeros((depth, array.cols), int)
             one[first : first + rows] = weight
             weights.append(one)
-    pixels = np.full((3, array.rows), codes.act_high)
+    pixels = np.full((3, depth), codes.act_high)
     pixels[1], pixels[2] = 0, codes.largest_act
     if LIMITS_FILE in os.environ:
         Path(os.environ[LIMITS_FILE]).write_text(limits(array))

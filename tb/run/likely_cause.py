@@ -208,6 +208,7 @@ class _Evidence:
         images, count, pixels, _ = expected.shape
         run, self.pixel = np.divmod(np.arange(window.start, window.stop), pixels)
         self.pixels = pixels
+        self.shows = record.run.shows
         self.act_width, self.weight_width, self.psum_width = record.widths
         self.first_wrong = int(wrong.any(1).argmax())
         # A fault in one column or PE is looked for where most of the wrong psums are, or in each of
@@ -239,9 +240,16 @@ class _Evidence:
         self.psum_later = _shifted(flat, -1)[window]
 
     def suspects(self) -> Iterator[tuple[Cause, np.ndarray]]:
-        """Yields each cause with the psums [v, c] that it gives, simple causes first."""
+        """Yields each cause with the psums [v, c] that it gives, simple causes first.
+
+        Of an array that gives sums over tiles, or what a core makes of them, only causes in whole
+        columns and in all PEs are looked at: a row is no place in it.
+        """
         for cause, psums in self._of_psums():
             yield cause.at(ALL_COLUMNS), psums
+        if self.shows != "psum":
+            yield from self._of_sums()
+            return
         products = list(self._of_products())
         for cause, product in products:
             yield cause.at(ALL_PES), product.sum(1)
@@ -268,6 +276,16 @@ class _Evidence:
         yield cause, self.psums[:, best]
         yield from self._of_order()
         yield from self._of_constant_weights()
+
+    def _of_sums(self) -> Iterator[tuple[Cause, np.ndarray]]:
+        """Yields the causes of wrong sums beside those in all columns."""
+        if self.shows == "sum":
+            for cause, product in self._of_products():
+                yield cause.at(ALL_PES), product.sum(1)
+        for column in self.columns:
+            for cause, psums in self._of_psums():
+                yield cause.at(Where(column=column)), self._only(column, psums)
+        yield from self._of_order()
 
     def _only(self, column: int, psums: np.ndarray) -> np.ndarray:
         """Returns psums [v, c] that are those of `psums` in one column, and right elsewhere."""

@@ -68,8 +68,9 @@ def screen(record: Record, found: Diagnosis) -> list[RenderableType]:
     """Returns the parts of the screen: maps of expected and received psums, suspects, hint."""
     image, tile, y, x = record.run.at(found.index)
     title = (
-        f"First wrong psum: image {image}, {record.run.tile_words(tile)}, pixel ({y}, {x}), "
-        f"channel {_channel(record, found)} (column {found.column}), cycle {found.cycle}"
+        f"First wrong {record.run.shows}: image {image}, {record.run.tile_words(tile)}, "
+        f"pixel ({y}, {x}), channel {_channel(record, found)} (column {found.column}), "
+        f"cycle {found.cycle}"
     )
     maps = Columns([_map(record, found, "expected"), _map(record, found, "got")], padding=(0, 3))
     last = Text(f"Hint: {hint(record, found)}", "bold")
@@ -135,7 +136,9 @@ def _map(record: Record, found: Diagnosis, side: str) -> Table:
     expected = record.run.expected.reshape(-1, cols)
     table = Table(title=side, box=None, padding=(0, 0, 0, 1))
     several = "group" in record.run.tile_words(record.run.tiles.tiles[0])
-    table.add_column("tile", no_wrap=True)
+    of_tiles = record.run.shows == "psum"
+    if of_tiles:
+        table.add_column("tile", no_wrap=True)
     if several:
         table.add_column("groups", no_wrap=True)
     table.add_column("pixel", no_wrap=True)
@@ -154,8 +157,11 @@ def _map(record: Record, found: Diagnosis, side: str) -> Table:
             first = (row, column) == (found.index, found.column)
             style = "bold red reverse" if first else "red" if wrong else ""
             cells.append(Text(f"{value}{'*' if wrong else ' '}", style))
-        groups = [f"{tile.input_group}→{tile.output_group}"] if several else []
-        table.add_row(f"({tile.ky},{tile.kx})", *groups, f"({y},{x})", *cells)
+        places = [f"({tile.ky},{tile.kx})"] if of_tiles else []
+        if several:
+            before = f"{tile.input_group}→" if of_tiles else ""
+            places.append(f"{before}{tile.output_group}")
+        table.add_row(*places, f"({y},{x})", *cells)
     return table
 
 

@@ -210,7 +210,13 @@ def main() -> int:
     finding = find_reading(files, geometry, fixed)
     whole = finding.reading.layer
     check_memory(arguments.dir, 1, whole.channels, whole.kernel**2, whole.streams.shape[2])
-    layer = cut(finding.reading, dut.rows, dut.cols)
+    if dut.depth is None:
+        raise InputError(
+            f"{arguments.dut}: {dut.__name__} gives sums over tiles, expected an array that gives "
+            "the psums of each tile, as the files have them"
+        )
+    rows = dut.depth if isinstance(dut.depth, int) else dut.rows
+    layer = cut(finding.reading, rows, dut.cols)
 
     subject = Subject(
         "tb.run.replay_bench",

@@ -44,9 +44,9 @@ async def every_psum_matches_pytorch(dut):
     array = adapter_class(Path(job.dut))(dut)
     run = TileRun.load(Path(job.tiles))
     size = run.tiles.weights.shape[1:]
-    if (array.rows, array.cols) != size:
+    if (array.depth, array.cols) != size:
         raise InputError(
-            f"{job.dut}: the array has {array.rows} × {array.cols} PEs, and the adapter's class "
+            f"{job.dut}: the array has {array.depth} × {array.cols} PEs, and the adapter's class "
             f"says {size[0]} × {size[1]}, expected the attributes rows and cols in the class"
         )
     await array.start()

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from pymodel.hardware.tiling import Tile, Tiles, cut, gather
+from pymodel.hardware.tiling import Tile, Tiles, cut, gather, joined
 from pymodel.layer_capture import capture
 from pymodel.lsq_quantiser import QuantConv2d
 from pymodel.reference.integer_convolution import IntegerConv2d, integer_convolution, tile_psums
@@ -29,12 +29,34 @@ def test_tiles_give_the_convolution(channels, kernel, stride, padding, array):
     codes = torch.from_numpy(rng.integers(0, 16, (2, channels[0], 7, 6))).to(torch.int8)
     tiles = cut(codes.numpy(), layer.weight_codes().numpy(), stride, padding, *array)
 
-    psums = np.einsum("ntpr,trc->ntpc", tiles.activations.astype(int), tiles.weights.astype(int))
+    psums = products(tiles)
     for index, tile in enumerate(tiles.tiles):
         expected = tile_psums(codes, layer.weight_codes(), tile, stride, padding, *array).numpy()
         np.testing.assert_array_equal(psums[:, index], expected)
     expected = integer_convolution(codes, layer.weight_codes(), stride, padding).numpy()
     np.testing.assert_array_equal(gather(psums, tiles, channels[1]), expected)
+    whole = joined(tiles)
+    deep = len(tiles.tiles) // len(whole.tiles) * array[0]
+    assert whole.weights.shape[:2] == (len(whole.tiles), deep)
+    np.testing.assert_array_equal(gather(products(whole), whole, channels[1]), expected)
+
+
+def products(tiles: Tiles) -> np.ndarray:
+    """Returns the psums of all tiles by NumPy, int [images, tiles, output pixels, COLS]."""
+    return np.einsum("ntpr,trc->ntpc", tiles.activations.astype(int), tiles.weights.astype(int))
+
+
+def test_joined_tiles_of_a_grouped_layer():
+    """Output groups that need fewer tiles than others are filled with zeros."""
+    rng = np.random.default_rng(1)
+    codes, weights = rng.integers(0, 16, (2, 6, 5, 5)), rng.integers(-8, 8, (12, 2, 3, 3))
+    tiles = cut(codes, weights.astype(np.int8), 1, 1, 3, 8, groups=3)
+    numbers = [tile.output_group for tile in tiles.tiles]
+    assert numbers.count(0) != numbers.count(1)
+    whole = joined(tiles)
+    assert [tuple(tile) for tile in whole.tiles] == [(0, 0, 0, 0), (1, 0, 0, 0)]
+    sums = integer_convolution(*map(torch.from_numpy, (codes, weights)), 1, 1, groups=3)
+    np.testing.assert_array_equal(gather(products(whole), whole, 12), sums.numpy())
 
 
 def test_squeezed_layer_needs_nine_tiles(shipped, images):

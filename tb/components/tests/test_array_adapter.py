@@ -315,7 +315,15 @@ def test_an_error_of_the_adapter_is_told_with_its_file_and_line(played):
         played(Raises({}))
 
 
-@pytest.mark.parametrize(("options", "limit"), [({}, 2 * (6 + 1 + 3)), ({"longest": 5}, 28)])
+@pytest.mark.parametrize(
+    ("options", "limit"),
+    [
+        ({}, 2 * (6 + 1 + 3)),
+        ({"longest": 5}, 28),
+        ({"longest": 5, "deepest": 2}, 28),
+        ({"longest": 5, "deepest": 5}, 2 * (3 * (6 + 5) + 3)),
+    ],
+)
 def test_a_run_is_given_up(played, options, limit):
     """A run is given up `limit` cycles after the last psum; the message says how many had come."""
     words = f"^gave up at cycle {limit + 3}: no psum for {limit} cycles, 1 of 2 had come; "

@@ -1,7 +1,7 @@
 """A run that could prove nothing does not start; runs and records say where a psum belongs."""
 
 import asyncio
-from dataclasses import fields
+from dataclasses import fields, replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -88,9 +88,9 @@ class ArrayThatAsks:
         """Returns the weights and the activations."""
         return playing
 
-    async def run(self, *asked, longest: int) -> tuple:
+    async def run(self, *asked, longest: int, deepest: int) -> tuple:
         """Returns what was asked."""
-        return *asked, longest
+        return *asked, longest, deepest
 
     def vectors(self, board) -> np.ndarray:
         """Returns the words of the board, one column each, as vectors of equal columns."""
@@ -129,7 +129,8 @@ def test_groups_are_named_where_there_are_several(other, groups):
 def test_a_run_hands_the_array_every_image_in_turn():
     """The weights come again for each image; a vector's first channel is its group's."""
     run, array = wide_run(), ArrayThatAsks()
-    (weights, activations), expected, place, first_channel, longest = asyncio.run(run.on(array))
+    played, expected, place, first_channel, *sizes = asyncio.run(run.on(array))
+    weights, activations = played
     for checked, played in zip(array.given, (weights, activations, expected), strict=True):
         assert checked is played
     streams = [run.tiles.activations[i, tile] for i in range(IMAGES) for tile in range(3)]
@@ -140,12 +141,25 @@ def test_a_run_hands_the_array_every_image_in_turn():
     )
     assert place(0) == run.place(0)
     assert [first_channel(index) for index in range(0, 48, 8)] == [0, 0, 6, 0, 0, 6]
-    assert longest == 8
+    assert sizes == [8, ROWS]
+
+
+def test_a_core_gives_all_outputs_of_a_run_in_the_end():
+    """What the core plays is awaited, and the run is not given up before the last output."""
+    played, *_, longest, deepest = asyncio.run(wide_run().on(ArrayThatAsks(), "a core's layer"))
+    assert (played, longest, deepest) == ("a core's layer", 2 * 3 * 8, ROWS)
+
+
+def test_sums_have_no_kernel_position():
+    sums = replace(wide_run([Tile(0, 0, 0, 0), Tile(2, 0, 0, 0)]), shows="sum")
+    assert sums.place(8) == "image 0, output group 2, pixel (0, 0)"
+    assert replace(wide_run([Tile(0, 0, 0, 0)]), shows="code").place(0).split(", ")[1] == "all taps"
 
 
 def test_a_saved_run_is_the_one_that_loads(tmp_path):
-    wide_run().save(tmp_path / "run.npz")
-    assert same(TileRun.load(tmp_path / "run.npz"), wide_run())
+    for run in wide_run(), replace(wide_run(), shows="sum"):
+        run.save(tmp_path / "run.npz")
+        assert same(TileRun.load(tmp_path / "run.npz"), run)
 
 
 def test_a_saved_record_is_the_one_that_loads(tmp_path):

@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -186,7 +187,8 @@ def texts(values: np.ndarray) -> list[str]:
 def test_recording_is_of_the_layer(recorded, data, shipped, images):
     """The weights in use are the tiles', and the psums that left are PyTorch's, in its order."""
     chosen = images.first(IMAGES).images[IMAGE:]
-    run = tile_run(layer_data(capture(shipped, chosen)), 8, 8)
+    array = SimpleNamespace(depth=8, cols=8, shows="psum")
+    run = tile_run(layer_data(capture(shipped, chosen)), array)
     recording = data["recording"]
     valid = np.array(recording["control"]["psum_valid_o"], bool)
     left = np.array(

@@ -100,7 +100,7 @@ def test_a_fault_that_the_layer_does_not_show(name, tmp_path, command):
     code, out, _ = command(main, "--rtl", rtl, "--images", 1, "--results", results)
     assert code == 1
     assert re.search(f"tiles of make check +FAILED: .*{test}", out)
-    assert "The layer's psums are right." in out
+    assert "Every psum of the layer is right." in out
     assert "FAILED: tiles of make check: mismatch: tile " in out
     assert json.loads(results.read_text())["psum_mismatches"] == 0
 
@@ -157,7 +157,7 @@ def test_no_tile_is_too_large_for_the_psums(psum_width, signed):
         for wanted in (1, rows):
             codes = largest(array, wanted)
             assert codes.weight_high == -codes.weight_low - 1
-            fit = rows_at_once(array, codes)
+            fit = rows_at_once(array, codes, rows)
             assert 1 <= fit <= rows
             assert fits(codes, fit)
             assert fit == rows or not fits(codes, fit + 1)
