@@ -44,7 +44,7 @@ def test_a_dead_channel_is_reported():
         "utilisation",
         "seconds",
     )
-    result = {"simulator": "icarus", "array": "a", "layer": "features.27"}
+    result = {"simulator": "icarus", "array": "a", "layer": "features.27", "shows": "psum"}
     result |= dict.fromkeys(numbers, 1)
 
     def table(shares):
