@@ -39,6 +39,13 @@ ifneq (,$(MAKEFILES))
 $(error make reads other files first ($(MAKEFILES), of MAKEFILES), which may tell it to ignore errors; expected none)
 endif
 
+# What is left in the environment counts as if it were typed, and says so.
+TYPED := DUT MODEL LAYER IMAGES PIXELS ROWS COLS ACT_SIGNED NET STATE INPUT DIR IMAGE ARGS
+LEFT := $(strip $(foreach name,$(TYPED),$(if $(filter environment,$(origin $(name))),$(name)='$($(name))')))
+ifneq (,$(LEFT))
+$(info note: from the environment: $(LEFT))
+endif
+
 .DEFAULT_GOAL := layer
 
 # `make help` prints each line "##@ group", and below it the targets whose lines end in "## what it does".

@@ -219,6 +219,11 @@ class Reading:
                 return False
         return True
 
+    def tried(self, way: ResultReading) -> Agreement:
+        """Returns how a file of results agrees in another way."""
+        psums_of, outputs_of, _ = self._computed()
+        return _agreement(self.layer, way, psums_of, outputs_of, True)
+
     def _computed(self) -> tuple[Callable, Callable, dict]:
         """Returns functions for the psums of a tile and the outputs of a kind, and the kinds."""
 

@@ -63,7 +63,7 @@ class ResultReading:
     def _arranged(self, layer: FileLayer, table: np.ndarray) -> np.ndarray:
         """Returns the values of `table`, sums [P, O] or psums [K, Q, O], as the file has them."""
         lines, numbers = self.values.shape
-        table = table[..., self.first_output : self.first_output + self._outputs()]
+        table = table[..., self.first_output : self.first_output + self.outputs]
         if self.role == OUTPUT:
             table = table[: lines if self.conventions.outputs_in == "pixels" else numbers]
             return table.reshape(-1)[output_layout(self.conventions, *table.shape)]
@@ -74,7 +74,9 @@ class ResultReading:
         layout = sum_layout(self.conventions, table.shape[1], numbers)
         return table.reshape(len(table), -1)[:, layout].reshape(lines, numbers)
 
-    def _outputs(self) -> int:
+    @property
+    def outputs(self) -> int:
+        """The number of output channels in the file."""
         lines, numbers = self.values.shape
         return lines if self.conventions.outputs_in == "channels" else numbers
 

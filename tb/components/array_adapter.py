@@ -38,6 +38,7 @@ from tb.components.packing import pack, unpack
 from tb.components.scoreboard import Scoreboard
 from tb.sim.errors import BenchError
 from tb.sim.files_read import compiler_options
+from tb.sim.result_about import Subject
 from tb.sim.waves import CLOCK_PERIOD_NS, Watch, trace_top
 
 # Environment: the parameters of the Verilog module that the user asks for, as JSON
@@ -108,6 +109,15 @@ class ArrayAdapter(ABC):
     def options(cls) -> list[str]:
         """Returns the options with which the design is compiled, as `files_read` takes them."""
         return compiler_options(cls.SOURCES, cls.INCLUDES, cls.DEFINES)
+
+    @classmethod
+    def subject(cls, *modules: str, simulator: str, path: Path, **more: Any) -> Subject:
+        """Returns what a result of `modules` on this design is about; `path` is the adapter's.
+
+        `more` are further arguments of Subject.
+        """
+        settings = {"sources": list(cls.SOURCES), "options": cls.options()}
+        return Subject(*modules, **settings, simulator=simulator, adapter=path, **more)
 
     @classmethod
     def changed(cls, **attributes: Any) -> type["ArrayAdapter"]:

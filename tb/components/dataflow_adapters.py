@@ -4,6 +4,7 @@ docs/own-array.md explains each of them. What they have in common with weight-st
 in `tb/components/array_adapter.py`.
 """
 
+import math
 from abc import abstractmethod
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -202,13 +203,14 @@ class CoreAdapter(ArrayAdapter):
         """Returns the outputs that must come for tiles of `play`, int64 [n, cols]."""
         vectors = []
         for weight, pixels in zip(weights, activations, strict=True):
-            sums = (pixels @ weight).T[None, :, None, :]
-            maps = self.promised(sums, self.layer_of_tile(weight, pixels))
+            layer = self.layer_of_tile(weight, pixels)
+            sums = (pixels @ weight).T.reshape(1, -1, *layer.activations.shape[2:])
+            maps = self.promised(sums, layer)
             vectors.append(in_vectors(maps, self.cols).reshape(-1, self.cols))
         return np.concatenate(vectors)
 
     async def play(self, weights: np.ndarray, activations: Sequence[np.ndarray]) -> None:
-        """Runs each tile as a layer of one map, of one row of pixels.
+        """Runs each tile as a layer of one map.
 
         weights: [n, taps, cols]; activations: for each of n [pixels, taps].
         """
@@ -222,7 +224,9 @@ class CoreAdapter(ArrayAdapter):
         The weights are those at the middle of a kernel of 1, 3, 5 or 7 pixels a side. Raises
         InputError if the core supports none of these kernels.
         """
-        maps = vectors.T[None, :, None, :]
+        # A map as square as possible
+        height = next(n for n in range(math.isqrt(len(vectors)), 0, -1) if len(vectors) % n == 0)
+        maps = vectors.T.reshape(1, vectors.shape[1], height, -1)
         for side in (1, 3, 5, 7):
             kernel = np.zeros((*weight.T.shape, side, side), weight.dtype)
             kernel[:, :, side // 2, side // 2] = weight.T
@@ -235,7 +239,7 @@ class CoreAdapter(ArrayAdapter):
                 return layer
         raise InputError(
             f"{type(self).__name__}.supports() refuses every kernel for {weight.shape[0]} → "
-            f"{weight.shape[1]} channels and a map of 1 × {len(vectors)} pixels, expected one of "
+            f"{weight.shape[1]} channels and a map of {len(vectors)} pixels, expected one of "
             "1, 3, 5 or 7 pixels a side"
         )
 

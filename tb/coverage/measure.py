@@ -5,6 +5,7 @@ python -m tb.coverage --only delay pe   # these benches and modules, build/cover
 """
 
 import os
+import re
 import time
 from collections import Counter
 from pathlib import Path
@@ -19,6 +20,7 @@ from tb.coverage.runs import LARGEST, SIMULATOR, label, run_all, size, suite
 from tb.sim.errors import BenchError
 from tb.sim.result_about import Subject
 from tb.sim.simulators import check_simulator, leave_out_settings, simulator_version
+from tb.sim.source_notes import refuse_in_sources
 from tb.sim.sources import RTL, check_sources, rtl_digest
 
 BUILD = ROOT / "build" / "coverage"
@@ -38,6 +40,8 @@ FUNCTIONAL = (
     "pe.weight_activation",
     "pe.weight_signed_activation",
 )
+# A comment by which Verilator counts no points, or less
+LEAVES_OUT = re.compile(r"verilator\s+(?:coverage_\w*off|tracing_off)")
 
 
 def main() -> int:
@@ -55,6 +59,7 @@ def main() -> int:
     check_simulator(SIMULATOR)
     leave_out_settings("COCOTB_TEST_FILTER")
     excluded = read_exclusions(arguments.exclusions)
+    refuse_in_sources(check_sources(RTL), LEAVES_OUT, "exclusions with reasons", comments=True)
     began = time.monotonic()
     runs = suite(arguments.only)
     left_out = [label(run) for run in runs if size(run) > LARGEST]

@@ -32,6 +32,7 @@ from pymodel.support.result_files import write_results
 from tb.formal.proof_table import PROOFS, Proof, ProofMutant
 from tb.sim.kept_results import Store, code
 from tb.sim.result_about import Subject
+from tb.sim.source_notes import refuse_in_sources
 from tb.sim.sources import RTL, check_sources, replace_once, rtl_digest
 
 PROPERTIES = Path(__file__).with_name("properties")
@@ -99,6 +100,9 @@ class Outcome:
     message: str = ""
 
 
+ASSUMES = re.compile(r"\b(?:assume|restrict)\b")  # in Verilog without its comments
+
+
 def main() -> int:
     parser = CommandParser("tb.formal", __doc__)
     parser.add_argument("modules", nargs="*", metavar="MODULE", help="module of rtl/; default: all")
@@ -117,7 +121,9 @@ def main() -> int:
         if name not in known:
             raise InputError(f"no proof of module '{name}', expected some of {', '.join(known)}")
     proofs = [p for p in PROOFS if not arguments.modules or p.module in arguments.modules]
-    check_sources(arguments.rtl)
+    refuse_in_sources(
+        check_sources(arguments.rtl), ASSUMES, "no assumption in the RTL, under which all is proven"
+    )
     subject = Subject("tb.formal.prove", rtl=arguments.rtl)
     outcomes = run(proofs, arguments.rtl, arguments.workers, arguments.fresh)
     return report(proofs, outcomes, None if arguments.modules else subject, arguments.rtl)

@@ -17,7 +17,7 @@ from tb.sim.simulators import (
     VERILATOR_ROOT,
     check_simulator,
     environment,
-    random_values,
+    start_values,
 )
 from tb.sim.sources import RTL, check_sources
 
@@ -96,7 +96,7 @@ def _host_commands(
             *map(str, sources),
         ]
         make = ["make", "-C", str(build), "-f", "Vcore_host.mk", *OPTIMISED_MAKE]
-        return [verilate, make, [str(build / "Vcore_host"), *random_values(SEED)]], dict(os.environ)
+        return [verilate, make, [str(build / "Vcore_host"), *start_values(SEED)]], dict(os.environ)
     common = {
         "module": module or "",
         "toplevel": "core_host_clocked",
@@ -112,7 +112,7 @@ def _host_commands(
         runner = _Private(
             **common,
             make_args=OPTIMISED_MAKE,
-            plus_args=random_values(SEED),
+            plus_args=start_values(SEED),
             compile_args=[*OPTIMISED, "--timing", "-CFLAGS", "-std=c++20"],
         )
     runner.set_env()

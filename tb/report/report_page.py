@@ -48,7 +48,6 @@ from tb.report.recording import Recording, record
 from tb.run.benchmark import BATCH, DEFAULT_BATCH, captured
 from tb.run.layer import LayerJob, choose_layer, error_words
 from tb.sim.errors import BenchError
-from tb.sim.result_about import Subject
 from tb.sim.run_bench import run_bench
 from tb.sim.simulators import check_simulator, random_seed, simulator_version
 
@@ -122,14 +121,8 @@ def main() -> int:
             str(folder / "layer.json"),
             dut=str(arguments.dut.absolute()),
         )
-        subject = Subject(
-            "tb.run.layer_bench",
-            sources=list(dut.SOURCES),
-            options=dut.options(),
-            simulator=arguments.sim,
-            checkpoint=arguments.model,
-            adapter=arguments.dut,
-        )
+        about = {"simulator": arguments.sim, "checkpoint": arguments.model}
+        subject = dut.subject("tb.run.layer_bench", path=arguments.dut, **about)
         recording = None
         try:
             run = run_layer(job, dut)

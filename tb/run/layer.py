@@ -27,7 +27,6 @@ from tb.components.array_adapter import OWN, adapter_class
 from tb.components.array_size import add_size_options, asked_size, make_variables, sized
 from tb.run.array_run import ArrayRun
 from tb.run.check import Verdict, check
-from tb.sim.result_about import Subject
 from tb.sim.run_bench import RESULTS_XML
 from tb.sim.simulators import check_simulator, random_seed
 from tb.sim.sources import check_sources
@@ -150,15 +149,9 @@ def main() -> int:
     # A filter of the user's is for the tests of the layer.
     unfiltered = {"COCOTB_TEST_FILTER": "", "COCOTB_TESTCASE": ""}
     # Found before the first simulation, which compiles the sources
-    subject = Subject(
-        "tb.run.layer_bench",
-        "tb.run.array_bench",
-        sources=list(dut.SOURCES),
-        options=dut.options(),
-        simulator=arguments.sim,
-        checkpoint=arguments.model,
-        adapter=arguments.dut,
-    )
+    benches = "tb.run.layer_bench", "tb.run.array_bench"
+    about = {"simulator": arguments.sim, "path": arguments.dut, "checkpoint": arguments.model}
+    subject = dut.subject(*benches, **about)
     sizes = asked.settings()
     first = check(arguments.dut, arguments.sim, dut, unfiltered | sizes)
     name = arguments.dut.stem
@@ -174,7 +167,7 @@ def main() -> int:
         passed = not (failure or first.failure)
         publish_results(run.results(folder), results, passed=passed, about=found)
         if results.exists():
-            tell(result_table(json.loads(results.read_text()), first))
+            tell(result_table(json.loads(results.read_text()), first, arguments.rtl))
         else:
             failure = failure or "the simulation ended without results"
         if failure and not quiet():
@@ -200,10 +193,11 @@ def publish_waveform(waveform: Path) -> None:
         tell(f"Waveform: {os.path.relpath(WAVEFORM)}; open it with: make gtkwave")
 
 
-def result_table(result: dict, first: Verdict) -> str:
+def result_table(result: dict, first: Verdict, rtl: Path | None = None) -> str:
     """Returns the closing table of a run's results (the keys of layer.json).
 
-    `first` is the verdict of the checks before the run.
+    `first` is the verdict of the checks before the run, `rtl` the folder of the sources if they are
+    not the adapter's.
     """
     per_cycle = result["macs"] / result["cycles"]
     shows, recovered = result["shows"], []
@@ -215,6 +209,7 @@ def result_table(result: dict, first: Verdict) -> str:
     rows = [
         ["simulator", result["simulator"]],
         ["array", f"{result['array']}, {result['rows']} × {result['cols']}{_widths(result)}"],
+        *([["sources", str(rtl)]] if rtl else []),
         ["tiles of make check", first.summary()],
         ["layer", result["layer"]],
         ["images", result["images"]],

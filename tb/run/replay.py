@@ -35,11 +35,11 @@ from pymodel.tile_files.conventions import add_options, fixed_by, taken
 from pymodel.tile_files.identify_files import PSUM, TileFile, TileFolder, read_folder
 from pymodel.tile_files.inputs import WEIGHT_BITS, WINDOWS, Geometry
 from pymodel.tile_files.layer_json import read_geometry
+from pymodel.tile_files.one_series import series_faults, series_gaps
 from tb.components.array_adapter import OWN, adapter_class
 from tb.components.tile_run import Record, TileRun
 from tb.run.array_run import ArrayRun
 from tb.run.replay_bench import ReplayJob
-from tb.sim.result_about import Subject
 from tb.sim.simulators import check_simulator, random_seed
 
 
@@ -218,14 +218,8 @@ def main() -> int:
     rows = dut.depth if isinstance(dut.depth, int) else dut.rows
     layer = cut(finding.reading, rows, dut.cols)
 
-    subject = Subject(
-        "tb.run.replay_bench",
-        "tb.run.replay",
-        sources=list(dut.SOURCES),
-        options=dut.options(),
-        simulator=arguments.sim,
-        adapter=arguments.dut,
-    )
+    benches = "tb.run.replay_bench", "tb.run.replay"
+    subject = dut.subject(*benches, simulator=arguments.sim, path=arguments.dut)
     with temporary_folder("replay") as folder:
         (folder / "input").mkdir()
         tiles = folder / "input" / "tiles.npz"
@@ -249,7 +243,7 @@ def main() -> int:
             failures += differences
             write_results(results, result, passed=not failures, about=subject.unchanged())
             tell(conventions_table(finding))
-            tell(result_table(result))
+            tell(result_table(result), *series_gaps(finding.reading, files))
         else:
             remove_results(results)
             failures = failures or ["the simulation ended without results"]
@@ -327,6 +321,8 @@ def check(
         # One wrong input makes many results wrong: it is named instead of them.
         if not finding.fault or result["psum_mismatches"]:
             failures += comparison.failures()
+    if finding.decided_by == "results" and not failures:
+        failures += series_faults(reading, files)
     failures += _unusable_lines(unusable)
     if result["sum_mismatches"] and not result["psum_mismatches"]:
         failures.insert(0, "the sums over the tiles differ from PyTorch's integer convolution")

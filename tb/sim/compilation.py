@@ -25,10 +25,15 @@ from tb.sim.sources import Untouched
 BUILDS = Store("sim")
 # File in a build: hashes of the files that only the compiler's own run named
 ALSO_READ = "also_read.json"
-# Folders of files that come with packages, by whose versions a build is named already
 # What Icarus and Verilator print, anywhere in a line since $write may have begun it, where the
-# design itself calls $error or $fatal, with words or without, or where one of its asserts fails
-OWN_ERROR = re.compile(r"(?:ERROR|FATAL|\[\d+\] %(?:Error|Fatal)): (.+:\d+:(?: .*|$))")
+# design itself calls $error or $fatal, with words or without, or where one of its asserts fails;
+# what a design prints of an error by $display; and what an adapter logs as an error
+OWN_ERROR = re.compile(
+    r"(?:ERROR|FATAL|\[\d+\] %(?:Error|Fatal)): (.+:\d+:(?: .*|$))"
+    r"|^\W*((?:ERROR|Error|FATAL|Fatal|FAIL|Fail|FAILED|Failed|MISMATCH|Mismatch)\b *[:!].*)"
+    r"|^ *[-.\d]+\ws +(?:ERROR|CRITICAL) +(?!cocotb\.(?:regression|test|scheduler)|gpi|pygpi)(\S.*)"
+)
+# Folders of files that come with packages, by whose versions a build is named already
 PACKAGES = tuple(str(Path(one).resolve()) for one in (VERILATOR_ROOT, sys.prefix, "/usr"))
 
 
@@ -58,7 +63,7 @@ class Simulation:
 
         def listen(line: str) -> None:
             if found := OWN_ERROR.search(line):
-                own.append(found[1])
+                own.append(found[found.lastindex])
             heard(line)
 
         try:

@@ -1,6 +1,5 @@
 """Says by hashes what a result is about, and whether the files here are still the same."""
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -9,8 +8,9 @@ from typing import Any
 from pymodel.support.command import tell
 from pymodel.support.errors import InputError
 from pymodel.support.result_files import file_digest
-from tb.sim.files_read import files_read
+from tb.sim.files_read import compiler_options, files_read
 from tb.sim.kept_results import code, files_digest, imported, names_imported
+from tb.sim.source_notes import source_notes
 from tb.sim.sources import RTL, Untouched, check_sources, rtl_digest, sources_digest
 
 WORDS = {
@@ -19,15 +19,6 @@ WORDS = {
     "adapter": "another adapter",
     "bench": "another version of the bench",
 }
-
-# A condition on a macro that cocotb, a simulator, Yosys or synthesis defines, and the comment by
-# which synthesis leaves out what follows
-SIMULATION_MACRO = re.compile(
-    r"`(?:ifdef|ifndef|elsif)\s+(COCOTB_SIM|VERILATOR|__ICARUS__|SYNTHESIS|YOSYS|FORMAL)\b"
-    r"|(?:synthesis|synopsys|pragma)\s+(translate_off)\b"
-)
-# A constant that holds Z, but not the ? of casez, and no pattern of casez
-DRIVEN_Z = re.compile(r"[=?:{,(]\s*\d*'s?(?:[bodh][\da-fx_]*)?z", re.IGNORECASE)
 
 
 def about(
@@ -74,8 +65,12 @@ class Subject:
             sources = check_sources(rtl)
         simulator, options = settings.get("simulator", "icarus"), settings.get("options", ())
         files = files_read(simulator, sources, options).files if sources else ()
-        self._untouched = Untouched(files)
-        tell(*simulation_macros(files), *(driven_z(files) if simulator == "verilator" else ()))
+        checkpoint, adapter = settings.get("checkpoint"), settings.get("adapter")
+        more = {Path(checkpoint)} if checkpoint else set()
+        more |= adapter_files(adapter) if adapter else set()
+        self._untouched = Untouched([*files, *sorted(more)])
+        notes = source_notes(files, simulator, options or compiler_options(sources or ()))
+        tell(*notes)
 
     def unchanged(self) -> dict[str, Any]:
         """Returns what the results are about; raises InputError if that is no longer the same.
@@ -94,31 +89,13 @@ class Subject:
         return self.found
 
 
-def driven_z(files: Iterable[Path]) -> list[str]:
-    """Returns a note for each file that drives Z, which Verilator takes for 0."""
-    return [
-        f"note: {file.name} drives Z, which Verilator takes for 0; SIM=icarus shows it"
-        for file in files
-        if DRIVEN_Z.search(file.read_text(errors="replace"))
-    ]
-
-
-def simulation_macros(files: Iterable[Path]) -> list[str]:
-    """Returns a note for each file whose text depends on whether a simulator reads it."""
-    notes = []
-    for file in files:
-        found = SIMULATION_MACRO.findall(file.read_text(errors="replace"))
-        macros = sorted({macro or comment for macro, comment in found})
-        if macros:
-            notes.append(
-                f"note: {file.name} depends on {', '.join(macros)}, which simulation, proofs and "
-                "synthesis know differently: what is simulated is not all that becomes hardware"
-            )
-    return notes
-
-
 def adapter_digest(path: Path) -> str:
-    """Returns the hash of an adapter and of the modules that it imports.
+    """Returns the hash of an adapter and of the modules that it imports; see `adapter_files`."""
+    return files_digest(adapter_files(path))
+
+
+def adapter_files(path: Path) -> set[Path]:
+    """Returns the files of an adapter and of the modules that it imports.
 
     These are the modules of this project, also those imported by others, and the modules and
     packages in its folder. Raises SyntaxError if one of these is no Python.
@@ -134,7 +111,7 @@ def adapter_digest(path: Path) -> str:
             top = name.partition(".")[0]
             beside = {folder / f"{top}.py", *(folder / top).rglob("*.py")}
             left |= {one for one in beside if one.is_file()} - files
-    return files_digest(files)
+    return files
 
 
 def others(found: Mapping[str, Any], now: Mapping[str, str], needed: Iterable[str]) -> list[str]:

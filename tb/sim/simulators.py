@@ -51,10 +51,14 @@ HARMLESS = {
 }
 
 
-def random_values(seed: int) -> list[str]:
-    """Returns plusargs by which what RANDOM_VALUES compiled begins with random values."""
+# With what a register that nothing has set begins on Verilator, which has two states
+STARTS = ("zeros", "ones", "random values")
+
+
+def start_values(seed: int, start: str = "random values") -> list[str]:
+    """Returns plusargs by which what RANDOM_VALUES compiled begins with one of STARTS."""
     # A seed of 31 bits; with 0 Verilator would choose a seed itself
-    return ["+verilator+rand+reset+2", f"+verilator+seed+{seed % 2**31 or 1}"]
+    return [f"+verilator+rand+reset+{STARTS.index(start)}", f"+verilator+seed+{seed % 2**31 or 1}"]
 
 
 def leave_out_settings(*more: str) -> None:

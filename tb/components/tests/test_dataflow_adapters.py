@@ -195,7 +195,7 @@ def test_a_core_runs_tiles_with_the_smallest_kernel_that_it_supports(outputs, sm
 
 def test_a_core_that_supports_no_kernel_is_refused():
     core = Computes(supports=lambda layer: False)
-    words = r"^Computes\.supports\(\) refuses every kernel for 7 → 2 channels and a map of 1 × 5 "
+    words = r"^Computes\.supports\(\) refuses every kernel for 7 → 2 channels and a map of 5 pixels"
     with pytest.raises(InputError, match=words):
         core.layer_of_tile(*random_tile(5, 7))
 

@@ -18,7 +18,7 @@ from tb.coverage.reached import KINDS, Coverage, Point, merge
 from tb.coverage.read_exclusions import Exclusion, exclude
 from tb.modules.module_table import runs_of
 from tb.sim.kept_results import Store
-from tb.sim.sources import RTL, check_sources
+from tb.sim.sources import RTL, check_sources, faulty_rtl
 
 
 @pytest.fixture
@@ -77,6 +77,15 @@ def test_a_failing_bench_is_no_coverage(command, small, monkeypatch):
     assert code == 1
     assert "pe-ACT_WIDTH4-WEIGHT_WIDTH4-PSUM_WIDTH16-ACT_SIGNED1: no cocotb test ran" in out
     assert not list((small / "data").glob("[!.]*"))
+
+
+def test_rtl_that_leaves_out_points_is_refused(refused, small, monkeypatch, tmp_path):
+    """A comment hides points from Verilator, without the reason that an exclusion has."""
+    hidden = "// verilator coverage_off\nendmodule"
+    rtl = faulty_rtl(tmp_path, "delay.v", ("endmodule", hidden))
+    monkeypatch.setattr(measure, "RTL", rtl)
+    words = ["delay.v, line ", "'verilator coverage_off', expected exclusions with reasons"]
+    refused(measure.main, words=words)
 
 
 def entry(hits: int, line: int, what: str, lines: str = "", kind: str = "branch") -> str:

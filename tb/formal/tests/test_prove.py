@@ -37,6 +37,14 @@ def test_quick_proofs_hold_and_their_mutants_do_not(command, monkeypatch):
     assert "1 of 1 properties proven, 1 of them unbounded; 1 covers, 2 mutants" in out
 
 
+def test_rtl_that_assumes_something_is_refused(refused, tmp_path):
+    """All proofs would hold under it; a comment assumes nothing."""
+    text = "// we assume that\n  always @* assume (act_i != 9);\nendmodule\n"
+    rtl = faulty_rtl(tmp_path, "pe.v", ("endmodule", text))
+    words = ["pe.v, line ", "'assume', expected no assumption in the RTL"]
+    refused(main, "pe", "--rtl", rtl, words=words)
+
+
 @pytest.mark.verify
 @pytest.mark.parametrize(
     ("name", "old", "new", "broken"),

@@ -19,7 +19,7 @@ from tb.modules.pytest_runs import first_few
 from tb.run import check as tb_check
 from tb.run.array_bench import largest, rows_at_once
 from tb.run.layer import main
-from tb.sim.sources import check_sources, faulty_rtl
+from tb.sim.sources import RTL, check_sources, faulty_rtl
 
 SHIPPED = [
     OWN,
@@ -162,6 +162,94 @@ def test_no_tile_is_too_large_for_the_psums(psum_width, signed):
             assert fits(codes, fit)
             assert fit == rows or not fits(codes, fit + 1)
         assert (largest(array, 1) == extremes(array)) == fits(extremes(array), 1)
+
+
+@pytest.mark.verify
+def test_a_register_that_nothing_sets_is_found_on_verilator(tmp_path):
+    """It is right by chance with one half of the values that it may begin with."""
+    rtl = faulty_rtl(
+        tmp_path,
+        "systolic_array.v",
+        ("assign psum_north = {PSUM_WIDTH{1'b0}};", "assign psum_north = spare;"),
+        ("genvar r;", "reg spare; always @(posedge clk_i) spare <= spare;\n  genvar r;"),
+    )
+    dut = adapter_class(OWN).changed(SOURCES=check_sources(rtl))
+    assert tb_check.check(OWN, "verilator", dut).failure
+
+
+LONG_TILES = """
+from tb.examples.load_first_array import LoadFirstArray
+
+class Short(LoadFirstArray):
+    SOURCES = {sources}
+
+    async def stream(self, activations):
+        activations[{most}:] = 0
+        await super().stream(activations)
+"""
+
+
+@pytest.mark.parametrize("most", [25, 256])
+def test_an_array_that_is_wrong_in_long_tiles_alone(command, tmp_path, monkeypatch, most):
+    """Its buffer has too few places; tiles of the shipped layer have 16 vectors."""
+    monkeypatch.setenv("COCOTB_TEST_FILTER", "random_tiles")
+    sources = [str(RTL / f"{name}.v") for name in ("load_first_array", "load_first_pe", "skew")]
+    path = tmp_path / "short.py"
+    path.write_text(LONG_TILES.format(sources=sources, most=most))
+    code, out, _ = command(tb_check.main, "-q", "--dut", path)
+    assert code == 1
+    assert f"FAILED: mismatch: tile 8, pixel {most}, " in out
+
+
+LOGS = """
+from tb.examples.load_first_array import LoadFirstArray
+
+class Logs(LoadFirstArray):
+    SOURCES = {sources}
+
+    async def load(self, weights):
+        {line}
+        await super().load(weights)
+"""
+
+
+@pytest.mark.parametrize(
+    ("line", "code"),
+    [
+        ("self.dut._log.error('the array reports an error')", 1),
+        ("self.dut._log.warning('the array reports an error')", 0),
+    ],
+)
+def test_an_error_that_an_adapter_logs_is_no_pass(command, tmp_path, monkeypatch, line, code):
+    monkeypatch.setenv("COCOTB_TEST_FILTER", "tiles_of_one_pixel")
+    sources = [str(RTL / f"{name}.v") for name in ("load_first_array", "load_first_pe", "skew")]
+    path = tmp_path / "logs.py"
+    path.write_text(LOGS.format(sources=sources, line=line))
+    found, out, _ = command(tb_check.main, "-q", "--dut", path)
+    assert found == code
+    assert ("the array reports an error" in out) == bool(code)
+
+
+def test_rtl_that_changes_while_make_check_runs_is_refused(refused, tmp_path, monkeypatch):
+    """Its words would be about a file that is no longer there; what a source hides is told."""
+    rtl = faulty_rtl(tmp_path, "pe.v", ("endmodule", "`ifdef VERILATOR\n`endif\nendmodule"))
+    dut = adapter_class(OWN).changed(SOURCES=check_sources(rtl))
+    monkeypatch.setattr(tb_check, "sized", lambda *given: dut)
+
+    def check(*given):
+        (rtl / "pe.v").touch()
+        return tb_check.Verdict(None, {"one": True})
+
+    monkeypatch.setattr(tb_check, "check", check)
+    refused(tb_check.main, words=["pe.v: changed while the command ran"])
+
+
+def test_make_check_names_what_a_simulation_does_not_show(command, tmp_path, monkeypatch):
+    rtl = faulty_rtl(tmp_path, "pe.v", ("endmodule", "`ifdef VERILATOR\n`endif\nendmodule"))
+    dut = adapter_class(OWN).changed(SOURCES=check_sources(rtl))
+    monkeypatch.setattr(tb_check, "sized", lambda *given: dut)
+    monkeypatch.setattr(tb_check, "check", lambda *given: tb_check.Verdict(None, {"one": True}))
+    assert "note: pe.v depends on VERILATOR" in command(tb_check.main)[1]
 
 
 def test_check_says_which_test_failed(command, tmp_path):

@@ -108,6 +108,21 @@ def test_make_is_refused_that_evaluates_more():
     assert b"MAKEFLAGS has --eval" in done.stderr
 
 
+def test_what_is_left_in_the_environment_is_told():
+    """ARGS="--rtl old", exported long ago, would check another folder than somebody thinks."""
+    for environment, typed, told in (
+        ({"ARGS": "--rtl old", "IMAGES": "3"}, [], "note: from the environment: IMAGES='3' ARGS="),
+        ({"ARGS": "--rtl old"}, ["ARGS=--fresh"], ""),
+        ({"SIM": "verilator"}, [], ""),
+    ):
+        environment = os.environ | {"MAKEFLAGS": ""} | environment
+        line = ["make", "help", *typed]
+        done = subprocess.run(line, cwd=ROOT, env=environment, capture_output=True, text=True)
+        assert done.returncode == 0
+        assert ("note: from the environment" in done.stdout) == bool(told)
+        assert told in done.stdout
+
+
 @pytest.mark.parametrize("options", ["-k", "-j2", "-s --no-print-directory", "SIM=iti", "ARGS=-it"])
 def test_other_options_of_make_are_taken(options):
     command = ["make", "help", *options.split()]

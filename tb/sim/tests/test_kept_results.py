@@ -28,9 +28,10 @@ from tb.run import sweep
 from tb.sim import kept_results
 from tb.sim.files_read import files_read
 from tb.sim.kept_results import Store, code, code_files, digest, files_digest, imported
-from tb.sim.result_about import Subject, about, adapter_digest, driven_z, others
+from tb.sim.result_about import Subject, about, adapter_digest, others
 from tb.sim.run_bench import prepare_bench
 from tb.sim.simulators import random_seed
+from tb.sim.source_notes import source_notes
 from tb.sim.sources import RTL, Untouched, check_sources, faulty_rtl, rtl_digest
 
 FOLDERS = ("pymodel", "rtl", "tb", "training")
@@ -417,7 +418,41 @@ def test_a_source_that_drives_z_is_named_where_verilator_runs_it(value, tmp_path
 
 
 def test_no_source_of_ours_drives_z():
-    assert driven_z(RTL.glob("*.v")) == []
+    assert source_notes([*RTL.glob("*.v")], "verilator", []) == []
+
+
+def test_a_macro_of_the_adapter_that_chooses_what_is_compiled_is_named(tmp_path):
+    """A macro whose value is used is no choice, and neither is one that the sources define."""
+    text = "`ifdef SIM\n`endif\n`define OWN\n`ifdef OWN\n`endif\nmodule top; wire [`BITS:0] w;\n"
+    (tmp_path / "top.v").write_text(text + "endmodule\n")
+    (found,) = source_notes([tmp_path / "top.v"], "icarus", ["-DSIM", "-DBITS=3", "-DCOCOTB_SIM=1"])
+    assert found.startswith("note: top.v depends on SIM of DEFINES: it is this hardware only if")
+
+
+def test_two_headers_of_one_name_are_refused(tmp_path):
+    """A simulator takes the first, and synthesis perhaps the one beside the source."""
+    for folder, value in (("a", 1), ("b", 2)):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "sizes.vh").write_text(f"`define SIZE {value}\n")
+        source = tmp_path / folder / f"{folder}.v"
+        source.write_text(f'`include "sizes.vh"\nmodule {folder}; endmodule\n')
+    sources = [tmp_path / "a" / "a.v", tmp_path / "b" / "b.v"]
+    with pytest.raises(InputError, match=r"b/sizes\.vh have one name and are not the same"):
+        Subject("tb.sim.sources", sources=sources)
+    shutil.copy(tmp_path / "a" / "sizes.vh", tmp_path / "b")
+    Subject("tb.sim.sources", sources=sources)
+
+
+def test_an_adapter_or_checkpoint_that_changes_and_changes_back_is_refused(tmp_path):
+    files = tmp_path / "adapter.py", tmp_path / "model.safetensors"
+    for file in files:
+        file.write_text("x = 1\n")
+    for file in files:
+        subject = Subject("tb.sim.sources", adapter=files[0], checkpoint=files[1])
+        file.write_text("x = 2\n")
+        file.write_text("x = 1\n")
+        with pytest.raises(InputError, match=f"{file.name}: changed while the command ran"):
+            subject.unchanged()
 
 
 @pytest.mark.parametrize("way", ["written", "replaced", "linked"])

@@ -9,14 +9,16 @@ from pathlib import Path
 
 import pytest
 
+from pymodel.support.errors import InputError
 from pymodel.support.files import ROOT, temporary_folder
 from tb.modules.module_table import CORES
 from tb.sim.simulators import VERILATOR_ROOT
-from tb.sim.sources import RTL, replace_once
+from tb.sim.source_notes import refuse_in_sources
+from tb.sim.sources import RTL, check_sources, replace_once
 
 # Relative: Yosys comes as WebAssembly, which does not see all absolute paths.
 # The other examples are written as people write Verilog: linters would complain.
-FILES = [*RTL.glob("*.v"), ROOT / "tb" / "examples" / "dot_engine.v"]
+FILES = [*check_sources(RTL), ROOT / "tb" / "examples" / "dot_engine.v"]
 SOURCES = sorted(str(path.relative_to(ROOT)) for path in FILES)
 MODULES = sorted(path.stem for path in FILES)
 # Beside the defaults: a single PE, other shapes, other widths, the smallest psum.
@@ -48,6 +50,17 @@ CORE_MISTAKES = [
 ]
 MISTAKES = [(top, *mistake) for top in ARRAY_TOPS for mistake in ARRAY_MISTAKES]
 MISTAKES += [("core", *mistake) for mistake in CORE_MISTAKES]
+
+
+LINT_OFF = re.compile(r"verilator\s+lint_off|verilator_config|iverilog\s+.*-W")
+
+
+def test_no_source_silences_the_linters(tmp_path):
+    """Also a SystemVerilog file of rtl/ is linted, as it would be compiled."""
+    refuse_in_sources(check_sources(RTL), LINT_OFF, "no comment that silences", comments=True)
+    (tmp_path / "a.sv").write_text("// one\n/* verilator lint_off WIDTH */\n")
+    with pytest.raises(InputError, match=r"a\.sv, line 2: 'verilator lint_off', expected no comm"):
+        refuse_in_sources(check_sources(tmp_path), LINT_OFF, "no comment", comments=True)
 
 
 def run(*command, **options) -> subprocess.CompletedProcess:

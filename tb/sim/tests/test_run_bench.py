@@ -13,7 +13,7 @@ from tb.sim.compilation import BUILDS, check_program
 from tb.sim.errors import BenchError
 from tb.sim.results_xml import first_failure, planned_tests
 from tb.sim.run_bench import RESULTS_XML, _options, run_bench
-from tb.sim.simulators import simulator_identity, simulator_version
+from tb.sim.simulators import simulator_identity, simulator_version, start_values
 from tb.sim.sources import RTL
 
 BENCH, TOP = "tb.test_delay", "delay"
@@ -99,6 +99,8 @@ def test_a_simulator_that_hangs_is_no_pass(delay, fake, monkeypatch):
         ("$error;", r".*delay\.v:\d+:"),
         ("assert (data_i[0] !== 1);", r".*delay\.v:\d+:"),
         ("$fatal;", r".*delay\.v:\d+:"),
+        ('$display("ERROR: one at %0t", $time);', "ERROR: one at "),
+        ('$display("** Failed! data is %b", data_i);', "Failed! data is "),
     ],
 )
 @pytest.mark.parametrize("simulator", ["icarus", pytest.param("verilator", marks=VERIFY)])
@@ -113,7 +115,7 @@ def test_an_error_that_the_design_itself_reports_is_no_pass(delay, simulator, ca
 def test_registers_begin_with_random_values_whatever_the_environment(monkeypatch):
     """A variable that a run of make coverage used to read changes nothing."""
     monkeypatch.setenv("SYSTOLIC_COVERAGE", "left/over")
-    arguments = _options("verilator", TOP, 7, False, None)
+    arguments = _options("verilator", TOP, start_values(7), False, None)
     assert arguments["plus_args"] == ["+verilator+rand+reset+2", "+verilator+seed+7"]
     assert "--coverage-line" not in arguments["compile_args"]
 
