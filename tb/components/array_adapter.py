@@ -69,6 +69,8 @@ class ArrayAdapter(ABC):
     # Folders of files that the sources include, beside the sources' own, relative as SOURCES are
     INCLUDES: Sequence[str | Path] = ()
     CLOCK = "clk_i"  # the clock port
+    # Whether the adapter uses the module's ports and parameters alone; then Verilator is faster.
+    PORTS_ONLY = False
 
     # The sizes of a tile, and the bits of its numbers. An adapter may also set them in `__init__`.
     rows = 8
@@ -103,6 +105,7 @@ class ArrayAdapter(ABC):
             "parameters": dict(cls.PARAMETERS),
             "includes": list(cls.INCLUDES),
             "defines": dict(cls.DEFINES),
+            "ports_only": cls.PORTS_ONLY,
         }
 
     @classmethod

@@ -12,6 +12,7 @@ from tb.host.core_program import CORE
 from tb.sim.compilation import Simulation, compiled
 from tb.sim.errors import BenchError
 from tb.sim.files_read import include_folders
+from tb.sim.private_verilator import PrivateVerilator
 from tb.sim.simulators import (
     RANDOM_VALUES,
     VERILATOR_ROOT,
@@ -20,15 +21,6 @@ from tb.sim.simulators import (
     start_values,
 )
 from tb.sim.sources import RTL, check_sources
-
-
-class _Private(cocotb_test.Verilator):
-    """Is cocotb-test's Verilator, but shows cocotb only the signals that a control file names."""
-
-    def build_command(self) -> list[list[str]]:
-        commands = super().build_command()
-        commands[0].remove("--public-flat-rw")
-        return commands
 
 
 HOST_PARAMETERS = {"ACT_WIDTH", "ACT_SIGNED", "WEIGHT_WIDTH", "SUM_WIDTH", "POOL_WIDTH"}
@@ -109,7 +101,7 @@ def _host_commands(
     if simulator == "icarus":
         runner = cocotb_test.Icarus(**common)
     else:
-        runner = _Private(
+        runner = PrivateVerilator(
             **common,
             make_args=OPTIMISED_MAKE,
             plus_args=start_values(SEED),

@@ -23,6 +23,7 @@ from pymodel.support.files import ROOT, temporary_folder
 from tb.sim.compilation import BUILDS, Commands, Simulation, compiled, prepared
 from tb.sim.errors import BenchError, DesignError
 from tb.sim.files_read import include_folders, macros
+from tb.sim.private_verilator import PrivateVerilator, write_ports
 from tb.sim.results_xml import first_failure
 from tb.sim.simulators import (
     RANDOM_VALUES,
@@ -66,6 +67,7 @@ def run_bench(
     folder: Path | None = None,
     heard: Callable[[str], None] = lambda line: None,
     start: str = "random values",
+    ports_only: bool = False,
 ) -> None:
     """Runs the cocotb tests of `module` ("tb.test_pe") on the Verilog module `toplevel`.
 
@@ -79,7 +81,8 @@ def run_bench(
     `folder`, the waveform goes to build/waves, named by bench, `variant`, simulator and parameters.
     Sources find what they include in their folders; sources without a timescale get 1 ns / 1 ps.
     `heard` is called with each line that compiler and simulation print. `start` says with what
-    registers begin on Verilator, one of STARTS. With `coverage`, a path
+    registers begin on Verilator, one of STARTS. With `ports_only` cocotb sees only the top module's
+    own signals there, which is faster. With `coverage`, a path
     without suffix, the run measures coverage, and writes it to files with this path and the
     suffixes .dat and .yml (tb/coverage).
 
@@ -105,6 +108,7 @@ def run_bench(
         includes=includes,
         defines=macros(defines),
         waves=waves,
+        ports_only=ports_only and simulator == "verilator",
         **options,
     )
     # With coverage there is one build for all benches of a module.
@@ -265,16 +269,20 @@ def _bench_commands(
     sources: list[Path],
     parameters: dict[str, int],
     includes: Sequence[Path] = (),
+    ports_only: bool = False,
     **options,
 ) -> Commands:
     """Returns the commands by which cocotb-test compiles and runs the tests of `module`."""
 
     def commands(build: Path) -> tuple[list[list[str]], dict[str, str]]:
         kind = getattr(cocotb_test, simulator.capitalize())
+        control = []
+        if ports_only:
+            kind, control = PrivateVerilator, [write_ports(build, toplevel)]
         runner = kind(
             module=module,
             toplevel=toplevel,
-            verilog_sources=sources,
+            verilog_sources=[*control, *sources],
             parameters=parameters,
             python_search=[str(ROOT)],
             sim_build=str(build),
