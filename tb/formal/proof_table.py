@@ -2,7 +2,13 @@
 
 from dataclasses import dataclass, field, replace
 
-from tb.modules.module_table import ACTIVATIONS, GEOMETRY_COLUMNS, GEOMETRY_WORDS, MODULES
+from tb.modules.module_table import (
+    ACTIVATIONS,
+    GEOMETRY_BUILDS,
+    GEOMETRY_COLUMNS,
+    GEOMETRY_WORDS,
+    MODULES,
+)
 from tb.sim.sources import replace_once
 
 
@@ -1099,6 +1105,11 @@ GEOMETRIES = (
                 "out_side > 9'd2",
             ),
         ),
+    ),
+    # Mutation needs to know of each build that it draws mutants of.
+    *(
+        Proof("geometry", 2, 8, only=("lemma_errors",), variant=f"build {number}")
+        for number in GEOMETRY_BUILDS
     ),
     *(_geometry(f"{cols} columns", "lemma_products", "lemma_weights") for cols in GEOMETRY_COLUMNS),
     *(

@@ -22,7 +22,6 @@ from tb.sim.simulators import (
 )
 from tb.sim.sources import RTL, check_sources
 
-
 HOST_PARAMETERS = {"ACT_WIDTH", "ACT_SIGNED", "WEIGHT_WIDTH", "SUM_WIDTH", "POOL_WIDTH"}
 # Options for speed, with cocotb and without
 OPTIMISED = ["-O3", *RANDOM_VALUES, "-Wno-lint", "-Wno-style"]

@@ -222,6 +222,7 @@ GEOMETRY_COLUMNS = (4, 8, 16, 32, 64, 128, 254)
 GEOMETRY_WORDS = (8192, 16384, 32768)
 # All activations that the core can be built for: their sign, and their bits
 ACTIVATIONS = tuple(itertools.product(("unsigned", "signed"), range(1, 9)))
+GEOMETRY_BUILDS = tuple(range(1, len(_GEOMETRIES)))  # numbers of those that are not the default
 _REGISTERS = (
     # The others have other sizes than the default, among them largest and smallest.
     Core().parameters(),
@@ -444,6 +445,7 @@ TABLE = (
         }
         | {f"{cols} columns": {"COLS": cols} for cols in GEOMETRY_COLUMNS}
         | {f"{words} words": {"ACT_WORDS": words} for words in GEOMETRY_WORDS}
+        | {f"build {n}": sizes for n, sizes in enumerate(_GEOMETRIES[1:], 1)}
         | {
             f"{cols} columns {words} words": {"COLS": cols, "ACT_WORDS": words}
             for cols in GEOMETRY_COLUMNS

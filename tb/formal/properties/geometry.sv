@@ -10,6 +10,8 @@
     if (started) begin
       // The number of taps is the square of a kernel of at most 7, and the number of weight words is a multiple of COLS.
       lemma_products: assert (clocked && (kernel_taps_1 <= 25 || kernel_taps_1 == 36 || kernel_taps_1 == 49) && !kernel_taps_1[1] && weights_3 % COLS == 0);
+      // The first stage finds the errors of the registers alone, which have the smallest numbers.
+      lemma_errors: assert (clocked && error_1 <= `CORE_ERROR_MODE);
       // A number of psums above 255 · 25 belongs to a kernel of 6 or 7.
       lemma_psums: assert (clocked && (psums_2 <= 255 * 25 || psums_2 % 36 == 0 || psums_2 % 49 == 0));
       // No product of sizes up to 255 is a multiple of the prime 257; the multiples at the limits are checked.
