@@ -43,10 +43,13 @@ JUDGES = (
     Judge("pymodel.layer_capture", ("pymodel/tests/test_layer_capture.py", REFERENCE, *LAYER)),
     Judge("tb.components.scoreboard", ("tb/components", *LAYER, *ARRAY)),
     Judge("tb.components.tile_run", ("tb/components", "tb/run/tests/test_likely_cause.py", *LAYER)),
-    Judge("tb.components.trained_tiles", LAYER),
+    Judge("tb.components.trained_tiles", ("tb/components", *LAYER)),
     Judge("tb.components.packing", ("tb/components", "tb/test_skew.py", *LAYER)),
     Judge("tb.components.array_schedule", ("tb/components", "tb/test_systolic_array.py", *LAYER)),
     Judge("tb.components.array_adapter", ("tb/components", *ARRAY, *LAYER)),
+    Judge(
+        "tb.components.dataflow_adapters", ("tb/components", "tb/examples/tests/test_dataflows.py")
+    ),
     Judge("tb.components.core_results", ("tb/components", *CORE)),
     Judge("tb.components.axi_monitor", ("tb/components", "tb/test_core.py", *CORE)),
     Judge("tb.run.mismatch_screen", ("tb/run/tests/test_mismatch_screen.py", *LAYER)),

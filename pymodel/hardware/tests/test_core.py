@@ -30,6 +30,18 @@ def numbers(*shape: int) -> np.ndarray:
     return np.arange(1, 1 + np.prod(shape)).reshape(shape)
 
 
+@pytest.mark.parametrize(
+    ("core", "acts", "weights", "most"),
+    [
+        (Core(), (0, 15), (-8, 7), 8 * 15 * 8),
+        (Core(rows=3, act_width=1, weight_width=2), (0, 1), (-2, 1), 3 * 1 * 2),
+        (Core(act_width=5, weight_width=8, act_signed=1), (-16, 15), (-128, 127), 8 * 16 * 128),
+    ],
+)
+def test_the_codes_that_a_core_takes(core, acts, weights, most):
+    assert (core.act_range, core.weight_range, core.max_psum) == (acts, weights, most)
+
+
 def test_activation_order():
     codes = numbers(2, 6, 3, 2)
     expected = [

@@ -53,6 +53,8 @@ def lowered(shape, weight_shape, convolution, core=CORE, zero=0, seed=1):
         ((1, 16, 1, 40), (8, 16, 1, 9), Convolution(1, (0, 4)), 0, "im2col", 1),
         ((1, 3, 30, 30), (8, 3, 11, 11), Convolution(4, 2), 0, "im2col", 1),
         ((1, 8, 9, 9), (8, 8, 3, 3), Convolution((1, 2), 1), 0, "im2col", 1),
+        ((16, 8, 2, 2), (8, 8, 2, 3), Convolution(1, 1, (2, 1)), 0, "kernel with zeros", 1),
+        ((16, 8, 2, 2), (8, 8, 3, 2), Convolution(1, 1, (1, 2)), 0, "kernel with zeros", 1),
         ((1, 16, 8, 8), (8, 16, 1, 1), Convolution(2), 0, "pixels picked", 1),
         ((1, 16, 9, 8), (8, 16, 1, 1), Convolution((3, 1)), 0, "pixels picked", 1),
         ((1, 16, 9, 8), (8, 16, 1, 1), Convolution(1, 1), 2, "border by the host", 1),
@@ -71,6 +73,7 @@ def test_what_the_host_does(shape, weight_shape, convolution, zero, words, jobs)
     [
         ((2, 4, 9, 9), (4, 4, 3, 3), Convolution(1, 1), "border by the host, 3 windows"),
         ((1, 20, 4, 4), (8, 20, 3, 3), Convolution(1, 1), "3 parts of the input channels"),
+        ((1, 24, 4, 4), (8, 24, 3, 3), Convolution(1, 1), "2 parts of the input channels"),
         ((1, 400, 1, 1), (8, 400, 1, 1), Convolution(), "4 parts of the input channels"),
         ((1, 4, 1, 300), (4, 4, 1, 3), Convolution(1, (0, 1)), "im2col, 15 windows"),
         (

@@ -73,6 +73,7 @@ def test_halves_are_rounded_up():
 def test_the_words_of_a_channel():
     """0.75 is 6291456 · 2⁻²³; the offset holds bias, half and zero point."""
     (row,) = scaling_table(np.array([0.75]), np.array([-3]), 5, 0, 31).tolist()
+    assert len(row) == 16  # as many as of the thresholds
     assert (row[SHIFT], row[LOWEST], row[HIGHEST], row[MULTIPLIER]) == (23, 0, 31, 6291456)
     offset = -3 * 6291456 + 2**22 + 5 * 2**23
     assert offset == row[OFFSET_HIGH] * 2**24 + row[OFFSET_LOW] % 2**24

@@ -2,9 +2,12 @@
 
 import inspect
 import itertools
+import json
 import logging
 import re
 from collections import deque
+from contextlib import nullcontext
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -55,6 +58,29 @@ def test_a_size_must_be_a_whole_number_that_is_large_enough(name):
         words = f"Adapter.{name} is {value!r}, expected an integer, {least} or more"
         with pytest.raises(InputError, match=f"^{re.escape(words)}$"):
             Adapter(**{name: value}).start().send(None)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "asked", "found", "words"),
+    [
+        ({"P": 4}, {}, {"P": 4}, ""),
+        ({"P": -1}, {}, {"P": 2**32 - 1}, ""),
+        ({"P": 4}, {}, {"P": 3}, "P is 4, but mine has 3, expected a module whose parameter"),
+        ({"P": 4}, {}, {"P": 5}, "P is 4, but mine has 5"),
+        ({"P": 4}, {}, {}, "P is 4, but mine has no such parameter"),
+        ({}, {"ROWS": 2}, {"ROWS": 2}, ""),
+        ({"ROWS": 9}, {"ROWS": 2}, {"ROWS": 2}, ""),
+        ({}, {"ROWS": 2}, {"ROWS": 8}, "ROWS is 2, but mine has 8"),
+        ({}, {"ROWS": 1}, {"ROWS": 1}, "ROWS is 1, but Adapter.rows is 2, expected a module with"),
+        ({}, {"ROWS": 3}, {"ROWS": 3}, "ROWS is 3, but Adapter.rows is 2"),
+    ],
+)
+def test_parameters_that_the_array_does_not_have(monkeypatch, parameters, asked, found, words):
+    monkeypatch.setenv(array_adapter.ASKED_SIZES, json.dumps(asked))
+    handles = {name: SimpleNamespace(value=value) for name, value in found.items()}
+    adapter = Adapter(PARAMETERS=parameters, dut=SimpleNamespace(**handles))
+    with pytest.raises(InputError, match=f"^{words}") if words else nullcontext():
+        adapter._check_asked()
 
 
 def test_psums_that_do_not_fit():

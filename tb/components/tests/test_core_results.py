@@ -50,6 +50,17 @@ def test_a_whole_packet(mode):
     assert found.dtype == np.int64
 
 
+@pytest.mark.parametrize("more", [-5, 1, 11])
+def test_a_packet_that_ends_inside_a_beat(more):
+    data = packet(result_vectors(expected_of(Mode.SUMS), CORE), Mode.SUMS)
+    data = data[:more] if more < 0 else data + bytes(more)
+    words = (
+        f"{'missing' if more < 0 else 'extra'} output: {36 * 12 + more} bytes came, expected 432"
+    )
+    with pytest.raises(BenchError, match=words):
+        decode(data, layer_of(Mode.SUMS), CORE)
+
+
 def test_scaled_codes_are_signed_where_activations_are():
     """The same packet of mode SCALED, of a core of signed and one of unsigned activations."""
     expected = expected_of(Mode.SCALED) - 128
