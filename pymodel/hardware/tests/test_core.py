@@ -2,7 +2,7 @@
 
 import itertools
 import re
-from dataclasses import replace
+from dataclasses import FrozenInstanceError, replace
 
 import numpy as np
 import pytest
@@ -40,6 +40,41 @@ def numbers(*shape: int) -> np.ndarray:
 )
 def test_the_codes_that_a_core_takes(core, acts, weights, most):
     assert (core.act_range, core.weight_range, core.max_psum) == (acts, weights, most)
+
+
+@pytest.mark.parametrize("one", [Core(), Layer(4, 4, 8, 8)], ids=lambda one: type(one).__name__)
+def test_what_is_a_key_cannot_change(one):
+    """Builds and kept results are found by these."""
+    with pytest.raises(FrozenInstanceError):
+        setattr(one, next(iter(vars(one))), 3)
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "size", "error"),
+    [
+        (4, 6, (2, 3), Error.NONE),
+        (2, 8, (1, 4), Error.NONE),
+        (6, 2, (3, 1), Error.NONE),
+        (10, 4, (5, 2), Error.NONE),
+        (3, 4, None, Error.POOLING),
+        (4, 3, None, Error.POOLING),
+        (9, 6, None, Error.POOLING),
+        (6, 9, None, Error.POOLING),
+        (1, 1, None, Error.POOLING),
+        (4, 10, None, Error.POOLING),
+    ],
+)
+def test_what_can_be_pooled(height, width, size, error):
+    """Maps of even sides, no wider than the core's pool; other maps go unpooled."""
+    core = Core(pool_width=8)
+    layer = Layer(height, width, 8, 8, mode=Mode.CODES)
+    assert check(layer, core) == Error.NONE
+    assert layer.result_size == (height, width)
+    pooled = replace(layer, pool=1)
+    assert check(pooled, core) == error
+    assert size is None or pooled.result_size == size
+    assert check(replace(pooled, mode=Mode.SUMS), core) == Error.POOLING
+    assert check(pooled, Core()) == Error.POOLING
 
 
 def test_activation_order():
