@@ -14,6 +14,7 @@ class AccumulatingArray(AccumulatingAdapter):
 
     TOPLEVEL = "accumulating_array"
     SOURCES = ("accumulating_array.v",)
+    PORTS_ONLY = True
     CLOCK = "clk"
     psum_width = 24
     latency = 1

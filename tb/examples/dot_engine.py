@@ -15,6 +15,7 @@ class DotEngine(ArrayAdapter):
 
     TOPLEVEL = "dot_engine"
     SOURCES = ("dot_engine.v",)
+    PORTS_ONLY = True
     CLOCK = "clk"
     rows, cols = 16, 4
     act_width, weight_width, psum_width = 8, 8, 32

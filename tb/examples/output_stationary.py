@@ -15,6 +15,7 @@ class OutputStationary(MatmulAdapter):
 
     TOPLEVEL = "output_stationary"
     SOURCES = ("output_stationary.v",)
+    PORTS_ONLY = True
     CLOCK = "clk"
     psum_width = 24
 

@@ -126,6 +126,20 @@ def test_a_wrong_connection_is_no_pass(command, own, fault):
     assert command(check.main, "-q", "--dut", path)[0] != 0
 
 
+@SLOW
+def test_an_adapter_of_ports_alone_sees_nothing_else(command, tmp_path):
+    """On Verilator the signals inside are not there; the message names file and line."""
+    text = LOAD_FIRST.read_text().replace('"../../rtl/', f'"{ROOT}/rtl/')
+    path, inside = tmp_path / "mine.py", "        self.dut.g_row[0].g_col[0].pe.weight_o.value\n"
+    for ports_only, line, code in ((True, "", 0), (False, inside, 0), (True, inside, 1)):
+        body = text.replace("    TOPLEVEL", f"    PORTS_ONLY = {ports_only}\n    TOPLEVEL")
+        begin = "    async def reset(self):\n"
+        path.write_text(body.replace(begin, begin + line))
+        found, out, _ = command(check.main, "-q", "--dut", path, "--sim", "verilator")
+        assert found == code
+        assert ("mine.py, line " in out) == bool(code)
+
+
 def test_icarus_names_verilator_where_it_does_not_know_the_language(command):
     code, out, _ = command(check.main, "--dut", STRUCTS)
     assert code == 1
