@@ -186,7 +186,7 @@ class ArrayAdapter(ABC):
         if self.watch:
             self.watch.write_save_file(self.trace)
         start_clock(self.clock)
-        limit = self.limit(1)
+        limit = self.limit(1, self.rows)
         try:
             with _blaming(type(self)):
                 await with_timeout(self.reset(), limit * CLOCK_PERIOD_NS, "ns")
@@ -276,7 +276,7 @@ class ArrayAdapter(ABC):
         board = self.board = Scoreboard(pack(expected, self.psum_width), place, difference)
         player = cocotb.start_soon(self._blamed(playing))  # starts when `_watch` awaits its edge
         try:
-            await self._watch(board, player, self.limit(longest, deepest))
+            await self._watch(board, player, self.limit(longest, deepest or self.rows))
         finally:
             player.cancel()
         return board, board.cycles[-1] + 1 if board.cycles else 0
@@ -287,12 +287,12 @@ class ArrayAdapter(ABC):
             return np.zeros((0, self.cols), np.int64)
         return unpack(board.received, self.cols, self.psum_width)
 
-    def limit(self, longest: int, deepest: int = 0) -> int:
+    def limit(self, longest: int, deepest: int) -> int:
         """Returns the number of cycles without a psum after which a run is given up.
 
         The arguments are those of `run`. A tile of more rows than the array is as long as several.
         """
-        tiles = max(1, -(-deepest // self.rows))
+        tiles = -(-deepest // self.rows)
         return self.patience * (tiles * (self.rows * self.cols + longest) + self.latency)
 
     def arrived(self) -> Iterator[Any]:

@@ -115,9 +115,8 @@ class MatmulAdapter(ArrayAdapter):
         while (vector := self.psums()) is not None:
             yield vector
 
-    def limit(self, longest: int, deepest: int = 0) -> int:
+    def limit(self, longest: int, deepest: int) -> int:
         """Returns the number of cycles without a psum after which a run is given up."""
-        deepest = max(deepest, self.rows)
         return self.patience * (deepest * (self.rows + self.cols) + self.latency)
 
 
@@ -265,9 +264,9 @@ class CoreAdapter(ArrayAdapter):
     psums = MatmulAdapter.psums
     arrived = MatmulAdapter.arrived
 
-    def limit(self, longest: int, deepest: int = 0) -> int:
+    def limit(self, longest: int, deepest: int) -> int:
         """Returns the number of cycles without an output after which a run is given up."""
-        return self.patience * (max(deepest, self.rows) * (self.cols + longest) + self.latency)
+        return self.patience * (deepest * (self.cols + longest) + self.latency)
 
 
 def in_vectors(maps: np.ndarray, cols: int) -> np.ndarray:

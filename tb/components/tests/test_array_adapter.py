@@ -95,7 +95,7 @@ def test_psums_that_do_not_fit():
 
 def test_when_a_run_is_given_up():
     """One tile is rows · cols weights and its pixels, and the latency comes after it."""
-    assert Adapter(patience=5, latency=11).limit(7) == 5 * (2 * 3 + 7 + 11)
+    assert Adapter(patience=5, latency=11).limit(7, 2) == 5 * (2 * 3 + 7 + 11)
 
 
 def word(adapter, vector, waiting=None):

@@ -1,7 +1,7 @@
 """What arrays of other dataflows are asked for, and what is made of their answers."""
 
 import asyncio
-from dataclasses import replace
+from dataclasses import FrozenInstanceError, replace
 
 import numpy as np
 import pytest
@@ -70,6 +70,13 @@ def test_tiles_that_are_added_follow_one_another(accumulators):
     assert array.asked[-len(wanted) :] == wanted
 
 
+def test_sums_of_many_tiles():
+    """The last tile is the last, whatever its number."""
+    array, (weights, activations) = Accumulating(), random_tile(2, 3 * 400)
+    asyncio.run(array.play(weights[None], [activations]))
+    assert array.asked == [(2, n == 0, n == 399) for n in range(400)]
+
+
 class Matmul(MatmulAdapter):
     """Multiplies with NumPy, in a form that the test chooses."""
 
@@ -122,7 +129,32 @@ def test_a_product_of_all_taps_is_a_sum():
 def test_a_multiplier_is_given_up(array, cycles):
     """A product may take `patience` cycles for each of its taps, rows and columns."""
     assert array.limit(100, 8) == cycles
-    assert array.limit(1) < cycles
+
+
+def test_a_core_is_given_up():
+    """A core may take `patience` cycles for each tap, and each pixel or column."""
+    assert Computes(patience=3, latency=5).limit(100, 8) == 3 * (8 * (2 + 100) + 5)
+
+
+def test_what_an_adapter_has_to_have():
+    assert AccumulatingAdapter.__abstractmethods__ == {"reset", "load", "stream", "psums"}
+    assert MatmulAdapter.__abstractmethods__ == {"reset", "matmul"}
+    assert CoreAdapter.__abstractmethods__ == {"reset", "run_layer"}
+    assert (MatmulAdapter.latency, CoreAdapter.latency, CoreAdapter.psum_width) == (0, 0, 32)
+
+
+def test_each_tile_has_its_activations():
+    weights, activations = random_tile(4, 6)
+    for array in (Accumulating(), Matmul(), Computes()):
+        with pytest.raises(ValueError, match="zip"):
+            asyncio.run(array.play(np.stack([weights] * 2), [activations]))
+    with pytest.raises(ValueError, match="zip"):
+        Computes().expected(np.stack([weights] * 2), [activations])
+
+
+def test_a_layer_does_not_change():
+    with pytest.raises(FrozenInstanceError):
+        random_layer().zero = 3
 
 
 class Computes(CoreAdapter):
