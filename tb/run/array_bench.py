@@ -15,10 +15,11 @@ from cocotb.types import LogicArray
 
 from pymodel.convolution import Convolution
 from pymodel.reference.numpy_convolution import numpy_convolution
+from pymodel.support.files import write_json
 from tb.components.array_adapter import ADAPTER_FILE, ArrayAdapter, connect
 from tb.components.dataflow_adapters import CoreAdapter, CoreLayer, in_vectors
 from tb.components.random_tiles import Extremes, check_tiles, extremes, random_generator
-from tb.run.check import LIMITS_FILE
+from tb.run.check import FOUND_FILE
 from tb.sim.errors import BenchError
 
 LONG = 300  # number of activation vectors of a tile that is longer than small buffers
@@ -177,8 +178,9 @@ async def extreme_psums_are_exact(dut):
             weights.append(one)
     pixels = np.full((3, depth), codes.act_high)
     pixels[1], pixels[2] = 0, codes.largest_act
-    if LIMITS_FILE in os.environ:
-        Path(os.environ[LIMITS_FILE]).write_text(limits(array))
+    if FOUND_FILE in os.environ:
+        found = {"limits": limits(array), "codes": extremes(array)}
+        write_json(Path(os.environ[FOUND_FILE]), found)
     await check(array, np.stack(weights), [pixels] * len(weights))
 
 

@@ -4,6 +4,7 @@ python -m tb.run check --dut my_adapter.py
 python -m tb.run check --dut my_adapter.py --sim verilator
 """
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,8 @@ from xml.etree import ElementTree
 
 from tabulate import tabulate
 
+from pymodel.checkpoint import SHIPPED, load_checkpoint
+from pymodel.layer_capture import DEFAULT_LAYER, find_layer
 from pymodel.support.command import CommandParser, conclude, tell
 from pymodel.support.files import temporary_folder
 from tb.components.array_adapter import ADAPTER_FILE, OWN, ArrayAdapter, adapter_class
@@ -21,7 +24,7 @@ from tb.sim.run_bench import RESULTS_XML, run_bench
 from tb.sim.simulators import STARTS, check_simulator, random_seed
 
 BENCH = "tb.run.array_bench"
-LIMITS_FILE = "SYSTOLIC_CHECK_LIMITS"  # environment: the file that takes what psums cannot hold
+FOUND_FILE = "SYSTOLIC_CHECK_FOUND"  # environment: the file that takes what the array can hold
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,9 @@ class Verdict:
     passed: dict[str, bool]  # by the test's name in words; {} if the run did not get that far
     limits: str = ""  # what the array's widths cannot hold, "" if there is nothing
     left_out: int = 0  # number of tests that COCOTB_TEST_FILTER leaves out
+    # The codes that the array takes: smallest and largest activation, smallest and largest weight;
+    # () if the run did not get that far
+    codes: tuple[int, ...] = ()
 
     def summary(self) -> str:
         """Returns one cell of a table: how many tests passed, or which failed, and the limits."""
@@ -57,8 +63,8 @@ def check(
     dut = dut or adapter_class(path)
     failure = None
     with temporary_folder("check") as folder:
-        told = folder / "limits.txt"
-        given = {ADAPTER_FILE: str(path.absolute()), LIMITS_FILE: str(told)}
+        told = folder / "found.json"
+        given = {ADAPTER_FILE: str(path.absolute()), FOUND_FILE: str(told)}
         # A register that nothing sets is wrong with some of these, if it matters.
         starts = STARTS if simulator == "verilator" else STARTS[-1:]
         try:
@@ -75,11 +81,13 @@ def check(
                 )
         except BenchError as error:
             failure = error
+        found = json.loads(told.read_text()) if told.exists() else {"limits": "", "codes": ()}
         return Verdict(
             failure,
             passed_tests(folder / RESULTS_XML),
-            told.read_text() if told.exists() else "",
+            found["limits"],
             len(planned_tests(BENCH, "")) - len(planned_tests(BENCH)),
+            tuple(found["codes"]),
         )
 
 
@@ -97,14 +105,40 @@ def main() -> int:
     subject = dut.subject(BENCH, simulator=arguments.sim, path=arguments.dut)
     verdict = check(arguments.dut, arguments.sim, dut, asked.settings())
     subject.unchanged()
+    narrow = too_narrow(verdict.codes)
     if verdict.passed:
-        tell("\n" + result_table(verdict) + "\n")
+        tell("\n" + result_table(verdict, narrow) + "\n")
     if verdict.failure:
         tell(f"For a hint and a waveform: make {make_variables(arguments)} IMAGES=1")
         return conclude(f"FAILED: {verdict.failure}", passed=False)
     if verdict.left_out:
         return conclude(f"No failure, but {verdict.summary()}.")
-    return conclude(f"All checks passed. Now the trained layer: make {make_variables(arguments)}")
+    variables = make_variables(arguments)
+    if narrow:
+        return conclude(f"All checks passed. Now your layer: make {variables} MODEL=exported.file")
+    return conclude(f"All checks passed. Now the trained layer: make {variables}")
+
+
+def too_narrow(codes: tuple[int, ...]) -> str:
+    """Returns in words which layers an array can run if those of the shipped network are too wide.
+
+    `codes` are those of a Verdict. The result is "" if the array takes all codes of the shipped
+    network, or if nothing is known.
+    """
+    if not codes:
+        return ""
+    model, _ = load_checkpoint(SHIPPED)
+    layer = find_layer(model, DEFAULT_LAYER)
+    bits = layer.activation_quantiser.bits, layer.weight_quantiser.bits
+    needed = 0, 2 ** bits[0] - 1, -(2 ** (bits[1] - 1)) + 1, 2 ** (bits[1] - 1) - 1
+    low, high, lowest, highest = codes
+    if low <= needed[0] and high >= needed[1] and lowest <= needed[2] and highest >= needed[3]:
+        return ""
+    return (
+        f"those with activations {low} to {high} and weights {lowest} to {highest}; the shipped "
+        f"network's are {needed[0]} to {needed[1]} and {needed[2]} to {needed[3]} (make export "
+        "writes layers of your network)"
+    )
 
 
 def passed_tests(results: Path) -> dict[str, bool]:
@@ -122,8 +156,12 @@ def passed_tests(results: Path) -> dict[str, bool]:
     }
 
 
-def result_table(verdict: Verdict) -> str:
-    """Returns a line for each test of the bench, and one for what the array cannot hold."""
+def result_table(verdict: Verdict, narrow: str = "") -> str:
+    """Returns a line for each test of the bench, and one for what the array cannot hold.
+
+    `narrow` says which layers the array can run, "" if it can run those of the shipped network.
+    """
     rows = [[name, "right" if right else "FAILED"] for name, right in verdict.passed.items()]
     rows += [["limits", verdict.limits]] if verdict.limits else []
+    rows += [["layers", narrow]] if narrow else []
     return tabulate(rows, tablefmt="simple")

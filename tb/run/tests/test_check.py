@@ -177,6 +177,44 @@ def test_a_register_that_nothing_sets_is_found_on_verilator(tmp_path):
     assert tb_check.check(OWN, "verilator", dut).failure
 
 
+@pytest.mark.parametrize(
+    ("codes", "words"),
+    [
+        ((), ""),
+        ((0, 15, -8, 7), ""),
+        ((0, 15, -7, 7), ""),
+        ((-16, 15, -128, 127), ""),
+        ((0, 3, -8, 7), "those with activations 0 to 3 and weights -8 to 7; the shipped network's"),
+        ((-8, 7, -8, 7), "those with activations -8 to 7 and weights -8 to 7; the shipped"),
+        ((0, 15, -4, 3), "those with activations 0 to 15 and weights -4 to 3; the shipped"),
+    ],
+)
+def test_which_layers_a_narrow_array_can_run(codes, words):
+    found = tb_check.too_narrow(codes)
+    assert found.startswith(words)
+    assert bool(found) == bool(words)
+
+
+NARROW_ADAPTER = """
+from tb.examples.load_first_array import LoadFirstArray
+
+class Narrow(LoadFirstArray):
+    SOURCES = {sources}
+    PARAMETERS = {{"ACT_WIDTH": 2}}
+"""
+
+
+def test_a_narrow_array_is_told_its_layers(command, tmp_path):
+    """The hint at the end is not to run the shipped layer, which the array could not."""
+    sources = [str(RTL / f"{name}.v") for name in ("load_first_array", "load_first_pe", "skew")]
+    path = tmp_path / "narrow.py"
+    path.write_text(NARROW_ADAPTER.format(sources=sources))
+    code, out, _ = command(tb_check.main, "--dut", path)
+    assert code == 0
+    assert re.search(r"layers +those with activations 0 to 3 and weights -8 to 7; the shipped", out)
+    assert out.splitlines()[-1].endswith("narrow.py MODEL=exported.file")
+
+
 LONG_TILES = """
 from tb.examples.load_first_array import LoadFirstArray
 
