@@ -27,7 +27,6 @@ from pymodel.hardware.cycles import cycles
 from pymodel.hardware.registers import Error
 
 LARGEST_KERNEL = 7  # rows and columns
-WIDEST_BORDER = 3  # pixels
 LONGEST_SIDE = 255  # longest side of a map, pixels
 BORDER = "border by the host"
 
@@ -174,8 +173,8 @@ def _with_zeros(given: _Geometry) -> _Way | None:
 
     words = ("kernel with zeros",) if given.kernel != (side, side) else ()
     more = tuple(side - n for n in given.reach)
-    same = padding[0] == padding[1] <= min(WIDEST_BORDER, side - 1)
-    if same and more == (0, 0) and not given.zero:
+    # A border that is too wide for the core is made part of the map where the map is cut.
+    if padding[0] == padding[1] and more == (0, 0) and not given.zero:
         return _Way(
             words,
             channels,

@@ -55,12 +55,28 @@ def lowered(shape, weight_shape, convolution, core=CORE, zero=0, seed=1):
         ((1, 8, 9, 9), (8, 8, 3, 3), Convolution((1, 2), 1), 0, "im2col", 1),
         ((16, 8, 2, 2), (8, 8, 2, 3), Convolution(1, 1, (2, 1)), 0, "kernel with zeros", 1),
         ((16, 8, 2, 2), (8, 8, 3, 2), Convolution(1, 1, (1, 2)), 0, "kernel with zeros", 1),
+        ((1, 8, 9, 9), (8, 8, 7, 7), Convolution(1, 3), 0, "", 1),
+        ((1, 8, 9, 9), (8, 8, 7, 7), Convolution(1, 4), 0, "border by the host", 1),
+        ((1, 8, 9, 9), (8, 8, 8, 8), Convolution(1, 3), 0, "im2col", 1),
+        ((1, 8, 1, 255), (8, 8, 1, 1), Convolution(), 0, "", 1),
+        ((1, 8, 1, 510), (8, 8, 1, 1), Convolution(), 0, "2 windows", 2),
+        ((1, 8, 510, 1), (8, 8, 1, 1), Convolution(), 0, "2 windows", 2),
+        (
+            (2, 8, 6, 6),
+            (8, 1, 4, 3),
+            Convolution(1, 1, 1, 8),
+            5,
+            "kernel with zeros, border by the host, 8 groups a tile",
+            1,
+        ),
         ((1, 16, 8, 8), (8, 16, 1, 1), Convolution(2), 0, "pixels picked", 1),
         ((1, 16, 9, 8), (8, 16, 1, 1), Convolution((3, 1)), 0, "pixels picked", 1),
         ((1, 16, 9, 8), (8, 16, 1, 1), Convolution(1, 1), 2, "border by the host", 1),
         ((2, 16, 6, 6), (16, 1, 3, 3), Convolution(1, 1, 1, 16), 0, "8 groups a tile", 2),
         ((2, 12, 6, 6), (24, 1, 3, 3), Convolution(2, 1, 1, 12), 0, "4 groups a tile", 3),
         ((1, 32, 4, 4), (32, 16, 3, 3), Convolution(1, 1, 1, 2), 0, "group by group", 2),
+        ((1, 4, 4, 4), (24, 2, 3, 3), Convolution(1, 1, 1, 2), 0, "im2col, group by group", 2),
+        ((1, 8, 4, 4), (8, 4, 3, 3), Convolution(1, 1, 1, 2), 0, "2 groups a tile", 1),
     ],
 )
 def test_what_the_host_does(shape, weight_shape, convolution, zero, words, jobs):
@@ -87,6 +103,18 @@ def test_what_the_host_does(shape, weight_shape, convolution, zero, words, jobs)
 def test_what_does_not_fit_the_memories_is_cut(shape, weight_shape, convolution, words):
     found = lowered(shape, weight_shape, convolution, SMALL)
     assert found.words == words
+
+
+def test_the_border_is_0_if_nothing_else_is_said():
+    codes, weights = np.full((1, 8, 4, 4), 3), np.ones((8, 8, 3, 3), int)
+    (job,) = lower(codes, weights, Convolution(1, (1, 0)), CORE).jobs
+    assert set(np.unique(job.codes)) == {0, 3}
+
+
+def test_each_job_has_its_sums():
+    found = lower(np.ones((1, 8, 1, 510), int), np.ones((8, 8, 1, 1), int), Convolution(), CORE)
+    with pytest.raises(ValueError, match="zip"):
+        found.together([np.ones((1, 8, 1, 255), int)])
 
 
 @pytest.mark.parametrize("seed", range(60))

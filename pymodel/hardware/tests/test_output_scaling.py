@@ -9,6 +9,7 @@ import pytest
 from onnx import helper, numpy_helper
 
 from pymodel.hardware.output_scaling import (
+    CODE_BITS,
     HIGHEST,
     LOWEST,
     MULTIPLIER,
@@ -70,6 +71,17 @@ def test_halves_are_rounded_up():
     assert scale(sums, table).ravel().tolist() == [-2, -2, -1, -1, 0, 0, 1, 1, 2, 2, 3]
 
 
+def test_the_places_of_the_words():
+    """They are those of the register map's description, docs/core.md, and of rtl/output_stage.v."""
+    places = (SHIFT, LOWEST, HIGHEST, MULTIPLIER, OFFSET_LOW, OFFSET_HIGH)
+    assert (places, CODE_BITS) == ((1, 2, 3, 4, 8, 12), 8)
+
+
+def test_each_channel_has_its_bias():
+    with pytest.raises(ValueError, match="zip"):
+        scaling_table(np.array([0.5, 0.5]), np.array([0]), 0, 0, 255)
+
+
 def test_the_words_of_a_channel():
     """0.75 is 6291456 · 2⁻²³; the offset holds bias, half and zero point."""
     (row,) = scaling_table(np.array([0.75]), np.array([-3]), 5, 0, 31).tolist()
@@ -127,7 +139,9 @@ def test_an_offset_of_too_many_bits(offset):
         offset_words(offset, 24)
 
 
-@pytest.mark.parametrize(("offset", "sums"), [(2**47 - 1, 1), (-(2**47), -1)])
+@pytest.mark.parametrize(
+    ("offset", "sums"), [(2**47 - 1, 1), (2**47 - 1, 99), (-(2**47), -1), (-(2**47), -99)]
+)
 def test_a_total_of_too_many_bits_is_refused(offset, sums):
     """The core would wrap there, so no code is given."""
     row = np.zeros((1, 16), np.int64)
@@ -136,6 +150,14 @@ def test_a_total_of_too_many_bits_is_refused(offset, sums):
     assert scale(np.full((1, 1, 1, 1), -sums), row).shape == (1, 1, 1, 1)
     with pytest.raises(ValueError, match=r"^a sum of channel 0 times its multiplier is too large$"):
         scale(np.full((1, 1, 1, 1), sums), row)
+
+
+@pytest.mark.parametrize(("sum_width", "whole"), [(16, 32), (24, 64), (32, 64)])
+def test_a_shift_is_at_most_all_bits_of_a_total(sum_width, whole):
+    """It has 5 bits for sums of 16, and 6 for longer ones."""
+    row = np.zeros((1, 16), np.int64)
+    row[0, [SHIFT, LOWEST, HIGHEST, MULTIPLIER]] = whole, -128, 127, 1
+    assert scale(np.full((1, 1, 1, 1), 100), row, sum_width).ravel() == [100]
 
 
 def test_only_the_bits_of_a_shift_count():

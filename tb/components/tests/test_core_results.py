@@ -113,6 +113,15 @@ def test_the_end_is_missing(count, words):
     assert begins(right_beats()[:count]) == words
 
 
+def test_the_end_is_missing_where_zeros_were_expected():
+    """Nothing came there, also no zeros."""
+    expected = np.ones((3, 5, 2, 3), np.int64)
+    expected[:, 4] = 0
+    data = packet(result_vectors(expected, CORE)[:30], Mode.SUMS)
+    with pytest.raises(BenchError, match="begin to differ at beat 30: output tile 1, image 2, "):
+        decode(data, layer_of(Mode.SUMS), CORE, expected)
+
+
 def test_more_came_after_the_last():
     beats = right_beats()
     assert begins(np.concatenate([beats, beats[:3]])) == "beat 36: after the last"
