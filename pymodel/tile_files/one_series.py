@@ -69,6 +69,7 @@ def _of_another_way(reading: Reading, results: list[Agreement]) -> Iterator[str]
 
 
 def _part(way: ResultReading) -> tuple:
+    """Returns the part of the layer that a file holds, as a key."""
     return way.role, way.position, way.inputs, way.first_output
 
 

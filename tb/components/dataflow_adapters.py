@@ -18,7 +18,8 @@ from pymodel.convolution import Convolution, pair
 from pymodel.support.errors import InputError
 from tb.components.array_adapter import ArrayAdapter
 
-OUTPUTS = ("sums", "relu", "codes")  # what a core may give
+# What a core may give, and one of these in words
+OUTPUTS = {"sums": "sum", "relu": "ReLU output", "codes": "code"}
 
 
 class AccumulatingAdapter(ArrayAdapter):
@@ -174,7 +175,7 @@ class CoreAdapter(ArrayAdapter):
     @property
     def shows(self) -> str:
         """Returns in words what the core gives."""
-        return {"sums": "sum", "relu": "ReLU output", "codes": "code"}[self.outputs]
+        return OUTPUTS[self.outputs]
 
     @abstractmethod
     async def run_layer(self, layer: CoreLayer) -> np.ndarray:
@@ -190,10 +191,19 @@ class CoreAdapter(ArrayAdapter):
         A core whose `outputs` are "codes" has to override this method; `run_layer` gives the core
         the same multipliers, shifts or thresholds.
         """
-        raise NotImplementedError
+        name = type(self).__name__
+        raise InputError(f"{name} gives codes, expected a method {name}.requantise")
 
     def promised(self, sums: np.ndarray, layer: CoreLayer) -> np.ndarray:
-        """Returns the outputs that the core has to give, int64 of the shape of `sums`."""
+        """Returns the outputs that the core has to give, int64 of the shape of `sums`.
+
+        Raises InputError if `outputs` is none of OUTPUTS, or if codes have no `requantise`.
+        """
+        if self.outputs not in OUTPUTS:
+            raise InputError(
+                f"{type(self).__name__}.outputs is {self.outputs!r}, expected one of "
+                f"{', '.join(OUTPUTS)}"
+            )
         if self.outputs == "codes":
             return np.asarray(self.requantise(sums, layer)).astype(np.int64)
         return sums.clip(0) if self.outputs == "relu" else sums

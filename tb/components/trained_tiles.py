@@ -79,10 +79,10 @@ def core_layer(layer: LayerData, core: CoreAdapter) -> CoreLayer:
 
 @torch.no_grad()
 def _line(layer: LayerData) -> tuple[torch.Tensor, torch.Tensor]:
-    """Returns slope and start, float64 [C_out] each, of what follows a layer's ReLU over its sum.
+    """Returns slope and start, float64 [C_out] each, of a layer's output before its ReLU.
 
-    The slope is the change by one unit of the sum, before the ReLU, and the start the value for a
-    sum of 0. Max pools and a ReLU are no part of the line.
+    The slope is the change by one unit of the sum, and the start the output for a sum of 0. Max
+    pools and a ReLU are no part of the line.
     """
     modules = list(layer.after.children()) or [layer.after]
     lines = [m for m in modules if isinstance(m, nn.BatchNorm2d | AddBias)]

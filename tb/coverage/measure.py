@@ -41,7 +41,7 @@ FUNCTIONAL = (
     "pe.weight_signed_activation",
 )
 # A comment by which Verilator counts no points, or less
-LEAVES_OUT = re.compile(r"verilator\s+(?:coverage_\w*off|tracing_off)")
+LEAVES_OUT = re.compile(r"verilator\s+coverage_\w*off")
 
 
 def main() -> int:

@@ -29,6 +29,7 @@ class ConvolutionCore(CoreAdapter):
 
     TOPLEVEL = "core"
     SOURCES = sorted(RTL.glob("*.v"))
+    mode = registers.Mode.SUMS  # what the core's registers call its outputs
 
     def __init__(self, dut):
         super().__init__(dut)
@@ -64,8 +65,6 @@ class ConvolutionCore(CoreAdapter):
             return None
         images, inputs, *sides = layer.activations.shape
         return Layer(*sides, inputs, len(layer.weights), *layer.square, images, self.mode)
-
-    mode = registers.Mode.SUMS
 
     async def run_layer(self, layer):
         job = self.job(layer)

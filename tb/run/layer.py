@@ -167,14 +167,15 @@ def main() -> int:
         passed = not (failure or first.failure)
         publish_results(run.results(folder), results, passed=passed, about=found)
         if results.exists():
-            tell(result_table(json.loads(results.read_text()), first, arguments.rtl))
+            result = json.loads(results.read_text())
+            tell(result_table(result, first, arguments.rtl))
         else:
             failure = failure or "the simulation ended without results"
         if failure and not quiet():
             run.explain(folder)
     if failure:
         return conclude(f"FAILED: {failure}", passed=False)
-    shows = json.loads(results.read_text())["shows"]
+    shows = result["shows"]
     if first.failure:
         tell(f"Every {shows} of the layer is right. More: make check {make_variables(arguments)}")
         return conclude(f"FAILED: tiles of make check: {first.failure}", passed=False)

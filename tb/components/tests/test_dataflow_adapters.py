@@ -211,6 +211,17 @@ def test_the_outputs_of_a_core_come_in_groups_of_columns(outputs):
     np.testing.assert_array_equal(in_vectors(maps[:, :5], 2), found)
 
 
+def test_outputs_that_nobody_knows_are_refused():
+    sums, layer = np.ones((2, 5, 4, 6), int), random_layer()
+    with pytest.raises(
+        InputError, match=r"^Computes\.outputs is 'code', expected one of sums, relu"
+    ):
+        Computes(outputs="code").promised(sums, layer)
+    core = Computes(outputs="codes", requantise=CoreAdapter.requantise.__get__(Computes()))
+    with pytest.raises(InputError, match=r"^Computes gives codes, expected a method Computes\.req"):
+        core.promised(sums, layer)
+
+
 @pytest.mark.parametrize("outputs", ["sums", "relu", "codes"])
 @pytest.mark.parametrize("smallest", [1, 3, 7])
 def test_a_core_runs_tiles_with_the_smallest_kernel_that_it_supports(outputs, smallest):
