@@ -57,8 +57,16 @@ class LayerData:
 
     def first(self, count: int) -> "LayerData":
         """Returns the layer on its first `count` inputs."""
+        return self._inputs(slice(count))
+
+    def only(self, number: int) -> "LayerData":
+        """Returns the layer on one of its inputs; the first has number 0."""
+        return self._inputs(slice(number, number + 1))
+
+    def _inputs(self, some: slice) -> "LayerData":
+        """Returns the layer on some of its inputs."""
         return replace(
-            self, activation_codes=self.activation_codes[:count], reference=self.reference[:count]
+            self, activation_codes=self.activation_codes[some], reference=self.reference[some]
         )
 
     def for_array(self, signed: bool) -> "LayerData":

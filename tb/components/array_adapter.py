@@ -22,7 +22,7 @@ from typing import Any
 
 import cocotb
 import numpy as np
-from cocotb.handle import HierarchyObject
+from cocotb.handle import HierarchyObject, ValueObjectBase
 from cocotb.task import Task
 from cocotb.triggers import RisingEdge, SimTimeoutError, with_timeout
 from cocotb.types import LogicArray
@@ -45,6 +45,7 @@ from tb.sim.waves import CLOCK_PERIOD_NS, Watch, trace_top
 ASKED_SIZES = "SYSTOLIC_SIZES"
 OWN = ROOT / "tb" / "components" / "systolic_array_adapter.py"
 ADAPTER_FILE = "SYSTOLIC_DUT"  # environment: the adapter's file, for a bench of any array
+FOUND_FILE = "SYSTOLIC_CHECK_FOUND"  # environment: the file that takes what the array can hold
 UNKNOWN = "X or Z"  # value of a column that holds an X or Z
 # Seconds between two lines of a long run, from which tb/run/array_run.py draws a bar, and without
 # which tb.sim.process would give it up
@@ -167,6 +168,14 @@ class ArrayAdapter(ABC):
     def trace(self, save: GTKWSave) -> None:
         """Adds the signals that waveform viewers show first to `save`; here the top module's."""
         trace_top(save, self.dut, self.CLOCK)
+
+    def pe(self, row: int, col: int) -> Mapping[str, ValueObjectBase]:
+        """Returns the signals of one PE that `make report` shows, by name; by default none.
+
+        The names are "act", "weight" (in use), "shadow" (the next tile's weight), "psum", and
+        "swap", which is 1 in the cycle in which the shadow weight becomes the one in use.
+        """
+        return {}
 
     async def start(self) -> None:
         """Starts the clock, resets the array, and writes the viewers' files if there is a waveform.

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
-from cocotb.handle import HierarchyObject
+from cocotb.handle import HierarchyObject, ValueObjectBase
 from cocotb.triggers import ClockCycles, RisingEdge
 from cocotb.types import LogicArray
 from vcd.gtkw import GTKWSave
@@ -107,6 +107,18 @@ class SystolicArrayAdapter(ArrayAdapter):
     def trace(self, save: GTKWSave) -> None:
         """Adds the signals by row and column to `save`."""
         trace_array(save, self.rows, self.cols)
+
+    def pe(self, row: int, col: int) -> dict[str, ValueObjectBase]:
+        """Returns the signals of one PE; "hops" are the PEs that a weight still passes."""
+        pe = self.dut.g_row[row].g_col[col].pe
+        return {
+            "act": pe.act_i,
+            "weight": pe.weight,
+            "shadow": pe.shadow,
+            "psum": pe.psum_o,
+            "swap": pe.swap_i,
+            "hops": pe.weight_hops_i,
+        }
 
     def psums(self) -> LogicArray | None:
         """Returns all columns if valid is high, else None; raises ValueError if valid is X or Z."""

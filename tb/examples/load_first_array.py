@@ -52,3 +52,7 @@ class LoadFirstArray(ArrayAdapter):
 
     def psums(self):
         return self.dut.psum_o.value if int(self.dut.psum_valid_o.value) else None
+
+    def pe(self, row, col):
+        pe = self.dut.g_row[row].g_col[col].pe
+        return {"act": pe.act_i, "weight": pe.weight_o, "psum": pe.psum_o}

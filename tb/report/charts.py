@@ -140,6 +140,24 @@ def utilisation(leaving: np.ndarray, total: int, rows: int, cols: int) -> go.Fig
     return figure
 
 
+def mean_utilisation(leaving: np.ndarray, total: int, macs: int, rows: int, cols: int) -> go.Figure:
+    """Returns the chart of the share of MACs that any array has done, by cycle.
+
+    leaving: cycles in which a vector left the array, int [n], each of which stands for an equal
+    part of `macs`; total: cycles of the run.
+    """
+    left = np.cumsum(np.bincount(leaving, minlength=total))
+    cycles = np.arange(1, total + 1)
+    share = left * (macs / len(leaving)) / (cycles * rows * cols)
+    shown = np.arange(0, total, -(-total // MOST_POINTS))
+    figure = go.Figure()
+    figure.add_scatter(x=shown, y=share[shown], name="mean so far", fill="tozeroy")
+    figure.update_layout(height=260, hovermode="x unified")
+    figure.update_xaxes(title="cycle", range=[0, total])
+    figure.update_yaxes(title="MACs of results", tickformat=".0%", rangemode="tozero")
+    return figure
+
+
 def busy_pes(leaving: np.ndarray, total: int, rows: int, cols: int) -> np.ndarray:
     """Returns the number of PEs that multiply in each cycle, int [total].
 

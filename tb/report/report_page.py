@@ -3,16 +3,14 @@
 python -m tb.report                            # 16 images, image 0 recorded cycle by cycle
 python -m tb.report --images 4 --image 2 --sim verilator
 python -m tb.report --model layers.safetensors # a layer that pymodel.own_network wrote
+python -m tb.report --dut my_adapter.py        # another array
 """
 
 import base64
 import io
 import json
-from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from itertools import accumulate
 from pathlib import Path
 
 import torch
@@ -26,7 +24,7 @@ from torch import Tensor
 from pymodel.checkpoint import SHIPPED, load_for_core
 from pymodel.hardware.core import Layer
 from pymodel.hardware.cycles import cycles, dense_limit_cycles, limit_cycles
-from pymodel.hardware.tiling import Tile, gather
+from pymodel.hardware.tiling import gather
 from pymodel.images import CLASS_NAMES, ImageSet, load_images
 from pymodel.layer_capture import DEFAULT_LAYER
 from pymodel.own_network.layer_file import is_layer_file
@@ -44,6 +42,7 @@ from tb.components.tile_run import Record
 from tb.host.core_program import CORE, jobs_of
 from tb.report import charts
 from tb.report.command_results import Row, read_all, read_log, shown, table, up_to_date, utc_text
+from tb.report.cycle_view import extent, shown_cycles
 from tb.report.recording import Recording, record
 from tb.run.benchmark import BATCH, DEFAULT_BATCH, captured
 from tb.run.layer import LayerJob, choose_layer, error_words
@@ -123,12 +122,10 @@ def main() -> int:
         )
         about = {"simulator": arguments.sim, "checkpoint": arguments.model}
         subject = dut.subject("tb.run.layer_bench", path=arguments.dut, **about)
-        recording = None
         try:
             run = run_layer(job, dut)
-            if arguments.dut.absolute() == OWN:
-                alone = str(folder / "recording.json")
-                recording = record(replace(job, images=image + 1, results=alone), image, dut)
+            alone = str(folder / "recording.json")
+            recording = record(replace(job, images=image + 1, results=alone), image, dut)
         except BenchError as error:
             arguments.output.unlink(missing_ok=True)  # an older page is of a run that passed
             return conclude(f"FAILED: {error}", passed=False)
@@ -140,6 +137,7 @@ def main() -> int:
     # Figures that are wrong or stale stand in the table alone.
     results = up_to_date(arguments.results, results, now)
     of_core = core_figures(network[0], results) if network else None
+    own = arguments.dut.absolute() == OWN
     page = render(
         layer=layer_words(run, shown(arguments.model)),
         result=run.result,
@@ -157,14 +155,15 @@ def main() -> int:
         checkpoint=shown(arguments.model),
         written=written,
         recording=recording,
-        extent=extent(recording) if recording else None,
+        extent=extent(recording),
+        own=own,
         data={
-            "recording": recording and vars(recording) | {"captions": list(captions(recording))},
+            "recording": shown_cycles(recording, own),
             "pictures": pictures(run),
             "chosen": image,
             "figures": {
                 name: json.loads(figure.to_json())
-                for name, figure in figures(run, log, of_core).items()
+                for name, figure in figures(run, log, of_core, own).items()
             },
             "templates": {
                 theme: charts.template(palette).to_plotly_json()
@@ -236,8 +235,8 @@ def psum_range(run: LayerRun) -> tuple[int, int]:
     """Returns the smallest and the largest psum of a tile that codes can make."""
     weights = (-run.most_weight, run.most_weight - 1)
     products = [act * weight for act in run.act_range for weight in weights]
-    rows = run.record.run.tiles.weights.shape[1]
-    return rows * min(products), rows * max(products)
+    count = run.record.run.tiles.weights.shape[1]
+    return count * min(products), count * max(products)
 
 
 def sum_width(run: LayerRun) -> int:
@@ -250,6 +249,7 @@ def psum_figures(run: LayerRun) -> dict[str, int]:
     lowest, highest = psum_range(run)
     found, sums = run.record.received, run.sums.numpy()
     return {
+        "products": run.record.run.tiles.weights.shape[1],
         "lowest": lowest,
         "highest": highest,
         "found_lowest": int(found.min()),
@@ -263,15 +263,23 @@ def psum_figures(run: LayerRun) -> dict[str, int]:
     }
 
 
-def figures(run: LayerRun, log: list[dict], of_core: dict | None) -> dict:
-    """Returns the plotly figures of the page by name; `of_core` are those of `core_figures`."""
+def figures(run: LayerRun, log: list[dict], of_core: dict | None, own: bool) -> dict:
+    """Returns the plotly figures of the page by name; `of_core` are those of `core_figures`.
+
+    `own` says whether the array is ours, of which it is known when a PE multiplies.
+    """
     data, received = run.data, run.record.received
     difference, steps = (values.numpy().ravel() for values in data.difference(run.sums))
     made = charts.training(log) if log else {}
     if of_core:
         made["cycles"] = charts.layer_cycles(of_core["rows"])
-    made["utilisation"] = charts.utilisation(
-        run.record.cycles, run.result["cycles"], run.result["rows"], run.result["cols"]
+    sizes = run.result["rows"], run.result["cols"]
+    made["utilisation"] = (
+        charts.utilisation(run.record.cycles, run.result["cycles"], *sizes)
+        if own
+        else charts.mean_utilisation(
+            run.record.cycles, run.result["cycles"], run.result["macs"], *sizes
+        )
     )
     made["psums"] = charts.psums(received, *psum_range(run))
     made["widths"] = charts.widths(received, run.sums.numpy(), run.record.widths[2], sum_width(run))
@@ -349,65 +357,6 @@ def png(image: Tensor) -> str:
     file = io.BytesIO()
     Image.fromarray(image.permute(1, 2, 0).numpy()).save(file, "PNG")
     return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
-
-
-def captions(recording: Recording) -> Iterator[dict[str, str]]:
-    """Yields what happens in each cycle, in words that follow from the recorded signals."""
-    control, pixels, tiles = recording.control, recording.pixels, recording.tiles
-
-    def of_pixel(number: int) -> str:
-        tile, pixel = divmod(number, pixels)
-        return f"tile {tile}, pixel {divmod(pixel, recording.width)}"
-
-    entered = list(accumulate(control["act_valid_i"], initial=0))
-    loaded = list(accumulate(control["weight_valid_i"], initial=0))
-    left = list(accumulate(control["psum_valid_o"], initial=0))
-    for cycle in range(len(recording)):
-        west, weights, swap, south = "nothing enters", "none enter", "none", "nothing leaves"
-        if control["act_valid_i"][cycle]:
-            west = f"activations of {of_pixel(entered[cycle])} enter"
-            west += ", with the swap" * bool(control["act_swap_i"][cycle])
-        if control["weight_valid_i"][cycle]:
-            tile, column = loaded[cycle] // recording.cols, control["weight_col_i"][cycle]
-            weights = f"those of column {column} for tile {tile} enter"
-        if travelling := sum(hops > 0 for hops in recording.pe["weight_hops_i"][cycle]):
-            weights += f"; {travelling} on their way"
-        waves = Counter(
-            sum(divmod(pe, recording.cols))
-            for pe, token in enumerate(recording.pe["swap_i"][cycle])
-            if token
-        )
-        if waves:
-            swap = " and ".join(f"{count} on diagonal {wave}" for wave, count in waves.items())
-            swap += " take over their shadow weights"
-        if control["psum_valid_o"][cycle]:
-            south = f"psums of {of_pixel(left[cycle])} leave"
-        if entered[cycle + 1] == 0:
-            where = "before the first tile"
-        elif entered[cycle + 1] == entered[-1] and not control["act_valid_i"][cycle]:
-            where = "all activations are in"
-        else:
-            number = (entered[cycle + 1] - 1) // pixels
-            where = f"tile {number} of {recording.of_tiles:,}, {position(tiles[number], tiles)}"
-        yield {"where": where, "west": west, "weights": weights, "swap": swap, "south": south}
-
-
-def extent(recording: Recording) -> str:
-    """Returns how much of its image was recorded, in words."""
-    tiles, pixels = f"{len(recording.tiles)} tiles", f"{recording.pixels} pixels"
-    if len(recording.tiles) < recording.of_tiles:
-        tiles = f"the first {len(recording.tiles)} of {recording.of_tiles:,} tiles"
-    if recording.pixels < recording.of_pixels:
-        pixels = f"the first {recording.pixels} of {recording.of_pixels:,} pixels"
-    return f"{tiles}, in each {pixels}, {len(recording)} cycles"
-
-
-def position(tile: Tile, tiles: list[Tile]) -> str:
-    """Returns a tile's place in its layer, in words."""
-    words = f"kernel position ({tile.ky}, {tile.kx})"
-    if any(other.input_group or other.output_group for other in tiles):
-        words += f", input group {tile.input_group}, output group {tile.output_group}"
-    return words
 
 
 def layer_words(run: LayerRun, file: str) -> dict[str, str]:
@@ -491,9 +440,7 @@ def render(**values: object) -> str:
     return page.render(plotly=Markup(get_plotlyjs()), **values)
 
 
-def result_table(
-    run: LayerRun, recording: Recording | None, verification: list[Row], size: int
-) -> str:
+def result_table(run: LayerRun, recording: Recording, verification: list[Row], size: int) -> str:
     """Returns the closing table as text."""
     missing = [row.command for row in verification if row.state == "missing"]
     rows = [
@@ -501,9 +448,9 @@ def result_table(
         ["array", run.result["array"]],
         ["layer", run.data.name],
         ["images", run.result["images"]],
-        ["psums checked", f"{run.result['psums_checked']:,}"],
-        ["psum mismatches", f"{run.result['psum_mismatches']:,}"],
-        ["recorded", f"image {recording.image}, {len(recording)} cycles" if recording else "no"],
+        [f"{run.result['shows']}s checked", f"{run.result['psums_checked']:,}"],
+        [f"{run.result['shows']} mismatches", f"{run.result['psum_mismatches']:,}"],
+        ["recorded", f"image {recording.image}, {len(recording):,} cycles"],
         ["results found", f"{len(verification) - 1 - len(missing)}"],
         ["not run yet", ", ".join(dict.fromkeys(missing)) or "none"],
         ["size of the page", f"{size / 2**20:.1f} MiB"],

@@ -16,10 +16,9 @@ from cocotb.types import LogicArray
 from pymodel.convolution import Convolution
 from pymodel.reference.numpy_convolution import numpy_convolution
 from pymodel.support.files import write_json
-from tb.components.array_adapter import ADAPTER_FILE, ArrayAdapter, connect
+from tb.components.array_adapter import ADAPTER_FILE, FOUND_FILE, ArrayAdapter, connect
 from tb.components.dataflow_adapters import CoreAdapter, CoreLayer, in_vectors
 from tb.components.random_tiles import Extremes, check_tiles, extremes, random_generator
-from tb.run.check import FOUND_FILE
 from tb.sim.errors import BenchError
 
 LONG = 300  # number of activation vectors of a tile that is longer than small buffers

@@ -16,7 +16,7 @@ from pymodel.checkpoint import SHIPPED, load_checkpoint
 from pymodel.layer_capture import DEFAULT_LAYER, find_layer
 from pymodel.support.command import CommandParser, conclude, tell
 from pymodel.support.files import temporary_folder
-from tb.components.array_adapter import ADAPTER_FILE, OWN, ArrayAdapter, adapter_class
+from tb.components.array_adapter import ADAPTER_FILE, FOUND_FILE, OWN, ArrayAdapter, adapter_class
 from tb.components.array_size import add_size_options, asked_size, make_variables, sized
 from tb.sim.errors import BenchError
 from tb.sim.results_xml import planned_tests
@@ -24,7 +24,6 @@ from tb.sim.run_bench import RESULTS_XML, run_bench
 from tb.sim.simulators import STARTS, check_simulator, random_seed
 
 BENCH = "tb.run.array_bench"
-FOUND_FILE = "SYSTOLIC_CHECK_FOUND"  # environment: the file that takes what the array can hold
 
 
 @dataclass(frozen=True)

@@ -69,7 +69,8 @@ class Subject:
         more = {Path(checkpoint)} if checkpoint else set()
         more |= adapter_files(adapter) if adapter else set()
         self._untouched = Untouched([*files, *sorted(more)])
-        notes = source_notes(files, simulator, options or compiler_options(sources or ()))
+        sources = list(map(Path, sources or ()))
+        notes = source_notes(files, simulator, options or compiler_options(sources), sources)
         tell(*notes)
 
     def unchanged(self) -> dict[str, Any]:

@@ -18,12 +18,16 @@ SIMULATION_MACRO = re.compile(
 DRIVEN_Z = re.compile(r"[=?:{,(]\s*\d*'s?(?:[bodh][\da-fx_]*)?z", re.IGNORECASE)
 
 
-def source_notes(files: Sequence[Path], simulator: str, options: Sequence[str]) -> list[str]:
+def source_notes(
+    files: Sequence[Path], simulator: str, options: Sequence[str], sources: Iterable[Path] = ()
+) -> list[str]:
     """Returns notes on the files that a simulator reads, compiled with `options`.
 
-    Raises InputError if a file is included of which the options' folders have another one.
+    `sources` are those of the files that the compiler is given by path; others are included. Raises
+    InputError if a file is included of which the options' folders have another one.
     """
-    _refuse_two_of_one_name(files, options)
+    given = {source.resolve() for source in sources}
+    _refuse_two_of_one_name([file for file in files if file.resolve() not in given], options)
     texts = {file: file.read_text(errors="replace") for file in files}
     return [
         *_on_macros(texts.items()),

@@ -100,13 +100,18 @@ def time_ns(cycle: int) -> int:
     return (2 + cycle) * CLOCK_PERIOD_NS + CLOCK_PERIOD_NS // 2
 
 
+def signals_of(dut: HierarchyObject) -> list[LogicObject | PackedObject]:
+    """Returns the signals of a module by name: ports, wires and registers of bits, no arrays."""
+    signals = [h for h in dut if isinstance(h, LogicObject | PackedObject) and not h.is_const]
+    return sorted(signals, key=lambda handle: handle._name)
+
+
 def trace_top(save: GTKWSave, dut: HierarchyObject, clock: str) -> None:
     """Adds the signals of the top module to a save file, the clock first."""
     top = dut._name
     save.treeopen(f"{top}.")
     save.trace(f"{top}.{clock}")
-    signals = [h for h in dut if isinstance(h, LogicObject | PackedObject) and not h.is_const]
-    for handle in sorted(signals, key=lambda handle: handle._name):
+    for handle in signals_of(dut):
         if isinstance(handle, PackedObject):
             save.trace(f"{top}.{handle._name}[{handle.range.left}:{handle.range.right}]")
         elif handle._name != clock:

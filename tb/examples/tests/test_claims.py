@@ -60,12 +60,12 @@ ADAPTERS = {
 # Values of these hide nothing; the array has a fault of its own.
 NEVER_HIDE = {"latency": "self.latency = 300", "patience": "self.patience = 500"}
 # Where these claims are broken: what a design is compiled from (test_examples.py), what leaves
-# arrays of other dataflows (test_dataflows.py), what a waveform shows, and what every adapter
-# inherits
+# arrays of other dataflows (test_dataflows.py), what waveforms and the report show, and what every
+# adapter inherits
 ELSEWHERE = {
     *("SOURCES", "INCLUDES", "DEFINES", "trace", "start", "run", "limit", "vectors", "check_fit"),
     *("act_range", "design", "options", "changed", "arrived", "depth", "expected", "shows"),
-    *("subject", "PORTS_ONLY"),
+    *("subject", "PORTS_ONLY", "pe"),
 }
 
 

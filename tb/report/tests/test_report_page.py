@@ -23,12 +23,14 @@ from pymodel.support.errors import InputError
 from pymodel.support.files import ROOT
 from pymodel.support.result_files import write_results
 from tb.components.array_adapter import OWN
+from tb.components.packing import unpack
 from tb.components.trained_tiles import tile_run
 from tb.modules.module_table import SIMULATORS
 from tb.report import report_page as report_page
 from tb.report.charts import PALETTES, busy_pes
 from tb.report.command_results import CHECKS, read_all, read_log, table
-from tb.report.recording import PE_SIGNALS
+from tb.report.cycle_view import hexadecimal
+from tb.report.recording import PE_SIGNALS, number, pe_signals
 from tb.sim.errors import BenchError
 from tb.sim.result_about import about
 
@@ -190,12 +192,14 @@ def test_recording_is_of_the_layer(recorded, data, shipped, images):
     array = SimpleNamespace(depth=8, cols=8, shows="psum")
     run = tile_run(layer_data(capture(shipped, chosen)), array)
     recording = data["recording"]
-    valid = np.array(recording["control"]["psum_valid_o"], bool)
-    left = np.array(
-        [bus for bus, high in zip(recording["bus"]["psum_o"], valid, strict=True) if high]
+    edges = recording["edges"]
+    left = [psums for psums, high in zip(edges["psum"], edges["psum_valid"], strict=True) if high]
+    assert (np.array(left) == run.expected.reshape(-1, 8)).all()
+    # What the bench compared left in the cycles in which the array's valid was high.
+    assert [bool(vectors) for vectors in recording["leaving"]] == list(
+        map(bool, edges["psum_valid"])
     )
-    assert (left == run.expected.reshape(-1, 8)).all()
-    for tile, cycle in enumerate(np.flatnonzero(recording["control"]["act_swap_i"])):
+    for tile, cycle in enumerate(recording["starts"]):
         # Row 0, column 0 uses its new weight in the cycle of the swap, the last corner 14 later.
         assert recorded["weight"][cycle, 0, 0] == run.tiles.weights[tile, 0, 0]
         assert (recorded["weight"][cycle + 14].diagonal() == np.diag(run.tiles.weights[tile])).all()
@@ -204,7 +208,7 @@ def test_recording_is_of_the_layer(recorded, data, shipped, images):
 @pytest.mark.verify
 def test_recording_moves_as_the_array_does(recorded):
     """Activations go east, psums south, and every PE adds its product."""
-    act, psum, weight = (recorded[name] for name in ("act_i", "psum_o", "weight"))
+    act, psum, weight = (recorded[name] for name in ("act", "psum", "weight"))
     known = 23  # from this cycle on no recorded register is unknown
     assert (act[known + 1 :, :, 1:] == act[known:-1, :, :-1]).all()
     north = np.concatenate([np.zeros_like(psum[:, :1]), psum[:, :-1]], 1)
@@ -245,19 +249,19 @@ def font_colours(page: Page) -> set[str]:
 def test_array_shows_what_was_recorded(opened, recorded, data):
     """The array is right at the start, with unknown values, in a swap, halfway, and at the end."""
     page = opened()
-    last = len(recorded["act_i"]) - 1
+    last = len(recorded["act"]) - 1
     assert page.get_attribute("#cycle", "max") == str(last)
-    swap = data["recording"]["control"]["act_swap_i"].index(1)
+    swap = data["recording"]["starts"][0]
     for cycle in (0, swap + 3, 77, last):
         page.fill("#cycle", str(cycle))
         assert at(page) == cycle
-        for part, name in (("act", "act_i"), ("weight", "weight"), ("psum", "psum_o")):
-            assert cells(page, part) == texts(recorded[name][cycle]), (cycle, name)
+        for part in ("act", "weight", "psum"):
+            assert cells(page, part) == texts(recorded[part][cycle]), (cycle, part)
         assert [t.rstrip("›") for t in cells(page, "shadow")] == texts(recorded["shadow"][cycle])
         swapping = page.locator(".pe.swap").count()
-        assert swapping == recorded["swap_i"][cycle].sum()
+        assert swapping == recorded["swap"][cycle].sum()
         assert swapping == (4 if cycle == swap + 3 else swapping)
-        hops = recorded["weight_hops_i"][cycle - 1] if cycle else np.zeros((8, 8))
+        hops = recorded["hops"][cycle - 1] if cycle else np.zeros((8, 8))
         assert page.locator(".pe .new").count() == (hops > 0).sum()
         words = data["recording"]["captions"][cycle]
         for name, text in words.items():
@@ -272,7 +276,7 @@ def test_array_shows_what_was_recorded(opened, recorded, data):
 def test_array_by_keyboard(opened, recorded):
     """Keys work while the array is in view and from its controls, but not at the page's top."""
     page = opened()
-    last = len(recorded["act_i"]) - 1
+    last = len(recorded["act"]) - 1
     page.locator("#grid").scroll_into_view_if_needed()
     press = page.keyboard.press
     for key, cycle in (
@@ -300,7 +304,7 @@ def test_array_by_keyboard(opened, recorded):
     press("Shift+ArrowDown")
     press("Shift+ArrowRight")
     assert at(page) == 26
-    north, act = recorded["psum_o"][26, 0, 1], recorded["act_i"][26, 1, 1]
+    north, act = recorded["psum"][26, 0, 1], recorded["act"][26, 1, 1]
     weight = recorded["weight"][26, 1, 1]
     values = texts(np.array([north, act, weight, north + act * weight]))
     assert page.inner_text("#inspected") == (
@@ -326,7 +330,7 @@ def test_array_plays(opened, recorded):
     page.clock.run_for(10_000)
     assert at(page) == 4
     page.select_option("#speed", "20")
-    last = len(recorded["act_i"]) - 1
+    last = len(recorded["act"]) - 1
     page.fill("#cycle", str(last - 4))
     page.click("#play")
     page.clock.run_for(200)
@@ -572,10 +576,8 @@ def test_the_page_of_an_exported_layer(opened, exported_file):
     layer = random_layer("conv", bits=(8, 8), zero=128, channels=(6, 6), groups=3)
     codes = layer.activation_codes - 128
     assert data["pictures"]["images"][1]["input"] == codes[1].tolist()
-    acts = data["recording"]["bus"]["act_i"]
-    entered = [
-        acts[c] for c, valid in enumerate(data["recording"]["control"]["act_valid_i"]) if valid
-    ]
+    edges = data["recording"]["edges"]
+    entered = [act for act, valid in zip(edges["act"], edges["act_valid"], strict=True) if valid]
     assert min(map(min, entered)) < 0 <= 15 < max(map(max, entered))
     before = page.inner_text("#now-cycle")
     page.click("#step")
@@ -584,13 +586,71 @@ def test_the_page_of_an_exported_layer(opened, exported_file):
 
 
 @pytest.mark.verify
-def test_the_page_of_another_array(opened, foreign_file):
-    """The page lacks only the array cycle by cycle, which needs our PEs; its controls work."""
+def test_the_page_of_another_array(opened, foreign_file, shipped, images):
+    """The page shows signals, psums and PEs of an array that is not ours, cycle by cycle."""
     page = opened(file=foreign_file)
-    assert page.locator("#array").count() == 0
     assert "load_first_array, 8 × 8" in page.inner_text("header")
     assert "0\nof 1,152, from PyTorch's" in page.inner_text("dl.cards")
-    before = page.inner_text("#theme")
-    page.click("#theme")
-    assert page.inner_text("#theme") != before
+    data = json.loads(page.text_content("#data"))["recording"]
+    assert data["edges"] is None
+    array = SimpleNamespace(depth=8, cols=8, shows="psum")
+    run = tile_run(layer_data(capture(shipped, images.first(1).images)), array)
+
+    left = [one for vectors in data["leaving"] for one in vectors]
+    assert [one["values"] for one in left] == run.expected.reshape(-1, 8).tolist()
+    bus, valid = (data["signals"][name]["values"] for name in ("psum_o", "psum_valid_o"))
+    words = [int(text, 16) for text, high in zip(bus, valid, strict=True) if high == "1"]
+    assert (unpack(words, 8, 16) == run.expected.reshape(-1, 8)).all()
+    page.focus("#cycle")
+    page.keyboard.press("n")
+    first = at(page)
+    assert first == data["starts"][0] == next(c for c, one in enumerate(data["leaving"]) if one)
+    assert page.locator("#leaving tbody tr").all_inner_texts() == [
+        "\t".join(["kernel position (0, 0), pixel (0, 0)", *texts(run.expected[0, 0, 0])])
+    ]
+    shown = page.locator("#signals .value").all_inner_texts()
+    assert shown == [signal["values"][first] for signal in data["signals"].values()]
+    for part in ("act", "weight", "psum"):
+        assert cells(page, part) == texts(np.array(data["pe"][part][first], float)), part
+    # The PEs hold the first tile, and the column at the east has made its first psum.
+    assert data["pe"]["weight"][first] == run.tiles.weights[0].ravel().tolist()
+    page.keyboard.press("n")
+    assert at(page) == data["starts"][1] > first
     assert page.locator("[data-chart] .main-svg").count() > 5
+
+
+@pytest.mark.verify
+@pytest.mark.parametrize("name", ["dot_engine", "output_stationary", "convolution_core"])
+def test_pages_of_arrays_that_name_no_pes(opened, made_once, name):
+    """Sums are called sums; the tables have the outputs that leave and the values of the ports."""
+    path = ROOT / "tb" / "examples" / f"{name}.py"
+    page = opened(file=made_once(f"{name}.html", "--images", 1, "--dut", path))
+    data = json.loads(page.text_content("#data"))["recording"]
+    shows = "psum" if name == "dot_engine" else "sum"
+    assert f"{shows}s that differ" in page.inner_text("dl.cards")
+    assert page.locator("#grid").count() == 0
+    assert "pe(row, col)" in page.inner_text("#array")
+    cycle = next(cycle for cycle, vectors in enumerate(data["leaving"]) if vectors)
+    page.fill("#cycle", str(cycle))
+    lines = page.locator("#leaving tbody tr").all_inner_texts()
+    assert len(lines) == len(data["leaving"][cycle])
+    assert lines[0].split("\t")[1:] == texts(np.array(data["leaving"][cycle][0]["values"]))
+    shown = page.locator("#signals .value").all_inner_texts()
+    assert shown == [signal["values"][cycle] for signal in data["signals"].values()]
+
+
+def test_other_names_of_pes_are_refused():
+    """A name that the page does not know is an error of the adapter, told in one line."""
+    array = SimpleNamespace(rows=1, cols=2, pe=lambda row, col: {"weights": None})
+    with pytest.raises(InputError, match=r"pe\(\) names weights, expected for all PEs the same of"):
+        pe_signals(array)
+    array.pe = lambda row, col: {"act": None} if col else {}
+    with pytest.raises(InputError, match=r"pe\(\) names act, expected"):
+        pe_signals(array)
+
+
+def test_unknown_bits_stay_unknown():
+    assert [hexadecimal(text) for text in ("1", "X", "10100", "1Z0100", "0000X000")] == [
+        "1", "x", "14", "x4", "0x"
+    ]  # fmt: skip
+    assert [number(text, True) for text in ("1000", "0111", "X000")] == [-8, 7, None]

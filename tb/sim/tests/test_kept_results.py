@@ -441,6 +441,9 @@ def test_two_headers_of_one_name_are_refused(tmp_path):
         Subject("tb.sim.sources", sources=sources)
     shutil.copy(tmp_path / "a" / "sizes.vh", tmp_path / "b")
     Subject("tb.sim.sources", sources=sources)
+    # A source is given by its path, so that no other file is taken for it.
+    (tmp_path / "b" / "a.v").write_text("module other; endmodule\n")
+    Subject("tb.sim.sources", sources=sources)
 
 
 def test_an_adapter_or_checkpoint_that_changes_and_changes_back_is_refused(tmp_path):
