@@ -37,6 +37,18 @@ def test_a_step_counts_batch_norm(shipped, images):
     assert layer.error(sums + positive)[1] == pytest.approx(1, rel=1e-2)
 
 
+def test_some_inputs_of_a_layer_keep_their_codes_and_outputs():
+    """`first` and `only` choose inputs, and what was captured of the same ones."""
+    layer = random_layer("conv", bits=(4, 4))
+    assert len(layer.activation_codes) >= 2
+    for some, inputs in ((layer.first(1), slice(1)), (layer.only(0), slice(1))):
+        assert torch.equal(some.activation_codes, layer.activation_codes[inputs])
+        assert torch.equal(some.reference, layer.reference[inputs])
+    assert torch.equal(layer.only(1).activation_codes, layer.activation_codes[1:2])
+    assert torch.equal(layer.only(1).reference, layer.reference[1:2])
+    assert torch.equal(layer.only(1).weight_codes, layer.weight_codes)
+
+
 LAYERS = {
     "zero point": random_layer("a", zero=5, padding=2),
     "eight bits": random_layer("a", bits=(8, 8), zero=128),
