@@ -40,7 +40,7 @@ $(error make reads other files first ($(MAKEFILES), of MAKEFILES), which may tel
 endif
 
 # What is left in the environment counts as if it were typed, and says so.
-TYPED := DUT MODEL LAYER IMAGES PIXELS ROWS COLS ACT_SIGNED NET STATE INPUT DIR IMAGE ARGS
+TYPED := DUT MODEL LAYER IMAGES PIXELS ROWS COLS ACT_SIGNED NET STATE INPUT DIR IMAGE MODE DATAFLOW TOP ARGS
 LEFT := $(strip $(foreach name,$(TYPED),$(if $(filter environment,$(origin $(name))),$(name)='$($(name))')))
 ifneq (,$(LEFT))
 $(info note: from the environment: $(LEFT))
@@ -154,11 +154,11 @@ soak: setup ## Damage runs, disks, builds, simulators and files, and check what 
 ##@ hardware
 .PHONY: synth pnr
 
-synth: setup ## Synthesise the core for a Lattice ECP5, and count cells, block RAMs and DSPs
-	@$(PY) -m tb.gates synth $(ARGS)
+synth: setup ## Synthesise the core for a Lattice ECP5, and count cells, block RAMs and DSPs (TOP: arrays, side by side)
+	@$(PY) -m tb.gates synth $(if $(TOP),--top $(TOP)) $(ARGS)
 
-pnr: setup ## Place and route the core with three seeds, and print the clock that it reaches
-	@$(PY) -m tb.gates synth --pnr $(ARGS)
+pnr: setup ## Place and route the core with three seeds, and print the clock that it reaches (TOP)
+	@$(PY) -m tb.gates synth --pnr $(if $(TOP),--top $(TOP)) $(ARGS)
 
 ##@ training
 .PHONY: train evaluate compare cost

@@ -70,6 +70,8 @@ class ArrayAdapter(ABC):
     # Folders of files that the sources include, beside the sources' own, relative as SOURCES are
     INCLUDES: Sequence[str | Path] = ()
     CLOCK = "clk_i"  # the clock port
+    # Variables of make, or of the environment, that the adapter reads
+    VARIABLES: Sequence[str] = ()
     # Whether the adapter uses the module's ports and parameters alone; then Verilator is faster.
     PORTS_ONLY = False
 
@@ -121,7 +123,13 @@ class ArrayAdapter(ABC):
         `more` are further arguments of Subject.
         """
         settings = {"sources": list(cls.SOURCES), "options": cls.options()}
-        return Subject(*modules, **settings, simulator=simulator, adapter=path, **more)
+        given = {"adapter": path, "variables": cls.variables()}
+        return Subject(*modules, **settings, **given, simulator=simulator, **more)
+
+    @classmethod
+    def variables(cls) -> dict[str, str]:
+        """Returns the values of those of VARIABLES that are given."""
+        return {name: os.environ[name] for name in cls.VARIABLES if name in os.environ}
 
     @classmethod
     def changed(cls, **attributes: Any) -> type["ArrayAdapter"]:
@@ -474,6 +482,8 @@ def adapter_class(path: Path = OWN) -> type[ArrayAdapter]:
             raise InputError(f"{where}.INCLUDES names {one}, expected a folder that is there")
     if not isinstance(chosen.DEFINES, Mapping):
         raise InputError(f"{where}.DEFINES is {chosen.DEFINES!r}, expected a dictionary")
+    if isinstance(chosen.VARIABLES, str):
+        raise InputError(f"{where}.VARIABLES is {chosen.VARIABLES!r}, expected a list of names")
     for name, value in chosen.DEFINES.items():
         if not re.fullmatch(r"[A-Za-z_]\w*", str(name)) or not isinstance(value, str | int):
             raise InputError(

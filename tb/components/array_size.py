@@ -51,13 +51,17 @@ def add_size_options(parser: ArgumentParser) -> None:
     )
 
 
-def make_variables(arguments: Namespace) -> str:
-    """Returns the variables of make that name the array, its size and the simulator again."""
+def make_variables(arguments: Namespace, dut: type[ArrayAdapter]) -> str:
+    """Returns the variables of make that name the array, its size and the simulator again.
+
+    Those that the adapter `dut` reads are among them.
+    """
     names = ("DUT", "SIM", *PARAMETERS)
     given = {name: getattr(arguments, name.lower()) for name in names}
     given["DUT"] = os.path.relpath(given["DUT"])
     if given["SIM"] == "icarus":  # the default
         del given["SIM"]
+    given |= dut.variables()
     return " ".join(f"{n}={shlex.quote(str(v))}" for n, v in given.items() if v is not None)
 
 

@@ -126,6 +126,89 @@ def pe(dut: HierarchyObject) -> Callable[[], None]:
     return cycle if (len(dut.weight_i), len(dut.act_i)) == (4, 4) else lambda: None
 
 
+def reconfigurable_pe(dut: HierarchyObject) -> Callable[[], None]:
+    """Returns a monitor that counts every weight with every activation, in all modes."""
+    flows = ("weight stationary", "output stationary")
+    whole = point("reconfigurable_pe.whole", list(itertools.product(flows, WEIGHTS, ACTS)))
+    places = itertools.product(flows, ("low", "high"), WEIGHTS, range(4))
+    half = point("reconfigurable_pe.halves", list(places))
+    # Start, last and drain; a tile has no last step.
+    bins = [one for one in itertools.product(flows, *[(0, 1)] * 3) if one[:3:2] != (flows[0], 1)]
+    tokens = point("reconfigurable_pe.tokens", bins)
+
+    def cycle() -> None:
+        if dut.rst_i.value or not dut.weight.value.is_resolvable:
+            return
+        flow = flows[int(dut.output_stationary_i.value)]
+        tokens(flow, *(int(h.value) for h in (dut.start_i, dut.last_i, dut.drain_i)))
+        act, pair = int(dut.act_i.value), int(dut.weight.value)
+        low, high = ((code & 15) - 2 * (code & 8) for code in (pair, pair >> 4))
+        if dut.halves_i.value:
+            half(flow, "low", low, act & 3)
+            half(flow, "high", high, act >> 2)
+        elif low == high:
+            whole(flow, low, act)
+
+    return cycle if (len(dut.weight_i), len(dut.act_i)) == (8, 4) else lambda: None
+
+
+# The modes of reconfigurable_array: its two control bits
+RECONFIGURABLE = ("4 bits, WS", "4 bits, OS", "2 bits, WS", "2 bits, OS")
+
+
+def reconfigurable_array(dut: HierarchyObject) -> Callable[[], None]:
+    """Returns a monitor of changes of mode, of what enters in each mode, and of resets."""
+    pairs = list(itertools.product(RECONFIGURABLE, repeat=2))
+    changes = point("reconfigurable_array.changes", pairs)
+    happens = (
+        "idle between activations",
+        "weights enter",
+        "sums of the block before leave",
+        "sums leave and are complete",
+        "reset while activations are under way",
+        "reset while psums or sums leave",
+    )
+    bins = [
+        (mode, what)
+        for mode in RECONFIGURABLE
+        for what in happens
+        if "OS" in mode or not what.startswith("sums")
+    ]
+    during = point("reconfigurable_array.during", bins)
+    rows, cols = int(dut.ROWS.value), int(dut.COLS.value)
+    if rows < 2 or cols < 2:
+        return lambda: None
+    before, since = None, rows + cols  # mode of the last activations, and cycles since then
+
+    def cycle() -> None:
+        nonlocal before, since
+        enters = bool(dut.act_valid_i.value)
+        if dut.rst_i.value:
+            if before and since < rows + cols - 1:
+                during(before, "reset while activations are under way")
+            if before and dut.psum_valid_o.value.is_resolvable and dut.psum_valid_o.value:
+                during(before, "reset while psums or sums leave")
+            before, since = None, rows + cols
+            return
+        if enters:
+            number = 2 * int(dut.halves_i.value) + int(dut.output_stationary_i.value)
+            mode = RECONFIGURABLE[number]
+            if before and dut.act_start_i.value:
+                changes(before, mode)
+            if before == mode and since > 1 and not dut.act_start_i.value:
+                during(mode, "idle between activations")
+            if dut.weight_valid_i.value:
+                during(mode, "weights enter")
+            if "OS" in mode and dut.psum_valid_o.value:
+                during(mode, "sums of the block before leave")
+                if dut.act_last_i.value:
+                    during(mode, "sums leave and are complete")
+            before, since = mode, 0
+        since += 1
+
+    return cycle
+
+
 def array(dut: HierarchyObject) -> Callable[[], None]:
     """Returns a monitor of pairs of extremes at the four corners, while activations are valid."""
     signed = bool(int(dut.ACT_SIGNED.value))

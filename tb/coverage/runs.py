@@ -32,7 +32,7 @@ STORE = Store("coverage")
 MORE_BENCHES = ("core_packets", "core_random", "core_states")
 # Arrays of more PEs take minutes to compile, and have no line that these lack.
 LARGEST = 64
-ARRAYS = ("core", "systolic_array", "load_first_array")
+ARRAYS = ("core", "systolic_array", "load_first_array", "reconfigurable_array")
 
 
 def label(run: Run) -> str:

@@ -1165,6 +1165,89 @@ SYSTOLIC_ARRAY = Proof(
         ),
     ),
 )
+RECONFIGURABLE_PE = Proof(
+    "reconfigurable_pe",
+    2,
+    6,
+    (
+        ProofMutant(
+            "exact_sum",
+            "the second weight loses its sign",
+            "{{ACT_WIDTH{weight_high[WEIGHT_WIDTH-1]}}, weight_high}",
+            "{{ACT_WIDTH{1'b0}}, weight_high}",
+        ),
+        ProofMutant(
+            "exact_sum", "the upper half keeps its place", "halves_i ? high : high <<<", "high <<<"
+        ),
+        ProofMutant(
+            "exact_sum",
+            "a sum goes on with the one before",
+            "start_i ? {PSUM_WIDTH{1'b0}} : psum_o",
+            "psum_o",
+        ),
+        ProofMutant(
+            "no_overflow", "the product is subtracted", "addend + $signed(", "addend - $signed("
+        ),
+        ProofMutant(
+            "last_is_result",
+            "drained sums go first",
+            "if (last_i) begin",
+            "if (last_i && !drain_i) begin",
+        ),
+        ProofMutant("results_move", "results never stay", "else if (drain_i) begin", "else begin"),
+        ProofMutant(
+            "weights_pass",
+            "the next tile's weights go south",
+            "weight_south_o = active",
+            "weight_south_o = shadow",
+        ),
+        ProofMutant("hops_count_down", "no PE is counted", "weight_hops_i - 1'b1", "weight_hops_i"),
+        ProofMutant(
+            "tokens_pass", "a last step survives a reset", "last_o <= 1'b0", "last_o <= last_i"
+        ),
+        ProofMutant(
+            "act_passes", "the activation loses a bit", "act_o <= act_i", "act_o <= act_i & ~1"
+        ),
+    ),
+)
+RECONFIGURABLE_ARRAY = Proof(
+    "reconfigurable_array",
+    6,
+    26,
+    (
+        ProofMutant(
+            "weights_end_in_the_array",
+            "the hops are not counted",
+            "weight_hops_i - 1'b1",
+            "weight_hops_i",
+            "reconfigurable_pe",
+        ),
+        ProofMutant(
+            "each_row_drains",
+            "a row passes on one sum less",
+            "|last_taps[ROWS+r:ROWS]",
+            "|(last_taps[ROWS+r:ROWS] >> 1)",
+        ),
+        ProofMutant(
+            "valid_is_late",
+            "sums are valid a cycle late",
+            "drains[ROWS-1]} << ROWS",
+            "drains[ROWS-1]} << (ROWS - 1)",
+        ),
+        ProofMutant(
+            "valid_is_late",
+            "a reset lets valid through",
+            "rst_i ? {LATENCY{1'b0}} : valid_taps[LATENCY-1:0]",
+            "valid_taps[LATENCY-1:0]",
+        ),
+        ProofMutant(
+            "valid_is_late",
+            "weight-stationary tiles have last steps, too",
+            "act_last_i && output_stationary_i",
+            "act_last_i",
+        ),
+    ),
+)
 LOAD_FIRST_PE = Proof(
     "load_first_pe",
     2,
@@ -1318,6 +1401,8 @@ PROOFS = (
     RAM,
     BANKED_RAM,
     SYSTOLIC_ARRAY,
+    RECONFIGURABLE_PE,
+    RECONFIGURABLE_ARRAY,
     LOAD_FIRST_PE,
     GEOMETRY,
     *GEOMETRIES,

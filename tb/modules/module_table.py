@@ -318,6 +318,24 @@ TABLE = (
         ),
     ),
     Module(
+        "reconfigurable_pe",
+        runs("reconfigurable_pe", _PE, short=1),
+        mutated=_MUTATED_PE,
+        proven={"": {"PSUM_WIDTH": 11}},
+    ),
+    Module(
+        "reconfigurable_array",
+        runs("reconfigurable_array", builds(ARRAY_NAMES, *ARRAYS), short=1)
+        + runs("reconfigurable_array", [DIAGRAMS], "tb.test_contract", measured=False),
+        mutated=_MUTATED_ARRAY,
+        proven={"": _MUTATED_ARRAY[0]},
+        gates=(
+            GateRuns("8x8", {}, ("tb.test_reconfigurable_array",)),
+            GateRuns("3x5", _WIDE, ("tb.test_reconfigurable_array",)),
+            GateRuns("2x3", DIAGRAMS, ("tb.test_contract",)),
+        ),
+    ),
+    Module(
         "ram",
         runs(
             "ram",

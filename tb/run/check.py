@@ -108,11 +108,11 @@ def main() -> int:
     if verdict.passed:
         tell("\n" + result_table(verdict, narrow) + "\n")
     if verdict.failure:
-        tell(f"For a hint and a waveform: make {make_variables(arguments)} IMAGES=1")
+        tell(f"For a hint and a waveform: make {make_variables(arguments, dut)} IMAGES=1")
         return conclude(f"FAILED: {verdict.failure}", passed=False)
     if verdict.left_out:
         return conclude(f"No failure, but {verdict.summary()}.")
-    variables = make_variables(arguments)
+    variables = make_variables(arguments, dut)
     if narrow:
         return conclude(f"All checks passed. Now your layer: make {variables} MODEL=exported.file")
     return conclude(f"All checks passed. Now the trained layer: make {variables}")

@@ -177,7 +177,8 @@ def main() -> int:
         return conclude(f"FAILED: {failure}", passed=False)
     shows = result["shows"]
     if first.failure:
-        tell(f"Every {shows} of the layer is right. More: make check {make_variables(arguments)}")
+        more = make_variables(arguments, dut)
+        tell(f"Every {shows} of the layer is right. More: make check {more}")
         return conclude(f"FAILED: tiles of make check: {first.failure}", passed=False)
     return conclude(f"Every {shows} equals PyTorch's. Results: {os.path.relpath(results)}")
 
@@ -210,6 +211,7 @@ def result_table(result: dict, first: Verdict, rtl: Path | None = None) -> str:
     rows = [
         ["simulator", result["simulator"]],
         ["array", f"{result['array']}, {result['rows']} × {result['cols']}{_widths(result)}"],
+        *([["variables", _assigned(result["variables"])]] if result["variables"] else []),
         *([["sources", str(rtl)]] if rtl else []),
         ["tiles of make check", first.summary()],
         ["layer", result["layer"]],
@@ -228,6 +230,11 @@ def result_table(result: dict, first: Verdict, rtl: Path | None = None) -> str:
     if dead:
         rows.append(["DEAD CHANNELS", f"{', '.join(dead)}: zero everywhere, so they prove nothing"])
     return "\n" + tabulate(rows, tablefmt="simple", disable_numparse=True) + "\n"
+
+
+def _assigned(variables: dict[str, str]) -> str:
+    """Returns variables with their values, as make takes them."""
+    return " ".join(f"{name}={value}" for name, value in variables.items())
 
 
 def _sample(result: dict) -> list[list[str]]:

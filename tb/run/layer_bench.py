@@ -58,6 +58,7 @@ async def every_psum_matches_pytorch(dut):
         "act_width": array.act_width,
         "act_signed": array.act_signed,
         "weight_width": array.weight_width,
+        "variables": array.variables(),
         "layer": job.layer,
         "images": job.images,
         "pixels": layer.reference[:, 0].numel(),

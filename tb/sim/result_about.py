@@ -29,11 +29,13 @@ def about(
     simulator: str = "icarus",
     checkpoint: str | Path | None = None,
     adapter: Path | None = None,
+    variables: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """Returns what a result is about: a hash by each name of WORDS that matters to it.
 
     `modules` ("tb.test_pe") are those whose code found the result. The RTL is that of folder `rtl`
     or the Verilog files `sources`, compiled with `options`; None: the result is about no RTL.
+    `variables` are those that the adapter read, with their values.
     """
     found: dict[str, Any] = {"modules": sorted(modules), "bench": code(*modules)}
     if sources is not None:
@@ -47,7 +49,8 @@ def about(
     if checkpoint is not None:
         found["checkpoint"] = file_digest(checkpoint)
     if adapter is not None:
-        found["adapter"] = adapter_digest(adapter)
+        words = [f"{name}={value}" for name, value in sorted((variables or {}).items())]
+        found["adapter"] = " ".join([adapter_digest(adapter), *words])
     return found
 
 

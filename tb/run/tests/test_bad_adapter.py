@@ -103,6 +103,7 @@ def test_no_file(refused, tmp_path):
         (f"{GOOD}    SOURCES = ()", ["Mine.SOURCES is ()", "list of Verilog files"]),
         (f"{GOOD}    SOURCES = 'a.v'", ["Mine.SOURCES is 'a.v'", "list of Verilog files"]),
         (f"{GOOD}    SOURCES = ['a.v']", ["Mine.SOURCES names ", "a.v, which is not there"]),
+        (f"{GOOD}    VARIABLES = 'MODE'", ["Mine.VARIABLES is 'MODE'", "list of names"]),
         (f"{GOOD}    INCLUDES = 'inc'", ["Mine.INCLUDES is 'inc'", "list of folders"]),
         (f"{GOOD}    INCLUDES = ['inc']", ["Mine.INCLUDES names ", "inc, expected a folder"]),
         (f"{GOOD}    INCLUDES = ['mine.py']", ["mine.py, expected a folder"]),

@@ -43,6 +43,29 @@ def test_array(path, simulator):
     assert all(verdict.passed.values())
 
 
+RECONFIGURABLE = ROOT / "tb" / "components" / "reconfigurable.py"
+MODES = list(itertools.product(("4bit", "2bit"), ("ws", "os")))
+
+
+@pytest.mark.parametrize(
+    "mode", [pytest.param(m, marks=[pytest.mark.verify] * (m != MODES[-1])) for m in MODES]
+)
+def test_each_mode_of_the_reconfigurable_array(mode, command, monkeypatch):
+    """The variables that the adapter reads choose the mode, and the last line repeats them."""
+    for name, value in zip(("MODE", "DATAFLOW"), mode, strict=True):
+        monkeypatch.setenv(name, value)
+    code, out, _ = command(tb_check.main, "--dut", RECONFIGURABLE)
+    assert code == 0
+    assert "All checks passed" in out
+    assert "DUT=tb/components/reconfigurable.py MODE={} DATAFLOW={}".format(*mode) in out
+
+
+def test_a_mode_that_is_not_there_is_refused(refused, monkeypatch):
+    monkeypatch.setenv("MODE", "3bit")
+    words = ["MODE is '3bit', expected 4bit or 2bit"]
+    refused(tb_check.main, "--dut", RECONFIGURABLE, words=words)
+
+
 # Faults that the trained layer does not show, and the test that finds each
 _SUM = "psum_o <= psum_i + product;"
 _WEIGHT = "swap_i ? shadow : active"

@@ -45,7 +45,7 @@ def test_a_dead_channel_is_reported():
         "seconds",
     )
     result = {"simulator": "icarus", "array": "a", "layer": "features.27", "shows": "psum"}
-    result |= dict.fromkeys(numbers, 1)
+    result |= dict.fromkeys(numbers, 1) | {"variables": {}}
 
     def table(shares):
         return result_table(result | {"nonzero_share": shares}, Verdict(None, {"a": True}))
@@ -53,6 +53,9 @@ def test_a_dead_channel_is_reported():
     assert "DEAD" not in table([0.5, 0.1])
     assert re.search(r"DEAD CHANNELS +1: zero", table([0.5, 0.0]))
     assert "per channel  20% to 50%\n" in table([0.5, 0.2, 0.3] * 3)
+    assert "variables" not in table([0.5])
+    result["variables"] = {"MODE": "2bit", "DATAFLOW": "os"}
+    assert re.search("^variables +MODE=2bit DATAFLOW=os$", table([0.5]), re.MULTILINE)
 
 
 def test_a_source_that_changes_while_the_layer_runs_is_refused(refused, monkeypatch, tmp_path):

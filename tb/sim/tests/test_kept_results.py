@@ -406,6 +406,16 @@ def test_what_changes_while_a_command_runs_is_refused(tmp_path):
         file.write_text(before)
 
 
+def test_a_variable_that_the_adapter_reads_is_part_of_the_adapter(tmp_path):
+    """A result of one mode of an array is none of another mode."""
+    adapter = tmp_path / "adapter.py"
+    adapter.write_text("x = 1\n")
+    modes = ({}, {"MODE": "2bit"}, {"MODE": "4bit"}, {"DATAFLOW": "os", "MODE": "4bit"})
+    found = [about(adapter=adapter, rtl=None, variables=mode)["adapter"] for mode in modes]
+    assert len(set(found)) == 4
+    assert about(adapter=adapter, rtl=None)["adapter"] == found[0]
+
+
 @pytest.mark.parametrize("value", ["'bz", "8'hzz", "1'bz", "{2{1'bZ}}"])
 def test_a_source_that_drives_z_is_named_where_verilator_runs_it(value, tmp_path, capsys):
     """Verilator has two states, so it shows neither Z nor what Z does."""

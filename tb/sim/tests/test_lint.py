@@ -30,14 +30,14 @@ ARRAYS = [
     {"ROWS": 16, "COLS": 16, "PSUM_WIDTH": 12},
     {"ACT_WIDTH": 2, "WEIGHT_WIDTH": 8},
 ]
-ARRAY_TOPS = ("systolic_array", "load_first_array")
+ARRAY_TOPS = ("systolic_array", "load_first_array", "reconfigurable_array")
 TOPS = [(top, array) for top in ARRAY_TOPS for array in ARRAYS]
 TOPS += [("core", core.parameters()) for core in CORES.values()]
 TOPS += [("dot_engine", {})]
 ARRAY_MISTAKES = [
     ({"PSUM_WIDTH": 10}, "PSUM_WIDTH_cannot_hold_the_largest_psum"),
     ({"ROWS": 16, "PSUM_WIDTH": 11}, "PSUM_WIDTH_cannot_hold_the_largest_psum"),
-    ({"ROWS": 1, "ACT_WIDTH": 1, "PSUM_WIDTH": 4}, "PSUM_WIDTH_cannot_hold_the_largest_psum"),
+    ({"ROWS": 1, "ACT_WIDTH": 2, "PSUM_WIDTH": 5}, "PSUM_WIDTH_cannot_hold_the_largest_psum"),
     ({"WEIGHT_WIDTH": 1}, "must_be_at_least_1_and_WEIGHT_WIDTH_2"),
 ]
 CORE_MISTAKES = [
@@ -49,6 +49,8 @@ CORE_MISTAKES = [
     ({"THRESHOLD_TILES": 48}, "THRESHOLD_TILES_must_be_a_power_of_two"),
 ]
 MISTAKES = [(top, *mistake) for top in ARRAY_TOPS for mistake in ARRAY_MISTAKES]
+MISTAKES += [("systolic_array", {"ACT_WIDTH": 1, "PSUM_WIDTH": 4}, "PSUM_WIDTH_cannot_hold")]
+MISTAKES += [("reconfigurable_array", {"ACT_WIDTH": 5}, "ACT_WIDTH_must_be_even")]
 MISTAKES += [("core", *mistake) for mistake in CORE_MISTAKES]
 
 
