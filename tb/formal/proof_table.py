@@ -972,6 +972,14 @@ GEOMETRY_COPY = (
     ("OUTPUT_SCALING != 0", "any_output_scaling"),
     ("= POOL_WIDTH;", "= any_pool_width;"),
 )
+LEMMAS_OF_BUILDS = (
+    "lemma_errors",
+    "lemma_products",
+    "lemma_psums",
+    "lemma_prime",
+    "weights_fill_columns",
+    "thresholds_of_tiles",
+)
 GEOMETRY_LEMMAS = ("lemma_products", "lemma_weights", "lemma_acts", "lemma_out_pixels")
 MUTANTS_OF_SIZES = (
     ProofMutant(
@@ -1108,7 +1116,7 @@ GEOMETRIES = (
     ),
     # Mutation needs to know of each build that it draws mutants of.
     *(
-        Proof("geometry", 2, 8, only=("lemma_errors",), variant=f"build {number}")
+        Proof("geometry", 2, 8, only=LEMMAS_OF_BUILDS, variant=f"build {number}")
         for number in GEOMETRY_BUILDS
     ),
     *(_geometry(f"{cols} columns", "lemma_products", "lemma_weights") for cols in GEOMETRY_COLUMNS),

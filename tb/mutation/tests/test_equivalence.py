@@ -1,12 +1,13 @@
-"""The miter tells which differences in a register's bit matter over two cycles."""
+"""The miter tells which differences in a register's bit matter, and lemmas which never occur."""
 
 import json
+import re
 
 import pytest
 
 from pymodel.support.files import ROOT, temporary_folder
-from tb.mutation.drawn_mutants import BUILD, yosys
-from tb.mutation.equivalence import cut, over_two_cycles
+from tb.mutation.drawn_mutants import BUILD, TARGETS, Mutant, read, yosys
+from tb.mutation.equivalence import cut, equivalent, over_two_cycles
 
 # The stored bit reaches output y only while `valid` is 1.
 MODULE = """
@@ -63,3 +64,25 @@ def netlists():
 def test_over_two_cycles(netlists, name, may_differ, same):
     sides, folder = netlists
     assert over_two_cycles(sides["gold"], sides[name], may_differ, folder) is same
+
+
+@pytest.mark.verify
+@pytest.mark.parametrize(
+    ("register", "same", "differs"), [("weight_words_o", 1, 2), ("error_1", 3, 1)]
+)
+def test_lemmas_of_a_build_show_which_bits_are_always_0(register, same, differs):
+    """With 4 columns, weights come in multiples of 4 words; and no error is above 7."""
+    target = next(t for t in TARGETS if t.module == "geometry" and t.parameters["SUM_WIDTH"] == 32)
+    assert target.parameters["COLS"] == 4
+    (cell,) = (
+        name
+        for name, body in re.findall(
+            r"cell \$\w+ (\$procdff\S+)\n(.*?)\n  end",
+            yosys(*read(target), "dump geometry/t:$dff*"),
+            re.DOTALL,
+        )
+        if re.search(rf"connect \\Q \\{register}\b", body)
+    )
+    change = "mutate -mode const0 -module geometry -cell {} -port Q -portbit {}"
+    mutants = [Mutant(target, bit, change.format(cell, bit), "") for bit in (same, differs)]
+    assert equivalent(target, mutants) == {same}
