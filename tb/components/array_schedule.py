@@ -40,10 +40,10 @@ def schedule(
     swap_cycle = weights_end = acts_end = 0
     weight_cycles, act_cycles = [], []
     for tile in range(tiles):
-        load = max(weights_end, swap_cycle) + np.arange(cols) + _idle(gaps, cols)
+        load = max(weights_end, swap_cycle) + np.arange(cols) + idle_before(gaps, cols)
         weights_end = load[-1] + 1
         count = len(activations[tile])
-        stream = max(acts_end, weights_end) + np.arange(count) + _idle(gaps, count)
+        stream = max(acts_end, weights_end) + np.arange(count) + idle_before(gaps, count)
         swap_cycle, acts_end = stream[0], stream[-1] + 1
         weight_cycles.append(load)
         act_cycles.append(stream)
@@ -66,7 +66,7 @@ def schedule(
     return stimulus
 
 
-def _idle(gaps: np.random.Generator | None, count: int) -> np.ndarray | int:
+def idle_before(gaps: np.random.Generator | None, count: int) -> np.ndarray | int:
     """Returns the idle cycles before each of `count` vectors, summed up; many vectors have none."""
     if gaps is None:
         return 0

@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from pymodel.support.errors import InputError
+from tb.components.array_schedule import idle_before
 
 
 @dataclass(frozen=True)
@@ -96,11 +97,15 @@ def schedule(
             # The sums of the block before leave row by row.
             begin = max(begin, last_of_block + sizes.rows - steps + 1)
         else:
-            load = max(weights_end, start_cycle) + np.arange(sizes.cols) + _idle(gaps, sizes.cols)
+            load = (
+                max(weights_end, start_cycle)
+                + np.arange(sizes.cols)
+                + idle_before(gaps, sizes.cols)
+            )
             weights_end = load[-1] + 1
             begin = max(begin, weights_end)
             weight_cycles.append(load)
-        stream = begin + np.arange(steps) + _idle(gaps, steps)
+        stream = begin + np.arange(steps) + idle_before(gaps, steps)
         acts_end, mode = int(stream[-1]) + 1, piece.mode
         if piece.output_stationary:
             last_of_block = acts_end - 1
@@ -172,13 +177,6 @@ def _weight_pairs(weights: np.ndarray, halves: bool, sizes: Sizes) -> np.ndarray
     bits = weights & (1 << sizes.weight_width) - 1
     low, high = (bits[..., 0::2], bits[..., 1::2]) if halves else (bits, bits)
     return low | high << sizes.weight_width
-
-
-def _idle(gaps: np.random.Generator | None, count: int) -> np.ndarray | int:
-    """Returns the idle cycles before each of `count` vectors, summed up; many vectors have none."""
-    if gaps is None:
-        return 0
-    return np.cumsum(gaps.integers(1, 4, count) * (gaps.random(count) < 0.3))
 
 
 def _idle_buses(length: int, sizes: Sizes, gaps: np.random.Generator | None) -> Stimulus:
