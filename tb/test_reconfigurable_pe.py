@@ -81,7 +81,7 @@ class PE:
         return value.to_signed() if value.is_resolvable else None
 
 
-def operands(pe, halves, rng):
+def pairs_and_activations(pe, halves, rng):
     """Yields pairs of weights, and for each the activations that multiply them.
 
     Each half meets every weight with every activation. For a small PE these are all pairs and all
@@ -111,7 +111,7 @@ async def every_product_weight_stationary(dut):
     cycle = FallingEdge(dut.clk_i)
     await cycle
     for halves in (0, 1):
-        for low, high, acts in operands(pe, halves, rng):
+        for low, high, acts in pairs_and_activations(pe, halves, rng):
             pe.drive(halves=halves, weight=pe.pair(low, high), weight_hops=1)
             await cycle
             pe.drive(weight_hops=0, start=1)
@@ -135,7 +135,7 @@ async def every_product_output_stationary(dut):
     await cycle
     pe.drive(weight_hops=0)
     for halves in (0, 1):
-        for low, high, acts in operands(pe, halves, random_generator()):
+        for low, high, acts in pairs_and_activations(pe, halves, random_generator()):
             for act in acts:
                 bits, pair, product = pe.operands(halves, act, low, high)
                 pe.drive(halves=halves, act=bits, weight_north=pair)

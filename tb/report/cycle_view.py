@@ -33,7 +33,6 @@ def shown_cycles(recording: Recording, own: bool) -> dict:
     return {
         "rows": recording.rows,
         "cols": recording.cols,
-        "shows": recording.shows,
         "pe": recording.pe,
         "edges": edges,
         "starts": starts,
