@@ -113,9 +113,10 @@ def test_the_command(make, tmp_path):
     some = ("--only", "2x3", "--workers", 1)
     code, out, result = make(*some, "--fresh")
     assert code == 0, out
-    assert list(result["gates"]) == ["systolic_array 2x3", "load_first_array 2x3"]
+    arrays = ("systolic_array", "load_first_array", "reconfigurable_array")
+    assert list(result["gates"]) == [f"{name} 2x3" for name in arrays]
     assert min(result["gates"].values()) > 500
-    assert (result["tests"], result["failed"], result["psums_checked"]) == (2, 0, 0)
+    assert (result["tests"], result["failed"], result["psums_checked"]) == (3, 0, 0)
     assert make(*some)[2] == result
 
     sign = "{(PSUM_WIDTH - WEIGHT_WIDTH){weight[WEIGHT_WIDTH-1]}}"
@@ -124,7 +125,7 @@ def test_the_command(make, tmp_path):
     code, out, result = make(*some, "--rtl", rtl)
     assert code == 1
     assert "FAILED: systolic_array 2x3, tb.test_contract: diagram 0, cycle " in out
-    assert (result["tests"], result["failed"]) == (2, 1)  # the other array has other PEs
+    assert (result["tests"], result["failed"]) == (3, 1)  # the other arrays have other PEs
 
 
 def test_a_wrapper_has_the_parameters_and_ports_of_the_rtl():
