@@ -16,12 +16,12 @@ from torch import Tensor
 from pymodel.lsq_quantiser import SMALLEST_SCALE, code_range, quantised_layers
 from pymodel.support.checksummed_tensors import read_sealed, write_sealed
 from pymodel.support.errors import InputError
-from pymodel.vgg import PLAN, VGG16
+from pymodel.vgg import PLAN, SQUEEZE, VGG16, WIDEST
 
 FORMAT = "systolic-cosim checkpoint 1"
-ARCHITECTURE = "vgg16-cifar10 " + " ".join(map(str, PLAN))
 CORE_BITS = 4  # bits of the codes that the default core takes
-BITS = {str(bits): bits for bits in range(2, 9)}
+WEIGHT_BITS = {str(bits): bits for bits in range(2, 9)}
+ACTIVATION_BITS = {str(bits): bits for bits in range(1, 9)}
 LAYERS = "systolic-cosim layers"  # the formats of exported layers begin so
 REQUIRED_METADATA = {
     "format": "name and version of this format",
@@ -34,6 +34,18 @@ REQUIRED_METADATA = {
     "recipe": "hyperparameters, JSON",
 }
 SHIPPED = Path(__file__).parents[1] / "training" / "shipped" / "vgg16_w4a4.safetensors"
+
+
+def architecture(squeeze: int) -> str:
+    """Returns the name of the network and its plan of layers, with `squeeze` channels squeezed.
+
+    >>> architecture(8)
+    'vgg16-cifar10 64 64 M 128 128 M 256 256 256 M 8 S 512 M 512 512 512 M'
+    """
+    return " ".join(["vgg16-cifar10", *(str(squeeze if e == "N" else e) for e in PLAN)])
+
+
+SQUEEZES = {architecture(squeeze): squeeze for squeeze in range(1, WIDEST + 1)}
 
 
 def pack_codes(codes: Tensor) -> Tensor:
@@ -53,8 +65,11 @@ def unpack_codes(packed: Tensor, shape: torch.Size) -> Tensor:
 def save_checkpoint(model: VGG16, path: str | Path, metadata: dict[str, str]) -> None:
     """Writes `model` with `metadata` (accuracy, seed, command, recipe), whole or not at all.
 
-    Raises InputError if a value of the model is not finite, or if the file cannot be written.
+    Raises InputError if the model is not squeezed, if a value of it is not finite, or if the file
+    cannot be written.
     """
+    if model.squeeze is None:
+        raise InputError(f"{path}: not written, the network is not squeezed, expected one that is")
     tensors = {name: t.detach().cpu().contiguous() for name, t in model.state_dict().items()}
     for name, tensor in tensors.items():
         if not torch.isfinite(tensor).all():
@@ -64,7 +79,8 @@ def save_checkpoint(model: VGG16, path: str | Path, metadata: dict[str, str]) ->
     for name, layer in quantised_layers(model).items():
         del tensors[f"{name}.weight"]
         codes = layer.weight_codes().cpu()
-        tensors[f"{name}.weight_codes"] = pack_codes(codes) if model.bits <= 4 else codes.flatten()
+        packed = model.weight_bits <= 4
+        tensors[f"{name}.weight_codes"] = pack_codes(codes) if packed else codes.flatten()
         for quantiser in ("weight_quantiser", "activation_quantiser"):
             # The quantiser uses no scale below the smallest one, whatever the parameter says.
             key = f"{name}.{quantiser}.scale"
@@ -73,9 +89,9 @@ def save_checkpoint(model: VGG16, path: str | Path, metadata: dict[str, str]) ->
         tensors,
         {
             "format": FORMAT,
-            "architecture": ARCHITECTURE,
-            "weight_bits": str(model.bits),
-            "activation_bits": str(model.bits),
+            "architecture": architecture(model.squeeze),
+            "weight_bits": str(model.weight_bits),
+            "activation_bits": str(model.activation_bits),
             **metadata,
         },
         path,
@@ -98,18 +114,27 @@ def load_checkpoint(path: str | Path = SHIPPED) -> tuple[VGG16, dict[str, str]]:
     for key, meaning in REQUIRED_METADATA.items():
         if key not in metadata:
             raise InputError(f"{path}: metadata has no '{key}'; expected the {meaning}")
-    expected = {"format": FORMAT, "architecture": ARCHITECTURE}
-    if metadata["weight_bits"] not in BITS:
-        raise InputError(f"{path}: weight_bits is {metadata['weight_bits']!r}, expected 2 to 8")
-    expected["activation_bits"] = metadata["weight_bits"]
-    for key, value in expected.items():
-        if metadata[key] != value:
-            raise InputError(f"{path}: {key} is {metadata[key]!r}, expected {value!r}")
+    known = {
+        "format": ({FORMAT}, repr(FORMAT)),
+        "architecture": (
+            SQUEEZES,
+            f"{architecture(SQUEEZE)!r}, or with another number than {SQUEEZE}, up to {WIDEST}",
+        ),
+        "weight_bits": (WEIGHT_BITS, "2 to 8"),
+        "activation_bits": (ACTIVATION_BITS, "1 to 8"),
+    }
+    for key, (values, expected) in known.items():
+        if metadata[key] not in values:
+            raise InputError(f"{path}: {key} is {metadata[key]!r}, expected {expected}")
 
     if not re.fullmatch(r"0\.\d+|1\.0+", metadata["accuracy"]):
         raise InputError(f"{path}: accuracy is {metadata['accuracy']!r}, expected 0.0 to 1.0")
 
-    model = VGG16(BITS[metadata["weight_bits"]])
+    model = VGG16(
+        weight_bits=WEIGHT_BITS[metadata["weight_bits"]],
+        activation_bits=ACTIVATION_BITS[metadata["activation_bits"]],
+        squeeze=SQUEEZES[metadata["architecture"]],
+    )
     stored = _stored_form(model)
     for name in sorted(stored.keys() | tensors.keys()):
         if name not in tensors:
@@ -133,11 +158,12 @@ def load_checkpoint(path: str | Path = SHIPPED) -> tuple[VGG16, dict[str, str]]:
                 f"{SMALLEST_SCALE:g}"
             )
 
-    low, high = code_range(model.bits, signed=True)
+    low, high = code_range(model.weight_bits, signed=True)
     for name, layer in quantised_layers(model).items():
         codes = tensors.pop(f"{name}.weight_codes")
         shape = layer.weight.shape
-        codes = unpack_codes(codes, shape) if model.bits <= 4 else codes.reshape(shape)
+        packed = model.weight_bits <= 4
+        codes = unpack_codes(codes, shape) if packed else codes.reshape(shape)
         if codes.min() < low or codes.max() > high:
             raise InputError(
                 f"{path}: {name}.weight_codes holds {codes.min()}..{codes.max()}, "
@@ -162,10 +188,11 @@ def load_for_core(path: str | Path) -> tuple[VGG16, dict[str, str]]:
     Raises InputError for a file that `load_checkpoint` refuses, and for codes of other than 4 bits.
     """
     model, metadata = load_checkpoint(path)
-    if model.bits != CORE_BITS:
+    if (model.weight_bits, model.activation_bits) != (CORE_BITS, CORE_BITS):
         raise InputError(
-            f"{path}: has codes of {model.bits} bits, expected {CORE_BITS}, which the core takes; "
-            f"make MODEL={path} runs a layer on the array"
+            f"{path}: has weights of {model.weight_bits} and activations of "
+            f"{model.activation_bits} bits, expected {CORE_BITS} and {CORE_BITS}, which the core "
+            f"takes; make MODEL={path} runs a layer on the array"
         )
     return model, metadata
 
@@ -178,5 +205,5 @@ def _stored_form(model: VGG16) -> dict[str, tuple[torch.Size, torch.dtype]]:
         count = layer.weight.numel()
         packed = (torch.Size([(count + 1) // 2]), torch.uint8)
         whole = (torch.Size([count]), torch.int8)
-        form[f"{name}.weight_codes"] = packed if model.bits <= 4 else whole
+        form[f"{name}.weight_codes"] = packed if model.weight_bits <= 4 else whole
     return form

@@ -188,9 +188,12 @@ class QuantLayer(nn.Module):
 
     weight: nn.Parameter
 
-    def _add_quantisers(self, bits: int) -> None:
+    def _add_quantisers(self, bits: int, activation_bits: int | None = None) -> None:
+        """Adds quantisers of `bits`; that of the activations has `activation_bits` if given."""
         self.weight_quantiser = Quantiser(bits, signed=True, per_channel=len(self.weight))
-        self.activation_quantiser = Quantiser(bits, signed=False)
+        self.activation_quantiser = Quantiser(
+            bits if activation_bits is None else activation_bits, signed=False
+        )
         self.quantising = True
 
     @property
@@ -216,11 +219,22 @@ class QuantLayer(nn.Module):
 
 
 class QuantConv2d(QuantLayer, nn.Conv2d):
-    """A convolution without bias whose weights and input activations are fake-quantised."""
+    """A convolution without bias whose weights and input activations are fake-quantised.
 
-    def __init__(self, in_channels: int, out_channels: int, *, bits: int, **convolution):
+    Both have codes of `bits`, or the activations of `activation_bits`.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        *,
+        bits: int,
+        activation_bits: int | None = None,
+        **convolution,
+    ):
         super().__init__(in_channels, out_channels, bias=False, **convolution)
-        self._add_quantisers(bits)
+        self._add_quantisers(bits, activation_bits)
 
     def forward(self, x: Tensor) -> Tensor:
         """Returns the output [N, out_channels, H', W'] for float `x` [N, in_channels, H, W]."""

@@ -26,7 +26,7 @@ from training.recipe import NETWORKS
 
 RUNS = Path(__file__).parent / "shipped" / "runs"
 RESULTS_FILE = RESULTS / "compare.json"
-COLOURS = dict(zip(NETWORKS, ("#1f62b5", "#19794a", "#b4530a", "#6b3fa0"), strict=True))
+COLOURS = dict(zip(NETWORKS, ("#1f62b5", "#a3274f", "#19794a", "#b4530a", "#6b3fa0"), strict=True))
 SAME = {"preset", "epochs", "settings", "images"}  # keys whose values all compared runs share
 KEYS = SAME | {"network", "accuracy", "seed", "seconds"}
 COLUMNS = {"epoch", "train_accuracy", "test_accuracy_1000", "quantised"}

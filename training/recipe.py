@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields, replace
 
 from pymodel.support.errors import InputError
+from pymodel.vgg import SQUEEZE, WIDEST
 
 # The networks that can be trained; `build` in training/train.py makes the model of each.
 ARCHITECTURES = ("vgg16-squeezed", "vgg16", "airbench")
@@ -41,7 +42,9 @@ class Recipe:
     # with 1 they never do.
     recycle: float = 1.0
     temperature: float = 4.0  # divides the logits of teacher and student
-    bits: int = 4  # number of bits of weight and activation codes
+    weight_bits: int = 4  # number of bits of a weight code
+    activation_bits: int = 4  # number of bits of an activation code
+    squeeze: int = SQUEEZE  # channels of the squeezed convolution; only of vgg16-squeezed
     architecture: str = "vgg16-squeezed"  # one of ARCHITECTURES
 
     def lr(self, step: int, steps: int) -> float:
@@ -129,7 +132,9 @@ LIMITS = {
     "taught_share": (lambda share: 0 < share <= 1, "a share above 0, at most 1"),
     "recycle": (lambda share: 0 <= share <= 1, "a share, 0 to 1"),
     "temperature": (lambda t: 0 < t < math.inf, "a number above 0"),
-    "bits": (lambda bits: 2 <= bits <= 8, "2 to 8"),
+    "weight_bits": (lambda bits: 2 <= bits <= 8, "2 to 8"),
+    "activation_bits": (lambda bits: 1 <= bits <= 8, "1 to 8"),
+    "squeeze": (lambda channels: 1 <= channels <= WIDEST, f"1 to {WIDEST}"),
     "architecture": (lambda name: name in ARCHITECTURES, " or ".join(ARCHITECTURES)),
 }
 
@@ -185,11 +190,14 @@ def teacher_of(recipe: Recipe) -> Recipe | None:
     return replace(TEACHER, epochs=min(TEACHER.epochs, recipe.epochs)) if recipe.distil else None
 
 
-# The networks that are compared, each with the hyperparameters in which its recipe differs from
-# that of the squeezed 4-bit network.
+# The networks that are trained and compared, each with the hyperparameters in which its recipe
+# differs from that of the squeezed 4-bit network. That of 2 bits has weights of 4 bits.
 NETWORKS: dict[str, dict] = {
     "squeezed-4bit": {},
+    "squeezed-2bit": {"activation_bits": 2, "squeeze": 16},
     "squeezed-float": {"quantised_share": 0.0},
     "full-4bit": {"architecture": "vgg16"},
     "full-float": {"quantised_share": 0.0, "architecture": "vgg16"},
 }
+# Those that are saved as checkpoints
+SHIPPABLE = ("squeezed-4bit", "squeezed-2bit")

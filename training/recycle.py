@@ -1,6 +1,6 @@
 """Gives dead channels of the squeezed convolution fresh weights.
 
-No BatchNorm keeps the eight channels of this convolution alive: a channel whose sums are all
+No BatchNorm keeps the channels of this convolution alive: a channel whose sums are all
 negative is zero behind the ReLU, has no gradient, and stays dead. As in Sokar et al., "The Dormant
 Neuron Phenomenon in Deep Reinforcement Learning" (ICML 2023), section 4, such a channel gets fresh
 incoming weights, and outgoing weights of zero. So the network computes what it computed before, and

@@ -40,7 +40,7 @@ from pymodel.vgg import VGG16
 from training.airbench import WHITENING_IMAGES, Airbench
 from training.data import hold_out, load_cifar10
 from training.evaluate import accuracy
-from training.recipe import LIMITS, NETWORKS, PRESETS, Recipe, changed, teacher_of
+from training.recipe import LIMITS, NETWORKS, PRESETS, SHIPPABLE, Recipe, changed, teacher_of
 from training.recycle import recycle
 from training.teacher import load_teacher, save_teacher, teacher_metadata
 from training.training_step import DeviceImages, Place, Step, cutmix_box, make_optimisers
@@ -107,7 +107,11 @@ def build(recipe: Recipe) -> nn.Module:
     """Returns the untrained network of a recipe, on the CPU."""
     if recipe.architecture == "airbench":
         return Airbench()
-    return VGG16(recipe.bits, squeezed=recipe.architecture == "vgg16-squeezed")
+    return VGG16(
+        weight_bits=recipe.weight_bits,
+        activation_bits=recipe.activation_bits,
+        squeeze=recipe.squeeze if recipe.architecture == "vgg16-squeezed" else None,
+    )
 
 
 def place_model(model: nn.Module, place: Place) -> nn.Module:
@@ -453,7 +457,7 @@ def parse_arguments() -> argparse.Namespace:
         "--run", type=Path, default=ROOT / "build" / "train", help="folder of state, log and result"
     )
     parser.add_argument(
-        "--output", type=Path, help="checkpoint to write; default RUN/vgg16_w4a4.safetensors"
+        "--output", type=Path, help="checkpoint to write; default RUN/vgg16_wWaA.safetensors"
     )
     parser.add_argument(
         "--preset", default="quick", help=f"recipe: {', '.join(PRESETS)}; default quick"
@@ -488,17 +492,20 @@ def parse_arguments() -> argparse.Namespace:
 def shippable(arguments: argparse.Namespace) -> bool:
     """Returns whether the run ends in a checkpoint that may be shipped.
 
-    It must train squeezed-4bit on the whole training set, without --set of anything but the bits.
+    It must train a network that is squeezed and quantised on the whole training set, without --set
+    of anything but bits and squeeze.
     """
-    others = [one for one in arguments.settings if not one.startswith("bits=")]
+    widths = ("weight_bits=", "activation_bits=", "squeeze=")
+    others = [one for one in arguments.settings if not one.startswith(widths)]
     trial = arguments.hold_out or others
-    return arguments.network == "squeezed-4bit" and not trial
+    return arguments.network in SHIPPABLE and not trial
 
 
 def output_of(arguments: argparse.Namespace) -> Path:
     """Returns the path of the checkpoint."""
-    bits = chosen_recipe(arguments).bits
-    return arguments.output or arguments.run / f"vgg16_w{bits}a{bits}.safetensors"
+    recipe = chosen_recipe(arguments)
+    name = f"vgg16_w{recipe.weight_bits}a{recipe.activation_bits}.safetensors"
+    return arguments.output or arguments.run / name
 
 
 def state_of(run: Path) -> Path:
@@ -521,7 +528,8 @@ def check_arguments(arguments: argparse.Namespace, recipe: Recipe) -> None:
     if arguments.output and not shippable(arguments):
         raise InputError(
             f"--output is {arguments.output}, expected none, because a checkpoint is saved only of "
-            "squeezed-4bit without --hold-out and without --set of anything but bits"
+            f"{' or '.join(SHIPPABLE)} without --hold-out and without --set of anything but bits "
+            "and squeeze"
         )
     if arguments.resume and not can_resume(arguments):
         raise InputError(
@@ -599,7 +607,9 @@ def run_result(
         "images": "held out" if arguments.hold_out else "test",
         "preset": arguments.preset,
         "network": arguments.network,
-        "bits": recipe.bits,
+        "bits": recipe.weight_bits,
+        "activation_bits": recipe.activation_bits,
+        "squeeze": recipe.squeeze if recipe.architecture == "vgg16-squeezed" else None,
         "epochs": recipe.epochs,
         "settings": arguments.settings,
         "seed": arguments.seed,
@@ -618,7 +628,8 @@ def report_result(result: dict, arguments: argparse.Namespace) -> None:
         [f"{images} accuracy", f"{result['accuracy']:.2%}"],
         ["preset", result["preset"]],
         ["network", result["network"]],
-        ["bits", result["bits"]],
+        ["bits", f"weights {result['bits']}, activations {result['activation_bits']}"],
+        ["squeezed channels", result["squeeze"] or "none"],
         ["epochs", result["epochs"]],
         ["seed", result["seed"]],
         ["checkpoint", result["checkpoint"] or "none"],

@@ -9,6 +9,7 @@ import torch
 
 from pymodel.checkpoint import (
     SHIPPED,
+    architecture,
     load_checkpoint,
     load_for_core,
     pack_codes,
@@ -135,8 +136,12 @@ def test_a_file_without_a_seal_is_refused(saved, tmp_path):
     ("key", "value"),
     [
         ("architecture", "resnet20"),
+        ("architecture", architecture(0)),
+        ("architecture", architecture(8).replace("S", "8")),
         ("weight_bits", "9"),
-        ("activation_bits", "2"),
+        ("weight_bits", "1"),
+        ("activation_bits", "0"),
+        ("activation_bits", "9"),
         ("format", "x"),
         ("accuracy", "good"),
     ],
@@ -148,28 +153,36 @@ def test_another_architecture(saved, key, value):
 
 
 @pytest.mark.parametrize(
-    "bits", [2, 8, *(pytest.param(bits, marks=pytest.mark.verify) for bits in (3, 5))]
+    ("weight_bits", "activation_bits", "squeeze"),
+    [
+        (2, 2, 8),
+        (8, 8, 8),
+        (4, 2, 16),
+        *(pytest.param(*one, marks=pytest.mark.verify) for one in ((3, 3, 8), (5, 1, 1))),
+    ],
 )
-def test_other_bits(bits, images, tmp_path):
-    """A network of other bits has the same logits bit for bit; the core refuses its checkpoint."""
+def test_other_widths(weight_bits, activation_bits, squeeze, images, tmp_path):
+    """A network of other widths has the same logits bit for bit; the core refuses its file."""
     torch.manual_seed(0)
-    model = VGG16(bits).eval()
+    model = VGG16(weight_bits=weight_bits, activation_bits=activation_bits, squeeze=squeeze).eval()
     inputs = normalise(images.images[:8])
     initialise_scales(model, inputs)
     path = tmp_path / "model.safetensors"
     save_checkpoint(model, path, METADATA)
     loaded, metadata = load_checkpoint(path)
-    assert metadata["weight_bits"] == metadata["activation_bits"] == str(bits)
+    assert metadata["weight_bits"] == str(weight_bits)
+    assert metadata["activation_bits"] == str(activation_bits)
+    assert f" M {squeeze} S 512 M " in metadata["architecture"]
     with torch.no_grad():
         assert torch.equal(loaded(inputs), model(inputs))
     layer = layer_data(capture(loaded, images.images[:2]))
-    assert (layer.activation_bits, layer.weight_bits) == (bits, bits)
+    assert (layer.activation_bits, layer.weight_bits) == (activation_bits, weight_bits)
+    assert layer.weight_codes.shape == (squeeze, squeeze, 3, 3)
     assert layer.activation_codes.min() >= 0
     assert layer.agrees(layer.sums())
     assert not layer.agrees(layer.sums() + 1)
-    assert f"has codes of {bits} bits, expected 4, which the core takes" in refusal(
-        path, load_for_core
-    )
+    widths = f"weights of {weight_bits} and activations of {activation_bits} bits"
+    assert f"has {widths}, expected 4 and 4, which the core takes" in refusal(path, load_for_core)
 
 
 def test_exported_layers_are_no_checkpoint(tmp_path):
@@ -238,6 +251,12 @@ def test_a_model_that_is_not_finite_is_not_written(tmp_path):
     model.classifier.bias.data[0] = float("nan")
     with pytest.raises(InputError, match=r"classifier\.bias"):
         save_checkpoint(model, tmp_path / "m", METADATA)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_network_that_is_not_squeezed_is_not_written(tmp_path):
+    with pytest.raises(InputError, match="the network is not squeezed"):
+        save_checkpoint(VGG16(squeeze=None), tmp_path / "m", METADATA)
     assert not list(tmp_path.iterdir())
 
 

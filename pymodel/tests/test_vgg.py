@@ -30,6 +30,21 @@ def test_batchnorm_everywhere_but_after_the_squeezed_layer():
             assert isinstance(features[index + 1], expected)
 
 
+def test_other_widths():
+    """Weights and activations have bits of their own; the squeezed layer has the given channels."""
+    model = VGG16(weight_bits=4, activation_bits=2, squeeze=16)
+    layer = model.features[27]
+    assert layer.weight.shape[:2] == (16, 16)
+    assert (layer.weight_quantiser.high, layer.activation_quantiser.high) == (7, 3)
+    assert isinstance(model.features[28], nn.ReLU)
+
+
+def test_the_ordinary_network_has_batchnorm_everywhere():
+    features = VGG16(squeeze=None).features
+    assert features[27].weight.shape[:2] == (512, 512)
+    assert isinstance(features[28], nn.BatchNorm2d)
+
+
 def test_squeezed_layer_works_on_4x4_maps():
     model = VGG16().eval()
     shapes = []

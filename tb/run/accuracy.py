@@ -68,7 +68,7 @@ def run_layer(
 def run_software(model: nn.Module, images: Tensor) -> tuple[Tensor, Tensor]:
     """Computes the network in software, with the squeezed layer on integers.
 
-    images: uint8 [N, 3, 32, 32]. Returns the input codes of the squeezed layer, int8 [N, 8, 4, 4],
+    images: uint8 [N, 3, 32, 32]. Returns the input codes of the squeezed layer, int8 [N, C, 4, 4],
     and the predicted classes, int64 [N].
     """
     integer = with_integer_layer(model)
@@ -87,7 +87,7 @@ def run_software(model: nn.Module, images: Tensor) -> tuple[Tensor, Tensor]:
 
 @torch.no_grad()
 def predict_from_sums(model: nn.Module, sums: Tensor) -> Tensor:
-    """Returns the classes, int64 [N], that follow from the squeezed layer's sums [N, 8, 4, 4]."""
+    """Returns the classes, int64 [N], that follow from the squeezed layer's sums [N, C, 4, 4]."""
     layer = find_layer(model, DEFAULT_LAYER)
     after = model.features[int(DEFAULT_LAYER.rpartition(".")[2]) + 1 :]
     return torch.cat(

@@ -80,7 +80,9 @@ def test_unknown_names(refused, tmp_path):
         ("sizes=[[0.5, 32]]", ["from 0"]),
         ("sizes=[[0, 16], [1, 32]]", ["rising shares"]),
         ("sizes=[[0, 33]]", ["16 to 32"]),
-        ("bits=1", ["'1'", "2 to 8"]),
+        ("weight_bits=1", ["'1'", "2 to 8"]),
+        ("activation_bits=0", ["'0'", "1 to 8"]),
+        ("squeeze=0", ["'0'", "1 to 512"]),
     ],
 )
 def test_hyperparameters(refused, setting, words):

@@ -71,7 +71,7 @@ def test_nothing_else_is_touched(shipped, batch, case):
     model = {
         "all alive": lambda: with_dead(shipped, []),
         "all dead": lambda: with_dead(shipped, range(8)),
-        "no squeezed layer": lambda: VGG16(squeezed=False),
+        "no squeezed layer": lambda: VGG16(squeeze=None),
     }[case]()
     before = {n: t.clone() for n, t in model.state_dict().items()}
     assert recycle(model, batch, seed=1) == []

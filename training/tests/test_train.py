@@ -202,6 +202,8 @@ def test_from_training_to_evaluation(tiny_data, command, monkeypatch):
         "preset",
         "network",
         "bits",
+        "activation_bits",
+        "squeeze",
         "epochs",
         "settings",
         "seed",
@@ -225,7 +227,10 @@ def test_from_training_to_evaluation(tiny_data, command, monkeypatch):
 @pytest.mark.verify
 @pytest.mark.parametrize("network", [name for name in NETWORKS if name != "squeezed-4bit"])
 def test_networks_to_compare(network, tiny_data, command, monkeypatch):
-    """The same code trains the other networks, and with --hold-out saves no checkpoint."""
+    """The same code trains the other networks, and with --hold-out saves no checkpoint.
+
+    The widths are those of the network.
+    """
     monkeypatch.setattr(training.train, "hold_out", lambda images: (images, images.first(32)))
     run = tiny_data / "run"
     words = ("--epochs", 5, "--network", network, "--hold-out", "--run", run)
@@ -239,10 +244,13 @@ def test_networks_to_compare(network, tiny_data, command, monkeypatch):
     assert not list(run.glob("vgg*"))
     with (run / "log.csv").open() as file:
         quantised = [row["quantised"] for row in csv.DictReader(file)]
-    assert ("1" in quantised) == network.endswith("4bit")
+    assert ("1" in quantised) == network.endswith("bit")
     state = load_file(run / "state.safetensors")
-    channels = 8 if network.startswith("squeezed") else 512
+    squeezed = {"squeezed-2bit": 16, "squeezed-float": 8}
+    channels = squeezed.get(network, 512)
     assert state["model.features.27.weight"].shape[:2] == (channels, channels)
+    assert result["squeeze"] == squeezed.get(network)
+    assert result["activation_bits"] == (2 if network == "squeezed-2bit" else 4)
 
 
 def test_interrupting_the_command(tiny_data, command, monkeypatch):

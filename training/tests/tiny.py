@@ -22,9 +22,9 @@ RECIPE = Recipe(epochs=3, batch_size=16, sizes=((0.0, 16),), peak_lr=0.02, muon_
 def narrow() -> Iterator[None]:
     """Narrows every VGG16 that is made in the context: a layer with many channels has an eighth."""
     with pytest.MonkeyPatch.context() as patch:
-        for name in ("PLAN", "UNSQUEEZED"):
-            plan = [entry if entry in ("M", "S", 8) else entry // 8 for entry in getattr(vgg, name)]
-            patch.setattr(vgg, name, tuple(plan))
+        plan = [entry if isinstance(entry, str) else entry // 8 for entry in vgg.PLAN]
+        patch.setattr(vgg, "PLAN", tuple(plan))
+        patch.setattr(vgg, "WIDEST", vgg.WIDEST // 8)
         yield
 
 

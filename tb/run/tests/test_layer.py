@@ -141,7 +141,7 @@ def test_a_long_run_shows_a_bar(monkeypatch, tmp_path):
 def test_a_checkpoint_of_other_bits(command, images, tmp_path, bits):
     """The array is compiled with the widths of the checkpoint's codes."""
     torch.manual_seed(0)
-    model = VGG16(bits).eval()
+    model = VGG16(weight_bits=bits, activation_bits=bits).eval()
     initialise_scales(model, normalise(images.images[:8]))
     path, results = tmp_path / "model.safetensors", tmp_path / "layer.json"
     metadata = {"accuracy": "0.1", "seed": "0", "command": "none", "recipe": "{}"}
