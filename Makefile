@@ -152,13 +152,16 @@ soak: setup ## Damage runs, disks, builds, simulators and files, and check what 
 	@$(PY) -m tb.soak $(ARGS)
 
 ##@ hardware
-.PHONY: synth pnr
+.PHONY: synth pnr activity
 
 synth: setup ## Synthesise the core for a Lattice ECP5, and count cells, block RAMs and DSPs (TOP: arrays, side by side)
 	@$(PY) -m tb.gates synth $(if $(TOP),--top $(TOP)) $(ARGS)
 
 pnr: setup ## Place and route the core with three seeds, and print the clock that it reaches (TOP)
 	@$(PY) -m tb.gates synth --pnr $(if $(TOP),--top $(TOP)) $(ARGS)
+
+activity: setup ## Count how often the arrays' nets toggle, with and without gating at zeros (ARGS="--share 0.5 --images 4")
+	@$(PY) -m tb.gates activity $(ARGS)
 
 ##@ training
 .PHONY: train evaluate compare cost

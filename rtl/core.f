@@ -4,6 +4,7 @@
 +incdir+.
 pe.v
 skew.v
+zero_hold.v
 systolic_array.v
 delay.v
 ram.v

@@ -16,7 +16,9 @@ module pe #(
   // Bits of a psum, two's complement; at least ACT_WIDTH + WEIGHT_WIDTH
   parameter PSUM_WIDTH = 16,
   // Bits that count the PEs a weight has still to reach; enough for the array's columns
-  parameter HOPS_WIDTH = 4
+  parameter HOPS_WIDTH = 4,
+  // 1: while act_zero_i is high the activation is 0, whatever act_i is
+  parameter ZERO_GATING = 0
 ) (
   input  wire                           clk_i,
   input  wire                           rst_i,
@@ -29,8 +31,10 @@ module pe #(
 
   // Activations, west to east. swap: from this activation on, use the shadow weight
   input  wire                           swap_i,
+  input  wire                           act_zero_i,
   input  wire        [   ACT_WIDTH-1:0] act_i,
   output reg                            swap_o,
+  output reg                            act_zero_o,
   output reg         [   ACT_WIDTH-1:0] act_o,
 
   // Psums, north to south; psum_i is one that the rows above can produce
@@ -50,15 +54,23 @@ module pe #(
     $signed({{(PSUM_WIDTH - ACT_WIDTH){act_sign}}, act_i}) *
     $signed({{(PSUM_WIDTH - WEIGHT_WIDTH){weight[WEIGHT_WIDTH-1]}}, weight});
 
+  // Where the activation is told to be zero, the multiplier rests on operands of a cycle before, and
+  // its product does not count. (Were the product made 0 instead, the adder would switch.)
+  wire zero = ZERO_GATING != 0 && act_zero_i;
+
   assign weight_o = shadow;
 
   always @(posedge clk_i) begin
     if (weight_hops_i != 0) begin
       shadow <= weight_i;
     end
-    active <= weight;
-    act_o  <= act_i;
-    psum_o <= psum_i + product;
+    active     <= weight;
+    act_zero_o <= zero;
+    act_o      <= act_i;
+    psum_o     <= psum_i + product;
+    if (zero) begin
+      psum_o <= psum_i;
+    end
   end
 
   // Only the tokens need a reset: without them no weight moves.

@@ -19,7 +19,10 @@ module reconfigurable_array #(
   // Bits of a weight, two's complement
   parameter WEIGHT_WIDTH = 4,
   // Bits of a psum or sum, two's complement; must hold ROWS · (2^ACT_WIDTH − 1) · −2^(WEIGHT_WIDTH − 1)
-  parameter PSUM_WIDTH = 16
+  parameter PSUM_WIDTH = 16,
+  // 1: weight stationary, multipliers rest while their activation, or half of one, is 0; psums and
+  // cycles are the same. Output stationary, weights pass them anyway
+  parameter ZERO_GATING = 0
 ) (
   input  wire                                     clk_i,
   input  wire                                     rst_i,
@@ -90,12 +93,31 @@ module reconfigurable_array #(
   // Row r starts r cycles late, so that its product meets the psum that comes down to it; and
   // column c starts c cycles late, so that its weights meet the activations.
   localparam WEIGHT_LANE = HOPS_WIDTH + PAIR_WIDTH;
-  localparam ACT_LANE = 2 + ACT_WIDTH;
+  localparam ACT_LANE = 4 + ACT_WIDTH;
   wire [ROWS*WEIGHT_LANE-1:0] weight_lanes;
   wire [ROWS*WEIGHT_LANE-1:0] weight_skewed;
   wire [   ROWS*ACT_LANE-1:0] act_lanes;
   wire [   ROWS*ACT_LANE-1:0] act_skewed;
   wire [ COLS*PAIR_WIDTH-1:0] north_skewed;
+
+  // An idle cycle adds nothing to a sum.
+  wire [   ROWS*ACT_WIDTH-1:0] acts_valid = act_valid_i ? act_i : {ROWS * ACT_WIDTH{1'b0}};
+  wire [   ROWS*ACT_WIDTH-1:0] acts;
+  wire [           2*ROWS-1:0] zeros;
+  generate
+    if (ZERO_GATING != 0) begin : g_zero_gating
+      zero_hold #(.LANES(2 * ROWS), .WIDTH(ACT_WIDTH / 2)) hold (
+        .clk_i (clk_i),
+        .rst_i (rst_i),
+        .hold_i(!output_stationary_i),
+        .data_i(acts_valid),
+        .zero_o(zeros),
+        .data_o(acts)
+      );
+    end else begin : g_no_gating
+      assign {zeros, acts} = {{2 * ROWS{1'b0}}, acts_valid};
+    end
+  endgenerate
 
   skew #(.LANES(ROWS), .WIDTH(WEIGHT_LANE)) weight_skew (
     .clk_i (clk_i),
@@ -124,9 +146,8 @@ module reconfigurable_array #(
     for (r = 0; r < ROWS; r = r + 1) begin : g_row
       assign weight_lanes[r*WEIGHT_LANE +: WEIGHT_LANE] =
         {hops, weight_i[r*PAIR_WIDTH +: PAIR_WIDTH]};
-      // An idle cycle adds nothing to a sum.
       assign act_lanes[r*ACT_LANE +: ACT_LANE] =
-        {start, last, act_valid_i ? act_i[r*ACT_WIDTH +: ACT_WIDTH] : {ACT_WIDTH{1'b0}}};
+        {start, last, zeros[2*r +: 2], acts[r*ACT_WIDTH +: ACT_WIDTH]};
       assign drains[r] = |last_taps[ROWS+r:ROWS];
 
       for (c = 0; c < COLS; c = c + 1) begin : g_col
@@ -135,6 +156,7 @@ module reconfigurable_array #(
         wire [PAIR_WIDTH-1:0] weight_north;
         wire                  start_west;
         wire                  last_west;
+        wire [           1:0] zero_west;
         wire [ ACT_WIDTH-1:0] act_west;
         wire                  drain_west;
         wire [PSUM_WIDTH-1:0] psum_north;
@@ -144,6 +166,7 @@ module reconfigurable_array #(
         wire [PAIR_WIDTH-1:0] weight_south;
         wire                  start_east;
         wire                  last_east;
+        wire [           1:0] zero_east;
         wire [ ACT_WIDTH-1:0] act_east;
         wire                  drain_east;
         wire [PSUM_WIDTH-1:0] psum_south;
@@ -151,13 +174,15 @@ module reconfigurable_array #(
 
         if (c == 0) begin : g_west_edge
           assign {hops_west, weight_west} = weight_skewed[r*WEIGHT_LANE +: WEIGHT_LANE];
-          assign {start_west, last_west, act_west} = act_skewed[r*ACT_LANE +: ACT_LANE];
+          assign {start_west, last_west, zero_west, act_west} =
+            act_skewed[r*ACT_LANE +: ACT_LANE];
           assign drain_west = drains[r];
         end else begin : g_inner_column
           assign hops_west   = g_row[r].g_col[c-1].hops_east;
           assign weight_west = g_row[r].g_col[c-1].weight_east;
           assign start_west  = g_row[r].g_col[c-1].start_east;
           assign last_west   = g_row[r].g_col[c-1].last_east;
+          assign zero_west   = g_row[r].g_col[c-1].zero_east;
           assign act_west    = g_row[r].g_col[c-1].act_east;
           assign drain_west  = g_row[r].g_col[c-1].drain_east;
         end
@@ -176,7 +201,8 @@ module reconfigurable_array #(
           .ACT_WIDTH   (ACT_WIDTH),
           .WEIGHT_WIDTH(WEIGHT_WIDTH),
           .PSUM_WIDTH  (PSUM_WIDTH),
-          .HOPS_WIDTH  (HOPS_WIDTH)
+          .HOPS_WIDTH  (HOPS_WIDTH),
+          .ZERO_GATING (ZERO_GATING)
         ) pe (
           .clk_i              (clk_i),
           .rst_i              (rst_i),
@@ -190,9 +216,11 @@ module reconfigurable_array #(
           .weight_south_o     (weight_south),
           .start_i            (start_west),
           .last_i             (last_west),
+          .act_zero_i         (zero_west),
           .act_i              (act_west),
           .start_o            (start_east),
           .last_o             (last_east),
+          .act_zero_o         (zero_east),
           .act_o              (act_east),
           .psum_i             (psum_north),
           .psum_o             (psum_south),
@@ -205,8 +233,8 @@ module reconfigurable_array #(
 
       // Nothing lies east of the last column.
       wire unused = &{1'b0, g_col[COLS-1].hops_east, g_col[COLS-1].weight_east,
-                      g_col[COLS-1].start_east, g_col[COLS-1].last_east, g_col[COLS-1].act_east,
-                      g_col[COLS-1].drain_east};
+                      g_col[COLS-1].start_east, g_col[COLS-1].last_east,
+                      g_col[COLS-1].zero_east, g_col[COLS-1].act_east, g_col[COLS-1].drain_east};
     end
   endgenerate
 

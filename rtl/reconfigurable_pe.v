@@ -17,7 +17,9 @@ module reconfigurable_pe #(
   // Bits of a psum, two's complement; at least ACT_WIDTH + WEIGHT_WIDTH
   parameter PSUM_WIDTH = 16,
   // Bits that count the PEs a weight has still to reach; enough for the array's columns
-  parameter HOPS_WIDTH = 4
+  parameter HOPS_WIDTH = 4,
+  // 1: while act_zero_i[half] is high that half is 0, whatever act_i is
+  parameter ZERO_GATING = 0
 ) (
   input  wire                           clk_i,
   input  wire                           rst_i,
@@ -40,9 +42,11 @@ module reconfigurable_pe #(
   // last: the sum is complete with this one
   input  wire                           start_i,
   input  wire                           last_i,
+  input  wire        [             1:0] act_zero_i,
   input  wire        [   ACT_WIDTH-1:0] act_i,
   output reg                            start_o,
   output reg                            last_o,
+  output reg         [             1:0] act_zero_o,
   output reg         [   ACT_WIDTH-1:0] act_o,
 
   // Psums, north to south; psum_i is one that the rows above can produce
@@ -75,7 +79,13 @@ module reconfigurable_pe #(
   wire signed [PRODUCT_WIDTH-1:0] high =
     $signed({{(PRODUCT_WIDTH - HALF){1'b0}}, act_i[ACT_WIDTH-1:HALF]}) *
     $signed({{ACT_WIDTH{weight_high[WEIGHT_WIDTH-1]}}, weight_high});
-  wire signed [PRODUCT_WIDTH-1:0] product = low + (halves_i ? high : high <<< HALF);
+
+  // Where a half is told to be zero, its multiplier rests on operands of a cycle before.
+  wire [1:0] zero = ZERO_GATING != 0 ? act_zero_i : 2'b00;
+  wire signed [PRODUCT_WIDTH-1:0] low_product = zero[0] ? {PRODUCT_WIDTH{1'b0}} : low;
+  wire signed [PRODUCT_WIDTH-1:0] high_product = zero[1] ? {PRODUCT_WIDTH{1'b0}} : high;
+  wire signed [PRODUCT_WIDTH-1:0] product =
+    low_product + (halves_i ? high_product : high_product <<< HALF);
 
   wire signed [PSUM_WIDTH-1:0] addend =
     !output_stationary_i ? psum_i : start_i ? {PSUM_WIDTH{1'b0}} : psum_o;
@@ -90,9 +100,10 @@ module reconfigurable_pe #(
     if (weight_hops_i != 0) begin
       shadow <= weight_i;
     end
-    active <= weight;
-    act_o  <= act_i;
-    psum_o <= sum;
+    active     <= weight;
+    act_zero_o <= zero;
+    act_o      <= act_i;
+    psum_o     <= sum;
     if (last_i) begin
       result_o <= sum;
     end else if (drain_i) begin

@@ -3,4 +3,5 @@
 //   -f, from this folder: iverilog -f systolic_array.f
 pe.v
 skew.v
+zero_hold.v
 systolic_array.v

@@ -20,7 +20,9 @@ module systolic_array #(
   parameter WEIGHT_WIDTH = 4,
   // Bits of a psum, two's complement; must hold ROWS · (2^ACT_WIDTH − 1) · −2^(WEIGHT_WIDTH − 1), or
   // ROWS · 2^(ACT_WIDTH − 1) · 2^(WEIGHT_WIDTH − 1) where activations are signed
-  parameter PSUM_WIDTH = 16
+  parameter PSUM_WIDTH = 16,
+  // 1: multipliers rest while their activation is 0; psums and cycles are the same
+  parameter ZERO_GATING = 0
 ) (
   input  wire                                     clk_i,
   input  wire                                     rst_i,
@@ -67,11 +69,28 @@ module systolic_array #(
 
   // Row r starts r cycles late, so that its product meets the psum that comes down to it.
   localparam WEIGHT_LANE = HOPS_WIDTH + WEIGHT_WIDTH;
-  localparam ACT_LANE = 1 + ACT_WIDTH;
+  localparam ACT_LANE = 2 + ACT_WIDTH;
   wire [ROWS*WEIGHT_LANE-1:0] weight_lanes;
   wire [ROWS*WEIGHT_LANE-1:0] weight_skewed;
   wire [   ROWS*ACT_LANE-1:0] act_lanes;
   wire [   ROWS*ACT_LANE-1:0] act_skewed;
+
+  wire [   ROWS*ACT_WIDTH-1:0] acts;
+  wire [             ROWS-1:0] zeros;
+  generate
+    if (ZERO_GATING != 0) begin : g_zero_gating
+      zero_hold #(.LANES(ROWS), .WIDTH(ACT_WIDTH)) hold (
+        .clk_i (clk_i),
+        .rst_i (rst_i),
+        .hold_i(1'b1),
+        .data_i(act_i),
+        .zero_o(zeros),
+        .data_o(acts)
+      );
+    end else begin : g_no_gating
+      assign {zeros, acts} = {{ROWS{1'b0}}, act_i};
+    end
+  endgenerate
 
   skew #(.LANES(ROWS), .WIDTH(WEIGHT_LANE)) weight_skew (
     .clk_i (clk_i),
@@ -93,27 +112,30 @@ module systolic_array #(
     for (r = 0; r < ROWS; r = r + 1) begin : g_row
       assign weight_lanes[r*WEIGHT_LANE +: WEIGHT_LANE] =
         {hops, weight_i[r*WEIGHT_WIDTH +: WEIGHT_WIDTH]};
-      assign act_lanes[r*ACT_LANE +: ACT_LANE] = {swap, act_i[r*ACT_WIDTH +: ACT_WIDTH]};
+      assign act_lanes[r*ACT_LANE +: ACT_LANE] = {swap, zeros[r], acts[r*ACT_WIDTH +: ACT_WIDTH]};
 
       for (c = 0; c < COLS; c = c + 1) begin : g_col
         wire [  HOPS_WIDTH-1:0] hops_west;
         wire [WEIGHT_WIDTH-1:0] weight_west;
         wire                    swap_west;
+        wire                    zero_west;
         wire [   ACT_WIDTH-1:0] act_west;
         wire [  PSUM_WIDTH-1:0] psum_north;
         wire [  HOPS_WIDTH-1:0] hops_east;
         wire [WEIGHT_WIDTH-1:0] weight_east;
         wire                    swap_east;
+        wire                    zero_east;
         wire [   ACT_WIDTH-1:0] act_east;
         wire [  PSUM_WIDTH-1:0] psum_south;
 
         if (c == 0) begin : g_west_edge
           assign {hops_west, weight_west} = weight_skewed[r*WEIGHT_LANE +: WEIGHT_LANE];
-          assign {swap_west, act_west} = act_skewed[r*ACT_LANE +: ACT_LANE];
+          assign {swap_west, zero_west, act_west} = act_skewed[r*ACT_LANE +: ACT_LANE];
         end else begin : g_inner_column
           assign hops_west   = g_row[r].g_col[c-1].hops_east;
           assign weight_west = g_row[r].g_col[c-1].weight_east;
           assign swap_west   = g_row[r].g_col[c-1].swap_east;
+          assign zero_west   = g_row[r].g_col[c-1].zero_east;
           assign act_west    = g_row[r].g_col[c-1].act_east;
         end
 
@@ -128,7 +150,8 @@ module systolic_array #(
           .ACT_SIGNED  (ACT_SIGNED),
           .WEIGHT_WIDTH(WEIGHT_WIDTH),
           .PSUM_WIDTH  (PSUM_WIDTH),
-          .HOPS_WIDTH  (HOPS_WIDTH)
+          .HOPS_WIDTH  (HOPS_WIDTH),
+          .ZERO_GATING (ZERO_GATING)
         ) pe (
           .clk_i        (clk_i),
           .rst_i        (rst_i),
@@ -137,8 +160,10 @@ module systolic_array #(
           .weight_hops_o(hops_east),
           .weight_o     (weight_east),
           .swap_i       (swap_west),
+          .act_zero_i   (zero_west),
           .act_i        (act_west),
           .swap_o       (swap_east),
+          .act_zero_o   (zero_east),
           .act_o        (act_east),
           .psum_i       (psum_north),
           .psum_o       (psum_south)
@@ -147,7 +172,8 @@ module systolic_array #(
 
       // Nothing lies east of the last column.
       wire unused = &{1'b0, g_col[COLS-1].hops_east, g_col[COLS-1].weight_east,
-                      g_col[COLS-1].swap_east, g_col[COLS-1].act_east};
+                      g_col[COLS-1].swap_east, g_col[COLS-1].zero_east,
+                      g_col[COLS-1].act_east};
     end
   endgenerate
 

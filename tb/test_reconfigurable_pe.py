@@ -11,7 +11,7 @@ from tb.components.random_tiles import random_generator
 from tb.modules.pytest_runs import each_run
 
 INPUTS = ("halves", "output_stationary", "weight_hops", "weight", "weight_north", "start", "last")
-INPUTS += ("act", "psum", "drain", "result")
+INPUTS += ("act_zero", "act", "psum", "drain", "result")
 
 
 class PE:
@@ -24,6 +24,8 @@ class PE:
         self.psum_width = int(dut.PSUM_WIDTH.value)
         self.weights = range(-(2 ** (self.weight_width - 1)), 2 ** (self.weight_width - 1))
         self.top = 2 ** (self.psum_width - 1) - 1
+        self.gating = bool(int(dut.ZERO_GATING.value))
+        self.bus = 0  # the bits of the last activation
 
     async def start(self):
         """Starts the clock, and resets with all inputs at rest."""
@@ -35,7 +37,24 @@ class PE:
         cover_points.watch(cover_points.reconfigurable_pe, self.dut)
 
     def drive(self, **values):
-        """Writes inputs by their names."""
+        """Writes inputs by their names.
+
+        Gated, a half of an activation that is zero is told, and leaves its part of the bus as it
+        was. Not gated, what is told must not matter.
+        """
+        if "act" in values and "act_zero" not in values:
+            width = self.act_width // 2
+            mask = 2**width - 1
+            halves = [values["act"] >> at & mask for at in (0, width)]
+            zeros = [int(half == 0) for half in halves]
+            if self.gating:
+                kept = [self.bus >> at & mask for at in (0, width)]
+                halves = [k if z else h for h, k, z in zip(halves, kept, zeros, strict=True)]
+                self.bus = halves[0] | halves[1] << width
+                values["act"] = self.bus
+            else:
+                zeros = [1 - zero for zero in zeros]
+            values["act_zero"] = zeros[0] | zeros[1] << 1
         for name, value in values.items():
             getattr(self.dut, f"{name}_i").value = value
 
@@ -184,6 +203,12 @@ async def results_go_south(dut):
     assert (await pe.step(start=1, drain=1, result=pe.top))[1] == pe.top
     assert (await pe.step(start=1, result=5))[1] == pe.top
     assert (await pe.step(start=1, last=1, drain=1, result=5))[1] == 1
+    # Every bit stays, whatever the others are, for an odd and for an even number of cycles.
+    for stays, comes in random_generator().integers(-pe.top - 1, pe.top + 1, (40, 2)).tolist():
+        assert (await pe.step(start=1, drain=1, result=stays))[1] == stays
+        assert (await pe.step(start=1, result=comes))[1] == stays
+        await RisingEdge(dut.clk_i)
+        assert (await pe.step(start=1, result=comes))[1] == stays
     # Results move in the other mode too: the next tile may have begun.
     pe.drive(output_stationary=0)
     assert (await pe.step(drain=1, result=-pe.top - 1))[1] == -pe.top - 1
@@ -246,16 +271,17 @@ async def everything_is_passed_on_a_cycle_later(dut):
     shadow = before = None
     for hops in (1, 0, 0, top, 0, *range(top + 1), 0, 1, 1, 0):
         act, weight, north = (int(rng.integers(n)) for n in (2**pe.act_width, pair, pair))
-        tokens = rng.integers(0, 2, 3).tolist()
-        pe.drive(weight_hops=hops, weight=weight, weight_north=north, act=act)
+        tokens, zero = rng.integers(0, 2, 3).tolist(), int(rng.integers(4))
+        pe.drive(weight_hops=hops, weight=weight, weight_north=north, act=act, act_zero=zero)
         pe.drive(**dict(zip(("start", "last", "drain"), tokens, strict=True)))
         await ReadOnly()
         if before is not None:  # the inputs are new, and the outputs are of the inputs before
-            names = ("weight_hops", "act", "start", "last", "drain", "weight_south", "weight")
+            names = ("weight_hops", "act_zero", "act", "start", "last", "drain", "weight_south")
+            names += ("weight",)
             assert [int(getattr(dut, f"{name}_o").value) for name in names] == before
         await RisingEdge(dut.clk_i)
         shadow = weight if hops else shadow
-        before = [max(hops - 1, 0), act, *tokens, north, shadow]
+        before = [max(hops - 1, 0), zero * pe.gating, act, *tokens, north, shadow]
 
 
 @cocotb.test()

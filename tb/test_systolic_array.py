@@ -7,7 +7,14 @@ from cocotb.triggers import RisingEdge
 
 from tb.components import cover_points
 from tb.components.array_schedule import schedule
-from tb.components.random_tiles import check_tiles, extremes, random_generator, random_tiles
+from tb.components.random_tiles import (
+    check_tiles,
+    extremes,
+    inner_signal,
+    random_generator,
+    random_tiles,
+    watch_zeros,
+)
 from tb.components.systolic_array_adapter import SystolicArrayAdapter
 from tb.modules.pytest_runs import each_run
 from tb.sim.errors import BenchError
@@ -45,12 +52,7 @@ async def short_tiles_wait_for_their_weights(dut):
 
 async def no_weight_goes_on(bench: SystolicArrayAdapter) -> None:
     """Checks for ever that every weight in the last column has at most one PE still to reach."""
-    rows, last = range(bench.rows), bench.cols - 1
-    if hasattr(bench.dut, "g_row"):
-        ends = [bench.dut.g_row[row].g_col[last].hops_west for row in rows]
-    else:  # a netlist of tb/mutation/drawn_mutants.py has the same names, but no scopes
-        flat = {handle._name: handle for handle in bench.dut}
-        ends = [flat[f"g_row[{row}].g_col[{last}].hops_west"] for row in rows]
+    ends = [inner_signal(bench.dut, r, bench.cols - 1, "hops_west") for r in range(bench.rows)]
     while True:
         await RisingEdge(bench.dut.clk_i)
         hops = [int(end.value) for end in ends]
@@ -62,11 +64,18 @@ async def gaps_anywhere_lose_nothing(dut):
     """Tiles have random lengths, inputs have idle cycles, and idle buses have random bits."""
     bench = SystolicArrayAdapter(dut)
     await bench.start()
+    rested = None
     if not hasattr(dut, "gates"):  # the gates of tb/gates have no such signals
         cocotb.start_soon(no_weight_goes_on(bench))
+        rested = watch_zeros(dut, bench.rows)
     rng = random_generator()
     lengths = rng.integers(1, 3 * bench.cols + 1, 40).tolist()
-    await check(bench, *random_tiles(bench, rng, lengths), gaps=rng)
+    weights, activations = random_tiles(bench, rng, lengths)
+    # So many zeros that each row has some, however many bits an activation has
+    activations = [acts * (rng.random(acts.shape) < 0.7) for acts in activations]
+    await check(bench, weights, activations, gaps=rng)
+    if rested is not None and int(dut.ZERO_GATING.value):
+        assert all(rested), f"zeros that left a row's operand as it was: {rested}, expected some"
 
 
 @cocotb.test()

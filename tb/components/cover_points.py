@@ -106,13 +106,18 @@ async def _watch(dut: HierarchyObject, cycle: Callable[[], None]) -> None:
 
 
 def pe(dut: HierarchyObject) -> Callable[[], None]:
-    """Returns a monitor that counts every weight with every activation."""
+    """Returns a monitor that counts every weight with every activation.
+
+    Where zeros are told, an activation is 0 while its zero is told, whatever its bits.
+    """
     signed = bool(int(dut.ACT_SIGNED.value))
     if signed:
         bins = list(itertools.product(WEIGHTS, SIGNED_ACTS))
         sample = point("pe.weight_signed_activation", bins)
     else:
         sample = point("pe.weight_activation", list(itertools.product(WEIGHTS, ACTS)))
+    gated = bool(int(dut.ZERO_GATING.value))
+    held = point("pe.weight_held_activation", list(itertools.product(WEIGHTS, ACTS[1:])))
     loaded = known = False
 
     def cycle() -> None:
@@ -120,10 +125,34 @@ def pe(dut: HierarchyObject) -> Callable[[], None]:
         known = known or (loaded and bool(dut.swap_i.value))
         loaded = loaded or bool(dut.weight_hops_i.value)
         if known and not dut.rst_i.value:
-            act = dut.act_i.value
-            sample(dut.weight.value.to_signed(), act.to_signed() if signed else int(act))
+            weight, act = dut.weight.value.to_signed(), dut.act_i.value
+            if gated and dut.act_zero_i.value:
+                if int(act) and not signed:
+                    held(weight, int(act))
+            else:
+                sample(weight, act.to_signed() if signed else int(act))
 
     return cycle if (len(dut.weight_i), len(dut.act_i)) == (4, 4) else lambda: None
+
+
+def zero_hold(dut: HierarchyObject) -> Callable[[], None]:
+    """Returns a monitor that counts what the first lane does, and did in the cycle before."""
+    does = ("rests", "passes zero", "passes a value")
+    sample = point("zero_hold.changes", list(itertools.product(does, repeat=2)))
+    before = ""
+
+    def cycle() -> None:
+        nonlocal before
+        if dut.rst_i.value:
+            before = ""
+            return
+        value = int(dut.data_i.value) & 2 ** (len(dut.data_o) // len(dut.zero_o)) - 1
+        now = does[2 if value else 0 if int(dut.zero_o.value) & 1 else 1]
+        if before:
+            sample(before, now)
+        before = now
+
+    return cycle
 
 
 def reconfigurable_pe(dut: HierarchyObject) -> Callable[[], None]:
@@ -135,6 +164,8 @@ def reconfigurable_pe(dut: HierarchyObject) -> Callable[[], None]:
     # Start, last and drain; a tile has no last step.
     bins = [one for one in itertools.product(flows, *[(0, 1)] * 3) if one[:3:2] != (flows[0], 1)]
     tokens = point("reconfigurable_pe.tokens", bins)
+    gated = bool(int(dut.ZERO_GATING.value))
+    zeros = point("reconfigurable_pe.zeros", list(itertools.product(flows, range(4))))
 
     def cycle() -> None:
         if dut.rst_i.value or not dut.weight.value.is_resolvable:
@@ -142,6 +173,9 @@ def reconfigurable_pe(dut: HierarchyObject) -> Callable[[], None]:
         flow = flows[int(dut.output_stationary_i.value)]
         tokens(flow, *(int(h.value) for h in (dut.start_i, dut.last_i, dut.drain_i)))
         act, pair = int(dut.act_i.value), int(dut.weight.value)
+        if gated:
+            zeros(flow, int(dut.act_zero_i.value))
+            act &= ~sum(3 << 2 * half for half in (0, 1) if int(dut.act_zero_i.value) >> half & 1)
         low, high = ((code & 15) - 2 * (code & 8) for code in (pair, pair >> 4))
         if dut.halves_i.value:
             half(flow, "low", low, act & 3)

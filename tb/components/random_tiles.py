@@ -1,10 +1,12 @@
-"""Draws random tiles for the benches of arrays, and compares every psum of the tiles."""
+"""Draws random tiles for the benches of arrays, compares every psum, and watches operands rest."""
 
 from collections.abc import Awaitable, Sequence
 from typing import NamedTuple
 
 import cocotb
 import numpy as np
+from cocotb.handle import HierarchyObject, ValueObjectBase
+from cocotb.triggers import FallingEdge, ReadOnly
 
 from tb.components.array_adapter import ArrayAdapter
 
@@ -74,3 +76,55 @@ async def check_tiles(
     )
     board.finish()
     return cycles
+
+
+def inner_signal(dut: HierarchyObject, row: int, col: int, name: str) -> ValueObjectBase:
+    """Returns a signal of an array's source that stands in the scopes of a row and a column."""
+    if hasattr(dut, "g_row"):
+        return getattr(dut.g_row[row].g_col[col], name)
+    # A netlist of tb/mutation/drawn_mutants.py has the same names, but no scopes.
+    flat = {handle._name: handle for handle in dut}
+    return flat[f"g_row[{row}].g_col[{col}].{name}"]
+
+
+def watch_zeros(dut: HierarchyObject, rows: int, halves: int = 1) -> list[int]:
+    """Watches for ever that what enters the first column as a zero leaves its bus as it was.
+
+    Returns a list that counts, for each of the rows, how often each of the `halves` of an
+    activation was told to be zero. Where ZERO_GATING of the module is 0, nothing is counted. In the
+    output-stationary mode of a reconfigurable array, the first row is told of no zero.
+    """
+    counts = [0] * rows * halves
+    if not int(dut.ZERO_GATING.value):
+        return counts
+    signals = [
+        [inner_signal(dut, row, 0, f"{n}_west") for n in ("zero", "act")] for row in range(rows)
+    ]
+
+    async def watch() -> None:
+        before: list[int | None] = [None] * rows
+        while True:
+            await FallingEdge(dut.clk_i)
+            await ReadOnly()
+            if dut.rst_i.value:
+                before = [None] * rows
+                continue
+            for row, (told, bus) in enumerate(signals):
+                width = len(bus) // halves
+                if not (told.value.is_resolvable and bus.value.is_resolvable):
+                    before[row] = None  # nothing has entered yet
+                    continue
+                zeros, act = int(told.value), int(bus.value)
+                if row == 0 and hasattr(dut, "output_stationary_i"):
+                    assert not (zeros and dut.output_stationary_i.value), "a lane is held"
+                for half in range(halves):
+                    if not zeros >> half & 1:
+                        continue
+                    if (old := before[row]) is not None:
+                        counts[row * halves + half] += 1
+                        changed = (act ^ old) >> half * width & 2**width - 1
+                        assert not changed, f"row {row}: {old:x} became {act:x} at a zero"
+                before[row] = act
+
+    cocotb.start_soon(watch())
+    return counts

@@ -87,7 +87,10 @@ class ReconfigurableAdapter(ArrayAdapter):
 
     TOPLEVEL = "reconfigurable_array"
     VARIABLES = tuple(MODES)
-    SOURCES = (RTL / "reconfigurable_array.v", RTL / "reconfigurable_pe.v", RTL / "skew.v")
+    SOURCES = tuple(
+        RTL / f"{name}.v"
+        for name in ("reconfigurable_array", "reconfigurable_pe", "skew", "zero_hold")
+    )
 
     def __init__(self, dut: HierarchyObject):
         super().__init__(dut)

@@ -108,6 +108,42 @@ SIGNED_PE = replace(
         *PE.mutants,
     ),
 )
+GATED_PE = replace(
+    PE,
+    variant="gated",
+    mutants=(
+        ProofMutant("exact_sum", "a held activation counts", "if (zero) begin", "if (1'b0) begin"),
+        ProofMutant(
+            "act_passes", "the next PE is not told", "act_zero_o <= zero;", "act_zero_o <= 1'b0;"
+        ),
+    ),
+)
+ZERO_HOLD = Proof(
+    "zero_hold",
+    2,
+    8,
+    (
+        ProofMutant("zero_is_told", "lanes are always held", "hold_i && data_i", "data_i"),
+        ProofMutant(
+            "others_pass",
+            "a lane is a cycle late",
+            ": data_i[lane*WIDTH +: WIDTH];",
+            ": held[lane*WIDTH +: WIDTH];",
+        ),
+        ProofMutant(
+            "zero_stays",
+            "a lane that is zero becomes zero",
+            "zero_o[lane] ? held[lane*WIDTH +: WIDTH]",
+            "zero_o[lane] ? {WIDTH{1'b0}}",
+        ),
+        ProofMutant(
+            "zero_stays",
+            "the lanes are not reset",
+            "rst_i ? {LANES * WIDTH{1'b0}} : data_o",
+            "data_o",
+        ),
+    ),
+)
 DELAY_ONE_MORE = ProofMutant(
     "delayed",
     "a cycle more",
@@ -1173,6 +1209,53 @@ SYSTOLIC_ARRAY = Proof(
         ),
     ),
 )
+GATED_PLACES = [
+    (row, col)
+    for parameters in [MODULES["systolic_array"].proven["gated"]]
+    for row in range(parameters["ROWS"])
+    for col in range(parameters["COLS"])
+]
+
+
+def _same(**signals: str) -> dict[str, str]:
+    """Returns where the signals of each PE are, in an array and in the plain one beside it."""
+    return {
+        f"g_same.g_same_row[{row}].g_same_col[{col}].seen_{plain}{name}": (
+            f"{'g_same.plain.' if plain else ''}g_row[{row}].g_col[{col}].{signal}"
+        )
+        for row, col in GATED_PLACES
+        for name, signal in signals.items()
+        for plain in ("", "plain_")
+        if not (plain and name == "zero")
+    }
+
+
+# The PEs' and the hold's own proofs are of one module; these are of arrays whose zeros are held.
+GATED_ARRAY = Proof(
+    "systolic_array",
+    7,
+    20,
+    (
+        ProofMutant(
+            "same_psums",
+            "the rows are told of each other's zeros",
+            "zeros[r], acts[r*",
+            "zeros[ROWS-1-r], acts[r*",
+        ),
+        ProofMutant(
+            "same_psums", "a held activation counts", "if (zero) begin", "if (1'b0) begin", "pe"
+        ),
+        ProofMutant(
+            "same_valid",
+            "zeros are not valid",
+            "valid_taps = {valid_stages, act_valid_i}",
+            "valid_taps = {valid_stages, act_valid_i && (ZERO_GATING == 0 || act_i != 0)}",
+        ),
+    ),
+    see=_same(shadow="weight_east", active="pe.active"),
+    of="systolic_array_gated",
+    variant="gated",
+)
 RECONFIGURABLE_PE = Proof(
     "reconfigurable_pe",
     2,
@@ -1185,7 +1268,10 @@ RECONFIGURABLE_PE = Proof(
             "{{ACT_WIDTH{1'b0}}, weight_high}",
         ),
         ProofMutant(
-            "exact_sum", "the upper half keeps its place", "halves_i ? high : high <<<", "high <<<"
+            "exact_sum",
+            "the upper half keeps its place",
+            "halves_i ? high_product : high_product <<<",
+            "high_product <<<",
         ),
         ProofMutant(
             "exact_sum",
@@ -1255,6 +1341,57 @@ RECONFIGURABLE_ARRAY = Proof(
             "act_last_i",
         ),
     ),
+)
+GATED_RECONFIGURABLE_PE = replace(
+    RECONFIGURABLE_PE,
+    variant="gated",
+    mutants=(
+        ProofMutant(
+            "exact_sum", "a held lower half counts", "zero[0] ? {PRODUCT_WIDTH{1'b0}} :", ""
+        ),
+        ProofMutant(
+            "exact_sum", "a held upper half counts", "zero[1] ? {PRODUCT_WIDTH{1'b0}} :", ""
+        ),
+        ProofMutant(
+            "act_passes", "the next PE is not told", "act_zero_o <= zero;", "act_zero_o <= 2'b00;"
+        ),
+    ),
+)
+GATED_RECONFIGURABLE_ARRAY = Proof(
+    "reconfigurable_array",
+    4,
+    26,
+    (
+        ProofMutant(
+            "same_psums",
+            "the halves are told of each other's zeros",
+            "zeros[2*r +: 2], acts",
+            "zeros[2*r], zeros[2*r+1], acts",
+        ),
+        ProofMutant(
+            "same_psums",
+            "a held half counts",
+            "zero[1] ? {PRODUCT_WIDTH{1'b0}} :",
+            "",
+            "reconfigurable_pe",
+        ),
+        ProofMutant(
+            "same_valid",
+            "zeros are not valid",
+            "act_valid_i && !output_stationary_i} |",
+            "act_valid_i && !output_stationary_i && (ZERO_GATING == 0 || act_i != 0)} |",
+        ),
+    ),
+    see=_same(
+        shadow="weight_east",
+        active="pe.active",
+        psum="psum_south",
+        result="result_south",
+        act="act_west",
+        zero="zero_west",
+    ),
+    of="reconfigurable_array_gated",
+    variant="gated",
 )
 LOAD_FIRST_PE = Proof(
     "load_first_pe",
@@ -1389,6 +1526,8 @@ POOLED_CORE = replace(
 PROOFS = (
     PE,
     SIGNED_PE,
+    GATED_PE,
+    ZERO_HOLD,
     *SKEWS,
     *DELAYS,
     OUTPUT_FIFO,
@@ -1409,8 +1548,11 @@ PROOFS = (
     RAM,
     BANKED_RAM,
     SYSTOLIC_ARRAY,
+    GATED_ARRAY,
     RECONFIGURABLE_PE,
+    GATED_RECONFIGURABLE_PE,
     RECONFIGURABLE_ARRAY,
+    GATED_RECONFIGURABLE_ARRAY,
     LOAD_FIRST_PE,
     GEOMETRY,
     *GEOMETRIES,

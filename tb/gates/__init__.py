@@ -1,1 +1,1 @@
-"""Synthesises array and core to gates, and runs their benches on the gates."""
+"""Makes gates of arrays and core: what they cost, how often they switch, whether benches pass."""

@@ -11,7 +11,6 @@ nothing changes that it follows from.
 
 import importlib.metadata
 import json
-import logging
 import os
 import re
 import secrets
@@ -42,7 +41,7 @@ from tb.sim.errors import BenchError
 from tb.sim.files_read import files_read
 from tb.sim.kept_results import Store, code, files_digest
 from tb.sim.result_about import Subject
-from tb.sim.run_bench import RESULTS_XML, run_bench
+from tb.sim.run_bench import RESULTS_XML, keep_logs_quiet, run_bench
 from tb.sim.simulators import check_simulator, leave_out_settings, random_seed, simulator_identity
 from tb.sim.sources import RTL, Untouched, check_sources, rtl_digest
 
@@ -188,8 +187,11 @@ def run_all(
     return netlists, outcomes
 
 
-def synthesise(design: Design, rtl: Path = RTL) -> Netlist:
-    """Returns the netlist of a design, made once; raises InputError if Yosys refuses the RTL."""
+def synthesise(design: Design, rtl: Path = RTL, *, single_nets: bool = False) -> Netlist:
+    """Returns the netlist of a design, made once; raises InputError if Yosys refuses the RTL.
+
+    With `single_nets` each net has one bit and one name, so that none counts twice.
+    """
     top = design.top
     passes = [
         f"synth -flatten -top {top} -run coarse:fine",  # all but the gates; memories are kept
@@ -202,6 +204,7 @@ def synthesise(design: Design, rtl: Path = RTL) -> Netlist:
         "delete t:$scopeinfo",
         "check -assert",
         "select -assert-none t:$* t:$_*_ %d t:$mem_v2 %d",  # nothing else is left
+        *(["splitnets", "opt_clean -purge"] if single_nets else []),
         f"rename {top} {top}_gates",
     ]
     wrapping = wrapper(top, rtl)
@@ -236,6 +239,7 @@ def wrapper(top: str, rtl: Path = RTL) -> str:
     """Returns a Verilog module `top` with the parameters and ports of the RTL, around the gates."""
     text = (rtl / f"{top}.v").read_text()
     head, end, _ = text.partition("\n);\n")
+    head = re.sub(r"^( +output) +reg\b ", r"\1 wire", head, flags=re.MULTILINE)
     ports = re.findall(r"^ +(?:input|output) +wire\b.*?(\w+),?$", head, re.MULTILINE)
     connected = ",\n".join(f"    .{port}({port})" for port in ports)
     inside = "".join(
@@ -270,8 +274,7 @@ def run(
 
     An outcome without failures is kept, and returned again unless `fresh`.
     """
-    if not logging.getLogger().handlers and os.environ.get("COCOTB_LOG_LEVEL") != "DEBUG":
-        logging.getLogger().addHandler(logging.NullHandler())  # or the logs of several benches mix
+    keep_logs_quiet()  # those of several benches would mix
     identity = identity_of(design, netlist, bench, only)
     kept = None if fresh else PASSED.load(identity)
     if kept:

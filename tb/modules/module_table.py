@@ -203,6 +203,15 @@ _SIGNED_PE = builds(
 _SIGNED_ARRAYS = builds(
     (*ARRAY_NAMES, "ACT_SIGNED"), (8, 8, 4, 4, 11, 1), (3, 5, 8, 2, 11, 1), (7, 2, 1, 3, 6, 1)
 )
+# Our PEs and arrays, whose multipliers rest at zeros
+_GATED_PE = builds((*_PE_NAMES, "ZERO_GATING"), (4, 4, 16, 1), (2, 8, 13, 1))
+_GATED_SIGNED_PE = builds((*_PE_NAMES, "ACT_SIGNED", "ZERO_GATING"), (4, 4, 11, 1, 1))
+_GATED_ARRAYS = builds(
+    (*ARRAY_NAMES, "ZERO_GATING"), (8, 8, 4, 4, 16, 1), (3, 5, 8, 2, 12, 1), (5, 3, 2, 4, 9, 1)
+)
+_GATED_SIGNED_ARRAYS = builds((*ARRAY_NAMES, "ACT_SIGNED", "ZERO_GATING"), (5, 3, 4, 3, 10, 1, 1))
+_PROVEN_GATED = {"ROWS": 2, "COLS": 2, "ACT_WIDTH": 2, "WEIGHT_WIDTH": 2, "PSUM_WIDTH": 5}
+_PROVEN_GATED |= {"ZERO_GATING": 1}
 # None is square; one has more rows than columns, one has many columns, and one a single column
 _MUTATED_ARRAY = builds(
     ARRAY_NAMES, (4, 8, 4, 4, 10), (5, 3, 8, 2, 13), (2, 32, 4, 4, 9), (3, 1, 4, 4, 10)
@@ -236,9 +245,21 @@ _ARRAY_BENCHES = ("tb.run.array_bench", "tb.run.layer_bench")
 TABLE = (
     Module(
         "pe",
-        runs("pe", _PE, short=1) + runs("pe", _SIGNED_PE, short=1),
-        mutated=(*_MUTATED_PE, _SIGNED_PE[1]),
-        proven={"": {"PSUM_WIDTH": 11}, "signed": {"PSUM_WIDTH": 11, "ACT_SIGNED": 1}},
+        runs("pe", _PE, short=1)
+        + runs("pe", _SIGNED_PE, short=1)
+        + runs("pe", (*_GATED_PE, *_GATED_SIGNED_PE), short=1),
+        mutated=(*_MUTATED_PE, _SIGNED_PE[1], _GATED_PE[0]),
+        proven={
+            "": {"PSUM_WIDTH": 11},
+            "signed": {"PSUM_WIDTH": 11, "ACT_SIGNED": 1},
+            "gated": {"PSUM_WIDTH": 11, "ZERO_GATING": 1},
+        },
+    ),
+    Module(
+        "zero_hold",
+        runs("zero_hold", builds(("LANES", "WIDTH"), (8, 4), (1, 1), (5, 3), (16, 2)), short=1),
+        mutated=builds(("LANES", "WIDTH"), (5, 3), (2, 1)),
+        proven={"": {"LANES": 8, "WIDTH": 4}},
     ),
     Module(
         "delay",
@@ -273,15 +294,26 @@ TABLE = (
         "systolic_array",
         runs("systolic_array", builds(ARRAY_NAMES, *ARRAYS), short=1)
         + runs("systolic_array", _SIGNED_ARRAYS, short=1)
-        + runs("systolic_array", [DIAGRAMS], "tb.test_contract", measured=False),
-        mutated=(*_MUTATED_ARRAY, _SIGNED_ARRAYS[1]),
-        proven={"": _MUTATED_ARRAY[0]},
+        + runs("systolic_array", (*_GATED_ARRAYS, *_GATED_SIGNED_ARRAYS), short=1)
+        + runs("systolic_array", [DIAGRAMS], "tb.test_contract", measured=False)
+        + runs(
+            "systolic_array",
+            [DIAGRAMS | {"ZERO_GATING": 1}],
+            "tb.test_contract",
+            measured=False,
+            long=True,
+        ),
+        mutated=(*_MUTATED_ARRAY, _SIGNED_ARRAYS[1], _GATED_ARRAYS[1]),
+        proven={"": _MUTATED_ARRAY[0], "gated": _PROVEN_GATED},
         gates=(
             GateRuns("8x8", {}, ("tb.test_systolic_array", *_ARRAY_BENCHES)),
             GateRuns(
                 "3x5-signed", _SIGNED_ARRAYS[1], ("tb.test_systolic_array", "tb.run.array_bench")
             ),
             GateRuns("3x5", _WIDE, ("tb.test_systolic_array", "tb.run.array_bench")),
+            GateRuns(
+                "3x5-gated", _GATED_ARRAYS[1], ("tb.test_systolic_array", "tb.run.array_bench")
+            ),
             GateRuns("2x3", DIAGRAMS, ("tb.test_contract",)),
         ),
     ),
@@ -319,19 +351,28 @@ TABLE = (
     ),
     Module(
         "reconfigurable_pe",
-        runs("reconfigurable_pe", _PE, short=1),
-        mutated=_MUTATED_PE,
-        proven={"": {"PSUM_WIDTH": 11}},
+        runs("reconfigurable_pe", _PE, short=1) + runs("reconfigurable_pe", _GATED_PE, short=1),
+        mutated=(*_MUTATED_PE, _GATED_PE[0]),
+        proven={"": {"PSUM_WIDTH": 11}, "gated": {"PSUM_WIDTH": 11, "ZERO_GATING": 1}},
     ),
     Module(
         "reconfigurable_array",
         runs("reconfigurable_array", builds(ARRAY_NAMES, *ARRAYS), short=1)
-        + runs("reconfigurable_array", [DIAGRAMS], "tb.test_contract", measured=False),
-        mutated=_MUTATED_ARRAY,
-        proven={"": _MUTATED_ARRAY[0]},
+        + runs("reconfigurable_array", _GATED_ARRAYS, short=1)
+        + runs("reconfigurable_array", [DIAGRAMS], "tb.test_contract", measured=False)
+        + runs(
+            "reconfigurable_array",
+            [DIAGRAMS | {"ZERO_GATING": 1}],
+            "tb.test_contract",
+            measured=False,
+            long=True,
+        ),
+        mutated=(*_MUTATED_ARRAY, _GATED_ARRAYS[1]),
+        proven={"": _MUTATED_ARRAY[0], "gated": _PROVEN_GATED},
         gates=(
             GateRuns("8x8", {}, ("tb.test_reconfigurable_array",)),
             GateRuns("3x5", _WIDE, ("tb.test_reconfigurable_array",)),
+            GateRuns("3x5-gated", _GATED_ARRAYS[1], ("tb.test_reconfigurable_array",)),
             GateRuns("2x3", DIAGRAMS, ("tb.test_contract",)),
         ),
     ),

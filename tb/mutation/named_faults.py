@@ -76,6 +76,29 @@ FAULTS = (
     Fault(
         "the active weight is lost after its swap", "pe", "active <= weight;", "active <= shadow;"
     ),
+    Fault(
+        "a zero is taken at its word although nothing is gated",
+        "pe",
+        "ZERO_GATING != 0 && act_zero_i;",
+        "act_zero_i;",
+    ),
+    Fault("a zero is not told to the next PE", "pe", "act_zero_o <= zero;", "act_zero_o <= 0;"),
+    Fault("an activation that is held counts", "pe", "if (zero) begin psum_o <= psum_i; end", ""),
+    # The hold at zero
+    Fault("a lane that is zero is not held", "zero_hold", "zero_o[lane] ? held", "0 ? held"),
+    Fault("lanes are held although they are to pass", "zero_hold", "hold_i && data_i", "data_i"),
+    Fault(
+        "a lane whose lowest bit is zero is held",
+        "zero_hold",
+        "data_i[lane*WIDTH +: WIDTH] == 0;",
+        "!data_i[lane*WIDTH];",
+    ),
+    Fault(
+        "the held value is not reset",
+        "zero_hold",
+        "rst_i ? {LANES * WIDTH{1'b0}} : data_o;",
+        "data_o;",
+    ),
     # Delay, skew and array
     Fault(
         "the delay one cycle short",
@@ -142,11 +165,11 @@ FAULTS = (
     Fault(
         "activations of row 1 a cycle late",
         "systolic_array",
-        "assign {swap_west, act_west} = act_skewed[r*ACT_LANE +: ACT_LANE];",
+        "assign {swap_west, zero_west, act_west} = act_skewed[r*ACT_LANE +: ACT_LANE];",
         "wire [ACT_LANE-1:0] now = act_skewed[r*ACT_LANE +: ACT_LANE]; "
         "reg [ACT_LANE-1:0] late; "
         "always @(posedge clk_i) late <= now; "
-        "assign {swap_west, act_west} = (r == 1) ? late : now;",
+        "assign {swap_west, zero_west, act_west} = (r == 1) ? late : now;",
     ),
     Fault(
         "valid one cycle early",
@@ -193,10 +216,52 @@ FAULTS = (
     Fault(
         "activations of the array cut to the width of weights",
         "systolic_array",
-        "ACT_LANE = 1 + ACT_WIDTH;",
-        "ACT_LANE = 1 + WEIGHT_WIDTH;",
+        "ACT_LANE = 2 + ACT_WIDTH;",
+        "ACT_LANE = 2 + WEIGHT_WIDTH;",
+    ),
+    Fault(
+        "each row is told of the next one's zeros",
+        "systolic_array",
+        "zeros[r], acts[r*",
+        "zeros[(r + 1) % ROWS], acts[r*",
+    ),
+    Fault(
+        "each PE is told of a zero as it enters the one before",
+        "systolic_array",
+        "zero_west = g_row[r].g_col[c-1].zero_east;",
+        "zero_west = g_row[r].g_col[c-1].zero_west;",
     ),
     # The reconfigurable array and its PE
+    Fault(
+        "the lower half counts although it is held",
+        "reconfigurable_pe",
+        "zero[0] ? {PRODUCT_WIDTH{1'b0}} : low;",
+        "low;",
+    ),
+    Fault(
+        "the upper half counts although it is held",
+        "reconfigurable_pe",
+        "zero[1] ? {PRODUCT_WIDTH{1'b0}} : high;",
+        "high;",
+    ),
+    Fault(
+        "a half is taken for zero although nothing is gated",
+        "reconfigurable_pe",
+        "ZERO_GATING != 0 ? act_zero_i : 2'b00;",
+        "act_zero_i;",
+    ),
+    Fault(
+        "lanes are held in the output-stationary mode, too",
+        "reconfigurable_array",
+        ".hold_i(!output_stationary_i),",
+        ".hold_i(1'b1),",
+    ),
+    Fault(
+        "the other half is told to be zero",
+        "reconfigurable_array",
+        "zeros[2*r +: 2], acts",
+        "zeros[2*r], zeros[2*r + 1], acts",
+    ),
     Fault(
         "the first weight's sign dropped",
         "reconfigurable_pe",
@@ -218,14 +283,14 @@ FAULTS = (
     Fault(
         "the upper half of a pair counted as that of one activation",
         "reconfigurable_pe",
-        "halves_i ? high : high <<< HALF",
-        "high <<< HALF",
+        "halves_i ? high_product : high_product <<< HALF",
+        "high_product <<< HALF",
     ),
     Fault(
         "the upper half of one activation counted as a second one",
         "reconfigurable_pe",
-        "halves_i ? high : high <<< HALF",
-        "high",
+        "halves_i ? high_product : high_product <<< HALF",
+        "high_product",
     ),
     Fault(
         "a sum goes on where the next one starts",
@@ -300,8 +365,8 @@ FAULTS = (
     Fault(
         "an idle cycle adds to the sums",
         "reconfigurable_array",
-        "act_valid_i ? act_i[r*ACT_WIDTH +: ACT_WIDTH] : {ACT_WIDTH{1'b0}}",
-        "act_i[r*ACT_WIDTH +: ACT_WIDTH]",
+        "acts_valid = act_valid_i ? act_i : {ROWS * ACT_WIDTH{1'b0}};",
+        "acts_valid = act_i;",
     ),
     Fault(
         "the sums leave a cycle early",

@@ -63,6 +63,7 @@ def run_bench(
     settings: dict[str, str] | None = None,
     waves: bool | None = None,
     coverage: Path | None = None,
+    toggles: Path | None = None,
     variant: str = "",
     folder: Path | None = None,
     heard: Callable[[str], None] = lambda line: None,
@@ -84,7 +85,8 @@ def run_bench(
     registers begin on Verilator, one of STARTS. With `ports_only` cocotb sees only the top module's
     own signals there, which is faster. With `coverage`, a path
     without suffix, the run measures coverage, and writes it to files with this path and the
-    suffixes .dat and .yml (tb/coverage).
+    suffixes .dat and .yml (tb/coverage). With `toggles`, a path, Verilator counts there, in SAIF,
+    how often each net toggles; registers begin with zeros.
 
     Raises BenchError with the first failure: a test failed, not all tests ran, the design itself
     called $error (Icarus would go on), a source did not compile (the message says what the compiler
@@ -98,7 +100,7 @@ def run_bench(
     sources = sources or check_sources(RTL)
     seed, parameters = random_seed(), parameters or {}
     values = start_values(int(seed), start)
-    options = _options(simulator, toplevel, values, waves, coverage)
+    options = _options(simulator, toplevel, values, waves, coverage, toggles)
     commands = _bench_commands(
         simulator,
         module,
@@ -139,8 +141,19 @@ def run_bench(
         raise BenchError(failure)
 
 
+def keep_logs_quiet() -> None:
+    """Keeps cocotb's logs of the runs that follow from the terminal, unless --verbose asked."""
+    if not logging.getLogger().handlers and os.environ.get("COCOTB_LOG_LEVEL") != "DEBUG":
+        logging.getLogger().addHandler(logging.NullHandler())
+
+
 def _options(
-    simulator: str, toplevel: str, plus_args: list[str], waves: bool, coverage: Path | None
+    simulator: str,
+    toplevel: str,
+    plus_args: list[str],
+    waves: bool,
+    coverage: Path | None,
+    toggles: Path | None = None,
 ) -> dict[str, list[str]]:
     """Returns what a simulator gets besides the sources: arguments by cocotb-test's names."""
     if simulator != "verilator":
@@ -157,6 +170,10 @@ def _options(
         make_args += runtime_arguments()
         # Registers begin with zeros, so that no random initial value counts as a toggle.
         plus_args = [f"+verilator+coverage+file+{coverage}.dat"]
+    if toggles:
+        # Nets of a netlist have names such as _12_, which are not traced by default.
+        compile_args += ["--trace-saif", "--trace-underscore"]
+        plus_args = ["--trace", "--trace-file", str(toggles)]
     return {"compile_args": compile_args, "make_args": make_args, "plus_args": plus_args}
 
 

@@ -16,7 +16,7 @@ from tb.sim.sources import RTL, check_sources, faulty_rtl
 
 SUM = "psum_o <= psum_i + product;"
 SIGN = "ACT_SIGNED != 0 && act_i[ACT_WIDTH-1];"
-ACT = "{swap, act_i[r*ACT_WIDTH +: ACT_WIDTH]};"
+ACT = "{swap, zeros[r], acts[r*ACT_WIDTH +: ACT_WIDTH]};"
 SOUTH = "= g_row[ROWS-1].g_col[c].psum_south;"
 SOURCES = [str(RTL / f"{name}.v") for name in ("load_first_array", "load_first_pe", "skew")]
 ADAPTER = f"""
@@ -32,10 +32,10 @@ class Mine(LoadFirstArray):
 ARRAYS = {
     "act_signed": ("pe.v", SIGN, "1'b0;"),
     "act_signed = False": ("pe.v", SIGN, "act_i[ACT_WIDTH-1];"),
-    "act_width": ("systolic_array.v", ACT, ACT.replace("};", "} & 5'h17;")),
+    "act_width": ("systolic_array.v", ACT, ACT.replace("};", "} & 6'h37;")),
     "weight_width": ("pe.v", "swap_i ? shadow : active;", "(swap_i ? shadow : active) | -8;"),
     "psum_width": ("pe.v", SUM, "psum_o <= (psum_i + product) << 6 >>> 6;"),
-    "rows": ("systolic_array.v", ACT, "(r == ROWS - 1) ? {swap, 4'd0} : " + ACT),
+    "rows": ("systolic_array.v", ACT, "(r == ROWS - 1) ? {swap, 5'd0} : " + ACT),
     "cols": (
         "systolic_array.v",
         SOUTH,

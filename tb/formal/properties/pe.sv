@@ -32,12 +32,15 @@
   wire signed [WEIGHT_WIDTH-1:0] used_now = swap_i ? came_last : in_use;
   wire used_known = swap_i ? came : used;
 
-  wire signed [31:0] act_unsigned = {{(32 - ACT_WIDTH){1'b0}}, act_i};
+  // With ZERO_GATING, an activation that is told to be zero is 0, whatever its bits.
+  wire told_zero = ZERO_GATING != 0 && act_zero_i;
+  wire signed [31:0] act_unsigned = told_zero ? 0 : {{(32 - ACT_WIDTH){1'b0}}, act_i};
   wire signed [31:0] act = ACT_SIGNED != 0 && act_unsigned >= ACTS ? act_unsigned - 2 * ACTS : act_unsigned;
   reg signed [31:0] exact;
   reg exact_known = 1'b0;
   reg [HOPS_WIDTH-1:0] past_hops;
   reg past_swap;
+  reg past_zero;
   reg [ACT_WIDTH-1:0] past_act;
 
   always @(posedge clk_i) begin
@@ -47,6 +50,7 @@
     exact_known <= used_known;
     past_hops   <= weight_hops_i;
     past_swap   <= swap_i;
+    past_zero   <= told_zero;
     past_act    <= act_i;
   end
 
@@ -63,8 +67,8 @@
     hops_count_down: assert (!started || weight_hops_o == (was_reset || past_hops == 0 ? 0 : past_hops - 1));
     // The swap goes east a cycle later, but not through a reset.
     swap_passes: assert (!started || swap_o == (past_swap && !was_reset));
-    // The activation goes east a cycle later.
-    act_passes: assert (!started || act_o == past_act);
+    // The activation goes east a cycle later, and that it is told to be zero.
+    act_passes: assert (!started || {act_zero_o, act_o} == {past_zero, past_act});
     // In the last row, the most negative psum of all
     lowest_psum: cover (exact_known && row == ROWS - 1 && psum_south == ROWS * LOWEST);
     // In the last row, the most positive psum of all

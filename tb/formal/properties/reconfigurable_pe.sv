@@ -32,9 +32,11 @@
   wire signed [WEIGHT_WIDTH-1:0] second_weight = $signed(used_now[2*WEIGHT_WIDTH-1:WEIGHT_WIDTH]);
   wire signed [31:0] weight_0 = first_weight;
   wire signed [31:0] weight_1 = second_weight;
-  wire signed [31:0] act = {{(32 - ACT_WIDTH){1'b0}}, act_i};
-  wire signed [31:0] act_0 = {{(32 - ACT_WIDTH / 2){1'b0}}, act_i[ACT_WIDTH/2-1:0]};
-  wire signed [31:0] act_1 = {{(32 - ACT_WIDTH / 2){1'b0}}, act_i[ACT_WIDTH-1:ACT_WIDTH/2]};
+  // With ZERO_GATING, a half that is told to be zero is 0, whatever its bits.
+  wire [1:0] told_zero = ZERO_GATING != 0 ? act_zero_i : 2'b00;
+  wire signed [31:0] act_0 = told_zero[0] ? 0 : {{(32 - ACT_WIDTH / 2){1'b0}}, act_i[ACT_WIDTH/2-1:0]};
+  wire signed [31:0] act_1 = told_zero[1] ? 0 : {{(32 - ACT_WIDTH / 2){1'b0}}, act_i[ACT_WIDTH-1:ACT_WIDTH/2]};
+  wire signed [31:0] act = act_0 + (act_1 <<< (ACT_WIDTH / 2));
   wire signed [31:0] wanted = halves_i ? act_0 * weight_0 + act_1 * weight_1 : act * weight_0;
 
   // The sum so far, of which the first step is known
@@ -51,6 +53,7 @@
   reg signed [31:0] past_result;
   reg [HOPS_WIDTH-1:0] past_hops;
   reg [ACT_WIDTH-1:0] past_act;
+  reg [1:0] past_zero;
 
   always @(posedge clk_i) begin
     if (weight_hops_i != 0) {came, came_last} <= {1'b1, weight_i};
@@ -65,6 +68,7 @@
     past_result     <= result_south;
     past_hops       <= weight_hops_i;
     past_act        <= act_i;
+    past_zero       <= told_zero;
   end
 
   always @* begin
@@ -96,8 +100,8 @@
     hops_count_down: assert (!started || weight_hops_o == (was_reset || past_hops == 0 ? 0 : past_hops - 1));
     // The tokens go east a cycle later, but not through a reset.
     tokens_pass: assert (!started || {start_o, last_o, drain_o} == (was_reset ? 3'b0 : {past_start, past_last, past_drain}));
-    // The activation goes east a cycle later.
-    act_passes: assert (!started || act_o == past_act);
+    // The activation goes east a cycle later, and which halves are told to be zero.
+    act_passes: assert (!started || {act_zero_o, act_o} == {past_zero, past_act});
     // In the last row, the most negative psum of all
     lowest_psum: cover (so_far_known && row == ROWS - 1 && psum_south == ROWS * LOWEST);
     // In the last row, the most positive psum of all

@@ -27,7 +27,7 @@ from tb.sim.waves import SAVE_FILES, Watch
 
 SEED = int(os.environ.get("COCOTB_RANDOM_SEED", "1"))
 ARRAY = "systolic_array.v"
-ACT = "assign {swap_west, act_west} = act_skewed[r*ACT_LANE +: ACT_LANE];"
+ACT = "assign {swap_west, zero_west, act_west} = act_skewed[r*ACT_LANE +: ACT_LANE];"
 NORTH = "assign psum_north = g_row[r-1].g_col[c].psum_south;"
 SOUTH = "assign psum_skewed[c*PSUM_WIDTH +: PSUM_WIDTH] = g_row[ROWS-1].g_col[c].psum_south;"
 WEIGHT = "{hops, weight_i[r*WEIGHT_WIDTH +: WEIGHT_WIDTH]}"
@@ -88,8 +88,8 @@ def row_late(rng):
     lane = "act_skewed[r*ACT_LANE +: ACT_LANE]"
     fault = (
         f"reg [ACT_WIDTH-1:0] late; always @(posedge clk_i) late <= {lane};\n"
-        f"assign {{swap_west, act_west}} = r == {row} ? "
-        f"{{act_skewed[r*ACT_LANE + ACT_WIDTH], late}} : {lane};"
+        f"assign {{swap_west, zero_west, act_west}} = r == {row} ? "
+        f"{{act_skewed[r*ACT_LANE + ACT_WIDTH +: 2], late}} : {lane};"
     )
     return ARRAY, [(ACT, fault)], f"activations one cycle late, in row {row}"
 
