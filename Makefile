@@ -71,7 +71,11 @@ report: setup ## Write build/report.html: the array cycle by cycle, charts (IMAG
 	  --dut "$(DUT)" $(if $(LAYER),--layer "$(LAYER)") $(ARGS)
 
 ##@ run
-.PHONY: accuracy network scaling bench
+.PHONY: course accuracy network scaling bench
+
+course: SIM ?= icarus
+course: setup ## Run a 2-bit and a 4-bit layer in both dataflows on one array, in one simulation (SIM, IMAGES; ARGS=--all, CIFAR10_ROOT or DATA)
+	@$(PY) -m tb.course --sim "$(SIM)" $(if $(IMAGES),--images "$(IMAGES)") $(if $(DATA),--data "$(DATA)") $(ARGS)
 
 accuracy: SIM ?= verilator
 accuracy: setup ## Run all test images through the squeezed layer on the core (SIM, CIFAR10_ROOT or DATA, ARGS)

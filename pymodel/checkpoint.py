@@ -34,6 +34,8 @@ REQUIRED_METADATA = {
     "recipe": "hyperparameters, JSON",
 }
 SHIPPED = Path(__file__).parents[1] / "training" / "shipped" / "vgg16_w4a4.safetensors"
+# The network of 2-bit activations, whose squeezed layer has 16 → 16 channels
+SHIPPED_2BIT = SHIPPED.with_name("vgg16_w4a2.safetensors")
 
 
 def architecture(squeeze: int) -> str:

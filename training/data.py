@@ -69,6 +69,17 @@ def hold_out(images: ImageSet, count: int = 5000) -> tuple[ImageSet, ImageSet]:
     return images.part(slice(None, -count)), images.part(slice(-count, None))
 
 
+def folder_at_hand(root: str | None) -> Path | None:
+    """Returns the folder of the data set on this machine: `root`, $CIFAR10_ROOT, or `build/data`.
+
+    Returns None if neither of the first two is given and the last does not hold the data set.
+    """
+    given, own = root or os.environ.get(ROOT_VARIABLE), ROOT / "build" / "data"
+    if given:
+        return Path(given).expanduser()
+    return own if (own / FOLDER).exists() else None
+
+
 def load_test_images(root: str | None) -> ImageSet:
     """Returns the 10,000 test images if they are on this machine, or else the shipped 100.
 
@@ -76,9 +87,7 @@ def load_test_images(root: str | None) -> ImageSet:
     Raises InputError if the folder is given by `root` or $CIFAR10_ROOT and does not hold the
     images, and if a file is damaged.
     """
-    given = root or os.environ.get(ROOT_VARIABLE)
-    if given or (ROOT / "build" / "data" / FOLDER).exists():
-        folder = Path(given or ROOT / "build" / "data").expanduser()
+    if folder := folder_at_hand(root):
         if problem := _problem(folder):
             raise InputError(f"{problem}; {_what_to_do(folder)}")
         return load_cifar10(str(folder), train=False)

@@ -656,10 +656,26 @@ def chosen_recipe(arguments: argparse.Namespace) -> Recipe:
     return changed(recipe, arguments.settings)
 
 
+def command_words(given: list[str]) -> list[str]:
+    """Returns the words of the command line without `--resume` and where the data set lies.
+
+    A checkpoint goes to other machines, on which that folder means nothing.
+
+    >>> command_words(["--data", "/home/me/cifar", "--epochs", "9", "--resume", "--data=x"])
+    ['--epochs', '9']
+    """
+    words, previous = [], ""
+    for word in given:
+        if "--data" not in (word, previous) and not word.startswith("--data="):
+            words += [word] if word != "--resume" else []
+        previous = word
+    return words
+
+
 def checkpoint_metadata(share: float, seed: int, recipe: Recipe, place: Place) -> dict[str, str]:
     """Returns the metadata of a checkpoint: accuracy `share` (0..1), seed, command and recipe."""
     program = "python" if place.world == 1 else f"torchrun --nproc-per-node {place.world}"
-    words = shlex.join(a for a in sys.argv[1:] if a != "--resume")
+    words = shlex.join(command_words(sys.argv[1:]))
     return {
         "accuracy": f"{share:.4f}",
         "seed": str(seed),

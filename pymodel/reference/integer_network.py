@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from pymodel.checkpoint import CORE_BITS
 from pymodel.convolution import Pair, single
 from pymodel.hardware.output_thresholds import requantise, thresholds
 from pymodel.hardware.registers import Mode
@@ -122,14 +123,21 @@ class LastStage(Stage):
 
 
 class IntegerNetwork:
-    """A VGG16 whose quantised layers are computed on integers.
+    """A VGG16 whose quantised layers are computed on integers, with codes of 4 bits between them.
 
-    Raises InputError if anything but BatchNorm, ReLU and max pools lies between two of them.
+    Raises InputError if anything but BatchNorm, ReLU and max pools lies between two of them, and if
+    activations have another number of bits.
     """
 
     def __init__(self, model: nn.Module):
         self.model = model.eval()
         layers = quantised_layers(model)
+        for name, layer in layers.items():
+            if layer.activation_quantiser.bits != CORE_BITS:
+                raise InputError(
+                    f"{name} has activations of {layer.activation_quantiser.bits} bits, expected "
+                    f"{CORE_BITS}, which the thresholds of the layer before it give"
+                )
         *inner, last = layers
         self.inner = []
         for name in inner:

@@ -239,6 +239,11 @@ class ArrayAdapter(ABC):
         """Returns the number of rows of a tile; None: any number, all taps of a layer at once."""
         return self.rows
 
+    @classmethod
+    def tile_size(cls) -> tuple[int | None, int]:
+        """Returns `depth` and `cols` as far as the class knows them, before any simulation."""
+        return (cls.rows if isinstance(cls.depth, property) else cls.depth), cls.cols
+
     @property
     def act_range(self) -> tuple[int, int]:
         """Returns the smallest and the largest activation that the array has bits for."""

@@ -94,17 +94,25 @@ class ReconfigurableAdapter(ArrayAdapter):
 
     def __init__(self, dut: HierarchyObject):
         super().__init__(dut)
-        self.halves, self.output_stationary = asked("MODE"), asked("DATAFLOW")
         self.driver = ReconfigurableDriver(dut)
         sizes = self.driver.sizes
-        self.rows = sizes.rows * (1 + self.halves)
         self.cols = sizes.cols
-        self.act_width = sizes.act_width // (1 + self.halves)
         self.weight_width, self.psum_width = sizes.weight_width, sizes.psum_width
         self.latency = sizes.rows + sizes.cols - 1
-        self._wanted: deque[bool] = (
-            deque()
-        )  # whether each vector to come is of a pixel that is there
+        # Whether each vector to come is of a pixel that is there
+        self._wanted: deque[bool] = deque()
+        self.switch(asked("MODE"), asked("DATAFLOW"))
+
+    def switch(self, halves: bool, output_stationary: bool) -> None:
+        """Sets the mode in which tiles are played from now on; the array need not be reset."""
+        self.halves, self.output_stationary = halves, output_stationary
+        self.rows = self.driver.sizes.rows * (1 + halves)
+        self.act_width = self.driver.sizes.act_width // (1 + halves)
+
+    @classmethod
+    def tile_size(cls) -> tuple[int | None, int]:
+        """Returns rows and columns of a tile in the mode that is asked for; None as in `depth`."""
+        return None if asked("DATAFLOW") else cls.rows * (1 + asked("MODE")), cls.cols
 
     @property
     def depth(self) -> int | None:

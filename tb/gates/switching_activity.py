@@ -4,10 +4,10 @@ python -m tb.gates activity                  # build/results/activity.json
 python -m tb.gates activity --share 0.5 --images 4
 
 Verilator runs each array on two inputs, and counts the toggles of every net: tiles of which each
-bit toggles in a given share of the vectors that enter, and the trained layer. Each run is made
-twice: with the RTL, and with PEs as gates, because a `*` of the RTL hides the nets of its
-multiplier. Every psum is checked. Toggles are no power: nets differ in capacitance, and glitches do
-not count.
+bit toggles in a given share of the vectors that enter, and the trained layer of as many bits. Each
+run is made twice: with the RTL, and with PEs as gates, because a `*` of the RTL hides the nets of
+its multiplier. Every psum is checked. Toggles are no power: nets differ in capacitance, and
+glitches do not count.
 """
 
 import json
@@ -21,6 +21,7 @@ from pathlib import Path
 from tabulate import tabulate
 from tqdm import tqdm
 
+from pymodel.checkpoint import SHIPPED, SHIPPED_2BIT
 from pymodel.hardware.tiling import cut
 from pymodel.layer_capture import DEFAULT_LAYER
 from pymodel.support.command import CommandParser, conclude, quiet, tell, whole_number
@@ -68,7 +69,7 @@ class Array:
     adapter: Path
     variables: Mapping[str, str] = field(default_factory=dict)  # of the adapter
     gating: bool = False
-    layer: bool = True  # whether the shipped network's layer fits its activations
+    checkpoint: Path = SHIPPED  # of a network whose squeezed layer fits the activations
 
     @property
     def parameters(self) -> dict[str, int]:
@@ -93,7 +94,7 @@ ARRAYS = (
                 "reconfigurable_array",
                 RECONFIGURABLE,
                 {"MODE": mode, "DATAFLOW": dataflow},
-                layer=mode == "4bit",
+                checkpoint=SHIPPED if mode == "4bit" else SHIPPED_2BIT,
             )
         )
     ),
@@ -132,7 +133,9 @@ def main() -> int:
     if not arrays:
         names = ", ".join(repr(array.name) for array in ARRAYS)
         raise InputError(f"--only is '{arguments.only}', expected a part of one of {names}")
-    subject = Subject("tb.gates.switching_activity", *BENCHES, rtl=arguments.rtl)
+    checkpoints = SHIPPED, SHIPPED_2BIT
+    about = {"rtl": arguments.rtl, "checkpoint": checkpoints}
+    subject = Subject("tb.gates.switching_activity", *BENCHES, **about)
     results = (
         RESULTS_FILE.with_stem(f"{RESULTS_FILE.stem}-part") if arguments.only else RESULTS_FILE
     )
@@ -143,7 +146,6 @@ def main() -> int:
         for words, given in inputs.items()
         for array in arrays
         for gates in (False, True)
-        if given is not None or array.layer
     ]
     found = {}
     for job in tqdm(jobs, unit="run", disable=quiet() or None):
@@ -185,7 +187,13 @@ def count(array: Array, share: float | None, images: int, gates: bool, rtl: Path
     """
     with temporary_folder("activity") as folder:
         results, saif = folder / "run.json", folder / "toggles.saif"
-        job = LayerJob(SIMULATOR, images=images, results=str(results), dut=str(array.adapter))
+        job = LayerJob(
+            SIMULATOR,
+            images=images,
+            checkpoint=str(array.checkpoint),
+            results=str(results),
+            dut=str(array.adapter),
+        )
         tiles = {"share": share, "tiles": TILES, "pixels": PIXELS, "results": str(results)}
         settings = {SETTINGS: json.dumps(tiles), ADAPTER_FILE: str(array.adapter)}
         run_bench(

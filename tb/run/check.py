@@ -5,6 +5,7 @@ python -m tb.run check --dut my_adapter.py --sim verilator
 """
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ from xml.etree import ElementTree
 
 from tabulate import tabulate
 
-from pymodel.checkpoint import SHIPPED, load_checkpoint
+from pymodel.checkpoint import SHIPPED, SHIPPED_2BIT, load_checkpoint
 from pymodel.layer_capture import DEFAULT_LAYER, find_layer
 from pymodel.support.command import CommandParser, conclude, tell
 from pymodel.support.files import temporary_folder
@@ -113,9 +114,12 @@ def main() -> int:
     if verdict.left_out:
         return conclude(f"No failure, but {verdict.summary()}.")
     variables = make_variables(arguments, dut)
-    if narrow:
-        return conclude(f"All checks passed. Now your layer: make {variables} MODEL=exported.file")
-    return conclude(f"All checks passed. Now the trained layer: make {variables}")
+    if not narrow:
+        return conclude(f"All checks passed. Now the trained layer: make {variables}")
+    if fitting := shipped_that_fits(verdict.codes):
+        variables += f" MODEL={os.path.relpath(fitting)}"
+        return conclude(f"All checks passed. Now a trained layer that fits: make {variables}")
+    return conclude(f"All checks passed. Now your layer: make {variables} MODEL=exported.file")
 
 
 def too_narrow(codes: tuple[int, ...]) -> str:
@@ -124,20 +128,37 @@ def too_narrow(codes: tuple[int, ...]) -> str:
     `codes` are those of a Verdict. The result is "" if the array takes all codes of the shipped
     network, or if nothing is known.
     """
-    if not codes:
+    if not codes or fits(SHIPPED, codes):
         return ""
-    model, _ = load_checkpoint(SHIPPED)
-    layer = find_layer(model, DEFAULT_LAYER)
-    bits = layer.activation_quantiser.bits, layer.weight_quantiser.bits
-    needed = 0, 2 ** bits[0] - 1, -(2 ** (bits[1] - 1)) + 1, 2 ** (bits[1] - 1) - 1
-    low, high, lowest, highest = codes
-    if low <= needed[0] and high >= needed[1] and lowest <= needed[2] and highest >= needed[3]:
-        return ""
+    needed, (low, high, lowest, highest) = codes_of(SHIPPED), codes
     return (
         f"those with activations {low} to {high} and weights {lowest} to {highest}; the shipped "
         f"network's are {needed[0]} to {needed[1]} and {needed[2]} to {needed[3]} (make export "
         "writes layers of your network)"
     )
+
+
+def codes_of(checkpoint: Path) -> tuple[int, int, int, int]:
+    """Returns the codes of a network's squeezed layer, from the smallest to the largest.
+
+    The first two are of activations, the others of weights, of which the quantiser leaves out −2^(n
+    − 1).
+    """
+    layer = find_layer(load_checkpoint(checkpoint)[0], DEFAULT_LAYER)
+    largest = 2 ** (layer.weight_quantiser.bits - 1) - 1
+    return 0, 2**layer.activation_quantiser.bits - 1, -largest, largest
+
+
+def fits(checkpoint: Path, codes: tuple[int, ...]) -> bool:
+    """Returns whether an array that takes `codes`, those of a Verdict, takes a network's layer."""
+    needed, (low, high, lowest, highest) = codes_of(checkpoint), codes
+    return low <= needed[0] and high >= needed[1] and lowest <= needed[2] and highest >= needed[3]
+
+
+def shipped_that_fits(codes: tuple[int, ...]) -> Path | None:
+    """Returns the checkpoint of a shipped network for an array that takes `codes`, if one fits."""
+    found = (path for path in (SHIPPED, SHIPPED_2BIT) if codes and fits(path, codes))
+    return next(found, None)
 
 
 def passed_tests(results: Path) -> dict[str, bool]:

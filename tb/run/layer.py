@@ -21,12 +21,13 @@ from pymodel.layer_capture import DEFAULT_LAYER, capture, find_layer, find_next
 from pymodel.own_network.layer_file import is_layer_file, load_layer
 from pymodel.reference.layer_data import MAX_ABS_ERROR, MAX_ERROR_STEPS, LayerData, layer_data
 from pymodel.support.command import CommandParser, conclude, quiet, tell, whole_number
+from pymodel.support.errors import InputError
 from pymodel.support.files import RESULTS, publish, temporary_folder
 from pymodel.support.result_files import publish_results
 from tb.components.array_adapter import OWN, adapter_class
 from tb.components.array_size import add_size_options, asked_size, make_variables, sized
 from tb.run.array_run import ArrayRun
-from tb.run.check import Verdict, check
+from tb.run.check import Verdict, check, shipped_that_fits
 from tb.sim.run_bench import RESULTS_XML
 from tb.sim.simulators import check_simulator, random_seed
 from tb.sim.sources import check_sources
@@ -157,7 +158,14 @@ def main() -> int:
     name = arguments.dut.stem
     run = ArrayRun("tb.run.layer_bench", job, job.simulator, dut, name, sizes)
     with temporary_folder("layer") as folder:
-        failure = run.start(folder, Watch(str(WAVEFORM)) if arguments.waves else None)
+        try:
+            failure = run.start(folder, Watch(str(WAVEFORM)) if arguments.waves else None)
+        except InputError:
+            fitting = shipped_that_fits(first.codes)
+            if fitting and fitting != Path(arguments.model).absolute():
+                variables = f"{make_variables(arguments, dut)} MODEL={os.path.relpath(fitting)}"
+                tell(f"A trained layer that fits: make {variables}")
+            raise
         found = subject.unchanged()
         # The results of an earlier run stay until this run's results are there.
         run.publish_record(folder)

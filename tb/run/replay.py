@@ -30,13 +30,14 @@ from pymodel.tile_files.agreement import (
     listed,
     nearness,
 )
-from pymodel.tile_files.compare_results import output_kinds
+from pymodel.tile_files.compare_results import ResultReading, output_kinds
 from pymodel.tile_files.conventions import add_options, fixed_by, taken
 from pymodel.tile_files.identify_files import PSUM, TileFile, TileFolder, read_folder
 from pymodel.tile_files.inputs import WEIGHT_BITS, WINDOWS, Geometry
 from pymodel.tile_files.layer_json import read_geometry
 from pymodel.tile_files.one_series import series_faults, series_gaps
 from tb.components.array_adapter import OWN, adapter_class
+from tb.components.dataflow_adapters import CoreAdapter
 from tb.components.tile_run import Record, TileRun
 from tb.run.array_run import ArrayRun
 from tb.run.replay_bench import ReplayJob
@@ -50,6 +51,21 @@ class CutLayer:
     reading: Reading
     run: TileRun
     inputs: list[slice]  # input channels of each input group
+
+    def compares(self, way: ResultReading) -> bool:
+        """Returns whether the array shows what is in a file of results.
+
+        An array that gives sums shows neither psums nor the sums of one of several input tiles.
+        """
+        return self.run.shows == "psum" or (way.role != PSUM and way.inputs is None)
+
+    def sums(self, received: np.ndarray, tile: int | None) -> np.ndarray:
+        """Returns the sums [P, O] of an input tile of the files, or of all tiles added."""
+        layer = self.reading.layer
+        if self.run.shows == "psum":
+            return layer.add_up(self.psums(received, tile))
+        groups = received.reshape(-1, layer.pixels.shape[1], received.shape[-1])
+        return np.concatenate(list(groups), axis=1)[:, : layer.channels[0]]
 
     def psums(self, received: np.ndarray, tile: int | None) -> np.ndarray:
         """Returns the psums [K, Q, O] of an input tile of the files, or of all tiles added.
@@ -67,12 +83,15 @@ class CutLayer:
         return psums.reshape(positions, streamed, -1)[..., : layer.channels[0]]
 
 
-def cut(reading: Reading, rows: int, cols: int) -> CutLayer:
+def cut(reading: Reading, rows: int | None, cols: int) -> CutLayer:
     """Returns the layer in tiles for an array of `rows` × `cols`, with their psums by PyTorch.
 
     No tile holds channels of two input tiles of the files, so that the psums of each can be
-    compared. Every streamed pixel is streamed for every kernel position.
+    compared. Every streamed pixel is streamed for every kernel position. If `rows` is None, the
+    array gives sums: a tile has all taps of its output channels, and the pixels of the outputs.
     """
+    if rows is None:
+        return _whole(reading, cols)
     layer = reading.layer
     positions, _, streamed = layer.streams.shape
     outputs = layer.channels[0]
@@ -105,6 +124,28 @@ def cut(reading: Reading, rows: int, cols: int) -> CutLayer:
         np.stack(expected)[None],
     )
     return CutLayer(reading, run, inputs)
+
+
+def _whole(reading: Reading, cols: int) -> CutLayer:
+    """Returns the layer for an array of `cols` columns that gives sums, with PyTorch's sums."""
+    layer = reading.layer
+    outputs, inputs = layer.channels
+    positions, pixels = layer.pixels.shape
+    groups = -(-outputs // cols)
+    weights = np.zeros((positions, inputs, groups * cols), np.int8)
+    weights[..., :outputs] = layer.weights.swapaxes(1, 2)
+    used = layer.streams[np.arange(positions)[:, None], :, layer.pixels]  # [K, P, I]
+    stream = used.swapaxes(0, 1).reshape(1, 1, pixels, positions * inputs)
+    sums = np.zeros((pixels, groups * cols), np.int64)
+    sums[:, :outputs] = layer.sums
+    tiles = Tiles(
+        [Tile(group, 0, 0, 0) for group in range(groups)],
+        np.stack(np.split(weights.reshape(positions * inputs, -1), groups, axis=1)),
+        np.repeat(stream, groups, axis=1),
+        layer.output_size,
+    )
+    expected = np.stack(np.split(sums, groups, axis=1))[None]
+    return CutLayer(reading, TileRun(tiles, expected, "sum"), [slice(inputs)])
 
 
 @dataclass(frozen=True)
@@ -210,13 +251,12 @@ def main() -> int:
     finding = find_reading(files, geometry, fixed)
     whole = finding.reading.layer
     check_memory(arguments.dir, 1, whole.channels, whole.kernel**2, whole.streams.shape[2])
-    if dut.depth is None:
+    if issubclass(dut, CoreAdapter) and dut.outputs != "sums":
         raise InputError(
-            f"{arguments.dut}: {dut.__name__} gives sums over tiles, expected an array that gives "
-            "the psums of each tile, as the files have them"
+            f"{arguments.dut}: {dut.__name__} gives {dut.outputs}, expected an array or a core "
+            "that gives psums or sums, from which the numbers in the files follow"
         )
-    rows = dut.depth if isinstance(dut.depth, int) else dut.rows
-    layer = cut(finding.reading, rows, dut.cols)
+    layer = cut(finding.reading, *dut.tile_size())
 
     benches = "tb.run.replay_bench", "tb.run.replay"
     subject = dut.subject(*benches, simulator=arguments.sim, path=arguments.dut)
@@ -251,8 +291,10 @@ def main() -> int:
             run.explain(folder)
     if failures:
         return conclude("\n".join(f"FAILED: {line}" for line in failures), passed=False)
-    equal = "PyTorch's and the files'" if finding.decided_by == "results" else "PyTorch's"
-    return conclude(f"Every psum and sum equals {equal}. Results: {os.path.relpath(results)}")
+    compared = result["psum_files"] or result["output_files"]
+    equal = "PyTorch's and the files'" if compared else "PyTorch's"
+    shown = "psum and sum" if result["shows"] == "psum" else "sum"
+    return conclude(f"Every {shown} equals {equal}. Results: {os.path.relpath(results)}")
 
 
 def check(
@@ -271,13 +313,13 @@ def check(
 
     @cache
     def got_outputs(kind: str, tile: int | None) -> np.ndarray:
-        sums = layer.add_up(got_psums(tile))[..., : layer.channels[0]]
-        return output_kinds(layer, sums)[kind][1]()
+        return output_kinds(layer, cut_layer.sums(record.received, tile))[kind][1]()
 
     sums = got_outputs("sums", None)
     compared = [
         Comparison(r, r.reading.expected(layer, got_psums, got_outputs), reading)
         for r in reading.results
+        if cut_layer.compares(r.reading)
     ]
     psums = [c for c in compared if c.result.reading.role == PSUM]
     outputs = [c for c in compared if c.result.reading.role != PSUM]
@@ -296,11 +338,15 @@ def check(
         "input_files": sorted({*names, *finding.same}),
         "psum_files": [c.result.reading.file.name for c in psums],
         "output_files": [c.result.reading.file.name for c in outputs],
+        "uncompared_files": [
+            r.reading.file.name for r in reading.results if not cut_layer.compares(r.reading)
+        ],
         "stale_files": list(finding.stale),
         "unusable_files": sorted(unusable),
         "unused_files": files.unused,
         "decided_by": finding.decided_by,
         "conventions": asdict(reading.conventions),
+        "shows": cut_layer.run.shows,
         "psums_checked": record.received.size,
         "psum_mismatches": int(record.wrong().sum()),
         "sums_checked": sums.size,
@@ -421,9 +467,9 @@ def result_table(result: dict) -> str:
         ["map", size],
         ["channels", f"{result['input_channels']} → {result['output_channels']}"],
         ["inputs", listed(result["input_files"])],
-        ["psums by PyTorch", checked("psum")],
+        *([["psums by PyTorch", checked("psum")]] if result["shows"] == "psum" else []),
         ["sums by PyTorch", checked("sum")],
-        ["psums in files", in_files("psum")],
+        *([["psums in files", in_files("psum")]] if result["shows"] == "psum" else []),
         ["outputs in files", in_files("output")],
         ["cycles", f"{result['cycles']:,}"],
     ]
@@ -433,6 +479,7 @@ def result_table(result: dict) -> str:
             ("stale", "stale"),
             ("unusable", "could not be used"),
             ("unused", "not used"),
+            ("uncompared", "not compared: the array gives sums"),
         )
         if result[f"{what}_files"]
     ]

@@ -43,11 +43,11 @@ async def every_psum_matches_pytorch(dut):
     job = ReplayJob(**json.loads(os.environ[SETTINGS]))
     array = adapter_class(Path(job.dut))(dut)
     run = TileRun.load(Path(job.tiles))
-    size = run.tiles.weights.shape[1:]
-    if (array.depth, array.cols) != size:
+    found, known = (array.depth, array.cols), array.tile_size()
+    if found != known:
         raise InputError(
-            f"{job.dut}: the array has {array.depth} × {array.cols} PEs, and the adapter's class "
-            f"says {size[0]} × {size[1]}, expected the attributes rows and cols in the class"
+            f"{job.dut}: the array has {found[0]} × {found[1]} PEs, and the adapter's class "
+            f"says {known[0]} × {known[1]}, expected the attributes rows and cols in the class"
         )
     await array.start()
     try:

@@ -27,7 +27,7 @@ def about(
     sources: Sequence[Path] | None = None,
     options: Sequence[str] = (),
     simulator: str = "icarus",
-    checkpoint: str | Path | None = None,
+    checkpoint: str | Path | Sequence[str | Path] = (),
     adapter: Path | None = None,
     variables: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
@@ -35,7 +35,8 @@ def about(
 
     `modules` ("tb.test_pe") are those whose code found the result. The RTL is that of folder `rtl`
     or the Verilog files `sources`, compiled with `options`; None: the result is about no RTL.
-    `variables` are those that the adapter read, with their values.
+    `checkpoint` is one path, or several. `variables` are those that the adapter read, with their
+    values.
     """
     found: dict[str, Any] = {"modules": sorted(modules), "bench": code(*modules)}
     if sources is not None:
@@ -46,8 +47,8 @@ def about(
     if sources is not None and files_read(simulator, sources, options).unknown:
         # The files that the RTL reads while it runs may change, so its hash equals no later one.
         found["rtl"] = "not all known"
-    if checkpoint is not None:
-        found["checkpoint"] = file_digest(checkpoint)
+    if checkpoint:
+        found["checkpoint"] = " ".join(map(file_digest, several(checkpoint)))
     if adapter is not None:
         words = [f"{name}={value}" for name, value in sorted((variables or {}).items())]
         found["adapter"] = " ".join([adapter_digest(adapter), *words])
@@ -68,8 +69,8 @@ class Subject:
             sources = check_sources(rtl)
         simulator, options = settings.get("simulator", "icarus"), settings.get("options", ())
         files = files_read(simulator, sources, options).files if sources else ()
-        checkpoint, adapter = settings.get("checkpoint"), settings.get("adapter")
-        more = {Path(checkpoint)} if checkpoint else set()
+        adapter = settings.get("adapter")
+        more = set(several(settings.get("checkpoint", ())))
         more |= adapter_files(adapter) if adapter else set()
         self._untouched = Untouched([*files, *sorted(more)])
         sources = list(map(Path, sources or ()))
@@ -91,6 +92,11 @@ class Subject:
             )
         self._untouched.check()
         return self.found
+
+
+def several(paths: str | Path | Sequence[str | Path]) -> list[Path]:
+    """Returns one path, or each of several."""
+    return [Path(one) for one in ([paths] if isinstance(paths, str | Path) else paths)]
 
 
 def adapter_digest(path: Path) -> str:

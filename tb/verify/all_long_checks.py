@@ -27,6 +27,7 @@ from tb.sim.kept_results import Store, files_digest
 from tb.sim.result_about import Subject
 from tb.sim.simulators import leave_out_settings, random_seed, simulator_identity
 from tb.sim.sources import rtl_digest
+from training.data import folder_at_hand
 
 STORE = Store("verify")
 PYTHON = sys.executable
@@ -57,6 +58,11 @@ PARTS = (
         "100 drawn mutants of the Python that judges",
         (PYTHON, "-m", "tb.python_mutation", "--number", "100"),
     ),
+    Part(
+        "course",
+        "both layers on the reconfigurable array, all test images, in all modes",
+        (PYTHON, "-m", "tb.course", "--sim", "verilator", "--all"),
+    ),
     Part("soak", "kills, full disks, damaged files around a run", (PYTHON, "-m", "tb.soak")),
 )
 
@@ -86,9 +92,18 @@ def main() -> int:
             raise InputError(f"--only {name}: expected some of {', '.join(names)}")
     leave_out_settings("COCOTB_TEST_FILTER")
     parts = [part for part in PARTS if arguments.only is None or part.name in arguments.only]
+    if arguments.only is None and (missing := without_images(parts)):
+        parts = [part for part in parts if part not in missing]
+        names = ", ".join(part.name for part in missing)
+        tell(f"Left out for want of the 10,000 test images, whose folder is CIFAR10_ROOT: {names}")
     remove_results(arguments.results)  # results of an earlier run
     subject = Subject("tb.verify.all_long_checks")
     return report(run_all(parts, arguments.fresh), arguments.results, subject)
+
+
+def without_images(parts: list[Part]) -> list[Part]:
+    """Returns the parts that run all test images, if these are not on this machine."""
+    return [part for part in parts if "--all" in part.command and folder_at_hand(None) is None]
 
 
 def run_all(parts: list[Part], fresh: bool) -> list[Ended]:

@@ -2,14 +2,15 @@
 
 import json
 import re
+from dataclasses import replace
 
 import pytest
 
 import training.compare
-from pymodel.checkpoint import SHIPPED, load_checkpoint
+from pymodel.checkpoint import SHIPPED, SHIPPED_2BIT, load_checkpoint
 from pymodel.support.files import ROOT
 from training.compare import RUNS, Run, read_runs, summary
-from training.recipe import PRESETS
+from training.recipe import NETWORKS, PRESETS
 from training.train import CSV_COLUMNS
 
 
@@ -108,3 +109,18 @@ def test_the_presets_in_the_readme_are_the_runs_that_ship():
     ):
         row = rf"\| `{preset}` \|.*\b{accuracy:.2%}.*\| {seconds / 60:.0f} min"
         assert re.search(row, ours), preset
+
+
+def test_the_network_of_two_bits_in_the_readme_is_the_one_that_ships():
+    """Its accuracy and minutes are those of its run, and its recipe is the one of the command."""
+    run = Run.read(RUNS.parent / "squeezed-2bit")
+    _, metadata = load_checkpoint(SHIPPED_2BIT)
+    assert float(metadata["accuracy"]) == run.result["accuracy"]
+    assert len(run.log) == run.result["epochs"]
+    words = (ROOT / "training" / "README.md").read_text()
+    assert f"**{run.result['accuracy']:.2%}** of the 10,000 test images" in words
+    assert f"took {run.result['seconds'] / 60:.0f} min on two CPU cores" in words
+    command = metadata["command"].partition(" --run ")[0]
+    assert command.partition("training.train ")[2] in words
+    recipe = replace(PRESETS["standard"], **NETWORKS["squeezed-2bit"], epochs=24)
+    assert json.loads(metadata["recipe"]) == json.loads(json.dumps(recipe.as_dict()))

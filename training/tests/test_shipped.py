@@ -1,11 +1,12 @@
-"""The shipped checkpoint computes what it computed when it was shipped."""
+"""The shipped checkpoints compute what they computed when they were shipped."""
 
+import pytest
 import torch
 
-from pymodel.checkpoint import SHIPPED, load_checkpoint
+from pymodel.checkpoint import SHIPPED, SHIPPED_2BIT, load_checkpoint
 from pymodel.layer_capture import capture
 from pymodel.support.checksummed_tensors import read_sealed
-from training.evaluate import predict
+from training.evaluate import predict, with_integer_layer
 from training.ship_logits import LOGITS, integer_logits
 
 
@@ -37,3 +38,34 @@ def test_a_changed_weight_is_seen(shipped, images):
     stored, _ = read_sealed(LOGITS)
     few = integer_logits(model, images.images[:8])
     assert (few - stored["logits"][:8]).abs().max() > 1e-3
+
+
+@pytest.fixture(scope="module")
+def two_bit():
+    """Returns the network of 2-bit activations, and its metadata."""
+    return load_checkpoint(SHIPPED_2BIT)
+
+
+def test_the_network_of_two_bits_fills_the_array_in_that_mode(two_bit):
+    """Its squeezed layer has sixteen rows and two tiles of output channels, and no BatchNorm."""
+    model, metadata = two_bit
+    assert (metadata["weight_bits"], metadata["activation_bits"]) == ("4", "2")
+    assert model.features[27].weight.shape == (16, 16, 3, 3)
+    assert isinstance(model.features[28], torch.nn.ReLU)
+    assert float(metadata["accuracy"]) > 0.90
+    assert SHIPPED_2BIT.stat().st_size < 10_000_000
+
+
+def test_the_network_of_two_bits_classifies_the_shipped_images(two_bit, images):
+    """On integers its squeezed layer gives the same predictions."""
+    predictions = predict(two_bit[0], images.images)
+    assert int((predictions == images.labels).sum()) == 88
+    assert torch.equal(predict(with_integer_layer(two_bit[0]), images.images), predictions)
+
+
+def test_the_dead_channels_of_the_network_of_two_bits(two_bit, images):
+    """Two of sixteen are zero after the ReLU, as training/README.md says; their psums are not."""
+    seen = capture(two_bit[0], images.images, "features.27")
+    alive = (seen.next_input > 0).float().mean((0, 2, 3))
+    assert torch.nonzero(alive == 0).flatten().tolist() == [0, 8]
+    assert alive.sort().values[2] > 0.1

@@ -20,11 +20,19 @@ from pymodel.reference.integer_network import (
     input_codes,
 )
 from pymodel.support.errors import InputError
+from pymodel.vgg import VGG16
 
 
 @pytest.fixture(scope="module")
 def network(shipped):
     return IntegerNetwork(shipped)
+
+
+def test_codes_of_other_bits_are_refused():
+    """Thresholds of codes of 4 bits would give a network of 2 bits other predictions, unnoticed."""
+    words = "^features.3 has activations of 2 bits, expected 4, which the thresholds"
+    with pytest.raises(InputError, match=words):
+        IntegerNetwork(VGG16(activation_bits=2))
 
 
 def test_predictions_and_codes_are_those_of_the_fake_quantised_network(network, images):

@@ -65,7 +65,7 @@ NEVER_HIDE = {"latency": "self.latency = 300", "patience": "self.patience = 500"
 ELSEWHERE = {
     *("SOURCES", "INCLUDES", "DEFINES", "trace", "start", "run", "limit", "vectors", "check_fit"),
     *("act_range", "design", "options", "changed", "arrived", "depth", "expected", "shows"),
-    *("subject", "PORTS_ONLY", "pe", "VARIABLES", "variables"),
+    *("subject", "PORTS_ONLY", "pe", "VARIABLES", "variables", "tile_size"),
 }
 
 

@@ -221,13 +221,34 @@ def test_a_wrong_sum_is_shown_with_its_channel(command, adapter, tmp_path):
     assert "Hint: psums off by +1, in column 3 (explains " in out
 
 
-def test_tile_files_have_psums_of_tiles(refused, tmp_path):
-    """A folder of tile files is refused on an array that gives sums."""
+def test_an_array_that_gives_sums_runs_tile_files(command, tmp_path):
+    """Outputs are compared; files of psums are named; a wrong output is found at its line."""
     from pymodel.tile_files.tests.plain_tiles import PlainTiles
 
     folder = PlainTiles(4, 4).write(tmp_path / "tiles")
-    words = ["AccumulatingArray gives sums over tiles", "the psums of each tile"]
-    refused(replay.main, "--dir", folder, "--dut", EXAMPLES / f"{ADDS}.py", words=words)
+    results = tmp_path / "replay.json"
+    given = ("--dir", folder, "--dut", EXAMPLES / f"{ADDS}.py", "--results", results)
+    code, out, _ = command(replay.main, *given)
+    assert code == 0
+    assert re.search(r"not compared: the array gives sums +psum.txt, psum_kij0..8.txt\n", out)
+    assert "Every sum equals PyTorch's and the files'" in out
+    found = json.loads(results.read_text())
+    assert (found["shows"], found["psums_checked"], found["sums_checked"]) == ("sum", 128, 128)
+    assert (found["file_psums_checked"], found["file_outputs_checked"]) == (0, 128)
+    lines = (folder / "out.txt").read_text().splitlines()
+    lines[-1] = lines[-1][:-1] + "01"[lines[-1][-1] == "0"]
+    (folder / "out.txt").write_text("\n".join(lines) + "\n")
+    code, out, _ = command(replay.main, *given)
+    assert code == 1
+    assert f"FAILED: {folder}/out.txt, line {len(lines)}: pixel (3, 3), channel 0" in out
+
+
+def test_a_core_that_gives_codes_runs_no_tile_files(refused, outputs, tmp_path):
+    from pymodel.tile_files.tests.plain_tiles import PlainTiles
+
+    folder = PlainTiles(4, 4).write(tmp_path / "tiles")
+    words = ["Mine gives codes", "expected an array or a core that gives psums or sums"]
+    refused(replay.main, "--dir", folder, "--dut", outputs("codes"), words=words)
 
 
 @SLOW

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from pymodel.checkpoint import SHIPPED_2BIT
 from pymodel.support.files import ROOT
 from tb.components.array_adapter import OWN, SIZES, adapter_class
 from tb.components.random_tiles import extremes
@@ -235,7 +236,14 @@ def test_a_narrow_array_is_told_its_layers(command, tmp_path):
     code, out, _ = command(tb_check.main, "--dut", path)
     assert code == 0
     assert re.search(r"layers +those with activations 0 to 3 and weights -8 to 7; the shipped", out)
-    assert out.splitlines()[-1].endswith("narrow.py MODEL=exported.file")
+    fits = "narrow.py MODEL=training/shipped/vgg16_w4a2.safetensors"
+    assert out.splitlines()[-1].endswith(fits)
+    given = ("--dut", path, "--images", 1, "--results", tmp_path / "layer.json")
+    code, out, err = command(main, *given)
+    assert (code, "is too narrow: activations are 0 to 10 in this run" in err) == (2, True)
+    assert out.splitlines()[-1].startswith("A trained layer that fits: make DUT=")
+    assert out.splitlines()[-1].endswith(fits)
+    assert command(main, *given, "--model", SHIPPED_2BIT)[0] == 0
 
 
 LONG_TILES = """

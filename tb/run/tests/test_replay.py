@@ -8,6 +8,7 @@ import pytest
 
 from pymodel.support.files import ROOT
 from pymodel.tile_files.agreement import find_reading
+from pymodel.tile_files.conventions import Conventions
 from pymodel.tile_files.identify_files import read_folder
 from pymodel.tile_files.inputs import Geometry
 from pymodel.tile_files.layer import FileLayer
@@ -19,6 +20,8 @@ from tb.modules.module_table import SIMULATORS
 from tb.run import mismatch_screen, replay, vectors
 from tb.run.replay import check, cut, main
 from tb.sim.sources import faulty_rtl
+
+RECONFIGURABLE = ROOT / "tb" / "components" / "reconfigurable.py"
 
 
 @pytest.fixture
@@ -183,6 +186,32 @@ def test_damaged_words_are_not_checked(tmp_path):
     result, failures = check(layer, files, finding, record)
     assert result["file_psums_checked"] == (9 * 9 - 1) * 8
     assert failures == [f"{tmp_path}/psum.txt, line 6: 127 bits, expected 128; 1 such words"]
+
+
+@pytest.mark.parametrize(
+    ("mode", "dataflow"),
+    [
+        ("2bit", "os"),
+        pytest.param("2bit", "ws", marks=pytest.mark.verify),
+        pytest.param("4bit", "os", marks=pytest.mark.verify),
+    ],
+)
+def test_an_array_of_several_modes_runs_files(replayed, monkeypatch, tmp_path, mode, dataflow):
+    """The size of a tile is that of the mode; output stationary, sums come instead of psums."""
+    bits = int(mode[0])
+    rows, windows = 32 // bits, dataflow == "os"
+    rng = np.random.default_rng(1)
+    codes, weights = rng.integers(0, 2**bits, (rows, 4, 4)), rng.integers(-8, 8, (rows, rows, 3, 3))
+    style = Conventions(activation_bits=mode[0], activations="windows" if windows else "pixels")
+    write_folder(tmp_path / "tiles", Written(codes, weights, Geometry(), style, rows=rows))
+    monkeypatch.setenv("MODE", mode)
+    monkeypatch.setenv("DATAFLOW", dataflow)
+    code, out, result = replayed(tmp_path / "tiles", "--dut", RECONFIGURABLE)
+    assert code == 0, out
+    assert result["shows"] == ("sum" if windows else "psum")
+    assert result["file_outputs_checked"] == (8 if windows else 16) * rows
+    assert result["psums_checked"] == (8 * rows if windows else 9 * 36 * rows)
+    assert mismatches(result) == 0
 
 
 @pytest.mark.parametrize("rows", [4, 8, 16])

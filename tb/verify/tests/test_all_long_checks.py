@@ -90,6 +90,18 @@ def test_what_the_rtl_reads_from_elsewhere_is_in_the_key(monkeypatch):
     assert all_long_checks.identity(all_long_checks.PARTS[0]) != before
 
 
+def test_without_the_test_images_what_needs_them_is_left_out(verify, monkeypatch):
+    """It is named; a command that asks for it alone runs it, so that it can say what it needs."""
+    needs = Part("b", "something", (*saying("b", 2).command, "--all"))
+    monkeypatch.setattr(all_long_checks, "folder_at_hand", lambda root: None)
+    code, out, found = verify(saying("a", 0), needs)
+    assert (code, [one["part"] for one in found["parts"]]) == (0, ["a"])
+    assert "CIFAR10_ROOT: b\n" in out
+    assert verify(needs, arguments=["--only", "b"])[0] == 2
+    monkeypatch.setattr(all_long_checks, "folder_at_hand", lambda root: "somewhere")
+    assert verify(saying("a", 0), needs)[0] == 2
+
+
 def test_bad_input(refused):
     refused(all_long_checks.main, "--only", "nothing", words=["--only nothing", "mutation", "soak"])
 

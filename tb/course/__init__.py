@@ -1,0 +1,1 @@
+"""Runs the course's sequence: both precisions and both dataflows in one simulation."""
