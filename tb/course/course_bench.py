@@ -146,14 +146,19 @@ async def all_modes_in_one_simulation(dut):
             await array.reset()
         array.switch(phase.halves, phase.output_stationary)
         found, begins = Found(), int(get_sim_time("ns"))
+        alive = False  # for each output channel, whether an output after the ReLU is not zero
         try:
             if phase.tiles:
                 await run_files(array, Path(phase.tiles), job.record(phase))
             for batch in images.split(BATCH):
-                await run_layer(array, read_layer(phase.checkpoint, batch), found)
+                layer = read_layer(phase.checkpoint, batch)
+                alive |= (layer.reference != 0).any(3).any(2).any(0)
+                await run_layer(array, layer, found)
         except BenchError as error:
             raise BenchError(f"{phase.name}: {error}") from None
         finally:
             shape = {"rows": array.rows, "cols": array.cols, "shows": array.shows}
-            results.append({"phase": phase.name, "begins_ns": begins, **shape, **asdict(found)})
+            dead = {"dead_channels": torch.nonzero(~torch.as_tensor(alive)).flatten().tolist()}
+            row = {"phase": phase.name, "begins_ns": begins, **shape, **asdict(found), **dead}
+            results.append(row)
             write_json(job.results, results)

@@ -291,6 +291,7 @@ def result_table(result: dict) -> str:
         "mismatches": lambda row: f"{row['psum_mismatches']:,}",
         "outputs checked": lambda row: f"{row['outputs_checked']:,}",
         f"largest error (limit {MAX_ABS_ERROR:g})": lambda row: f"{row['max_abs_error']:.1e}",
+        "dead channels": lambda row: ", ".join(map(str, row["dead_channels"])) or "none",
         "cycles": lambda row: f"{row['cycles']:,}",
         "MACs per cycle": lambda row: (
             f"{row['macs'] / max(1, row['cycles']):.1f} of {row['rows'] * row['cols']}"

@@ -50,6 +50,8 @@ def test_all_modes_in_one_simulation(course, tmp_path, simulator):
     wrong = [key for key in phases[0] if key.endswith("mismatches")]
     assert [row[key] for row in phases for key in wrong] == [0] * 12
     assert all(0 < row["max_abs_error"] < 1e-3 for row in phases)
+    # Those that no test image brings to life (training/tests/test_shipped.py), or not this one
+    assert [{0, 8} <= {*row["dead_channels"]} for row in phases] == [True, True, False, False]
     begins = [row["begins_ns"] for row in phases]
     assert begins == sorted(set(begins))
     assert len(list((tmp_path / "course" / "2bit-ws").glob("weight*_kij*.txt"))) == 18
