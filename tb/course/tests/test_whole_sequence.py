@@ -127,7 +127,11 @@ def test_shards_run_all_modes_and_are_kept(course, monkeypatch):
     assert code == 0, out
     assert [row["images"] for row in result["phases"]] == [3] * 4
     assert [row["psums_checked"] for row in result["phases"]] == [6912, 768, 3456, 384]
-    monkeypatch.setattr(whole_sequence, "run_shard", None)
+
+    def run_shard(**arguments):
+        raise AssertionError("a shard ran again")
+
+    monkeypatch.setattr(whole_sequence, "run_shard", run_shard)
     assert course(*given, simulator="verilator")[2] == result
 
 
