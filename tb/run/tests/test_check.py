@@ -243,6 +243,14 @@ def test_a_narrow_array_is_told_its_layers(command, tmp_path):
     assert (code, "is too narrow: activations are 0 to 10 in this run" in err) == (2, True)
     assert out.splitlines()[-1].startswith("A trained layer that fits: make DUT=")
     assert out.splitlines()[-1].endswith(fits)
+
+
+@pytest.mark.verify
+def test_a_narrow_array_runs_the_layer_of_two_bits(command, tmp_path):
+    sources = [str(RTL / f"{name}.v") for name in ("load_first_array", "load_first_pe", "skew")]
+    path = tmp_path / "narrow.py"
+    path.write_text(NARROW_ADAPTER.format(sources=sources))
+    given = ("--dut", path, "--images", 1, "--results", tmp_path / "layer.json")
     assert command(main, *given, "--model", SHIPPED_2BIT)[0] == 0
 
 
