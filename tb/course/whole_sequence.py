@@ -34,12 +34,12 @@ from tb.course.mode_files import ModeFiles, write_and_read
 from tb.host.simulate import PROGRAM
 from tb.run.array_run import ArrayRun
 from tb.run.layer import choose_layer
-from tb.run.sweep import cluster, hardware_identity, libraries, spread
+from tb.run.sweep import check_workers, cluster, hardware_identity, libraries, spread
 from tb.sim.errors import BenchError
 from tb.sim.kept_results import code
 from tb.sim.result_about import Subject
 from tb.sim.run_bench import keep_logs_quiet, run_bench
-from tb.sim.simulators import check_simulator, random_seed
+from tb.sim.simulators import check_simulator, leave_out_settings, random_seed
 from tb.sim.sources import RTL, check_sources
 from tb.sim.wave_window import check_waveform
 from tb.sim.waves import WAVES, Watch
@@ -78,7 +78,8 @@ def main() -> int:
     arguments = parser.parse_args()
 
     check_simulator(arguments.sim)
-    check_workers(arguments)
+    check_workers(arguments.workers)
+    leave_out_settings("COCOTB_TEST_FILTER")
     shipped = load_images()
     images = DEFAULT_IMAGES
     if arguments.images is not None:
@@ -112,12 +113,6 @@ def main() -> int:
         "Every psum and sum equals PyTorch's and the files'. "
         f"Results: {os.path.relpath(arguments.results)}"
     )
-
-
-def check_workers(arguments: Namespace) -> None:
-    """Raises InputError unless the number of workers is 1 or more."""
-    if arguments.workers < 1:
-        raise InputError(f"--workers is {arguments.workers}, expected 1 or more")
 
 
 def all_test_images(data: str | None) -> Tensor:
@@ -197,6 +192,9 @@ def one_simulation(
             compared, wrong = texts[phase.name].compare(whole)
             row |= {name: compared[name] for name in OF_FILES}
             failures += [f"{phase.name}: {line}" for line in wrong]
+    reached = [row["phase"] for row in found if OF_FILES[0] in row]
+    if not failures and reached != [phase.name for phase in phases]:
+        failures.append("the simulation ended without the results of all phases")
     return found
 
 

@@ -148,8 +148,13 @@ def check_arguments(arguments: argparse.Namespace) -> None:
     """Raises InputError for the first option that is wrong."""
     check_simulator(arguments.sim, tested=True)
     check_sources(arguments.rtl)
-    if arguments.workers < 1:
-        raise InputError(f"--workers is {arguments.workers}, expected 1 or more")
+    check_workers(arguments.workers)
+
+
+def check_workers(workers: int) -> None:
+    """Raises InputError unless the number of workers is 1 or more."""
+    if workers < 1:
+        raise InputError(f"--workers is {workers}, expected 1 or more")
 
 
 def tls_files(arguments: argparse.Namespace) -> Security:

@@ -98,6 +98,14 @@ def test_a_file_that_was_not_written_right_fails(course, monkeypatch):
     assert "2bit-ws: what is read from the files is not what was written" in out
 
 
+def test_a_phase_that_left_no_record_is_no_pass(course, monkeypatch):
+    """Text files of which nobody compared the results with the array's fail the run."""
+    monkeypatch.setattr(whole_sequence.Record, "load", lambda path: None)
+    code, out, _ = course()
+    assert code == 1
+    assert "FAILED: the simulation ended without the results of all phases" in out
+
+
 @pytest.mark.verify
 def test_an_output_that_differs_in_a_file_is_named(course, monkeypatch, tmp_path):
     """The array's outputs are compared with those in the files, and not with PyTorch's alone."""
